@@ -1,0 +1,25 @@
+"""mnistzip: a learned codec for small greyscale images, exact and light."""
+
+from mnistzip.codec import Info, decode, decode_many, encode, encode_many, info
+from mnistzip.errors import FormatError, ImageError, LimitError, MnistzipError, ModelError, UnsupportedError
+from mnistzip.metrics import bpp, mse, psnr
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "FormatError",
+    "ImageError",
+    "Info",
+    "LimitError",
+    "MnistzipError",
+    "ModelError",
+    "UnsupportedError",
+    "bpp",
+    "decode",
+    "decode_many",
+    "encode",
+    "encode_many",
+    "info",
+    "mse",
+    "psnr",
+]

@@ -1,0 +1,187 @@
+"""Bytes of a single ``.cae`` file to header and payload, and back. FORMAT.md is the norm; this is its shape in code.
+
+| offset | bytes | meaning |
+|---|---|---|
+| 0 | 2 | ``CA E1``: "CAE" and format version 1 |
+| 2 | 1 | 1..100: lossy, model ``mnist``, 28x28, this quality; the header ends here |
+|   |   | 128..255: bit 6 = size follows, bits 5-4 = mode, bits 3-0 = model or method |
+|   | 8 | fingerprint of the model, if the model is 15 |
+|   | 1 | quality 1..100, if lossy |
+|   | 2-6 | width and height as varints, if the size follows; else 28x28 |
+
+A header has exactly one form: the shortest. Anything else is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from mnistzip.errors import FormatError, LimitError, UnsupportedError
+
+MAGIC = b"\xca\xe1"
+SIDE_MAX = 65535
+PIXELS_MAX = 1 << 26  # default limit on width * height
+DEFAULT_SIDE = 28
+QUALITY_MAX = 100
+NAMED_BY_HASH = 15
+HASH_BYTES = 8
+
+
+class Mode(IntEnum):
+    """What the payload is."""
+
+    LOSSY = 0
+    STORED = 2
+
+
+class Method(IntEnum):
+    """How a stored payload holds its pixels."""
+
+    RAW = 0
+    DEFLATE = 1
+
+
+@dataclass(frozen=True)
+class Header:
+    """What stands before the payload.
+
+    Attributes:
+        model: id of a shipped model, or the fingerprint of another; None if stored.
+        quality: 1..100 if lossy, else None.
+        method: how pixels are stored, else None.
+    """
+
+    mode: Mode
+    width: int
+    height: int
+    model: int | bytes | None = None
+    quality: int | None = None
+    method: Method | None = None
+
+    def to_bytes(self) -> bytes:
+        """The one form that this header has."""
+        sized = (self.width, self.height) != (DEFAULT_SIDE, DEFAULT_SIDE)
+        size = _varint(self.width) + _varint(self.height) if sized else b""
+        if self.mode is Mode.STORED:
+            assert self.method is not None
+            return MAGIC + bytes([128 | sized << 6 | self.mode << 4 | self.method]) + size
+        assert self.quality is not None
+        if self.model == 0 and not sized:
+            return MAGIC + bytes([self.quality])
+        name = self.model if isinstance(self.model, bytes) else b""
+        low = NAMED_BY_HASH if name else self.model
+        return MAGIC + bytes([128 | sized << 6 | self.mode << 4 | int(low or 0)]) + name + bytes([self.quality]) + size
+
+
+def parse(data: bytes, pixels_max: int = PIXELS_MAX) -> tuple[Header, bytes]:
+    """Header and payload of a file.
+
+    Raises:
+        FormatError: not a mnistzip file, cut short, or a header in a form that no encoder writes.
+        UnsupportedError: a version, mode or bit that this version does not know.
+        LimitError: more pixels than ``pixels_max``.
+    """
+    if len(data) < len(MAGIC) or data[0] != MAGIC[0] or data[1] & 0xF0 != MAGIC[1] & 0xF0:
+        raise FormatError(f"not a mnistzip file: it begins with {data[:4].hex(' ') or 'nothing'}, not with ca e1")
+    if data[1] != MAGIC[1]:
+        raise UnsupportedError(f"format version {data[1] & 15} needs a newer mnistzip (this one reads version 1)")
+    reader = _Reader(data, len(MAGIC))
+    header = _fields(reader)
+    if header.to_bytes() != data[: reader.at]:
+        raise FormatError("the header is damaged: it is not in its shortest form")
+    if header.width * header.height > pixels_max:
+        raise LimitError(f"{header.width}x{header.height} is more than the limit of {pixels_max} pixels")
+    return header, data[reader.at :]
+
+
+def _fields(reader: _Reader) -> Header:
+    first = reader.byte("the header")
+    if 1 <= first <= QUALITY_MAX:
+        return Header(Mode.LOSSY, DEFAULT_SIDE, DEFAULT_SIDE, model=0, quality=first)
+    low, sized = first & 15, bool(first & 64)
+    mode = (first >> 4) & 3
+    if first < 128 or mode not in (Mode.LOSSY, Mode.STORED):
+        raise UnsupportedError(f"header byte {first:#04x} is unsupported: it is reserved for later versions")
+    if mode == Mode.STORED:
+        if low not in (Method.RAW, Method.DEFLATE):
+            raise UnsupportedError(f"storage method {low} is unsupported: it is reserved for later versions")
+        width, height = reader.size(sized)
+        return Header(Mode.STORED, width, height, method=Method(low))
+    if low == NAMED_BY_HASH - 1:
+        raise UnsupportedError(f"model number {low} is unsupported: it is reserved for later versions")
+    model = reader.take(HASH_BYTES, "the model's fingerprint") if low == NAMED_BY_HASH else low
+    quality = reader.byte("the quality")
+    if not 1 <= quality <= QUALITY_MAX:
+        raise FormatError(f"quality {quality} is outside 1..{QUALITY_MAX}: the header is damaged")
+    width, height = reader.size(sized)
+    return Header(Mode.LOSSY, width, height, model=model, quality=quality)
+
+
+def _varint(value: int) -> bytes:
+    """Little-endian base 128, the top bit of a byte says that another follows."""
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+class _Reader:
+    """Takes fields off the front of a file and says which one was cut off."""
+
+    def __init__(self, data: bytes, at: int = 0) -> None:
+        self.data = data
+        self.at = at
+
+    def take(self, count: int, what: str) -> bytes:
+        piece = self.data[self.at : self.at + count]
+        if len(piece) < count:
+            raise FormatError(f"the file is cut short in {what}: it ends after {len(self.data)} bytes")
+        self.at += count
+        return piece
+
+    def byte(self, what: str) -> int:
+        return self.take(1, what)[0]
+
+    def varint(self, what: str, limit: int) -> int:
+        value = shift = 0
+        while True:
+            byte = self.byte(what)
+            value |= (byte & 127) << shift
+            shift += 7
+            if value > limit or shift > 35:
+                raise FormatError(f"{what} is larger than {limit}: the file is damaged")
+            if byte < 128:
+                return value
+
+    def size(self, sized: bool) -> tuple[int, int]:
+        if not sized:
+            return DEFAULT_SIDE, DEFAULT_SIDE
+        width, height = self.varint("the width", SIDE_MAX), self.varint("the height", SIDE_MAX)
+        if not width or not height:
+            raise FormatError(f"the image is {width}x{height}: no image has a side of 0")
+        return width, height
+
+
+def join_streams(streams: list[bytes]) -> bytes:
+    """Streams of one payload: the length of each but the last as a varint, then their bytes."""
+    return b"".join([_varint(len(stream)) for stream in streams[:-1]] + streams)
+
+
+def split_streams(payload: bytes, count: int) -> list[bytes]:
+    """The inverse of :func:`join_streams`.
+
+    Raises:
+        FormatError: the lengths do not fit into the payload.
+    """
+    if count > len(payload):
+        raise FormatError(f"the file is cut short: {len(payload)} bytes cannot hold {count} streams")
+    reader = _Reader(payload)
+    lengths = [reader.varint("the length of a stream", len(payload)) for _ in range(count - 1)]
+    streams = [reader.take(length, "a stream") for length in lengths]
+    streams.append(payload[reader.at :])
+    if join_streams(streams) != payload:
+        raise FormatError("the lengths of the streams are damaged: they are not in their shortest form")
+    return streams

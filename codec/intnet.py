@@ -1,0 +1,284 @@
+"""Exact integer layers: float32 arrays that only ever hold integers.
+
+A sum of integers in float32 does not depend on the order of summation, on fused multiply-adds or on the number of threads,
+as long as no partial sum can pass 2^24. So results are equal on every machine at the speed of its BLAS. Each layer is told
+the range of its input and proves that bound from its weights (sum of \\|weight\\| times the largest \\|input\\|, plus the bias)
+before it is ever run; a layer that cannot be proved raises :class:`ModelError`.
+
+Between layers numbers are brought back to a small range by ``floor(sum / 2^shift + 1/2)``, then clipped. Dividing by a
+power of two is exact in float32, so this too is the same everywhere.
+
+Arrays are channels-last: (N, H, W, C). ``row`` is the index of an image's quality in tables per quality, shape (N,).
+
+Source: Ballé, Johnston, Minnen 2019, Integer networks for data compression with latent-variable models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnistzip.errors import ModelError
+
+Floats = NDArray[np.float32]
+Rows = NDArray[np.int64]
+
+SUM_MAX = 1 << 24  # float32 holds every integer up to here
+ACTIVATION_MAX = 1023
+GAIN_SHIFT = 8  # a gain of 256 is one
+
+
+@dataclass(frozen=True)
+class Range:
+    """The smallest and the largest integer that an array can hold."""
+
+    low: int
+    high: int
+
+    @property
+    def peak(self) -> int:
+        return max(abs(self.low), abs(self.high))
+
+
+ACTIVATIONS = Range(0, ACTIVATION_MAX)
+
+
+@dataclass(frozen=True)
+class Signal:
+    """What is known of an array between two layers before any image is seen: its values and its shape."""
+
+    values: Range
+    height: int
+    width: int
+    channels: int
+
+
+def require(fits: bool, what: str) -> None:
+    """Raise :class:`ModelError` unless a part of the model has the shape that its place asks for."""
+    if not fits:
+        raise ModelError(f"{what}: the shape of its weights does not fit the layers around it")
+
+
+def prove_exact(what: str, weight: Floats, peak: Floats | int, bias_peak: Floats | int) -> None:
+    """Raise :class:`ModelError` unless no partial sum of ``input @ weight + bias`` can pass 2^24.
+
+    Args:
+        what: names the layer in the error.
+        weight: integers, shape ``(inputs, outputs)``.
+        peak: largest magnitude of each input, a number or shape ``(inputs,)``.
+        bias_peak: largest magnitude of the bias, a number or shape ``(outputs,)``.
+    """
+    peaks = np.broadcast_to(np.asarray(peak, np.float64), weight.shape[:1])
+    worst = float((peaks @ np.abs(weight).astype(np.float64) + bias_peak).max(initial=0.0))
+    if not worst <= SUM_MAX:
+        raise ModelError(f"{what}: sums could reach {worst:.0f}, beyond {SUM_MAX}, where float32 stops being exact")
+
+
+def requantize(total: Floats, shift: Floats, to: Range) -> Floats:
+    """``floor(total * shift)`` clipped, in place; ``shift`` is 2^-s and the rounding half is already in the bias."""
+    np.multiply(total, shift, out=total)
+    np.floor(total, out=total)
+    return np.clip(total, to.low, to.high, out=total)
+
+
+class Layer(Protocol):
+    """A step of a network that knows what it puts out."""
+
+    def bound(self, given: Signal) -> Signal:
+        """Prove the layer well-shaped and exact for such inputs; what is known of its output."""
+
+    def forward(self, x: Floats, row: Rows) -> Floats:
+        """(N, H, W, C) integers and (N,) quality rows -> (N, H', W', C')."""
+
+
+@dataclass(frozen=True)
+class SpaceToDepth:
+    """Fold ``size`` x ``size`` pixels into channels; channel order: input channel, row, column."""
+
+    size: int
+
+    def bound(self, given: Signal) -> Signal:
+        s = self.size
+        require(given.height % s == 0 and given.width % s == 0, "space_to_depth")
+        return Signal(given.values, given.height // s, given.width // s, given.channels * s * s)
+
+    def forward(self, x: Floats, row: Rows) -> Floats:
+        n, h, w, c = x.shape
+        s = self.size
+        folded = x.reshape(n, h // s, s, w // s, s, c).transpose(0, 1, 3, 5, 2, 4)
+        return np.ascontiguousarray(folded).reshape(n, h // s, w // s, c * s * s)
+
+
+@dataclass(frozen=True)
+class DepthToSpace:
+    """The inverse of :class:`SpaceToDepth`."""
+
+    size: int
+
+    def bound(self, given: Signal) -> Signal:
+        s = self.size
+        require(given.channels % (s * s) == 0, "depth_to_space")
+        return Signal(given.values, given.height * s, given.width * s, given.channels // (s * s))
+
+    def forward(self, x: Floats, row: Rows) -> Floats:
+        n, h, w, c = x.shape
+        s = self.size
+        spread = x.reshape(n, h, w, c // (s * s), s, s).transpose(0, 1, 4, 2, 5, 3)
+        return np.ascontiguousarray(spread).reshape(n, h * s, w * s, c // (s * s))
+
+
+@dataclass(frozen=True)
+class MaxPool:
+    """Largest value of each 2x2 square."""
+
+    def bound(self, given: Signal) -> Signal:
+        require(given.height % 2 == 0 and given.width % 2 == 0, "max_pool")
+        return Signal(given.values, given.height // 2, given.width // 2, given.channels)
+
+    def forward(self, x: Floats, row: Rows) -> Floats:
+        n, h, w, c = x.shape
+        largest: Floats = x.reshape(n, h // 2, 2, w // 2, 2, c).max(axis=(2, 4))
+        return largest
+
+
+@dataclass(frozen=True)
+class Upsample:
+    """Every value twice in both directions (nearest neighbour)."""
+
+    def bound(self, given: Signal) -> Signal:
+        return Signal(given.values, given.height * 2, given.width * 2, given.channels)
+
+    def forward(self, x: Floats, row: Rows) -> Floats:
+        return x.repeat(2, axis=1).repeat(2, axis=2)
+
+
+def patches(x: Floats, kernel: int) -> Floats:
+    """The zero-padded neighbourhood of every place: (N, H, W, C) -> (N*H*W, kernel*kernel*C)."""
+    n, h, w, c = x.shape
+    if kernel == 1:
+        return x.reshape(n * h * w, c)
+    pad = kernel // 2
+    padded = np.zeros((n, h + 2 * pad, w + 2 * pad, c), np.float32)
+    padded[:, pad : pad + h, pad : pad + w] = x
+    out = np.empty((n, h, w, kernel, kernel, c), np.float32)
+    for i in range(kernel):
+        for j in range(kernel):
+            out[:, :, :, i, j] = padded[:, i : i + h, j : j + w]
+    return out.reshape(n * h * w, kernel * kernel * c)
+
+
+@dataclass(frozen=True)
+class Conv:
+    """Same-size convolution, bias per place and per quality, requantization.
+
+    Attributes:
+        weight: integers, shape ``(kernel * kernel * inputs, outputs)``; rows in the order kernel row, column, channel.
+        place: bias per place, shape ``(H or 1, W or 1, outputs)``.
+        quality: bias per quality, shape ``(qualities, outputs)``.
+        shift: bits that each output's sum is divided by, shape ``(outputs,)``.
+        to: what the output is clipped to.
+    """
+
+    name: str
+    kernel: int
+    weight: Floats
+    place: Floats
+    quality: Floats
+    shift: Floats
+    to: Range
+
+    def __post_init__(self) -> None:
+        half = np.where(self.shift > 0, np.exp2(self.shift - 1), 0).astype(np.float32)
+        object.__setattr__(self, "place", self.place + half)
+        object.__setattr__(self, "shift", np.exp2(-self.shift).astype(np.float32))
+
+    def bound(self, given: Signal) -> Signal:
+        outputs = self.weight.shape[-1]
+        require(self.weight.shape == (self.kernel**2 * given.channels, outputs), self.name)
+        require(self.place.shape in ((given.height, given.width, outputs), (1, 1, outputs)), self.name)
+        require(self.quality.shape[1:] == (outputs,) == self.shift.shape, self.name)
+        bias = np.abs(self.place).max(axis=(0, 1)) + np.abs(self.quality).max(axis=0)
+        prove_exact(self.name, self.weight, given.values.peak, bias)
+        return Signal(self.to, given.height, given.width, outputs)
+
+    def forward(self, x: Floats, row: Rows) -> Floats:
+        n, h, w, _ = x.shape
+        total = (patches(x, self.kernel) @ self.weight).reshape(n, h, w, -1)
+        total += self.place
+        total += self.quality[row][:, None, None, :]
+        return requantize(total, self.shift, self.to)
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Multiply each channel by a gain per quality, in 256ths: ``factor`` has shape ``(qualities, C)``."""
+
+    name: str
+    factor: Floats
+    to: Range
+
+    def bound(self, given: Signal) -> Signal:
+        require(self.factor.shape[1:] == (given.channels,), self.name)
+        prove_exact(self.name, np.abs(self.factor).max(axis=0)[None], given.values.peak, 1 << (GAIN_SHIFT - 1))
+        return Signal(self.to, given.height, given.width, given.channels)
+
+    def forward(self, x: Floats, row: Rows) -> Floats:
+        total = x * self.factor[row][:, None, None, :]
+        total += 1 << (GAIN_SHIFT - 1)
+        return requantize(total, np.float32(2.0**-GAIN_SHIFT), self.to)
+
+
+@dataclass(frozen=True)
+class Residual:
+    """Add what ``layers`` make of the input to the input."""
+
+    layers: tuple[Layer, ...]
+    to: Range
+
+    def bound(self, given: Signal) -> Signal:
+        change = bound(self.layers, given)
+        same = (given.height, given.width, given.channels) == (change.height, change.width, change.channels)
+        require(same, "residual")
+        prove_exact("residual", np.ones((1, 1), np.float32), given.values.peak, change.values.peak)
+        return Signal(self.to, given.height, given.width, given.channels)
+
+    def forward(self, x: Floats, row: Rows) -> Floats:
+        total = forward(self.layers, x, row)
+        total += x
+        return np.clip(total, self.to.low, self.to.high, out=total)
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """Replace each integer ``v`` by ``table[v - low]``."""
+
+    name: str
+    low: int
+    table: Floats
+
+    def bound(self, given: Signal) -> Signal:
+        covered = Range(self.low, self.low + len(self.table) - 1)
+        require(covered.low <= given.values.low and given.values.high <= covered.high, self.name)
+        reach = Range(int(self.table.min()), int(self.table.max()))
+        return Signal(reach, given.height, given.width, given.channels)
+
+    def forward(self, x: Floats, row: Rows) -> Floats:
+        return self.table[x.astype(np.int64) - self.low]
+
+
+def bound(layers: Sequence[Layer], given: Signal) -> Signal:
+    """Prove a chain of layers for such inputs; what is known of what comes out."""
+    for layer in layers:
+        given = layer.bound(given)
+    return given
+
+
+def forward(layers: Sequence[Layer], x: Floats, row: Rows) -> Floats:
+    """Run a chain of layers."""
+    for layer in layers:
+        x = layer.forward(x, row)
+    return x

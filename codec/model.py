@@ -1,0 +1,256 @@
+"""Model files: what a decoder needs beside the coded file. And the registry of the models that ship.
+
+A model file is an ``.npz`` of integer arrays plus one array ``meta`` with JSON text in UTF-8. Nothing in it is executed or
+unpickled. Sizes are checked before memory is taken, every array's type and shape before use, and every sum is proved exact
+before the model is handed out. FORMAT.md describes the file; a model's fingerprint is a hash of its content, not of the
+zip around it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from mnistzip.errors import ModelError
+from mnistzip.intnet import (
+    SUM_MAX,
+    Conv,
+    DepthToSpace,
+    Floats,
+    Gain,
+    Layer,
+    Lookup,
+    MaxPool,
+    Range,
+    Residual,
+    SpaceToDepth,
+    Upsample,
+)
+from mnistzip.prior import Prior
+from mnistzip.transform import Transforms
+
+FILE_VERSION = 1
+FILE_LIMIT = 64 << 20  # bytes, of the file and of its arrays together
+FINGERPRINT_BYTES = 8
+QUALITIES = 100
+SHIPPED = {"mnist": 0, "classic": 1}  # ids in files: they never change meaning
+DEFAULT = "mnist"
+
+Arrays = dict[str, NDArray[np.generic]]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that was loaded, checked and proved exact.
+
+    Attributes:
+        name: for people: the shipped name or the file's stem.
+        number: the id of a shipped model in files, or None.
+        fingerprint: first 8 bytes of the SHA-256 of the content.
+        lmbda: weight of the squared error that each quality was trained for, shape ``(100,)``; only encoders use it.
+    """
+
+    name: str
+    number: int | None
+    fingerprint: bytes
+    transforms: Transforms
+    prior: Prior
+    lmbda: NDArray[np.int64]
+
+    def row(self, quality: int) -> int:
+        """The row of the tables per quality that a quality 1..100 uses."""
+        return quality - 1
+
+
+@cache
+def shipped(name: str) -> Model:
+    """A model of the package, by name; it is loaded once."""
+    content = (resources.files("mnistzip.pretrained") / f"{name}.npz").read_bytes()
+    return read_model(content, name, SHIPPED[name])
+
+
+def by_number(number: int) -> Model:
+    """The shipped model that a file names by its id."""
+    for name, known in SHIPPED.items():
+        if known == number:
+            return shipped(name)
+    ids = ", ".join(f"{known} = {name}" for name, known in SHIPPED.items())
+    raise ModelError(f"the file needs the shipped model {number}, which this version does not know (it has {ids})")
+
+
+def find(model: str | Path | Model) -> Model:
+    """A model by shipped name or by the path of its file."""
+    if isinstance(model, Model):
+        return model
+    if str(model) in SHIPPED:
+        return shipped(str(model))
+    path = Path(model)
+    if not path.is_file():
+        raise ModelError(f"no model {str(model)!r}: give one of {', '.join(SHIPPED)} or the path of an .npz file")
+    return _by_path(path, path.stat().st_mtime_ns)
+
+
+@cache
+def _by_path(path: Path, _mtime: int) -> Model:
+    if path.stat().st_size > FILE_LIMIT:
+        raise ModelError(f"{path}: {path.stat().st_size} bytes are more than a model file may have ({FILE_LIMIT})")
+    return read_model(path.read_bytes(), path.stem)
+
+
+def fingerprint(arrays: Arrays) -> bytes:
+    """First 8 bytes of the SHA-256 over name, type, shape and content of every array, in order of name."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.digest()[:FINGERPRINT_BYTES]
+
+
+def read_model(content: bytes, name: str, number: int | None = None) -> Model:
+    """Read, check and prove a model file.
+
+    Raises:
+        ModelError: it is not a model file, not one for this version, damaged, or not provably exact.
+    """
+    arrays = _read_arrays(content, name)
+    try:
+        meta = json.loads(arrays["meta"].tobytes())
+        if meta["version"] != FILE_VERSION:
+            raise ModelError(f"model {name}: version {meta['version']} of the model file needs a newer mnistzip")
+        parts = _Parts(arrays, name)
+        transforms = Transforms(
+            analysis=parts.layers(meta["analysis"]),
+            synthesis=parts.layers(meta["synthesis"]),
+            fine=parts.rows("fine"),
+            fine_shift=_integer(meta["fine_shift"], 1, 30),
+            step=parts.rows("step"),
+            symbols=Range(_integer(meta["symbols"][0], -127, 0), _integer(meta["symbols"][1], 0, 127)),
+        )
+        prior = Prior(
+            near_weight=parts.floats("prior.near_weight", 2),
+            far_weight=parts.floats("prior.far_weight", 2),
+            skip_weight=parts.floats("prior.skip_weight", 2),
+            head_weight=parts.floats("prior.head_weight", 3),
+            near_bias=parts.rows("prior.near_bias"),
+            far_bias=parts.rows("prior.far_bias"),
+            head_bias=parts.floats("prior.head_bias", 2),
+            near_shift=parts.shift("prior.near_shift"),
+            far_shift=parts.shift("prior.far_shift"),
+            head_shift=parts.shift("prior.head_shift", 2),
+            low=transforms.symbols.low,
+        )
+        lmbda = parts.floats("lmbda", 1).astype(np.int64)
+        if lmbda.shape != (QUALITIES,):
+            raise ValueError(f"array lmbda has shape {lmbda.shape}, not one number for each quality")
+    except (KeyError, TypeError, ValueError, IndexError, RecursionError) as cause:
+        raise ModelError(f"model {name} is damaged or not a model of mnistzip: {cause!r}") from cause
+    if prior.values != transforms.symbols.high - transforms.symbols.low + 1:
+        raise ModelError(f"model {name}: the prior has {prior.values} values for the symbols {transforms.symbols}")
+    prior.prove()
+    transforms.prove()
+    return Model(name, number, fingerprint(arrays), transforms, prior, lmbda)
+
+
+def _read_arrays(content: bytes, name: str) -> Arrays:
+    """The arrays of an ``.npz``, with every size checked before memory is taken."""
+    arrays: Arrays = {}
+    left = FILE_LIMIT
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            for entry in archive.infolist():
+                left -= entry.file_size
+                if left < 0:
+                    raise ModelError(f"model {name}: its arrays take more than the {FILE_LIMIT} bytes allowed")
+                with archive.open(entry) as file:
+                    data = file.read(entry.file_size + 1)
+                stream = io.BytesIO(data)
+                if npy.read_magic(stream) != (1, 0):
+                    raise ValueError("an array of another version of the .npy format")
+                shape, fortran, dtype = npy.read_array_header_1_0(stream)
+                if dtype.kind not in "iu" or fortran or dtype.itemsize > 4:
+                    raise ValueError(f"array {entry.filename} holds {dtype}, not plain integers of at most 32 bits")
+                body = data[stream.tell() :]
+                arrays[entry.filename.removesuffix(".npy")] = np.frombuffer(body, dtype).reshape(shape)
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError, NotImplementedError, RuntimeError, MemoryError) as cause:
+        raise ModelError(f"model {name} is damaged or not a model of mnistzip: {cause}") from cause
+    return arrays
+
+
+def _integer(value: object, low: int, high: int) -> int:
+    if not isinstance(value, int) or not low <= value <= high:
+        raise ValueError(f"{value!r} is not an integer in {low}..{high}")
+    return value
+
+
+class _Parts:
+    """Builds layers out of their descriptions in the JSON and the arrays they name."""
+
+    def __init__(self, arrays: Arrays, model: str) -> None:
+        self._arrays = arrays
+        self._model = model
+
+    def floats(self, key: str, rank: int) -> Floats:
+        array = self._arrays[key]
+        if array.ndim != rank or array.size == 0 or int(np.abs(array.astype(np.int64)).max()) > SUM_MAX:
+            raise ValueError(f"array {key} of shape {array.shape} is not of rank {rank} or out of range")
+        return np.ascontiguousarray(array, np.float32)
+
+    def shift(self, key: str, rank: int = 1) -> Floats:
+        array = self.floats(key, rank)
+        if array.min() < 0 or array.max() > 30:
+            raise ValueError(f"array {key} has shifts outside 0..30")
+        return array
+
+    def rows(self, key: str) -> Floats:
+        array = self.floats(key, 2)
+        if len(array) != QUALITIES:
+            raise ValueError(f"array {key} has {len(array)} rows, not one for each of the {QUALITIES} qualities")
+        return array
+
+    def layers(self, described: list[dict[str, Any]]) -> tuple[Layer, ...]:
+        return tuple(self._layer(entry) for entry in described)
+
+    def _layer(self, entry: dict[str, Any]) -> Layer:
+        kind = entry["op"]
+        if kind == "space_to_depth":
+            return SpaceToDepth(_integer(entry["size"], 2, 4))
+        if kind == "depth_to_space":
+            return DepthToSpace(_integer(entry["size"], 2, 4))
+        if kind == "max_pool":
+            return MaxPool()
+        if kind == "upsample":
+            return Upsample()
+        if kind == "residual":
+            return Residual(self.layers(entry["layers"]), self._range(entry))
+        name = str(entry["name"])
+        if kind == "conv":
+            return Conv(
+                name=f"{self._model} {name}",
+                kernel=_integer(entry["kernel"], 1, 7) | 1,
+                weight=self.floats(f"{name}.weight", 2),
+                place=self.floats(f"{name}.place", 3),
+                quality=self.rows(f"{name}.quality"),
+                shift=self.shift(f"{name}.shift"),
+                to=self._range(entry),
+            )
+        if kind == "gain":
+            return Gain(f"{self._model} {name}", self.rows(f"{name}.factor"), self._range(entry))
+        if kind == "lookup":
+            return Lookup(f"{self._model} {name}", _integer(entry["low"], -SUM_MAX, SUM_MAX), self.floats(f"{name}.table", 1))
+        raise ValueError(f"unknown layer {kind!r}")
+
+    def _range(self, entry: dict[str, Any]) -> Range:
+        low, high = entry["to"]
+        return Range(_integer(low, -SUM_MAX, 0), _integer(high, 0, SUM_MAX))

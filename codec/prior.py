@@ -1,0 +1,196 @@
+"""The entropy model of the latent: integer probabilities of each symbol given all earlier ones and the quality.
+
+The 196 symbols are coded in the order row, column, channel. Two hidden layers and a head, all of exact integers:
+
+- ``near`` of a place sees the symbols of all earlier places;
+- ``far`` of a symbol sees all earlier symbols and the ``near`` of its own and earlier places;
+- the head turns the ``far`` of a symbol into one logit per value.
+
+The encoder evaluates all symbols in three masked matrix products, the decoder takes the same sums place by place. As sums
+of integers do not depend on order, both get the same logits bit for bit.
+
+A logit is in 64ths of a power of two. Logits become cumulative frequencies by a table of 2^(-d/64) and one division of
+integers below 2^53, which float64 does exactly.
+
+Sources: Germain et al. 2015, arXiv 1502.03509 (masks); Minnen et al. 2018, arXiv 1809.02736 (autoregressive priors);
+He et al. 2022, arXiv 2202.07513 (integer priors).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnistzip import rans
+from mnistzip.intnet import ACTIVATIONS, Floats, Range, Rows, prove_exact, requantize
+
+CHANNELS, SIDE = 4, 7
+PLACES = SIDE * SIDE
+SYMBOLS = CHANNELS * PLACES
+LOGITS = Range(-(1 << 15), (1 << 15) - 1)
+LOGITS_PER_OCTAVE = 64
+ONE = 1 << 20  # weight of the most probable value
+
+Ints = NDArray[np.int64]
+
+
+def octave_table() -> Ints:
+    """``floor(2^(20 - d/64) + 1/2)`` for d = 0, 1, ... down to 0, by integer arithmetic alone, shape (1345,)."""
+    octaves = 21
+    # 2^(-i/64) in 2^-60ths: an integer 64th root, found by bisection, so that no libm decides a bit.
+    step = [_root_of_power(i) for i in range(LOGITS_PER_OCTAVE)]
+    table = [(step[d % 64] + (1 << (39 + d // 64))) >> (40 + d // 64) for d in range(octaves * LOGITS_PER_OCTAVE)]
+    return np.array([*table, 0], np.int64)
+
+
+def _root_of_power(i: int) -> int:
+    """``floor(2^60 * 2^(-i/64))``."""
+    target = 1 << (60 * 64 - i)
+    low, high = 0, 1 << 60
+    while low < high:
+        middle = (low + high + 1) >> 1
+        if middle**64 <= target:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+OCTAVES = octave_table()
+
+
+@dataclass(frozen=True)
+class Prior:
+    """Weights of the entropy model; all arrays hold integers in float32.
+
+    Attributes:
+        near_weight: ``(196, 49 * a)``, symbols to ``near``.
+        far_weight: ``(49 * a, 196 * b)``, ``near`` to ``far``.
+        skip_weight: ``(196, 196 * b)``, symbols to ``far``.
+        head_weight: ``(196, b, values)``, ``far`` to logits.
+        near_bias, far_bias: per quality, ``(qualities, 49 * a)`` and ``(qualities, 196 * b)``.
+        head_bias: ``(196, values)``.
+        near_shift, far_shift, head_shift: bits to divide the sums by: ``(49 * a,)``, ``(196 * b,)``, ``(196, values)``.
+        low: the smallest symbol; the alphabet is ``low .. low + values - 1``.
+    """
+
+    near_weight: Floats
+    far_weight: Floats
+    skip_weight: Floats
+    head_weight: Floats
+    near_bias: Floats
+    far_bias: Floats
+    head_bias: Floats
+    near_shift: Floats
+    far_shift: Floats
+    head_shift: Floats
+    low: int
+
+    def __post_init__(self) -> None:
+        for layer in ("near", "far", "head"):
+            shift = getattr(self, f"{layer}_shift")
+            half = np.where(shift > 0, np.exp2(shift - 1), 0).astype(np.float32)
+            object.__setattr__(self, f"{layer}_bias", getattr(self, f"{layer}_bias") + half)
+            object.__setattr__(self, f"{layer}_shift", np.exp2(-shift).astype(np.float32))
+
+    @property
+    def values(self) -> int:
+        """Size of the alphabet."""
+        return self.head_weight.shape[2]
+
+    def prove(self) -> None:
+        """Raise :class:`~mnistzip.errors.ModelError` unless every sum is exact in float32."""
+        symbol = Range(self.low, self.low + self.values - 1).peak
+        a = np.abs
+        prove_exact("prior near", self.near_weight, symbol, a(self.near_bias).max(axis=0))
+        far = np.concatenate([self.far_weight, self.skip_weight])
+        peaks = np.repeat(np.float32([ACTIVATIONS.high, symbol]), [len(self.far_weight), SYMBOLS])
+        prove_exact("prior far", far, peaks, a(self.far_bias).max(axis=0))
+        for s in range(SYMBOLS):
+            prove_exact(f"prior head {s}", self.head_weight[s], ACTIVATIONS.high, a(self.head_bias[s]))
+
+    def intervals(self, y: Ints, row: Rows) -> tuple[Ints, Ints]:
+        """Starts and frequencies, as :func:`mnistzip.rans.encode` takes them, of whole latents.
+
+        Args:
+            y: symbols in coding order, shape ``(N, 196)``.
+            row: index of each latent's quality, shape ``(N,)``.
+        """
+        x = y.astype(np.float32)
+        near = requantize(x @ self.near_weight + self.near_bias[row], self.near_shift, ACTIVATIONS)
+        far = near @ self.far_weight
+        far += x @ self.skip_weight
+        far += self.far_bias[row]
+        far = requantize(far, self.far_shift, ACTIVATIONS).reshape(len(y), SYMBOLS, -1)
+        total = np.matmul(far.transpose(1, 0, 2), self.head_weight)  # (196, N, values)
+        total += self.head_bias[:, None]
+        edges = _edges(requantize(total, self.head_shift[:, None], LOGITS))
+        index = (y.T - self.low)[..., None]
+        starts = np.take_along_axis(edges, index, axis=2)[..., 0]
+        ends = np.take_along_axis(edges, index + 1, axis=2)[..., 0]
+        return np.ascontiguousarray(starts.T), np.ascontiguousarray((ends - starts).T)
+
+    def decode(self, lanes: rans.Decoder, row: Rows, more: NDArray[np.bool_]) -> Ints:
+        """Take one latent off every lane.
+
+        Args:
+            lanes: N lanes.
+            row: index of each lane's quality, shape ``(N,)``.
+            more: which lanes hold another latent, shape ``(N,)``; the others stay as they are.
+
+        Returns:
+            Symbols in coding order, shape ``(N, 196)``.
+        """
+        n = len(row)
+        a, b = self.near_weight.shape[1] // PLACES, self.head_weight.shape[1]
+        x = np.zeros((n, SYMBOLS), np.float32)
+        near = np.zeros((n, PLACES * a), np.float32)
+        near_bias, far_bias = self.near_bias[row], self.far_bias[row]
+        everyone = np.arange(n)
+        idle = not more.all()
+        for place in range(PLACES):
+            s = place * CHANNELS  # the first symbol of this place
+            mine = slice(place * a, place * a + a)
+            total = x[:, :s] @ self.near_weight[:s, mine] + near_bias[:, mine]
+            near[:, mine] = requantize(total, self.near_shift[mine], ACTIVATIONS)
+            wide = slice(s * b, (s + CHANNELS) * b)
+            shared = near[:, : mine.stop] @ self.far_weight[: mine.stop, wide]
+            shared += x[:, :s] @ self.skip_weight[:s, wide]
+            shared += far_bias[:, wide]
+            for c in range(CHANNELS):
+                own = slice((s + c) * b, (s + c + 1) * b)
+                far = shared[:, c * b : (c + 1) * b] + x[:, s : s + c] @ self.skip_weight[s : s + c, own]
+                requantize(far, self.far_shift[own], ACTIVATIONS)
+                total = far @ self.head_weight[s + c] + self.head_bias[s + c]
+                edges = _edges(requantize(total, self.head_shift[s + c], LOGITS))
+                value = (edges[:, 1:] <= lanes.slots()[:, None]).sum(axis=1)
+                starts = edges[everyone, value]
+                freqs = edges[everyone, value + 1] - starts
+                if idle:
+                    starts, freqs = np.where(more, starts, 0), np.where(more, freqs, rans.TOTAL)
+                lanes.advance(starts, freqs)
+                x[:, s + c] = value + self.low
+        return x.astype(np.int64)
+
+
+def _edges(logits: Floats) -> Ints:
+    """Logits ``(..., values)`` to cumulative frequencies ``(..., values + 1)`` from 0 to 65536, each step at least 1.
+
+    ``edge[k] = k + floor(S[k] * (65536 - values) / S[values])`` where ``S[k]`` sums the weights of the first k values.
+    """
+    values = logits.shape[-1]
+    behind = (logits.max(axis=-1, keepdims=True) - logits).astype(np.int64)
+    weight = OCTAVES[np.minimum(behind, len(OCTAVES) - 1)]
+    below = np.zeros((*logits.shape[:-1], values + 1))
+    np.cumsum(weight, axis=-1, out=below[..., 1:])
+    edges = np.floor(below * (rans.TOTAL - values) / below[..., -1:]).astype(np.int64)
+    edges += np.arange(values + 1)
+    return edges
+
+
+def ideal_bits(freqs: Sequence[int] | Ints) -> float:
+    """Code length that the frequencies allow, in bits."""
+    return float(rans.PROBABILITY_BITS * np.size(freqs) - np.log2(np.asarray(freqs, np.float64)).sum())

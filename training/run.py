@@ -1,0 +1,121 @@
+"""A training run on disk: checkpoints that a stopped run goes on from, a log, and one schedule for the learning rate.
+
+Every epoch draws its order and noise from a seed of its own, so a resumed run takes the very steps of an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Log = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast a phase trains."""
+
+    epochs: int
+    batch: int
+    rate: float
+    warm_up: int = 500  # steps
+
+    def rate_at(self, step: int, steps: int) -> float:
+        """Linear warm-up, then half a cosine down to a hundredth."""
+        fall = 0.5 * (1 + math.cos(math.pi * step / steps))
+        return self.rate * min(1.0, (step + 1) / self.warm_up) * (0.01 + 0.99 * fall)
+
+
+class Phase:
+    """Trains one module, epoch by epoch, and can be stopped and resumed after any epoch."""
+
+    def __init__(self, name: str, folder: Path, module: nn.Module, schedule: Schedule, seed: int, log: Log) -> None:
+        self.name = name
+        self.folder = folder
+        self.module = module
+        self.schedule = schedule
+        self.seed = seed
+        self.log = log
+        trained = [p for p in module.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(trained, lr=schedule.rate, betas=(0.9, 0.99), weight_decay=1e-4)
+        self.epoch = 0
+        self.seconds = 0.0
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.folder / f"{self.name}.pt"
+
+    def resume(self) -> None:
+        """Go on from the last finished epoch, if there is one."""
+        if self.checkpoint.exists():
+            state: dict[str, Any] = torch.load(self.checkpoint, weights_only=True)
+            self.module.load_state_dict(state["module"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.epoch, self.seconds = state["epoch"], state["seconds"]
+
+    def train(
+        self,
+        images: Tensor,
+        loss: Callable[[Tensor], Tensor],
+        measure: Callable[[], dict[str, float]] | None = None,
+    ) -> None:
+        """Minimize ``loss`` of batches, float in 0..1 of shape ``(batch, 1, 28, 28)``, over the epochs that are left."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.resume()
+        per_epoch = len(images) // self.schedule.batch
+        steps = per_epoch * self.schedule.epochs
+        while self.epoch < self.schedule.epochs:
+            began = time.monotonic()
+            self.module.train()
+            total = 0.0
+            torch.manual_seed(self.seed * 100_003 + self.epoch)
+            for number, batch in enumerate(self._batches(images)):
+                for group in self.optimizer.param_groups:
+                    group["lr"] = self.schedule.rate_at(self.epoch * per_epoch + number, steps)
+                value = loss(batch)
+                self.optimizer.zero_grad(set_to_none=True)
+                value.backward()
+                nn.utils.clip_grad_norm_(self.module.parameters(), 50.0)
+                self.optimizer.step()
+                total += value.item()
+            self.epoch += 1
+            self.seconds += time.monotonic() - began
+            row = {"epoch": self.epoch, "seconds": round(self.seconds), "loss": total / per_epoch}
+            if measure is not None:
+                self.module.eval()
+                row |= measure()
+            self._record(row)
+
+    def _batches(self, images: Tensor) -> Iterator[Tensor]:
+        order = torch.randperm(len(images))
+        size = self.schedule.batch
+        for start in range(0, len(images) - size + 1, size):
+            yield images[order[start : start + size]].float() / 255
+
+    def _record(self, row: dict[str, float]) -> None:
+        state = {
+            "module": self.module.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "epoch": self.epoch,
+            "seconds": self.seconds,
+        }
+        partial = self.checkpoint.with_suffix(".partial")
+        torch.save(state, partial)
+        os.replace(partial, self.checkpoint)
+        path = self.folder / f"{self.name}.csv"
+        new = self.epoch == 1
+        with path.open("w" if new else "a", newline="") as file:
+            writer = csv.DictWriter(file, list(row))
+            if new:
+                writer.writeheader()
+            writer.writerow(row)
+        self.log(f"{self.name} " + "  ".join(f"{key} {value:.5g}" for key, value in row.items()))
