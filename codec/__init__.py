@@ -1,7 +1,7 @@
 """mnistzip: a learned codec for small greyscale images, exact and light."""
 
 from mnistzip.codec import Info, decode, decode_many, encode, encode_many, info
-from mnistzip.errors import FormatError, ImageError, LimitError, MnistzipError, ModelError, UnsupportedError
+from mnistzip.errors import FormatError, ImageError, LimitError, MnistzipError, ModelError, OptionError, UnsupportedError
 from mnistzip.metrics import bpp, mse, psnr
 
 __version__ = "0.1.0"
@@ -13,6 +13,7 @@ __all__ = [
     "LimitError",
     "MnistzipError",
     "ModelError",
+    "OptionError",
     "UnsupportedError",
     "bpp",
     "decode",

@@ -25,3 +25,7 @@ class LimitError(MnistzipError):
 
 class ImageError(MnistzipError):
     """The image given is not an 8-bit greyscale image that the codec can take."""
+
+
+class OptionError(MnistzipError, ValueError):
+    """An option has a value outside its range."""

@@ -22,21 +22,6 @@ GZIP = b"\x1f\x8b"
 BYTES_MAX = 1 << 31
 
 
-def is_idx(path: Path) -> bool:
-    """Whether the file begins like an IDX file of uint8, gzipped or not."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(2)
-        if head == GZIP:
-            with gzip.open(path) as file:
-                head = file.read(3)
-        else:
-            head = path.read_bytes()[:3]
-    except (OSError, EOFError, zlib.error):
-        return False
-    return head == bytes([0, 0, UINT8])
-
-
 def read_idx(path: Path) -> NDArray[np.uint8]:
     """The array of an IDX file of uint8: for images shape ``(N, H, W)``, for labels ``(N,)``.
 

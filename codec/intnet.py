@@ -2,7 +2,7 @@
 
 A sum of integers in float32 does not depend on the order of summation, on fused multiply-adds or on the number of threads,
 as long as no partial sum can pass 2^24. So results are equal on every machine at the speed of its BLAS. Each layer is told
-the range of its input and proves that bound from its weights (sum of \\|weight\\| times the largest \\|input\\|, plus the bias)
+the range of its input and proves that bound from its weights (the sum of the weights' magnitudes times the largest input, plus the bias)
 before it is ever run; a layer that cannot be proved raises :class:`ModelError`.
 
 Between layers numbers are brought back to a small range by ``floor(sum / 2^shift + 1/2)``, then clipped. Dividing by a
@@ -229,7 +229,7 @@ class Gain:
     def forward(self, x: Floats, row: Rows) -> Floats:
         total = x * self.factor[row][:, None, None, :]
         total += 1 << (GAIN_SHIFT - 1)
-        return requantize(total, np.float32(2.0**-GAIN_SHIFT), self.to)
+        return requantize(total, np.array(2.0**-GAIN_SHIFT, np.float32), self.to)
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,10 @@ FINGERPRINT_BYTES = 8
 QUALITIES = 100
 SHIPPED = {"mnist": 0, "classic": 1}  # ids in files: they never change meaning
 DEFAULT = "mnist"
+ABOUT = {
+    "mnist": "variable-rate codec for handwritten digits, trained for rate and distortion together",
+    "classic": "the plain autoencoder that mnistzip descends from, quantized and given a prior",
+}
 
 Arrays = dict[str, NDArray[np.generic]]
 
@@ -152,8 +156,8 @@ def read_model(content: bytes, name: str, number: int | None = None) -> Model:
             low=transforms.symbols.low,
         )
         lmbda = parts.floats("lmbda", 1).astype(np.int64)
-        if lmbda.shape != (QUALITIES,):
-            raise ValueError(f"array lmbda has shape {lmbda.shape}, not one number for each quality")
+        if lmbda.shape != (QUALITIES,) or lmbda.min() < 0:
+            raise ValueError("array lmbda is not one weight for each quality")
     except (KeyError, TypeError, ValueError, IndexError, RecursionError) as cause:
         raise ModelError(f"model {name} is damaged or not a model of mnistzip: {cause!r}") from cause
     if prior.values != transforms.symbols.high - transforms.symbols.low + 1:

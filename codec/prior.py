@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistzip import rans
-from mnistzip.intnet import ACTIVATIONS, Floats, Range, Rows, prove_exact, requantize
+from mnistzip.errors import ModelError
+from mnistzip.intnet import ACTIVATIONS, Floats, Range, Rows, prove_exact, requantize, require
 
 CHANNELS, SIDE = 4, 7
 PLACES = SIDE * SIDE
@@ -103,14 +104,36 @@ class Prior:
 
     def prove(self) -> None:
         """Raise :class:`~mnistzip.errors.ModelError` unless every sum is exact in float32."""
+        self._require_shapes()
         symbol = Range(self.low, self.low + self.values - 1).peak
         a = np.abs
         prove_exact("prior near", self.near_weight, symbol, a(self.near_bias).max(axis=0))
         far = np.concatenate([self.far_weight, self.skip_weight])
-        peaks = np.repeat(np.float32([ACTIVATIONS.high, symbol]), [len(self.far_weight), SYMBOLS])
+        peaks = np.repeat(np.array([ACTIVATIONS.high, symbol], np.float32), [len(self.far_weight), SYMBOLS])
         prove_exact("prior far", far, peaks, a(self.far_bias).max(axis=0))
         for s in range(SYMBOLS):
             prove_exact(f"prior head {s}", self.head_weight[s], ACTIVATIONS.high, a(self.head_bias[s]))
+
+    def _require_shapes(self) -> None:
+        near, far = self.near_weight.shape[1], self.far_weight.shape[1]
+        a, b = near // PLACES, self.head_weight.shape[1]
+        require(near == PLACES * a and far == SYMBOLS * b, "prior")
+        require(self.near_weight.shape == (SYMBOLS, near) and self.near_shift.shape == (near,), "prior near")
+        require(self.far_weight.shape == (near, far) and self.far_shift.shape == (far,), "prior far")
+        require(self.skip_weight.shape == (SYMBOLS, far), "prior skip")
+        require(self.near_bias.shape[1:] == (near,) and self.far_bias.shape[1:] == (far,), "prior biases")
+        heads = (SYMBOLS, self.values)
+        require(self.head_weight.shape == (SYMBOLS, b, self.values), "prior head")
+        require(self.head_bias.shape == heads == self.head_shift.shape, "prior head")
+        symbol, place_of_near = np.arange(SYMBOLS)[:, None], np.arange(near) // a
+        symbol_of_far = np.arange(far) // b
+        future = (
+            self.near_weight[symbol // CHANNELS >= place_of_near].any()
+            or self.far_weight[place_of_near[:, None] > symbol_of_far // CHANNELS].any()
+            or self.skip_weight[symbol >= symbol_of_far].any()
+        )
+        if future:
+            raise ModelError("the prior is not causal: a symbol's probabilities would depend on later symbols")
 
     def intervals(self, y: Ints, row: Rows) -> tuple[Ints, Ints]:
         """Starts and frequencies, as :func:`mnistzip.rans.encode` takes them, of whole latents.
@@ -127,7 +150,7 @@ class Prior:
         far = requantize(far, self.far_shift, ACTIVATIONS).reshape(len(y), SYMBOLS, -1)
         total = np.matmul(far.transpose(1, 0, 2), self.head_weight)  # (196, N, values)
         total += self.head_bias[:, None]
-        edges = _edges(requantize(total, self.head_shift[:, None], LOGITS))
+        edges = cumulative(requantize(total, self.head_shift[:, None], LOGITS))
         index = (y.T - self.low)[..., None]
         starts = np.take_along_axis(edges, index, axis=2)[..., 0]
         ends = np.take_along_axis(edges, index + 1, axis=2)[..., 0]
@@ -165,7 +188,7 @@ class Prior:
                 far = shared[:, c * b : (c + 1) * b] + x[:, s : s + c] @ self.skip_weight[s : s + c, own]
                 requantize(far, self.far_shift[own], ACTIVATIONS)
                 total = far @ self.head_weight[s + c] + self.head_bias[s + c]
-                edges = _edges(requantize(total, self.head_shift[s + c], LOGITS))
+                edges = cumulative(requantize(total, self.head_shift[s + c], LOGITS))
                 value = (edges[:, 1:] <= lanes.slots()[:, None]).sum(axis=1)
                 starts = edges[everyone, value]
                 freqs = edges[everyone, value + 1] - starts
@@ -176,8 +199,8 @@ class Prior:
         return x.astype(np.int64)
 
 
-def _edges(logits: Floats) -> Ints:
-    """Logits ``(..., values)`` to cumulative frequencies ``(..., values + 1)`` from 0 to 65536, each step at least 1.
+def cumulative(logits: Floats) -> Ints:
+    """Integer logits ``(..., values)`` to cumulative frequencies ``(..., values + 1)`` from 0 to 65536, each step at least 1.
 
     ``edge[k] = k + floor(S[k] * (65536 - values) / S[values])`` where ``S[k]`` sums the weights of the first k values.
     """

@@ -66,12 +66,11 @@ class Transforms:
             Symbols and, for a search around them, the values that were rounded to them in units of 2^-fine_shift; both in
             coding order, shape ``(N, 196)``.
         """
-        value = np.empty((len(x), SIDE, SIDE, CHANNELS), np.int64)
+        value = np.empty((len(x), SYMBOLS), np.int64)
         for part in chunks(len(x)):
             out = forward(self.analysis, x[part, :, :, None].astype(np.float32), row[part])
             gain = self.fine[row[part]].astype(np.int64)[:, None, None, :]
-            value[part] = out.astype(np.int64) * gain
-        value = value.reshape(len(x), SYMBOLS)
+            value[part] = (out.astype(np.int64) * gain).reshape(-1, SYMBOLS)
         half = 1 << (self.fine_shift - 1)
         y = np.clip((value + half) >> self.fine_shift, self.symbols.low, self.symbols.high)
         return y, value

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from mnistzip.metrics import PEAK, psnr_of_mse
 from mnistzip.training.data import Split
-from mnistzip.training.model import SIDE, CHANNELS, Codec, Config
+from mnistzip.training.model import CHANNELS, SIDE, Codec, Config
 from mnistzip.training.run import Log, Phase, Schedule
 
 PROBES = (0.0, 0.25, 0.5, 0.75, 1.0)  # quality levels that the log follows

@@ -1,9 +1,9 @@
 """The torch twin of the integer model: analysis, synthesis and prior, trained in float, exported to integers.
 
 Activations live in ``[0, PEAK]`` and every layer has two modes. In float mode it is an ordinary layer. In quantized mode
-weights, biases and activations are rounded to the very grid that the exported integers use, with a straight-through
-gradient; all values are then small multiples of a power of two, sums in float32 are exact, and the twin equals the integer
-network of :mod:`mnistzip.intnet` bit for bit (a test holds one against the other).
+(see :func:`quantize`) tensors hold the very integers of the exported network, weights and biases are rounded to theirs on
+the fly, and the gradient passes the rounding straight through. Sums of integers below 2^24 are exact in float32, so the
+quantized twin equals :mod:`mnistzip.intnet` bit for bit; a test holds one against the other.
 
 Sources: Ballé et al. 2017, arXiv 1611.01704 (transforms, additive noise); Minnen & Singh 2020, arXiv 2007.08739
 (rounding for the synthesis, noise for the likelihood); Ballé et al. 2019 (integer networks); Germain et al. 2015, arXiv
@@ -12,16 +12,24 @@ Sources: Ballé et al. 2017, arXiv 1611.01704 (transforms, additive noise); Minn
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mnistzip.intnet import ACTIVATION_MAX
+from mnistzip.intnet import ACTIVATION_MAX, GAIN_SHIFT, SUM_MAX
+from mnistzip.metrics import PEAK as WHITE
+from mnistzip.prior import LOGITS_PER_OCTAVE
 
 PEAK = 4.0  # float value that the largest activation stands for
-SCALE = (ACTIVATION_MAX + 1) / PEAK  # integer steps per float unit
+SCALE = (ACTIVATION_MAX + 1) / PEAK  # integer steps per float unit of activations
+LATENT_SCALE = 2048  # the same for what the analysis puts out, before the quantizer
+LATENT_PEAK = 8 * LATENT_SCALE - 1
+FINE_SHIFT = 20  # bits of the quantizer's gain
+LOGIT_SCALE = LOGITS_PER_OCTAVE / math.log(2)  # integer logits per nat
+SHIFT_MAX = 20
 CHANNELS, SIDE = 4, 7  # the latent: 4 x 7 x 7
 PLACES = SIDE * SIDE
 SYMBOLS = CHANNELS * PLACES
@@ -60,15 +68,52 @@ def round_ste(x: Tensor) -> Tensor:
     return x + (torch.floor(x + 0.5) - x).detach()
 
 
+def exact_shift(weight: Tensor, peak: Tensor, bias: Tensor) -> Tensor:
+    """The most bits that each output's weights can be scaled up by before rounding, with all sums below 2^24.
+
+    Args:
+        weight: shape ``(outputs, inputs)``, in integer steps of output per integer step of input.
+        peak: largest magnitude of each input, shape ``(inputs,)``.
+        bias: largest magnitude of the bias in integer steps of output, shape ``(outputs,)``.
+
+    Returns:
+        Bits, shape ``(outputs,)``, leaving a few percent for weights that move in fine-tuning.
+    """
+    weight, peak, bias = weight.detach().double(), peak.double(), bias.detach().double()
+    shift = torch.zeros(len(weight))
+    for bits in range(1, SHIFT_MAX + 1):
+        rounded = (weight * 2**bits).round().abs()
+        total = rounded @ peak + bias * 2**bits + 2.0 ** (bits - 1) + 4
+        fits = (total <= 0.95 * SUM_MAX) & (rounded.amax(1) < 0.95 * 2**15)
+        shift = torch.where(fits, float(bits), shift)
+    return shift
+
+
 class Quantizable(nn.Module):
-    """Base of the layers that know whether they run on the integer grid."""
+    """Base of the layers that know whether they hold floats or the integers of the exported network."""
 
     quantized = False
 
+    def calibrate(self) -> None:
+        """Choose the power of two that weights are scaled by; called before quantized mode."""
+
     def activate(self, x: Tensor) -> Tensor:
         if self.quantized:
-            return round_ste(x * SCALE).clamp(0, ACTIVATION_MAX) / SCALE
+            return round_ste(x).clamp(0, ACTIVATION_MAX)
         return F.hardtanh(x, 0.0, PEAK)
+
+
+def quantize(module: nn.Module) -> None:
+    """Switch a module to quantized mode; its powers of two are chosen from the weights as they stand."""
+    for part in module.modules():
+        if isinstance(part, Quantizable):
+            part.calibrate()
+            part.quantized = True
+
+
+def levels() -> Tensor:
+    """The level 0..1 of each quality 1..100, shape (100,)."""
+    return torch.arange(100) / 99
 
 
 class LevelTable(nn.Module):
@@ -86,22 +131,55 @@ class LevelTable(nn.Module):
         return self.rows[index] * (1 - share) + self.rows[index + 1] * share
 
 
+@dataclass(frozen=True)
+class Units:
+    """Integer steps per float unit of a layer's input and output, and the largest magnitude of an input integer."""
+
+    given: float = SCALE
+    out: float = SCALE
+    peak: int = ACTIVATION_MAX
+
+
 class Conv(Quantizable):
     """Same-size convolution with a bias per place and, if asked for, per level."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, anchors: int = 0, places: bool = False) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, anchors: int = 0, places: bool = False, units: Units | None = None
+    ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(outputs, inputs, kernel, kernel))
         nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
         self.bias = nn.Parameter(torch.zeros(outputs, SIDE, SIDE) if places else torch.zeros(outputs, 1, 1))
         self.level = LevelTable(anchors, outputs) if anchors else None
+        self.units = units or Units()
+        self.register_buffer("shift", torch.zeros(outputs), persistent=False)
+        self.shift: Tensor
 
-    def forward(self, x: Tensor, level: Tensor) -> Tensor:
-        weight, bias = self.weight, self.bias
-        shift = None if self.level is None else self.level(level)[:, :, None, None]
-        y = F.conv2d(x, weight, padding=weight.shape[-1] // 2)
-        y = y + bias
-        return y if shift is None else y + shift
+    def calibrate(self) -> None:
+        weight = self.weight.flatten(1) * (self.units.out / self.units.given)
+        bias = self.bias.flatten(1).abs().amax(1)
+        if self.level is not None:
+            bias = bias + self.level(levels()).abs().amax(0)
+        self.shift.copy_(exact_shift(weight, torch.full(weight.shape[1:], float(self.units.peak)), bias * self.units.out))
+
+    def integers(self, level: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Integer weights, biases per place and, for levels of shape (N,), biases per level of shape (N, outputs)."""
+        scale = torch.exp2(self.shift)
+        weight = round_ste(self.weight * (self.units.out / self.units.given) * scale.view(-1, 1, 1, 1))
+        place = round_ste(self.bias * self.units.out * scale.view(-1, 1, 1))
+        if self.level is None or level is None:
+            return weight, place, None
+        return weight, place, round_ste(self.level(level) * self.units.out * scale)
+
+    def forward(self, x: Tensor, level: Tensor | None) -> Tensor:
+        padding = self.weight.shape[-1] // 2
+        if self.quantized:
+            weight, place, extra = self.integers(level)
+            total = F.conv2d(x, weight, padding=padding) + place
+            total = total if extra is None else total + extra[:, :, None, None]
+            return total * torch.exp2(-self.shift).view(-1, 1, 1)
+        y = F.conv2d(x, self.weight, padding=padding) + self.bias
+        return y if self.level is None or level is None else y + self.level(level)[:, :, None, None]
 
 
 class Block(Quantizable):
@@ -115,20 +193,26 @@ class Block(Quantizable):
         with torch.no_grad():
             self.leave.weight.mul_(0.5)
 
+    def factor(self, level: Tensor) -> Tensor:
+        """Integer gains of levels: (N,) -> (N, hidden)."""
+        return round_ste(self.gain(level) * 2**GAIN_SHIFT)
+
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         h = self.activate(self.enter(x, level))
-        h = self.activate(h * self.gain(level)[:, :, None, None])
+        gain = self.factor(level) / 2**GAIN_SHIFT if self.quantized else self.gain(level)
+        h = self.activate(h * gain[:, :, None, None])
         return self.activate(x + self.leave(h, level))
 
 
 class Transform(Quantizable):
     """Entry convolution, residual blocks, exit convolution, all at 7x7."""
 
-    def __init__(self, config: Config, inputs: int, outputs: int) -> None:
+    def __init__(self, config: Config, inputs: int, outputs: int, given: float, out: float, peak: int) -> None:
         super().__init__()
-        self.enter = Conv(inputs, config.width, 3, config.anchors, places=True)
+        enter = Units(given=given, peak=peak)
+        self.enter = Conv(inputs, config.width, 3, config.anchors, places=True, units=enter)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.blocks))
-        self.leave = Conv(config.width, outputs, 3, config.anchors)
+        self.leave = Conv(config.width, outputs, 3, config.anchors, units=Units(out=out))
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         x = self.activate(self.enter(x, level))
@@ -140,33 +224,82 @@ class Transform(Quantizable):
 class Prior(Quantizable):
     """Autoregressive model of the 196 symbols in the order row, column, channel.
 
-    ``near`` sees symbols of earlier places; ``far`` sees all earlier symbols and ``near``; the heads see one symbol's share
-    of ``far`` each. Masks keep it causal, so one masked product evaluates every position.
+    ``near`` sees symbols of earlier places; ``far`` sees all earlier symbols and ``near``; a head sees one symbol's share of
+    ``far``. Masks keep it causal, so one masked product evaluates every position.
     """
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         near, far = PLACES * config.prior_width, SYMBOLS * config.prior_hidden
-        place_of_symbol = torch.arange(SYMBOLS) // CHANNELS
         place_of_near = torch.arange(near) // config.prior_width
         symbol_of_far = torch.arange(far) // config.prior_hidden
-        self.register_buffer("near_mask", (place_of_symbol[:, None] < place_of_near).float(), persistent=False)
-        self.register_buffer("far_mask", (place_of_near[:, None] <= symbol_of_far // CHANNELS).float(), persistent=False)
-        self.register_buffer("skip_mask", (torch.arange(SYMBOLS)[:, None] < symbol_of_far).float(), persistent=False)
+        symbol = torch.arange(SYMBOLS)[:, None]
+        self.masks(
+            near=symbol // CHANNELS < place_of_near,
+            far=place_of_near[:, None] <= symbol_of_far // CHANNELS,
+            skip=symbol < symbol_of_far,
+        )
         self.near_weight = nn.Parameter(torch.randn(SYMBOLS, near) * 0.06)
         self.far_weight = nn.Parameter(torch.randn(near, far) * (2.0 / near) ** 0.5)
         self.skip_weight = nn.Parameter(torch.randn(SYMBOLS, far) * 0.06)
         self.near_level = LevelTable(config.anchors, near)
         self.far_level = LevelTable(config.anchors, far, 0.1)
         self.mixture = nn.Parameter(torch.randn(SYMBOLS, config.prior_hidden, 3 * config.mixtures) * 0.1)
-        start = torch.cat([torch.zeros(config.mixtures), torch.linspace(-2, 2, config.mixtures), torch.zeros(config.mixtures)])
+        flat = torch.zeros(config.mixtures)
+        start = torch.cat([flat, torch.linspace(-2, 2, config.mixtures), flat])
         self.mixture_bias = nn.Parameter(start.repeat(SYMBOLS, 1))
         self.config = config
 
+    def masks(self, near: Tensor, far: Tensor, skip: Tensor) -> None:
+        """Keep the masks and room for the shifts as buffers that checkpoints leave out."""
+        self.near_mask: Tensor
+        self.far_mask: Tensor
+        self.skip_mask: Tensor
+        self.near_shift: Tensor
+        self.far_shift: Tensor
+        for name, value in {
+            "near_mask": near.float(),
+            "far_mask": far.float(),
+            "skip_mask": skip.float(),
+            "near_shift": torch.zeros(near.shape[1]),
+            "far_shift": torch.zeros(far.shape[1]),
+        }.items():
+            self.register_buffer(name, value, persistent=False)
+
+    def calibrate(self) -> None:
+        symbol = float(self.config.symbol_max)
+        near = (self.near_weight * self.near_mask * SCALE).T
+        far = torch.cat([self.far_weight * self.far_mask, self.skip_weight * self.skip_mask * SCALE]).T
+        peak = torch.full(near.shape[1:], symbol)
+        self.near_shift.copy_(exact_shift(near, peak, self.near_level(levels()).abs().amax(0) * SCALE))
+        peak = torch.cat([torch.full((len(self.far_weight),), float(ACTIVATION_MAX)), peak])
+        self.far_shift.copy_(exact_shift(far, peak, self.far_level(levels()).abs().amax(0) * SCALE))
+
+    def integers(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Integer weights of near, far and skip."""
+        near, far = torch.exp2(self.near_shift), torch.exp2(self.far_shift)
+        return (
+            round_ste(self.near_weight * self.near_mask * SCALE * near),
+            round_ste(self.far_weight * self.far_mask * far),
+            round_ste(self.skip_weight * self.skip_mask * SCALE * far),
+        )
+
+    def biases(self, level: Tensor) -> tuple[Tensor, Tensor]:
+        """Integer biases of near and far for levels of shape (N,)."""
+        near, far = torch.exp2(self.near_shift), torch.exp2(self.far_shift)
+        return round_ste(self.near_level(level) * SCALE * near), round_ste(self.far_level(level) * SCALE * far)
+
     def features(self, y: Tensor, level: Tensor) -> Tensor:  # (N, 196) -> (N, 196, prior_hidden)
-        near = self.activate(y @ (self.near_weight * self.near_mask) + self.near_level(level))
-        far = near @ (self.far_weight * self.far_mask) + y @ (self.skip_weight * self.skip_mask)
-        return self.activate(far + self.far_level(level)).view(len(y), SYMBOLS, -1)
+        if self.quantized:
+            near_weight, far_weight, skip_weight = self.integers()
+            near_bias, far_bias = self.biases(level)
+            near = self.activate((y @ near_weight + near_bias) * torch.exp2(-self.near_shift))
+            far = (near @ far_weight + y @ skip_weight + far_bias) * torch.exp2(-self.far_shift)
+        else:
+            near = self.activate(y @ (self.near_weight * self.near_mask) + self.near_level(level))
+            far = near @ (self.far_weight * self.far_mask) + y @ (self.skip_weight * self.skip_mask)
+            far = far + self.far_level(level)
+        return self.activate(far).view(len(y), SYMBOLS, -1)
 
     def density_bits(self, y_noisy: Tensor, y_hat: Tensor, level: Tensor) -> Tensor:
         """Bits of noisy latents under a mixture of logistics whose parameters follow from rounded ones: (N,)."""
@@ -179,35 +312,92 @@ class Prior(Quantizable):
         return -torch.log2(likelihood.clamp_min(1e-6)).sum(1)
 
 
-class Codec(nn.Module):
+class Head(Quantizable):
+    """Logits of every value of every symbol from the prior's features; it replaces the mixture once latents are fixed."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        values = 2 * config.symbol_max + 1
+        self.weight = nn.Parameter(torch.randn(SYMBOLS, config.prior_hidden, values) * 0.05)
+        far = (torch.arange(values) - config.symbol_max).abs().float()
+        self.bias = nn.Parameter((-far).repeat(SYMBOLS, 1))
+        self.register_buffer("shift", torch.zeros(SYMBOLS, values), persistent=False)
+        self.shift: Tensor
+
+    def calibrate(self) -> None:
+        weight = self.weight.transpose(1, 2).flatten(0, 1) * (LOGIT_SCALE / SCALE)
+        peak = torch.full(weight.shape[1:], float(ACTIVATION_MAX))
+        self.shift.copy_(exact_shift(weight, peak, self.bias.flatten().abs() * LOGIT_SCALE).view_as(self.shift))
+
+    def integers(self) -> tuple[Tensor, Tensor]:
+        """Integer weights (196, hidden, values) and biases (196, values)."""
+        scale = torch.exp2(self.shift)
+        return round_ste(self.weight * (LOGIT_SCALE / SCALE) * scale[:, None]), round_ste(self.bias * LOGIT_SCALE * scale)
+
+    def forward(self, features: Tensor) -> Tensor:  # (N, 196, hidden) -> (N, 196, values), natural logits
+        if self.quantized:
+            weight, bias = self.integers()
+            total = torch.einsum("nsh,shv->nsv", features, weight) + bias
+            return round_ste(total * torch.exp2(-self.shift)) / LOGIT_SCALE
+        return torch.einsum("nsh,shv->nsv", features, self.weight) + self.bias
+
+
+class Codec(Quantizable):
     """Analysis, quantizer, prior and synthesis of the variable-rate model."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.analysis = Transform(config, 16, CHANNELS)
-        self.synthesis = Transform(config, CHANNELS, 16)
+        self.analysis = Transform(config, 16, CHANNELS, given=WHITE, out=LATENT_SCALE, peak=WHITE)
+        self.synthesis = Transform(config, CHANNELS, 16, given=SCALE, out=WHITE, peak=0)
         self.prior = Prior(config)
-        self.fine = LevelTable(config.anchors, CHANNELS)  # log of the latent's gain
-        self.step = LevelTable(config.anchors, CHANNELS)  # log of the synthesis' gain
+        self.fine = LevelTable(config.anchors, CHANNELS)  # log of the quantizer's gain
+        self.step = LevelTable(config.anchors, CHANNELS)  # log of what symbols are multiplied by before the synthesis
         with torch.no_grad():
             ramp = torch.linspace(-0.5, 1.5, config.anchors)[:, None]
             self.fine.rows.copy_(ramp.expand(-1, CHANNELS))
             self.step.rows.copy_(-ramp.expand(-1, CHANNELS))
 
-    def analyse(self, x: Tensor, level: Tensor) -> Tensor:  # (N, 1, 28, 28) in 0..1 -> (N, 4, 7, 7)
+    def frozen(self) -> list[nn.Module]:
+        """What the last phase leaves alone: all that decides the latent."""
+        return [self.analysis, self.fine]
+
+    def calibrate(self) -> None:
+        peak = self.config.symbol_max * int(self.steps(levels()).max())
+        self.synthesis.enter.units = Units(given=SCALE, peak=peak)
+
+    def fines(self, level: Tensor) -> Tensor:
+        """Integer gains of the quantizer: (N,) -> (N, 4)."""
+        return round_ste(self.fine(level).exp() * (2**FINE_SHIFT / LATENT_SCALE))
+
+    def steps(self, level: Tensor) -> Tensor:
+        """Integer steps of the synthesis: (N,) -> (N, 4)."""
+        return round_ste(self.step(level).exp() * SCALE)
+
+    def analyse(self, x: Tensor, level: Tensor) -> Tensor:
+        """Latents before rounding, clipped to the symbols: (N, 1, 28, 28) in 0..1 (0..255 if quantized) -> (N, 4, 7, 7)."""
         y = self.analysis(F.pixel_unshuffle(x, 4), level)
-        y = y * self.fine(level).exp()[:, :, None, None]
+        if self.quantized:
+            y = round_ste(y).clamp(-LATENT_PEAK, LATENT_PEAK).double()
+            y = y * self.fines(level).double()[:, :, None, None] / 2**FINE_SHIFT
+        else:
+            y = y * self.fine(level).exp()[:, :, None, None]
         return y.clamp(-self.config.symbol_max, self.config.symbol_max)
 
-    def synthesize(self, y_hat: Tensor, level: Tensor) -> Tensor:  # (N, 4, 7, 7) -> (N, 1, 28, 28)
-        y_hat = y_hat * self.step(level).exp()[:, :, None, None]
-        x_hat = F.pixel_shuffle(self.synthesis(y_hat, level), 4)
+    def synthesize(self, y_hat: Tensor, level: Tensor) -> Tensor:
+        """Images of symbols: (N, 4, 7, 7) -> (N, 1, 28, 28), in 0..1, a little of the excess beyond let through."""
+        if self.quantized:
+            y_hat = y_hat * self.steps(level)[:, :, None, None]
+            x_hat = F.pixel_shuffle(self.synthesis(y_hat, level), 4)
+            x_hat = round_ste(x_hat) / WHITE
+        else:
+            y_hat = y_hat * self.step(level).exp()[:, :, None, None]
+            x_hat = F.pixel_shuffle(self.synthesis(y_hat, level), 4)
         inside = x_hat.clamp(0, 1)
-        return inside + 0.02 * (x_hat - inside)
+        return inside + 0.02 * (x_hat - inside) if self.training else inside
 
     def forward(self, x: Tensor, level: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Bits and squared error of each image: (N,), (N,)."""
+        """Bits and squared error of each image, for training in float: (N,), (N,)."""
         y = self.analyse(x, level)
         y_hat = round_ste(y)
         bits = self.prior.density_bits(flatten(y) + flatten(noise), flatten(y_hat), level)

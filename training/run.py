@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import math
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -28,25 +27,40 @@ class Schedule:
     batch: int
     rate: float
     warm_up: int = 500  # steps
+    constant: bool = False
+    momentum: tuple[float, float] = (0.9, 0.99)
+    decay: float = 1e-4
 
     def rate_at(self, step: int, steps: int) -> float:
-        """Linear warm-up, then half a cosine down to a hundredth."""
+        """Linear warm-up, then half a cosine down to a hundredth; or the same rate all along."""
+        if self.constant:
+            return self.rate
         fall = 0.5 * (1 + math.cos(math.pi * step / steps))
         return self.rate * min(1.0, (step + 1) / self.warm_up) * (0.01 + 0.99 * fall)
 
 
 class Phase:
-    """Trains one module, epoch by epoch, and can be stopped and resumed after any epoch."""
+    """Trains one module with AdamW, epoch by epoch, and can be stopped and resumed after any epoch."""
 
-    def __init__(self, name: str, folder: Path, module: nn.Module, schedule: Schedule, seed: int, log: Log) -> None:
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        module: nn.Module,
+        schedule: Schedule,
+        seed: int,
+        log: Log,
+        prepare: Callable[[], None] | None = None,
+    ) -> None:
         self.name = name
+        self.prepare = prepare  # called before every epoch
         self.folder = folder
         self.module = module
         self.schedule = schedule
         self.seed = seed
         self.log = log
         trained = [p for p in module.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(trained, lr=schedule.rate, betas=(0.9, 0.99), weight_decay=1e-4)
+        self.optimizer = torch.optim.AdamW(trained, lr=schedule.rate, betas=schedule.momentum, weight_decay=schedule.decay)
         self.epoch = 0
         self.seconds = 0.0
 
@@ -76,6 +90,8 @@ class Phase:
         while self.epoch < self.schedule.epochs:
             began = time.monotonic()
             self.module.train()
+            if self.prepare is not None:
+                self.prepare()
             total = 0.0
             torch.manual_seed(self.seed * 100_003 + self.epoch)
             for number, batch in enumerate(self._batches(images)):
@@ -83,7 +99,7 @@ class Phase:
                     group["lr"] = self.schedule.rate_at(self.epoch * per_epoch + number, steps)
                 value = loss(batch)
                 self.optimizer.zero_grad(set_to_none=True)
-                value.backward()
+                value.backward()  # type: ignore[no-untyped-call]
                 nn.utils.clip_grad_norm_(self.module.parameters(), 50.0)
                 self.optimizer.step()
                 total += value.item()
@@ -110,7 +126,7 @@ class Phase:
         }
         partial = self.checkpoint.with_suffix(".partial")
         torch.save(state, partial)
-        os.replace(partial, self.checkpoint)
+        partial.replace(self.checkpoint)
         path = self.folder / f"{self.name}.csv"
         new = self.epoch == 1
         with path.open("w" if new else "a", newline="") as file:

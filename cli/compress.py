@@ -1,0 +1,217 @@
+"""``mnistzip compress``: images in, one ``.cae`` file each out, with a report of what it took and what it kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from mnistzip import codec, metrics
+from mnistzip import model as models
+from mnistzip.cli import files
+from mnistzip.cli.main import one_line
+from mnistzip.cli.progress import Progress
+from mnistzip.errors import MnistzipError
+
+BATCH = 256  # images that are coded together
+REPORT_KEYS = ("input", "output", "raw_bytes", "png_bytes", "bytes", "ratio", "ratio_vs_png", "bpp", "psnr_db")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One image on its way from an input to an output."""
+
+    source: str
+    output: str
+    pixels: files.Pixels
+
+
+@click.command(short_help="Compress images.")
+@click.argument("inputs", nargs=-1, required=True)
+@click.option("-o", "--output", metavar="PATH", help="Output file, or folder for several inputs; - is stdout.")
+@click.option("-q", "--quality", type=click.IntRange(1, 100), default=codec.DEFAULT_QUALITY, show_default=True,
+              help="Higher is better and larger.")  # fmt: skip
+@click.option("--lossless", is_flag=True, help="Keep every pixel.")
+@click.option("-e", "--effort", type=click.IntRange(0, codec.EFFORT_MAX), default=codec.DEFAULT_EFFORT, show_default=True,
+              help="0 is fastest, 9 gives the smallest files; decoding costs the same.")  # fmt: skip
+@click.option("--max-bytes", type=click.IntRange(1), metavar="N", help="Best quality whose whole file has at most N bytes.")
+@click.option("--min-psnr", type=click.FloatRange(0), metavar="DB", help="Smallest file that reaches DB, lossless if need be.")
+@click.option("--model", default=models.DEFAULT, show_default=True, metavar="NAME|PATH", help="Shipped model or model file.")
+@click.option("--convert", is_flag=True, help="Take colour, transparency, 16 bits or the first frame of an animation as grey.")
+@click.option("-r", "--recursive", is_flag=True, help="Compress the images in folders.")
+@click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
+@click.option("-T", "--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads for many images.")
+@click.option("--json", "as_json", is_flag=True, help="Report as JSON, one object a line.")
+@click.option("--quiet", is_flag=True, help="No report, no progress.")
+@click.option("-v", "--verbose", is_flag=True, help="Also say what is in each file.")
+@click.pass_context
+def compress(
+    ctx: click.Context,
+    /,
+    inputs: tuple[str, ...],
+    output: str | None,
+    recursive: bool,
+    force: bool,
+    convert: bool,
+    threads: int,
+    as_json: bool,
+    quiet: bool,
+    verbose: bool,
+    **options: Any,
+) -> int:
+    """Compress greyscale images to .cae files: digit.png to digit.cae beside it. The input is kept.
+
+    INPUTS are image files, folders with -r, or - for stdin. The report counts whole files, and its PSNR is measured on
+    what was decoded from them.
+    """
+    _refuse_contradictions(ctx, options)
+    models.find(options["model"])  # a wrong name is one error, not one for each image
+    names = list(files.expand(inputs, recursive, files.IMAGE_SUFFIXES))
+    if not names:
+        raise click.UsageError("no images in " + " ".join(inputs))
+    many = len(names) > 1 or recursive
+    to_stderr = any(files.target(name, below, output, files.SUFFIX, many) == files.STREAM for name, below in names[:1])
+    total = Total()
+
+    def failed(name: str, error: Exception) -> None:
+        total.failed += 1
+        click.echo(f"mnistzip: {one_line(error)}" if len(names) == 1 else f"mnistzip: {name}: {one_line(error)}", err=True)
+
+    def jobs() -> Iterator[Job]:
+        for name, below in names:
+            try:
+                yield Job(name, files.target(name, below, output, files.SUFFIX, many), files.read_image(name, convert))
+            except (MnistzipError, OSError) as error:
+                failed(name, error)
+
+    with Progress(len(names), "compress", show=many and not quiet) as progress:
+        for job, coded in _code(jobs(), options, threads):
+            if isinstance(coded, Exception):
+                failed(job.source, coded)
+            else:
+                try:
+                    files.write(job.output, coded, job.source, force)
+                    if not quiet:
+                        _report(job, coded, total, options["model"], to_stderr, as_json, verbose, brief=many)
+                except (MnistzipError, OSError) as error:
+                    failed(job.source, error)
+            progress.advance()
+    if many and not quiet and not as_json:
+        total.show(to_stderr)
+    return 1 if total.failed else 0
+
+
+def _refuse_contradictions(ctx: click.Context, options: dict[str, Any]) -> None:
+    budget = next((name for name in ("max_bytes", "min_psnr") if options[name] is not None), None)
+    chosen = ctx.get_parameter_source("quality") is ParameterSource.COMMANDLINE
+    if chosen and options["lossless"]:
+        raise click.UsageError("--lossless keeps every pixel: it takes no --quality")
+    if chosen and budget:
+        raise click.UsageError(f"--{budget.replace('_', '-')} chooses the quality itself: it takes no --quality")
+    if options["lossless"] and options["min_psnr"] is not None:
+        raise click.UsageError("--lossless reaches any PSNR: it takes no --min-psnr")
+
+
+def _code(jobs: Iterator[Job], options: dict[str, Any], threads: int) -> Iterator[tuple[Job, bytes | Exception]]:
+    """Code jobs in batches, in order; where a batch fails, one by one, so that an error hits its own image only."""
+
+    def work(batch: list[Job]) -> list[tuple[Job, bytes | Exception]]:
+        try:
+            return list(zip(batch, codec.encode_many([job.pixels for job in batch], **options), strict=True))
+        except MnistzipError as error:
+            if len(batch) == 1:
+                return [(batch[0], error)]
+            return [pair for job in batch for pair in work([job])]
+
+    def batches() -> Iterator[list[Job]]:
+        batch: list[Job] = []
+        for job in jobs:
+            batch.append(job)
+            if len(batch) == BATCH:
+                yield batch
+                batch = []
+        if batch:
+            yield batch
+
+    if threads == 1:
+        for batch in batches():
+            yield from work(batch)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        waiting = []
+        for batch in batches():
+            waiting.append(pool.submit(work, batch))
+            if len(waiting) > threads:
+                yield from waiting.pop(0).result()
+        for future in waiting:
+            yield from future.result()
+
+
+@dataclass
+class Total:
+    """Sums over the images of one call."""
+
+    count: int = 0
+    failed: int = 0
+    raw: int = 0
+    png: int = 0
+    size: int = 0
+    error: float = 0.0
+
+    def show(self, to_stderr: bool) -> None:
+        """One line for all images."""
+        if self.count:
+            quality = _decibels(metrics.psnr_of_mse(self.error / self.raw))
+            ratios = f"{self.raw / self.size:.1f}x raw, {self.png / self.size:.1f}x PNG"
+            bits = metrics.bpp(self.size, self.raw)
+            mean = self.size / self.count
+            line = f"{self.count} images: {self.size} bytes ({mean:.1f} each), {ratios}, {bits:.3f} bpp, {quality}"
+            click.echo(line, err=to_stderr)
+        if self.failed:
+            click.echo(f"{self.failed} failed", err=True)
+
+
+def _decibels(value: float) -> str:
+    return "identical" if value == float("inf") else f"{value:.2f} dB"
+
+
+def _report(
+    job: Job, coded: bytes, total: Total, model: str, to_stderr: bool, as_json: bool, verbose: bool, brief: bool
+) -> None:
+    decoded = codec.decode(coded, model=model)
+    error = metrics.mse(job.pixels, decoded)
+    png = files.png_bytes(job.pixels)
+    row = {
+        "input": job.source,
+        "output": job.output,
+        "raw_bytes": job.pixels.size,
+        "png_bytes": png,
+        "bytes": len(coded),
+        "ratio": round(job.pixels.size / len(coded), 3),
+        "ratio_vs_png": round(png / len(coded), 3),
+        "bpp": round(metrics.bpp(len(coded), job.pixels.size), 4),
+        "psnr_db": round(metrics.psnr_of_mse(error), 3) if error else None,
+    }
+    total.count += 1
+    total.raw += job.pixels.size
+    total.png += png
+    total.size += len(coded)
+    total.error += error * job.pixels.size
+    quality = _decibels(metrics.psnr_of_mse(error))
+    if as_json:
+        click.echo(json.dumps(row), err=to_stderr)
+    elif not brief or verbose:
+        what = f"{row['raw_bytes']} bytes raw, {row['png_bytes']} as PNG -> {row['bytes']} bytes"
+        how = f"{row['ratio']:.1f}x raw, {row['ratio_vs_png']:.1f}x PNG, {row['bpp']:.3f} bpp, {quality}"
+        click.echo(f"{job.source} -> {job.output}\n  {what}: {how}", err=to_stderr)
+    if verbose:
+        told = codec.info(coded)
+        parts = f"header {told.header_bytes} + payload {told.payload_bytes} bytes"
+        size = f"{told.width}x{told.height}" + (f" in {told.tiles} tiles" if told.tiles > 1 else "")
+        chosen = f", quality {told.quality}" if told.quality else ""
+        click.echo(f"  {told.mode}, model {told.model}{chosen}, {size}, {parts}", err=to_stderr)

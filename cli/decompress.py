@@ -1,0 +1,64 @@
+"""``mnistzip decompress``: ``.cae`` files back to images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mnistzip import codec, container
+from mnistzip.cli import files
+from mnistzip.cli.main import one_line
+from mnistzip.cli.progress import Progress
+from mnistzip.errors import MnistzipError
+
+
+@click.command(short_help="Decompress .cae files to images.")
+@click.argument("inputs", nargs=-1, required=True)
+@click.option("-o", "--output", metavar="PATH", help="Output file, or folder for several inputs; - is stdout (as PNG).")
+@click.option(
+    "--to", "kind", default="png", show_default=True, metavar="KIND", help="png, pgm, bmp, tif, npy, ... if -o names no file."
+)
+@click.option("--model", metavar="NAME|PATH", help="Model file of files made with one of your own.")
+@click.option(
+    "--max-pixels", type=click.IntRange(1), default=container.PIXELS_MAX, show_default=True, help="Refuse larger images."
+)
+@click.option("-r", "--recursive", is_flag=True, help="Decompress the .cae files in folders.")
+@click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
+@click.option("--quiet", is_flag=True, help="No report, no progress.")
+def decompress(
+    inputs: tuple[str, ...],
+    output: str | None,
+    kind: str,
+    model: str | None,
+    max_pixels: int,
+    recursive: bool,
+    force: bool,
+    quiet: bool,
+) -> int:
+    """Decompress .cae files: digit.cae to digit.png beside it. The input is kept.
+
+    The kind of image follows from the suffix that -o names, else from --to.
+    """
+    names = list(files.expand(inputs, recursive, {files.SUFFIX}))
+    if not names:
+        raise click.UsageError(f"no {files.SUFFIX} files in " + " ".join(inputs))
+    many = len(names) > 1 or recursive
+    suffix = "." + kind.lower().lstrip(".")
+    failed = 0
+    with Progress(len(names), "decompress", show=many and not quiet) as progress:
+        for name, below in names:
+            try:
+                goal = files.target(name, below, output, suffix, many)
+                image = codec.decode(files.read_bytes(name), model=model, max_pixels=max_pixels)
+                wanted = Path(goal).suffix.lower() if goal != files.STREAM else suffix
+                files.write(goal, files.write_image(image, wanted), name, force)
+                if not quiet and not many and goal != files.STREAM:
+                    click.echo(f"{name} -> {goal}\n  {image.shape[1]}x{image.shape[0]} pixels")
+            except (MnistzipError, OSError) as error:
+                failed += 1
+                click.echo(f"mnistzip: {name}: {one_line(error)}" if many else f"mnistzip: {one_line(error)}", err=True)
+            progress.advance()
+    if many and not quiet and output != files.STREAM:
+        click.echo(f"{len(names) - failed} images decompressed" + (f", {failed} failed" if failed else ""))
+    return 1 if failed else 0

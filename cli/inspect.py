@@ -1,0 +1,74 @@
+"""``mnistzip info``, ``test`` and ``models``: what files and models are, without writing anything."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from mnistzip import codec
+from mnistzip import model as registry
+from mnistzip.cli import files
+from mnistzip.cli.main import one_line
+from mnistzip.errors import MnistzipError
+
+
+@click.command(short_help="Say what .cae files hold.")
+@click.argument("inputs", nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def info(inputs: tuple[str, ...], as_json: bool) -> int:
+    """Describe .cae files by their headers. `mnistzip test` checks their content."""
+    failed = 0
+    for name in inputs:
+        try:
+            told = codec.info(files.read_bytes(name))
+        except (MnistzipError, OSError) as error:
+            failed += 1
+            click.echo(f"mnistzip: {name}: {one_line(error)}", err=True)
+            continue
+        if as_json:
+            click.echo(json.dumps({"input": name, **asdict(told)}))
+            continue
+        quality = f", quality {told.quality}" if told.quality else ""
+        tiles = f" in {told.tiles} tiles" if told.tiles > 1 else ""
+        click.echo(f"{name}: {told.mode}, model {told.model}{quality}, {told.width}x{told.height}{tiles}")
+        click.echo(
+            f"  {told.header_bytes + told.payload_bytes} bytes: header {told.header_bytes}, payload {told.payload_bytes}"
+        )
+    return 1 if failed else 0
+
+
+@click.command(short_help="Check that .cae files are whole.")
+@click.argument("inputs", nargs=-1, required=True)
+@click.option("--model", metavar="NAME|PATH", help="Model file of files made with one of your own.")
+@click.option("-r", "--recursive", is_flag=True, help="Test the .cae files in folders.")
+@click.option("--quiet", is_flag=True, help="Say only what is wrong.")
+def test(inputs: tuple[str, ...], model: str | None, recursive: bool, quiet: bool) -> int:
+    """Decode .cae files and throw the images away: exit code 0 if all are whole, 1 if not."""
+    failed = 0
+    for name, _ in files.expand(inputs, recursive, {files.SUFFIX}):
+        try:
+            codec.decode(files.read_bytes(name), model=model)
+        except (MnistzipError, OSError) as error:
+            failed += 1
+            click.echo(f"mnistzip: {name}: {one_line(error)}", err=True)
+        else:
+            if not quiet:
+                click.echo(f"{name}: ok")
+    return 1 if failed else 0
+
+
+@click.command(short_help="List the models that ship.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def models(as_json: bool) -> int:
+    """List the shipped models: id in files, fingerprint, and what each is."""
+    for name, number in registry.SHIPPED.items():
+        fingerprint = registry.shipped(name).fingerprint.hex()
+        about = registry.ABOUT[name]
+        if as_json:
+            click.echo(json.dumps({"name": name, "id": number, "fingerprint": fingerprint, "about": about}))
+        else:
+            default = " (default)" if name == registry.DEFAULT else ""
+            click.echo(f"{name}{default}: id {number}, fingerprint {fingerprint}\n  {about}")
+    return 0

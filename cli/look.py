@@ -1,0 +1,115 @@
+"""``mnistzip show`` and ``compare``: look at images in the terminal, and at what compression did to them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+
+import click
+import numpy as np
+
+from mnistzip import codec, metrics
+from mnistzip.cli import files
+from mnistzip.errors import ImageError
+
+INK = " .:-=+*#%@"  # dark to light, for terminals without colours
+GAP = 4  # pixels between the parts of a sheet, before it is enlarged
+
+
+def _any_image(name: str, model: str | None, convert: bool = False) -> files.Pixels:
+    """The image of a ``.cae`` file or of any image file."""
+    if name != files.STREAM:
+        with open(name, "rb") as file:
+            if file.read(1) != b"\xca":
+                return files.read_image(name, convert)
+    return codec.decode(files.read_bytes(name), model=model)
+
+
+@click.command(short_help="Draw an image in the terminal.")
+@click.argument("inputs", nargs=-1, required=True)
+@click.option("--model", metavar="NAME|PATH", help="Model file of files made with one of your own.")
+@click.option("--ascii", "plain", is_flag=True, help="Letters instead of colours.")
+def show(inputs: tuple[str, ...], model: str | None, plain: bool) -> None:
+    """Draw .cae files or other greyscale images in the terminal, two pixels a character."""
+    plain = plain or not sys.stdout.isatty() or "NO_COLOR" in os.environ
+    for name in inputs:
+        image = _any_image(name, model)
+        if len(inputs) > 1:
+            click.echo(f"{name}:")
+        click.echo(_letters(image) if plain else _blocks(image))
+
+
+def _fit(image: files.Pixels, columns_per_pixel: int) -> files.Pixels:
+    """The image, or every n-th pixel of it, so that it fits the terminal."""
+    every = -(-image.shape[1] * columns_per_pixel // shutil.get_terminal_size().columns)
+    return image[:: max(every, 1), :: max(every, 1)]
+
+
+def _letters(image: files.Pixels) -> str:
+    """Two letters a pixel, which makes it about square."""
+    index = _fit(image, 2).astype(np.int64) * len(INK) // 256
+    return "\n".join("".join(INK[i] * 2 for i in row).rstrip() for row in index)
+
+
+def _blocks(image: files.Pixels) -> str:
+    """Half blocks: the upper pixel is the character's colour, the lower its background."""
+    small = _fit(image, 1)
+    padded = np.pad(small, ((0, small.shape[0] % 2), (0, 0)))
+    lines = []
+    for upper, lower in zip(padded[::2].tolist(), padded[1::2].tolist(), strict=True):
+        cells = [f"\x1b[38;2;{a};{a};{a};48;2;{b};{b};{b}m▀" for a, b in zip(upper, lower, strict=True)]
+        lines.append("".join(cells) + "\x1b[0m")
+    return "\n".join(lines)
+
+
+@click.command(short_help="Compare an image with what a file made of it.")
+@click.argument("original")
+@click.argument("file")
+@click.option("-o", "--output", metavar="PATH", help="Write original, reconstruction and difference side by side.")
+@click.option("--zoom", type=click.IntRange(1, 64), default=8, show_default=True, help="Enlarge the sheet.")
+@click.option("--convert", is_flag=True, help="Take a colour, 16-bit or animated original as grey.")
+@click.option("--model", metavar="NAME|PATH", help="Model file of files made with one of your own.")
+@click.option("-f", "--force", is_flag=True, help="Overwrite an existing sheet.")
+@click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
+def compare(
+    original: str, file: str, output: str | None, zoom: int, convert: bool, model: str | None, force: bool, as_json: bool
+) -> None:
+    """Compare ORIGINAL with FILE, a .cae file or any image: size, ratio, PSNR, largest error, and a sheet to look at."""
+    a, b = files.read_image(original, convert), _any_image(file, model, convert)
+    if a.shape != b.shape:
+        sizes = f"{a.shape[1]}x{a.shape[0]} and {b.shape[1]}x{b.shape[0]}"
+        raise ImageError(f"the images are {sizes}: only images of the same size can be compared")
+    size = len(files.read_bytes(file))
+    error = metrics.mse(a, b)
+    largest = int(np.abs(a.astype(np.int64) - b).max())
+    decibels = metrics.psnr_of_mse(error)
+    if as_json:
+        row = {
+            "original": original,
+            "file": file,
+            "raw_bytes": a.size,
+            "png_bytes": files.png_bytes(a),
+            "bytes": size,
+            "bpp": round(metrics.bpp(size, a.size), 4),
+            "mse": round(error, 4),
+            "psnr_db": round(decibels, 3) if error else None,
+            "max_error": largest,
+        }
+        click.echo(json.dumps(row))
+    else:
+        click.echo(f"{a.size} bytes raw, {files.png_bytes(a)} as PNG, {size} in {file}: {a.size / size:.1f}x raw")
+        quality = f"{decibels:.2f} dB" if error else "identical"
+        click.echo(f"{quality}, mean squared error {error:.2f}, largest error {largest}")
+    if output is not None:
+        suffix = os.path.splitext(output)[1].lower() or ".png"
+        files.write(output, files.write_image(sheet(a, b, zoom), suffix), original, force)
+
+
+def sheet(a: files.Pixels, b: files.Pixels, zoom: int) -> files.Pixels:
+    """Original, reconstruction, and their difference around middle grey, side by side and enlarged."""
+    difference = np.clip(128 + (b.astype(np.int64) - a), 0, 255).astype(np.uint8)
+    gap = np.full((a.shape[0], GAP), 128, np.uint8)
+    row = np.hstack([a, gap, b, gap, difference])
+    return row.repeat(zoom, axis=0).repeat(zoom, axis=1)

@@ -1,0 +1,86 @@
+"""The ``mnistzip`` command: finds its subcommands, and turns errors into one line and an exit code.
+
+Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from mnistzip.errors import MnistzipError
+
+COMMANDS = {
+    "compress": "mnistzip.cli.compress",
+    "decompress": "mnistzip.cli.decompress",
+    "info": "mnistzip.cli.inspect",
+    "test": "mnistzip.cli.inspect",
+    "models": "mnistzip.cli.inspect",
+    "show": "mnistzip.cli.look",
+    "compare": "mnistzip.cli.look",
+    "train": "mnistzip.cli.train",
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a subcommand when it is asked for, so that none pays for another's imports."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+def _version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        from mnistzip import __version__
+
+        click.echo(f"mnistzip {__version__}, format 1")
+        ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("-V", "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
+def cli() -> None:
+    """Compress small greyscale images, a digit to some 25 bytes, with a learned codec."""
+
+
+def main(arguments: list[str] | None = None) -> NoReturn:
+    """Run the command line and leave with its exit code."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    try:
+        result: Any = cli.main(arguments, prog_name="mnistzip", standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("mnistzip: interrupted", err=True)
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has gone; let nothing be written to it while Python shuts down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (MnistzipError, OSError) as error:
+        click.echo(f"mnistzip: {one_line(error)}", err=True)
+        return 1
+    return result if isinstance(result, int) else 0
+
+
+def one_line(error: BaseException) -> str:
+    """The message of an error, on one line; for errors of the system without their numbers."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split())

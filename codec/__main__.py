@@ -1,0 +1,5 @@
+"""``python -m mnistzip``."""
+
+from mnistzip.cli.main import main
+
+main()

@@ -1,0 +1,193 @@
+"""Lossy files: tiles to symbols to streams, and back; and the search for a quality that meets a budget.
+
+A stream is one rANS lane and holds up to 16 tiles of one image. All streams of a batch are coded side by side.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnistzip import container, rans
+from mnistzip.container import Header, Mode
+from mnistzip.errors import FormatError, LimitError
+from mnistzip.metrics import psnr
+from mnistzip.model import Model
+from mnistzip.prior import SYMBOLS
+from mnistzip.refine import refine
+from mnistzip.stored import CHECK_BYTES, store, unstore
+from mnistzip.tiles import from_tiles, tiles_in, to_tiles
+from mnistzip.transform import chunks
+
+TILES_PER_STREAM = 16
+
+Pixels = NDArray[np.uint8]
+Ints = NDArray[np.int64]
+
+
+def require_fits(file: bytes, max_bytes: int | None, index: int, how: str) -> None:
+    """Raise :class:`~mnistzip.errors.LimitError` if a file is larger than its budget."""
+    if max_bytes is not None and len(file) > max_bytes:
+        where = f"image {index}" if index else "the image"
+        raise LimitError(f"{where} takes {len(file)} bytes ({how}), more than the {max_bytes} allowed")
+
+
+class LossyBatch:
+    """Images that were cut into tiles once, to be coded at one or several qualities."""
+
+    def __init__(self, model: Model, images: list[Pixels], effort: int) -> None:
+        self.model = model
+        self.images = images
+        self.effort = effort
+        self.tiles = [to_tiles(image) for image in images]
+
+    def files(self, qualities: Sequence[int], which: Sequence[int]) -> list[bytes]:
+        """Files of the images ``which`` at a quality each; stored where that is smaller."""
+        if not which:
+            return []
+        headers = [self._header(self.images[i], q) for i, q in zip(which, qualities, strict=True)]
+        counts = [len(self.tiles[i]) for i in which]
+        x = np.concatenate([self.tiles[i] for i in which])
+        row = np.repeat([self.model.row(q) for q in qualities], counts)
+        y, value = self.model.transforms.analyse(x, row)
+        y = refine(self.model, x, y, value, row, self.effort)
+        streams = _encode_streams(self.model, headers, counts, y, row)
+        out = []
+        for i, header, payload in zip(which, headers, streams, strict=True):
+            file = header.to_bytes() + payload
+            raw_is_smaller = len(file) > self.images[i].size + CHECK_BYTES
+            out.append(min(file, store(self.images[i]), key=len) if raw_is_smaller else file)
+        return out
+
+    def fit(self, max_bytes: int) -> list[bytes]:
+        """For each image the best quality whose file fits."""
+        best: list[bytes | None] = []
+        for image in self.images:
+            stored = store(image)
+            best.append(stored if len(stored) <= max_bytes else None)
+        rest = [i for i, file in enumerate(best) if file is None]
+        highest = self._search(lambda index, file: len(file) <= max_bytes, rest)
+        for index, file in zip(rest, self.files([max(q, 1) for q in highest], rest), strict=True):
+            require_fits(file, max_bytes, index, "at the lowest quality")
+            best[index] = file
+        return [file for file in best if file is not None]
+
+    def reach(self, min_psnr: float, max_bytes: int | None) -> list[bytes]:
+        """For each image the smallest file that reaches a PSNR."""
+
+        def misses(index: int, file: bytes) -> bool:
+            return psnr(self.images[index], self._decode(file)) < min_psnr
+
+        everyone = list(range(len(self.images)))
+        missed = self._search(misses, everyone)  # quality 100 if nothing lossy reaches it
+        up = [i for i in everyone if missed[i] < container.QUALITY_MAX]
+        lossy = dict(zip(up, self.files([missed[i] + 1 for i in up], up), strict=True))
+        out = []
+        for i in everyone:
+            stored = store(self.images[i])
+            file = min(lossy.get(i, stored), stored, key=len)
+            require_fits(file, max_bytes, i, f"for {min_psnr:g} dB")
+            out.append(file)
+        return out
+
+    def _search(self, holds: Callable[[int, bytes], bool], which: list[int]) -> list[int]:
+        """For each image the highest quality at which ``holds(index, file)``, or 0, taking it to hold below that too."""
+        low, high = [0] * len(which), [container.QUALITY_MAX] * len(which)
+        while open_ := [k for k in range(len(which)) if low[k] < high[k]]:
+            middle = [(low[k] + high[k] + 1) // 2 for k in open_]
+            files = self.files(middle, [which[k] for k in open_])
+            for k, q, file in zip(open_, middle, files, strict=True):
+                if holds(which[k], file):
+                    low[k] = q
+                else:
+                    high[k] = q - 1
+        return low
+
+    def _decode(self, file: bytes) -> Pixels:
+        header, payload = container.parse(file)
+        return unstore(header, payload) if header.mode is Mode.STORED else decode_images(self.model, [(header, payload)])[0]
+
+    def _header(self, image: Pixels, quality: int) -> Header:
+        height, width = image.shape
+        name = self.model.fingerprint if self.model.number is None else self.model.number
+        return Header(Mode.LOSSY, width, height, model=name, quality=quality)
+
+
+def _check(header: bytes, stream: int, y: Ints) -> int:
+    """16 bits that stand for a stream's place and symbols: CRC-32 of header, index of the stream, and symbols."""
+    return zlib.crc32(y.astype(np.int8).tobytes(), zlib.crc32(header + stream.to_bytes(4, "little"))) & 0xFFFF
+
+
+@dataclass(frozen=True)
+class _Lanes:
+    """Which tiles each stream of a batch holds: stream ``s`` has tiles ``first[s] .. first[s] + count[s]`` of the batch."""
+
+    first: Ints
+    count: Ints
+    streams: list[int]  # streams of each image
+
+    @staticmethod
+    def of(counts: Sequence[int]) -> _Lanes:
+        first, count, streams, tile = [], [], [], 0
+        for tiles in counts:
+            starts = range(0, tiles, TILES_PER_STREAM)
+            first += [tile + start for start in starts]
+            count += [min(TILES_PER_STREAM, tiles - start) for start in starts]
+            streams.append(len(starts))
+            tile += tiles
+        return _Lanes(np.array(first, np.int64), np.array(count, np.int64), streams)
+
+    def checks(self, headers: list[bytes], y: Ints) -> Ints:
+        """The check of every stream: (streams,)."""
+        places = [(header, k) for header, streams in zip(headers, self.streams, strict=True) for k in range(streams)]
+        spans = zip(self.first.tolist(), self.count.tolist(), strict=True)
+        values = [_check(h, k, y[a : a + n]) for (h, k), (a, n) in zip(places, spans, strict=True)]
+        return np.array(values, np.int64)
+
+
+def _encode_streams(model: Model, headers: list[Header], counts: list[int], y: Ints, row: Ints) -> list[bytes]:
+    """The payload of each image."""
+    lanes = _Lanes.of(counts)
+    checks = lanes.checks([header.to_bytes() for header in headers], y)
+    deepest = int(lanes.count.max())
+    streams: list[bytes] = []
+    for part in chunks(len(checks)):
+        first, count = lanes.first[part], lanes.count[part]
+        tile = first[:, None] + np.arange(deepest)
+        filled = np.arange(deepest) < count[:, None]
+        starts = np.zeros((*tile.shape, SYMBOLS), np.int64)
+        freqs = np.full((*tile.shape, SYMBOLS), rans.TOTAL, np.int64)
+        members = tile[filled]
+        starts[filled], freqs[filled] = model.prior.intervals(y[members], row[members])
+        wide = (len(first), deepest * SYMBOLS)
+        streams += rans.encode(starts.reshape(wide), freqs.reshape(wide), checks[part])
+    ends = np.cumsum(lanes.streams)
+    return [container.join_streams(streams[end - n : end]) for end, n in zip(ends, lanes.streams, strict=True)]
+
+
+def decode_images(model: Model, parsed: Sequence[tuple[Header, bytes]]) -> list[Pixels]:
+    """Images of files under one model."""
+    headers = [header for header, _ in parsed]
+    counts = [tiles_in(header.width, header.height) for header in headers]
+    lanes = _Lanes.of(counts)
+    streams: list[bytes] = []
+    for (_, payload), n in zip(parsed, lanes.streams, strict=True):
+        streams += container.split_streams(payload, n)
+    decoder = rans.Decoder(streams)
+    quality_row = np.array([model.row(header.quality or 0) for header in headers], np.int64)
+    stream_row = np.repeat(quality_row, lanes.streams)
+    y = np.empty((sum(counts), SYMBOLS), np.int64)
+    for depth in range(int(lanes.count.max())):
+        more = depth < lanes.count
+        decoded = model.prior.decode(decoder, stream_row, more)
+        y[(lanes.first + depth)[more]] = decoded[more]
+    ends = decoder.finish(lanes.checks([header.to_bytes() for header in headers], y))
+    if not ends.all():
+        raise FormatError("the file is damaged: its content does not match its check")
+    x_hat = model.transforms.synthesize(y, np.repeat(quality_row, counts))
+    parts = np.split(x_hat, np.cumsum(counts)[:-1])
+    return [from_tiles(tiles, header.width, header.height) for tiles, header in zip(parts, headers, strict=True)]

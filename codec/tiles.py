@@ -1,0 +1,30 @@
+"""Images of any size as 28x28 tiles, row by row, and back."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnistzip.transform import TILE
+
+Pixels = NDArray[np.uint8]
+
+
+def to_tiles(image: Pixels) -> Pixels:
+    """Cut an image into 28x28 tiles, row by row, edge pixels repeated: (H, W) -> (tiles, 28, 28)."""
+    height, width = image.shape
+    padded = np.pad(image, ((0, -height % TILE), (0, -width % TILE)), mode="edge")
+    rows, columns = padded.shape[0] // TILE, padded.shape[1] // TILE
+    return padded.reshape(rows, TILE, columns, TILE).swapaxes(1, 2).reshape(-1, TILE, TILE)
+
+
+def from_tiles(tiles: Pixels, width: int, height: int) -> Pixels:
+    """The inverse of :func:`to_tiles`."""
+    rows, columns = -(-height // TILE), -(-width // TILE)
+    whole = tiles.reshape(rows, columns, TILE, TILE).swapaxes(1, 2).reshape(rows * TILE, columns * TILE)
+    return np.ascontiguousarray(whole[:height, :width])
+
+
+def tiles_in(width: int, height: int) -> int:
+    """How many tiles cover an image."""
+    return -(-width // TILE) * -(-height // TILE)

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mnistzip.errors import ModelError
+from mnistzip.intnet import (
+    SUM_MAX,
+    Conv,
+    DepthToSpace,
+    Floats,
+    Gain,
+    Lookup,
+    MaxPool,
+    Range,
+    Residual,
+    Signal,
+    SpaceToDepth,
+    Upsample,
+    bound,
+    forward,
+    prove_exact,
+)
+
+ROWS = np.array([0, 1])
+PLAIN = Signal(Range(0, 255), 6, 6, 2)
+
+
+def conv(weight: Floats, shift: int = 3, kernel: int = 3, to: Range = Range(0, 1023)) -> Conv:
+    outputs = weight.shape[1]
+    place = np.arange(outputs, dtype=np.float32).reshape(1, 1, outputs)
+    quality = np.arange(2 * outputs, dtype=np.float32).reshape(2, outputs)
+    return Conv("conv", kernel, weight, place, quality, np.full(outputs, shift, np.float32), to)
+
+
+def reference(x: Floats, weight: Floats, shift: int) -> np.ndarray:
+    """The same convolution one place at a time, in Python's integers."""
+    n, h, w, c = x.shape
+    out = np.zeros((n, h, w, weight.shape[1]), np.int64)
+    wide = weight.astype(int).reshape(3, 3, c, -1)
+    for image, i, j, o in np.ndindex(out.shape):
+        total = o + image * weight.shape[1] + o
+        for a in range(3):
+            for b in range(3):
+                if 0 <= i + a - 1 < h and 0 <= j + b - 1 < w:
+                    total += int(x[image, i + a - 1, j + b - 1].astype(int) @ wide[a, b, :, o])
+        out[image, i, j, o] = min(max((total + (1 << (shift - 1))) >> shift, 0), 1023)
+    return out
+
+
+@settings(deadline=None, max_examples=20)
+@given(seed=st.integers(0, 1000), shift=st.integers(1, 6))
+def test_convolution_equals_integer_arithmetic(seed: int, shift: int) -> None:
+    random = np.random.default_rng(seed)
+    x = random.integers(0, 256, (2, 4, 5, 2)).astype(np.float32)
+    weight = random.integers(-40, 41, (18, 3)).astype(np.float32)
+    assert (conv(weight, shift).forward(x, ROWS) == reference(x, weight, shift)).all()
+
+
+def test_order_of_summation_does_not_matter_within_the_bound() -> None:
+    random = np.random.default_rng(3)
+    inputs = 4096
+    weight = random.integers(-8, 9, inputs).astype(np.float32)
+    x = random.integers(0, 500, inputs).astype(np.float32)
+    prove_exact("layer", weight[:, None], 500, 0)
+    sums = {float(np.add.accumulate((weight * x)[random.permutation(inputs)])[-1]) for _ in range(20)}
+    assert sums == {float(weight.astype(int) @ x.astype(int))}
+
+
+def test_weights_that_could_pass_the_exact_range_are_refused() -> None:
+    weight = np.full((18, 1), 1000, np.float32)
+    fits = SUM_MAX // (18 * 1000) - 1
+    conv(weight).bound(Signal(Range(0, fits), 4, 4, 2))
+    with pytest.raises(ModelError, match="stops being exact"):
+        conv(weight).bound(Signal(Range(0, fits + 2), 4, 4, 2))
+    with pytest.raises(ModelError):
+        prove_exact("nan", np.full((1, 1), np.nan, np.float32), 1, 0)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        conv(np.zeros((17, 3), np.float32)),
+        Gain("gain", np.zeros((2, 3), np.float32), Range(0, 1)),
+        Lookup("table", 0, np.zeros(255, np.float32)),
+        SpaceToDepth(4),
+        DepthToSpace(2),
+        Residual((conv(np.zeros((18, 3), np.float32)),), Range(0, 1)),
+    ],
+)
+def test_layers_that_do_not_fit_together_are_refused(layer: object) -> None:
+    with pytest.raises(ModelError, match="does not fit"):
+        bound([layer], PLAIN)  # type: ignore[list-item]
+
+
+def test_odd_images_cannot_be_pooled() -> None:
+    with pytest.raises(ModelError):
+        MaxPool().bound(Signal(Range(0, 1), 5, 4, 1))
+
+
+def test_space_to_depth_and_back_loses_no_pixel() -> None:
+    x = np.arange(2 * 8 * 8, dtype=np.float32).reshape(2, 8, 8, 1)
+    folded = SpaceToDepth(4).forward(x, ROWS)
+    assert folded.shape == (2, 2, 2, 16)
+    assert folded[0, 0, 0].tolist() == x[0, :4, :4, 0].ravel().tolist()
+    assert (DepthToSpace(4).forward(folded, ROWS) == x).all()
+
+
+def test_pooling_and_upsampling_are_what_their_names_say() -> None:
+    x = np.arange(32, dtype=np.float32).reshape(2, 4, 4, 1)
+    assert MaxPool().forward(x, ROWS)[0, :, :, 0].tolist() == [[5, 7], [13, 15]]
+    assert Upsample().forward(x[:, :1, :2], ROWS)[0, :, :, 0].tolist() == [[0, 0, 1, 1], [0, 0, 1, 1]]
+
+
+def test_each_image_gets_the_gain_of_its_own_quality() -> None:
+    gain = Gain("gain", np.array([[256], [128]], np.float32), Range(0, 50))
+    x = np.full((2, 1, 1, 1), 61, np.float32)
+    assert gain.forward(x, ROWS).ravel().tolist() == [50, 31]  # clipped; 30.5 rounds up
+
+
+def test_residual_adds_and_clips() -> None:
+    layers = (Residual((Lookup("table", 0, np.arange(256, dtype=np.float32) * -2),), Range(-100, 100)),)
+    x = np.array([[10], [200]], np.float32).reshape(2, 1, 1, 1)
+    assert bound(layers, Signal(Range(0, 255), 1, 1, 1)).values == Range(-100, 100)
+    assert forward(layers, x, ROWS).ravel().tolist() == [-10, -100]

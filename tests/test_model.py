@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import mnistzip
+from mnistzip import model as models
+from mnistzip.errors import ModelError
+from mnistzip.prior import CHANNELS, PLACES, SYMBOLS
+
+Arrays = dict[str, NDArray[np.generic]]
+
+
+def unpack(name: str) -> Arrays:
+    content = (Path(models.__file__).parent / "pretrained" / f"{name}.npz").read_bytes()
+    with np.load(io.BytesIO(content)) as file:
+        return dict(file)
+
+
+def pack(arrays: Arrays) -> bytes:
+    out = io.BytesIO()
+    np.savez_compressed(out, **arrays)  # type: ignore[arg-type]
+    return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def arrays() -> Arrays:
+    return unpack("classic")
+
+
+@pytest.fixture(scope="module")
+def meta(arrays: Arrays) -> dict[str, object]:
+    told: dict[str, object] = json.loads(arrays["meta"].tobytes())
+    return told
+
+
+def with_meta(arrays: Arrays, **changes: object) -> bytes:
+    meta = json.loads(arrays["meta"].tobytes()) | changes
+    return pack(arrays | {"meta": np.frombuffer(json.dumps(meta).encode(), np.uint8)})
+
+
+@pytest.mark.parametrize("name", models.SHIPPED)
+def test_shipped_models_are_those_of_their_cards(name: str) -> None:
+    folder = Path(models.__file__).parent / "pretrained"
+    import hashlib
+
+    digest = hashlib.sha256((folder / f"{name}.npz").read_bytes()).hexdigest()
+    report = json.loads((folder / f"{name}.json").read_text())
+    assert report["sha256"] == digest
+    assert report["fingerprint"] == models.shipped(name).fingerprint.hex()
+    assert digest in (folder / f"{name}.md").read_text()
+
+
+def test_ids_of_shipped_models_never_change() -> None:
+    assert models.SHIPPED == {"mnist": 0, "classic": 1}
+
+
+def test_fingerprint_is_of_the_content_not_of_the_zip(arrays: Arrays) -> None:
+    again = models.read_model(pack(dict(reversed(arrays.items()))), "again")
+    assert again.fingerprint == models.shipped("classic").fingerprint
+    changed = arrays | {"lmbda": arrays["lmbda"] + 1}
+    assert models.read_model(pack(changed), "changed").fingerprint != again.fingerprint
+
+
+def test_a_custom_model_is_named_by_hash_and_asked_for(tmp_path: Path, arrays: Arrays, digit: NDArray[np.uint8]) -> None:
+    path = tmp_path / "mine.npz"
+    path.write_bytes(pack(arrays | {"lmbda": arrays["lmbda"] + 1}))
+    file = mnistzip.encode(digit, model=path, effort=0)
+    fingerprint = models.find(path).fingerprint
+    assert fingerprint in file
+    assert mnistzip.decode(file, model=path).shape == digit.shape
+    with pytest.raises(ModelError, match=fingerprint.hex()):
+        mnistzip.decode(file)
+    with pytest.raises(ModelError, match=r"needs the custom model .* but classic is"):
+        mnistzip.decode(file, model="classic")
+
+
+def test_a_model_that_is_not_there_is_named() -> None:
+    with pytest.raises(ModelError, match=r"no model 'nonsense\.npz'"):
+        models.find("nonsense.npz")
+    with pytest.raises(ModelError, match="shipped model 9"):
+        mnistzip.decode(bytes.fromhex("cae18932") + bytes(20))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("first.weight", np.zeros((9, 16))),  # floats
+        ("first.weight", np.full((9, 16), np.nan)),
+        ("first.weight", np.zeros((9, 16), np.int64)),  # wider than the file may hold
+        ("first.weight", np.zeros((8, 16), np.int8)),
+        ("first.weight", np.zeros(9, np.int8)),
+        ("first.weight", np.zeros((9, 0), np.int8)),
+        ("first.weight", np.full((9, 16), 32767, np.int16)),  # sums beyond the exact range
+        ("first.shift", np.full(16, 31, np.int8)),
+        ("first.shift", np.full(16, -1, np.int8)),
+        ("first.quality", np.zeros((99, 16), np.int8)),
+        ("fine", np.zeros((100, 3), np.int8)),
+        ("step", np.full((100, 4), 1 << 22, np.int32)),
+        ("lmbda", np.zeros(99, np.int8)),
+        ("lmbda", np.full(100, -1, np.int8)),
+        ("sigmoid.table", np.zeros(5, np.int16)),
+        ("sigmoid.table", np.full(512, 256, np.int16)),  # no grey level
+        ("prior.near_weight", np.zeros((SYMBOLS, PLACES + 1), np.int8)),
+        ("prior.far_weight", np.zeros((5, 5), np.int8)),
+        ("prior.skip_weight", np.zeros((SYMBOLS, 4), np.int8)),
+        ("prior.head_weight", np.zeros((SYMBOLS, 8, 5), np.int8)),
+        ("prior.head_bias", np.zeros((SYMBOLS, 5), np.int8)),
+        ("prior.near_bias", np.zeros((100, 3), np.int8)),
+        ("prior.far_shift", np.zeros(7, np.int8)),
+    ],
+)
+def test_a_wrong_array_is_refused(arrays: Arrays, key: str, value: NDArray[np.generic]) -> None:
+    assert key in arrays
+    with pytest.raises(ModelError):
+        models.read_model(pack(arrays | {key: value}), "wrong")
+
+
+def test_a_prior_that_would_see_the_future_is_refused(arrays: Arrays) -> None:
+    near = arrays["prior.near_weight"].copy()
+    near[CHANNELS, 0] = 1  # the second place's symbol in the first place's features
+    with pytest.raises(ModelError, match="causal"):
+        models.read_model(pack(arrays | {"prior.near_weight": near}), "wrong")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"version": 2},
+        {"version": None},
+        {"analysis": [{"op": "exec"}]},
+        {"analysis": []},
+        {"analysis": 7},
+        {"synthesis": [{"op": "conv", "name": "first", "kernel": 3, "to": [0, 1 << 30]}]},
+        {"synthesis": [{"op": "upsample"}] * 30},
+        {"symbols": [-200, 200]},
+        {"symbols": [-3, 3]},
+        {"fine_shift": 99},
+    ],
+)
+def test_a_wrong_description_is_refused(arrays: Arrays, changes: dict[str, object]) -> None:
+    with pytest.raises(ModelError):
+        models.read_model(with_meta(arrays, **changes), "wrong")
+
+
+def test_each_missing_array_is_noticed(arrays: Arrays) -> None:
+    for key in arrays:
+        rest = {name: value for name, value in arrays.items() if name != key}
+        with pytest.raises(ModelError):
+            models.read_model(pack(rest), "wrong")
+
+
+def test_pickles_are_never_opened(arrays: Arrays) -> None:
+    with pytest.raises(ModelError):
+        models.read_model(pack(arrays | {"lmbda": np.array([print], dtype=object)}), "wrong")
+
+
+def test_an_array_that_asks_for_18_gib_takes_no_memory(arrays: Arrays) -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        header = io.BytesIO()
+        shape = {"descr": "|i1", "fortran_order": False, "shape": (18 << 30,)}
+        np.lib.format.write_array_header_1_0(header, shape)
+        archive.writestr("meta.npy", header.getvalue() + b"x")
+    with pytest.raises(ModelError):
+        models.read_model(out.getvalue(), "wrong")
+
+
+def test_a_zip_bomb_is_not_unpacked() -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for index in range(3):
+            archive.writestr(f"{index}.npy", bytes(30 << 20))
+    with pytest.raises(ModelError):
+        models.read_model(out.getvalue(), "wrong")
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, 5000, -100, -1])
+def test_a_truncated_model_is_refused(arrays: Arrays, size: int) -> None:
+    with pytest.raises(ModelError):
+        models.read_model(pack(arrays)[:size], "wrong")

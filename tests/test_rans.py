@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import constriction
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from mnistzip import rans
+from mnistzip.errors import FormatError
+
+Ints = NDArray[np.int64]
+EDGES = np.array([0, 1, 1000, 40000, 40001, 65000, 65536])  # an alphabet of six, very rare values among them
+
+
+def intervals(symbols: Ints, edges: Ints = EDGES) -> tuple[Ints, Ints]:
+    return edges[symbols], edges[symbols + 1] - edges[symbols]
+
+
+def decode(streams: list[bytes], count: int, edges: Ints = EDGES) -> tuple[Ints, rans.Decoder]:
+    decoder = rans.Decoder(streams)
+    symbols = np.zeros((len(streams), count), np.int64)
+    for t in range(count):
+        symbols[:, t] = np.searchsorted(edges, decoder.slots(), side="right") - 1
+        decoder.advance(*intervals(symbols[:, t], edges))
+    return symbols, decoder
+
+
+def test_streams_keep_their_bytes_for_ever() -> None:
+    symbols = np.arange(48).reshape(2, 24) * 7 % 6
+    streams = rans.encode(*intervals(symbols), np.array([0, 0xBEEF]))
+    assert [stream.hex() for stream in streams] == [
+        "1597000000d1d0a26c0003c640d5d1000294ea0b100390d8c6ab",
+        "2576000002db40c0c1000162cf3948031c38e5e578019658fdd0",
+    ]
+
+
+@settings(deadline=None)
+@given(
+    symbols=st.lists(st.lists(st.integers(0, 5), min_size=9, max_size=9), min_size=1, max_size=5),
+    check=st.integers(0, 65535),
+)
+def test_every_stream_comes_back_and_ends_on_its_check(symbols: list[list[int]], check: int) -> None:
+    array = np.array(symbols)
+    checks = np.full(len(array), check)
+    decoded, decoder = decode(rans.encode(*intervals(array), checks), 9)
+    assert (decoded == array).all()
+    assert decoder.finish(checks).all()
+    assert not decoder.finish(checks ^ 1).any()
+
+
+def test_filling_up_a_lane_costs_no_byte() -> None:
+    symbols = np.array([[3, 2, 1, 4, 4]])
+    starts, freqs = intervals(symbols)
+    filled = np.hstack([starts, np.zeros((1, 7), np.int64)]), np.hstack([freqs, np.full((1, 7), rans.TOTAL)])
+    assert rans.encode(*filled, np.array([5])) == rans.encode(starts, freqs, np.array([5]))
+
+
+def test_no_symbols_leave_the_check_alone() -> None:
+    nothing = np.zeros((1, 0), np.int64)
+    assert rans.encode(nothing, nothing, np.array([0xABCD])) == [bytes.fromhex("01abcd")]
+
+
+def test_streams_are_no_larger_than_the_range_coder_of_a_known_library_with_a_checksum_of_16_bits() -> None:
+    random = np.random.default_rng(1)
+    freqs = np.diff(EDGES)
+    symbols = random.choice(6, (300, 196), p=freqs / rans.TOTAL)
+    ours = sum(map(len, rans.encode(*intervals(symbols), random.integers(0, 65536, 300))))
+    model = constriction.stream.model.Categorical(freqs / rans.TOTAL, perfect=True)
+    theirs = 0
+    for row in symbols:
+        coder = constriction.stream.queue.RangeEncoder()
+        coder.encode(row.astype(np.int32), model)
+        theirs += 4 * len(coder.get_compressed()) + 2
+    ideal = (rans.PROBABILITY_BITS - np.log2(freqs[symbols])).sum() / 8
+    assert ours <= theirs
+    assert ours - ideal <= 2.7 * 300  # two bytes of check, and what rounding up to bytes costs
+
+
+def test_cutting_a_stream_is_noticed() -> None:
+    symbols = np.random.default_rng(2).integers(1, 5, (1, 60))
+    check = np.array([77])
+    stream = rans.encode(*intervals(symbols), check)[0]
+    for size in range(len(stream)):
+        try:
+            _, decoder = decode([stream[:size]], 60)
+        except FormatError:
+            continue
+        assert not decoder.finish(check).any()
+    _, decoder = decode([stream + b"\0"], 60)
+    assert not decoder.finish(check).any()
+
+
+@pytest.mark.parametrize("stream", [b"", b"\x01\x02", b"\x00\xff\xff", b"\x00\xff\xff\xff\xff"])
+def test_states_that_no_encoder_writes_are_refused(stream: bytes) -> None:
+    with pytest.raises(FormatError):
+        rans.Decoder([stream])

@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+import mnistzip
+from mnistzip.cli.main import run
+from mnistzip.errors import ImageError, ModelError
+from mnistzip.model import read_model
+from mnistzip.prior import LOGITS_PER_OCTAVE, OCTAVES
+from mnistzip.training import data
+from mnistzip.training.classic import Classic, ClassicConfig
+from mnistzip.training.export import export
+from mnistzip.training.joint import JointRecipe, train_joint
+from mnistzip.training.model import Codec, Config, Head, exact_shift, flatten, levels, quantize
+from mnistzip.training.recipes import RECIPES, Recipe, train
+from mnistzip.training.run import Schedule
+
+DIGITS = Path(__file__).parent / "data" / "digits-idx3-ubyte.gz"
+SMALL = Config(width=12, hidden=6, blocks=1, anchors=3, prior_width=2, prior_hidden=2, symbol_max=5)
+QUICK = Schedule(epochs=2, batch=8, rate=2e-3, warm_up=2)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def split() -> data.Split:
+    return data.load(str(DIGITS))
+
+
+@pytest.mark.parametrize("kind", ["variable rate", "classic"])
+def test_integer_network_equals_its_torch_twin(kind: str, digits: NDArray[np.uint8]) -> None:
+    torch.manual_seed(9)
+    codec: Codec | Classic
+    if kind == "classic":
+        codec = Classic(ClassicConfig(prior_width=2, prior_hidden=2, anchors=3))
+        codec.observe(torch.from_numpy(digits).unsqueeze(1).float() / 255)
+    else:
+        codec = Codec(SMALL)
+    head = Head(codec.config)
+    with torch.no_grad():  # untrained weights, but none of them zero
+        for parameter in [*codec.parameters(), *head.parameters()]:
+            parameter.add_(torch.randn_like(parameter) * 0.05)
+    codec.eval()
+    quantize(codec)
+    quantize(head)
+    model = read_model(export(codec, head), "twin")
+    row = np.arange(len(digits)) * 99 // 63
+    level = levels()[torch.from_numpy(row)]
+    with torch.no_grad():
+        twin_y = torch.floor(codec.analyse(torch.from_numpy(digits).unsqueeze(1).float(), level) + 0.5).float()
+        y, _ = model.transforms.analyse(digits, row)
+        assert (y == flatten(twin_y).numpy()).all()
+        assert len(np.unique(y)) > 3
+        twin_x = codec.synthesize(twin_y, level)[:, 0] * 255
+        assert (model.transforms.synthesize(y, row) == torch.round(twin_x).numpy()).all()
+        assert torch.equal(torch.round(twin_x) / 255 * 255, twin_x) or (twin_x - torch.round(twin_x)).abs().max() < 1e-4
+        logits = torch.round(head(codec.prior.features(flatten(twin_y), level)) * LOGITS_PER_OCTAVE / np.log(2)).numpy()
+    behind = np.minimum((logits.max(axis=2, keepdims=True) - logits).astype(int), len(OCTAVES) - 1)
+    weight = OCTAVES[behind]
+    share = np.take_along_axis(weight, (y + codec.config.symbol_max)[..., None], 2)[..., 0] / weight.sum(axis=2)
+    _, freqs = model.prior.intervals(y, row)
+    values = 2 * codec.config.symbol_max + 1
+    assert np.abs(freqs - 1 - share * (65536 - values)).max() <= 1  # the same logits, to the rounding of one edge
+
+
+def test_scaling_of_weights_keeps_sums_exact() -> None:
+    random = torch.Generator().manual_seed(10)
+    weight = torch.randn(20, 300, generator=random) * torch.logspace(-3, 1, 20)[:, None]
+    peak, bias = torch.full((300,), 1023.0), torch.rand(20, generator=random)
+    shift = exact_shift(weight, peak, bias)
+
+    def worst(bits: torch.Tensor) -> torch.Tensor:
+        scale = torch.exp2(bits)[:, None].double()
+        return (weight.double() * scale).round().abs() @ peak.double() + (bias.double()[:, None] * scale)[:, 0]
+
+    assert (worst(shift) <= 2**24).all()
+    assert (worst(shift + 1) > 0.9 * 2**24).all()
+
+
+def test_a_resumed_run_is_the_uninterrupted_run(tmp_path: Path, split: data.Split) -> None:
+    recipe = JointRecipe(replace(QUICK, epochs=3), seed=4)
+    straight, _ = train_joint(split, SMALL, recipe, tmp_path / "straight", lambda _: None)
+
+    def stop(line: str) -> None:
+        if "epoch 2" in line:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_joint(split, SMALL, recipe, tmp_path / "stopped", stop)
+    resumed, phase = train_joint(split, SMALL, recipe, tmp_path / "stopped", lambda _: None)
+    assert phase.epoch == 3
+    for one, other in zip(straight.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert (tmp_path / "stopped" / "joint.csv").read_text().count("\n") == 4
+
+
+@pytest.mark.parametrize("name", ["mnist", "classic"])
+def test_a_recipe_leads_from_images_to_a_working_codec(name: str, tmp_path: Path, digits: NDArray[np.uint8]) -> None:
+    recipe = RECIPES[name]
+    small = {"prior_width": 2, "prior_hidden": 2, "anchors": 3}
+    if name == "mnist":
+        small |= {"width": 12, "hidden": 6, "blocks": 1}
+    quick = Recipe(replace(recipe.config, **small), QUICK, QUICK)  # type: ignore[arg-type]
+    out = tmp_path / "mine.npz"
+    report = train(str(DIGITS), quick, out, tmp_path / "run", 3, lambda _: None)
+    assert report["data"] == {"source": DIGITS.name, "train": 58, "held_out": 6}
+    assert json.loads(out.with_suffix(".json").read_text()) == report
+    file = mnistzip.encode(digits[0], model=out, effort=0)
+    assert mnistzip.decode(file, model=out).shape == (28, 28)
+    again = train(str(DIGITS), quick, tmp_path / "again.npz", tmp_path / "again", 3, lambda _: None)
+    assert again["sha256"] == report["sha256"]
+
+
+def test_training_lowers_its_loss(tmp_path: Path, split: data.Split) -> None:
+    train_joint(split, SMALL, JointRecipe(replace(QUICK, epochs=12)), tmp_path, lambda _: None)
+    rows = (tmp_path / "joint.csv").read_text().splitlines()
+    first, last = (float(row.split(",")[2]) for row in (rows[1], rows[-1]))
+    assert last < 0.9 * first
+
+
+def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "x.npz"
+    assert run(["train", str(DIGITS), "-o", str(out), "--recipe", "nonsense"]) == 2
+    assert "mnist, classic" in capsys.readouterr().err
+    out.write_bytes(b"precious")
+    assert run(["train", str(DIGITS), "-o", str(out)]) == 1
+    assert "-f overwrites it" in capsys.readouterr().err
+
+
+def test_data_that_cannot_be_trained_on_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "labels"
+    path.write_bytes(bytes.fromhex("00000801 00000002 0102"))
+    with pytest.raises(ImageError, match="not \\(N, 28, 28\\)"):
+        data.load(str(path))
+    path.write_bytes(bytes.fromhex("00000803 00000002 0000001c 0000001c") + bytes(2 * 784))
+    with pytest.raises(ImageError, match="too few"):
+        data.load(str(path))
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    with pytest.raises(ModelError, match=r"pip install 'mnistzip\[train\]'"):
+        data.load("MNIST")
+
+
+def test_a_data_set_by_name_comes_through_torchvision(monkeypatch: pytest.MonkeyPatch, digits: NDArray[np.uint8]) -> None:
+    class VisionDataset:
+        pass
+
+    class Toy(VisionDataset):
+        def __init__(self, root: Path, train: bool, download: bool) -> None:
+            assert train
+            assert download
+            self.data = torch.from_numpy(digits)
+
+    stand_in = type(sys)("torchvision")
+    stand_in.datasets = type("datasets", (), {"VisionDataset": VisionDataset, "Toy": Toy})  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torchvision", stand_in)
+    assert data.load("Toy").train.shape == (58, 1, 28, 28)
+    with pytest.raises(ModelError, match="neither a file nor a data set"):
+        data.load("Nonsense")

@@ -1,0 +1,120 @@
+"""The recipes of the shipped models, and the one function that follows them from images to a model file.
+
+A recipe that is run again from the same seed on the same machine gives the same model; a run that was stopped goes on from
+its last finished epoch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mnistzip import metrics
+from mnistzip.codec import decode_many, encode_many
+from mnistzip.model import SHIPPED, Model, read_model
+from mnistzip.training.classic import ClassicConfig, float_psnr, train_classic
+from mnistzip.training.data import Split, load
+from mnistzip.training.export import export
+from mnistzip.training.joint import JointRecipe, train_joint
+from mnistzip.training.model import Config
+from mnistzip.training.refit import RefitRecipe, refit
+from mnistzip.training.run import Log, Phase, Schedule
+
+REPORTED = (1, 10, 25, 50, 75, 90, 100)  # qualities in the report on held-out images
+REPORT_IMAGES = 1000
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A configuration and the schedules of its two phases."""
+
+    config: Config
+    first: Schedule
+    last: Schedule
+
+
+RECIPES = {
+    "mnist": Recipe(
+        Config(),
+        first=Schedule(epochs=40, batch=128, rate=6e-3),
+        last=Schedule(epochs=10, batch=128, rate=1.5e-3),
+    ),
+    # The first phase is the ancestor's: batch 20, Adam 0.001, 10 epochs.
+    "classic": Recipe(
+        ClassicConfig(),
+        first=Schedule(epochs=10, batch=20, rate=1e-3, constant=True, momentum=(0.9, 0.999), decay=0.0),
+        last=Schedule(epochs=8, batch=128, rate=1.5e-3),
+    ),
+}
+
+
+def train(source: str, recipe: Recipe, out: Path, folder: Path, seed: int, log: Log) -> dict[str, Any]:
+    """Train a model from images to a file, or go on with it.
+
+    Args:
+        source: what :func:`mnistzip.training.data.load` takes.
+        out: the ``.npz`` to write; a report goes beside it as ``.json``.
+        folder: for checkpoints and logs; the same folder resumes a run.
+
+    Returns:
+        The report: data, seed, seconds, configuration, results on held-out images, SHA-256 of the file.
+    """
+    split = load(source)
+    log(f"{len(split.train)} images to train on, {len(split.held_out)} held out")
+    extra: dict[str, Any] = {}
+    if isinstance(recipe.config, ClassicConfig):
+        classic, first = train_classic(split, recipe.config, recipe.first, seed, folder, log)
+        extra["float_psnr_db"] = float_psnr(classic, split.held_out.float() / metrics.PEAK)
+        both, last = refit(classic, split, RefitRecipe(recipe.last, seed), folder, log)
+    else:
+        codec, first = train_joint(split, recipe.config, JointRecipe(recipe.first, seed), folder, log)
+        both, last = refit(codec, split, RefitRecipe(recipe.last, seed), folder, log)
+    content = export(both.codec, both.head)
+    model = read_model(content, out.stem)  # proves every bound before anything is written
+    report = {
+        "model": out.stem,
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "fingerprint": model.fingerprint.hex(),
+        "bytes": len(content),
+        "data": {"source": Path(source).name, "train": len(split.train), "held_out": len(split.held_out)},
+        "seed": seed,
+        "config": recipe.config.as_dict(),
+        "phases": [_phase(first), _phase(last)],
+        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
+        "threads": torch.get_num_threads(),
+        "held_out": held_out_results(read_model(content, out.stem, SHIPPED.get(out.stem)), split),
+        **extra,
+    }
+    _write(out, content)
+    _write(out.with_suffix(".json"), json.dumps(report, indent=2).encode() + b"\n")
+    return report
+
+
+def held_out_results(model: Model, split: Split) -> list[dict[str, float]]:
+    """Mean size of whole files and PSNR of the mean error on held-out images, effort 0, by quality."""
+    images = split.held_out[:REPORT_IMAGES, 0].numpy()
+    rows = []
+    for quality in REPORTED:
+        files = encode_many(images, quality=quality, effort=0, model=model)
+        decoded = np.stack(decode_many(files, model=model))
+        size = sum(map(len, files)) / len(files)
+        rows.append({"quality": quality, "bytes": round(size, 3), "psnr_db": round(metrics.psnr(images, decoded), 3)})
+    return rows
+
+
+def _phase(phase: Phase) -> dict[str, Any]:
+    return {"name": phase.name, "seconds": round(phase.seconds), **asdict(phase.schedule)}
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    partial.write_bytes(content)
+    partial.replace(path)

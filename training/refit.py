@@ -1,0 +1,84 @@
+"""Last phase of every model: on the integer grid, with latents rounded for good.
+
+The analysis no longer changes, so latents are what the shipped encoder will really give. The prior gets its categorical
+head and learns true code lengths; the synthesis learns to undo rounding, its own included (quantization-aware).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from mnistzip.metrics import PEAK as WHITE
+from mnistzip.metrics import psnr_of_mse
+from mnistzip.model import QUALITIES
+from mnistzip.training.classic import Classic
+from mnistzip.training.data import Split
+from mnistzip.training.model import Codec, Head, flatten, levels, quantize
+from mnistzip.training.run import Log, Phase, Schedule
+
+PROBES = (1, 25, 50, 75, 100)  # qualities that the log follows
+
+
+@dataclass(frozen=True)
+class RefitRecipe:
+    """What the last phase needs to know."""
+
+    schedule: Schedule
+    seed: int = 1
+    balance: float = 0.3  # losses are divided by lmbda to this power
+
+
+class Refit(nn.Module):
+    """A codec on the integer grid, its analysis frozen, and the head that it gets."""
+
+    def __init__(self, codec: Codec | Classic) -> None:
+        super().__init__()
+        self.codec = codec
+        self.head = Head(codec.config)
+        for part in codec.frozen():
+            part.requires_grad_(False)
+
+    def forward(self, x: Tensor, quality: Tensor) -> tuple[Tensor, Tensor]:
+        """Bits and squared error (pixels in 0..1) of each image: (N,), (N,)."""
+        level = levels()[quality - 1]
+        with torch.no_grad():
+            y = torch.floor(self.codec.analyse(torch.round(x * WHITE), level) + 0.5).float()
+        symbols = flatten(y)
+        logits = self.head(self.codec.prior.features(symbols, level))
+        index = symbols.long() + self.codec.config.symbol_max
+        nats = F.cross_entropy(logits.flatten(0, 1), index.flatten(), reduction="none").view_as(symbols).sum(1)
+        error = (self.codec.synthesize(y, level) - x).square().sum((1, 2, 3))
+        return nats / torch.log(torch.tensor(2.0)), error
+
+
+def refit(codec: Codec | Classic, split: Split, recipe: RefitRecipe, folder: Path, log: Log) -> tuple[Refit, Phase]:
+    """Train, or go on with, the last phase; what can be exported, and its phase."""
+    torch.manual_seed(recipe.seed)
+    both = Refit(codec)
+    phase = Phase("refit", folder, both, recipe.schedule, recipe.seed, log, prepare=lambda: quantize(both))
+    probe = split.held_out[:1000].float() / WHITE
+
+    def loss(x: Tensor) -> Tensor:
+        quality = torch.randint(1, QUALITIES + 1, (len(x),))
+        bits, error = both(x, quality)
+        lmbda = codec.config.lmbda(levels()[quality - 1])
+        return ((bits + lmbda * error) * lmbda**-recipe.balance).mean()
+
+    def measure() -> dict[str, float]:
+        row: dict[str, float] = {}
+        with torch.no_grad():
+            for quality in PROBES:
+                bits, error = both(probe, torch.full((len(probe),), quality))
+                row[f"bytes@{quality}"] = float(bits.mean()) / 8
+                row[f"dB@{quality}"] = psnr_of_mse(float(error.mean()) * WHITE**2 / probe[0].numel())
+        return row
+
+    phase.train(split.train, loss, measure)
+    both.eval()
+    quantize(both)
+    return both, phase
