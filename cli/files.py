@@ -55,6 +55,8 @@ def read_image(name: str, convert: bool = False) -> Pixels:
         warnings.simplefilter("ignore")  # Pillow's notes on odd metadata are no news to our user
         try:
             with Image.open(io.BytesIO(content)) as image:
+                image.verify()  # a PNG that lost its end would load all the same
+            with Image.open(io.BytesIO(content)) as image:
                 if image.width * image.height > PIXELS_MAX:
                     raise LimitError(f"{name} is {image.width}x{image.height}: more than {PIXELS_MAX} pixels")
                 frames = getattr(image, "n_frames", 1)

@@ -48,4 +48,4 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
         raise FormatError(f"{path}: damaged gzip: {cause}") from cause
     if len(body) != count:
         raise FormatError(f"{path}: {len(body)} or more bytes of data for the shape {shape}, which has {count}")
-    return np.frombuffer(body, np.uint8).reshape(shape)
+    return np.frombuffer(body, np.uint8).reshape(shape).copy()

@@ -18,6 +18,7 @@ He et al. 2022, arXiv 2202.07513 (integer priors).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -39,25 +40,19 @@ Ints = NDArray[np.int64]
 
 
 def octave_table() -> Ints:
-    """``floor(2^(20 - d/64) + 1/2)`` for d = 0, 1, ... down to 0, by integer arithmetic alone, shape (1345,)."""
-    octaves = 21
-    # 2^(-i/64) in 2^-60ths: an integer 64th root, found by bisection, so that no libm decides a bit.
-    step = [_root_of_power(i) for i in range(LOGITS_PER_OCTAVE)]
-    table = [(step[d % 64] + (1 << (39 + d // 64))) >> (40 + d // 64) for d in range(octaves * LOGITS_PER_OCTAVE)]
+    """``floor(2^(20 - d/64) + 1/2)`` for d = 0 ... 1343, then 0, by integer arithmetic alone, shape (1345,)."""
+    digits = 100  # binary digits of the fixed point; six square roots of 1/2 give 2^(-1/64)
+    root = 1 << digits - 1
+    for _ in range(6):
+        root = math.isqrt(root << digits)
+    powers = [1 << digits]
+    for _ in range(LOGITS_PER_OCTAVE - 1):
+        powers.append(powers[-1] * root >> digits)
+    table = []
+    for octave in range(ONE.bit_length()):
+        shift = digits - ONE.bit_length() + 1 + octave
+        table += [(power + (1 << shift - 1)) >> shift for power in powers]
     return np.array([*table, 0], np.int64)
-
-
-def _root_of_power(i: int) -> int:
-    """``floor(2^60 * 2^(-i/64))``."""
-    target = 1 << (60 * 64 - i)
-    low, high = 0, 1 << 60
-    while low < high:
-        middle = (low + high + 1) >> 1
-        if middle**64 <= target:
-            low = middle
-        else:
-            high = middle - 1
-    return low
 
 
 OCTAVES = octave_table()

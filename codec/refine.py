@@ -9,8 +9,6 @@ Source: Campos et al. 2019, arXiv 1906.01223 (content-adaptive refinement), here
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,7 +24,8 @@ LMBDA_SHIFT = 14  # model.lmbda weighs squared grey levels against COST in units
 Ints = NDArray[np.int64]
 
 # Cost of a symbol by its frequency. No entry lies near a rounding edge, so any libm gives this table (a test checks it).
-COST = np.array([0] + [round(BIT * (rans.PROBABILITY_BITS - math.log2(f))) for f in range(1, rans.TOTAL + 1)], np.int64)
+COST = np.zeros(rans.TOTAL + 1, np.int64)
+COST[1:] = np.rint(BIT * (rans.PROBABILITY_BITS - np.log2(np.arange(1, rans.TOTAL + 1))))
 
 
 def refine(model: Model, x: NDArray[np.uint8], y: Ints, value: Ints, row: Rows, effort: int) -> Ints:

@@ -34,7 +34,10 @@ def valid() -> dict[str, bytes]:
     plaid = ((rows * 5 % 256) ^ (columns * 3 % 256)).astype(np.uint8)
     noise = np.random.default_rng(8).integers(0, 256, (28, 28)).astype(np.uint8)
     files = {f"mnist-q{quality}": mnistzip.encode(digits[quality % 64], quality=quality) for quality in (1, 25, 50, 75, 100)}
-    files |= {f"classic-q{quality}": mnistzip.encode(digits[quality % 64], quality=quality, model="classic") for quality in (1, 50, 100)}
+    files |= {
+        f"classic-q{quality}": mnistzip.encode(digits[quality % 64], quality=quality, model="classic")
+        for quality in (1, 50, 100)
+    }
     files |= {
         "mnist-effort0": mnistzip.encode(digits[7], effort=0),
         "mnist-effort9": mnistzip.encode(digits[7], effort=9),

@@ -115,14 +115,19 @@ class Classic(Quantizable):
         return torch.sigmoid(self.fourth(F.interpolate(h, scale_factor=2), None))
 
     def analyse(self, x: Tensor, level: Tensor) -> Tensor:
-        """Quantized mode: latents before rounding, of images in 0..255."""
+        """Latents before rounding, of images in 0..1 (0..255 if quantized)."""
+        if not self.quantized:
+            y = self.encode(x) * self.gain(level)[:, :, None, None]
+            return y.clamp(-self.config.symbol_max, self.config.symbol_max)
         h = F.max_pool2d(self.activate(self.first(x, level)), 2)
         y = F.max_pool2d(self.activate(self.second(h, level)), 2).double()
         y = y * self.fines(level).double()[:, :, None, None] / 2**FINE_SHIFT
         return y.clamp(-self.config.symbol_max, self.config.symbol_max)
 
     def synthesize(self, y_hat: Tensor, level: Tensor) -> Tensor:
-        """Quantized mode: images in 0..1 of symbols; the gradient is the true sigmoid's."""
+        """Images in 0..1 of symbols; in quantized mode the gradient is the true sigmoid's."""
+        if not self.quantized:
+            return self.decode(y_hat / self.gain(level)[:, :, None, None])
         y = y_hat * self.steps(level)[:, :, None, None]
         h = self.activate(self.third(F.interpolate(y, scale_factor=2), level))
         out = self.fourth(F.interpolate(h, scale_factor=2), level)

@@ -111,6 +111,13 @@ def quantize(module: nn.Module) -> None:
             part.quantized = True
 
 
+def dequantize(module: nn.Module) -> None:
+    """Switch a module back to floats."""
+    for part in module.modules():
+        if isinstance(part, Quantizable):
+            part.quantized = False
+
+
 def levels() -> Tensor:
     """The level 0..1 of each quality 1..100, shape (100,)."""
     return torch.arange(100) / 99

@@ -24,7 +24,7 @@ from mnistzip.training.data import Split, load
 from mnistzip.training.export import export
 from mnistzip.training.joint import JointRecipe, train_joint
 from mnistzip.training.model import Config
-from mnistzip.training.refit import RefitRecipe, refit
+from mnistzip.training.refit import RefitRecipe, cost_of_integers, refit
 from mnistzip.training.run import Log, Phase, Schedule
 
 REPORTED = (1, 10, 25, 50, 75, 90, 100)  # qualities in the report on held-out images
@@ -90,6 +90,7 @@ def train(source: str, recipe: Recipe, out: Path, folder: Path, seed: int, log: 
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
         "threads": torch.get_num_threads(),
         "held_out": held_out_results(read_model(content, out.stem, SHIPPED.get(out.stem)), split),
+        "integers": cost_of_integers(both, split.held_out.float() / metrics.PEAK),
         **extra,
     }
     _write(out, content)
@@ -110,7 +111,8 @@ def held_out_results(model: Model, split: Split) -> list[dict[str, float]]:
 
 
 def _phase(phase: Phase) -> dict[str, Any]:
-    return {"name": phase.name, "seconds": round(phase.seconds), **asdict(phase.schedule)}
+    told = {"name": phase.name, "seconds": round(phase.seconds), **asdict(phase.schedule)}
+    return told | {"momentum": list(phase.schedule.momentum)}
 
 
 def _write(path: Path, content: bytes) -> None:

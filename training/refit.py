@@ -18,7 +18,7 @@ from mnistzip.metrics import psnr_of_mse
 from mnistzip.model import QUALITIES
 from mnistzip.training.classic import Classic
 from mnistzip.training.data import Split
-from mnistzip.training.model import Codec, Head, flatten, levels, quantize
+from mnistzip.training.model import Codec, Head, dequantize, flatten, levels, quantize
 from mnistzip.training.run import Log, Phase, Schedule
 
 PROBES = (1, 25, 50, 75, 100)  # qualities that the log follows
@@ -47,12 +47,16 @@ class Refit(nn.Module):
         """Bits and squared error (pixels in 0..1) of each image: (N,), (N,)."""
         level = levels()[quality - 1]
         with torch.no_grad():
-            y = torch.floor(self.codec.analyse(torch.round(x * WHITE), level) + 0.5).float()
+            given = torch.round(x * WHITE) if self.codec.quantized else x
+            y = torch.floor(self.codec.analyse(given, level) + 0.5).float()
         symbols = flatten(y)
         logits = self.head(self.codec.prior.features(symbols, level))
         index = symbols.long() + self.codec.config.symbol_max
         nats = F.cross_entropy(logits.flatten(0, 1), index.flatten(), reduction="none").view_as(symbols).sum(1)
-        error = (self.codec.synthesize(y, level) - x).square().sum((1, 2, 3))
+        x_hat = self.codec.synthesize(y, level)
+        if not self.training:
+            x_hat = torch.round(x_hat * WHITE) / WHITE  # an image file's grey levels
+        error = (x_hat - x).square().sum((1, 2, 3))
         return nats / torch.log(torch.tensor(2.0)), error
 
 
@@ -82,3 +86,19 @@ def refit(codec: Codec | Classic, split: Split, recipe: RefitRecipe, folder: Pat
     both.eval()
     quantize(both)
     return both, phase
+
+
+def cost_of_integers(both: Refit, x: Tensor) -> list[dict[str, float]]:
+    """Ideal bytes and PSNR of the same weights on the integer grid and in float, for images in 0..1, by quality."""
+    rows = []
+    with torch.no_grad():
+        for quality in PROBES:
+            row: dict[str, float] = {"quality": quality}
+            for name, switch in (("float", dequantize), ("integer", quantize)):
+                switch(both)
+                parts = [both(part, torch.full((len(part),), quality)) for part in torch.split(x, 500)]
+                bits, error = (torch.cat(values).double().mean().item() for values in zip(*parts, strict=True))
+                row[f"{name}_bytes"] = round(bits / 8, 4)
+                row[f"{name}_psnr_db"] = round(psnr_of_mse(error * WHITE**2 / x[0].numel()), 4)
+            rows.append(row)
+    return rows

@@ -1,0 +1,1 @@
+"""Measurements: what files really take and what they keep."""

@@ -1,0 +1,70 @@
+"""What the documents say is what the program does."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import mnistzip
+from mnistzip import container
+from mnistzip.cli.main import COMMANDS, run
+from mnistzip.errors import MnistzipError
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+FORMAT = (ROOT / "FORMAT.md").read_text()
+
+
+def test_every_command_is_in_the_readme() -> None:
+    for name in COMMANDS:
+        assert f"mnistzip {name}" in README, name
+
+
+def test_the_python_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    example = re.search(r"```python\n(.*?)```", README, re.DOTALL)
+    assert example is not None
+    monkeypatch.chdir(ROOT)
+    names: dict[str, object] = {}
+    exec(example[1].replace('"digit.cae"', repr(str(tmp_path / "digit.cae"))), names)
+    assert (tmp_path / "digit.cae").stat().st_size < 40
+    assert isinstance(names["back"], np.ndarray)
+
+
+def test_the_worked_example_of_the_format_is_a_file_that_decodes() -> None:
+    hexes = re.search(r"```hex\n(.*?)```", FORMAT, re.DOTALL)
+    assert hexes is not None
+    data = bytes.fromhex(hexes[1])
+    assert data == (ROOT / "tests" / "vectors" / "valid" / "mnist-q50.cae").read_bytes()
+    header, payload = container.parse(data)
+    told = re.search(r"(\d+) bytes: header (\d+), payload (\d+)", FORMAT)
+    assert told is not None
+    assert [int(number) for number in told.groups()] == [len(data), len(data) - len(payload), len(payload)]
+    assert header.quality == 50
+    assert mnistzip.decode(data).shape == (28, 28)
+
+
+def test_the_changelog_knows_this_version() -> None:
+    assert f"## {mnistzip.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_every_error_is_one_of_ours_and_documented() -> None:
+    for name in mnistzip.__all__:
+        member = getattr(mnistzip, name)
+        assert member.__doc__, name
+        if isinstance(member, type) and issubclass(member, Exception):
+            assert issubclass(member, MnistzipError)
+
+
+def test_the_first_command_of_the_readme_does_what_it_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = README.split("```sh\n")[1].split("```")[0].replace("\\\n", " ")
+    steps = [step.split() for step in first.split("&&")]
+    ours = [step[1:] for step in steps if step[0].endswith("mnistzip")]
+    assert [step[0] for step in ours] == ["compress", "decompress", "compare"]
+    for step in ours:
+        words = [word.replace("tests/data", str(ROOT / "tests" / "data")) for word in step]
+        words = [str(tmp_path / word) if word.startswith("digit") else word for word in words]
+        assert run(words) == 0
+    assert "PNG" in capsys.readouterr().out
