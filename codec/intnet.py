@@ -2,8 +2,8 @@
 
 A sum of integers in float32 does not depend on the order of summation, on fused multiply-adds or on the number of threads,
 as long as no partial sum can pass 2^24. So results are equal on every machine at the speed of its BLAS. Each layer is told
-the range of its input and proves that bound from its weights (the sum of the weights' magnitudes times the largest input, plus the bias)
-before it is ever run; a layer that cannot be proved raises :class:`ModelError`.
+the range of its input and proves that bound from its weights (the sum of the weights' magnitudes times the largest input,
+plus the bias) before it is ever run; a layer that cannot be proved raises :class:`ModelError`.
 
 Between layers numbers are brought back to a small range by ``floor(sum / 2^shift + 1/2)``, then clipped. Dividing by a
 power of two is exact in float32, so this too is the same everywhere.

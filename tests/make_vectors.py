@@ -2,8 +2,8 @@
 
     python tests/make_vectors.py
 
-``valid/NAME.cae`` decodes to the pixels in ``valid/NAME.pgm``. ``invalid/NAME.cae`` has one fault, and ``invalid/expected.json``
-says for each the error and a part of its message.
+``valid/NAME.cae`` decodes to the pixels in ``valid/NAME.pgm``. ``invalid/NAME.cae`` has one fault, and
+``invalid/expected.json`` says for each the error and a part of its message.
 """
 
 from __future__ import annotations

@@ -25,10 +25,11 @@ from mnistzip.intnet import (
 )
 
 ROWS = np.array([0, 1])
+ACTIVATIONS = Range(0, 1023)
 PLAIN = Signal(Range(0, 255), 6, 6, 2)
 
 
-def conv(weight: Floats, shift: int = 3, kernel: int = 3, to: Range = Range(0, 1023)) -> Conv:
+def conv(weight: Floats, shift: int = 3, kernel: int = 3, to: Range = ACTIVATIONS) -> Conv:
     outputs = weight.shape[1]
     place = np.arange(outputs, dtype=np.float32).reshape(1, 1, outputs)
     quality = np.arange(2 * outputs, dtype=np.float32).reshape(2, outputs)
