@@ -38,7 +38,7 @@ def train(data: str, output: Path, recipe: str, folder: Path | None, seed: int, 
     if output.exists() and not force:
         raise ModelError(f"{output} exists already: -f overwrites it")
     torch.set_num_threads(threads)
-    report = follow(data, RECIPES[recipe], output, folder or output.with_suffix(""), seed, click.echo)
+    report = follow(data, recipe, output, folder or output.with_suffix(""), seed, click.echo)
     for row in report["held_out"]:
         click.echo(f"quality {row['quality']:3}: {row['bytes']:6.2f} bytes, {row['psnr_db']:.2f} dB on held-out images")
     click.echo(f"{output}: {report['bytes']} bytes, sha256 {report['sha256']}")

@@ -113,12 +113,13 @@ def test_a_recipe_leads_from_images_to_a_working_codec(name: str, tmp_path: Path
         small |= {"width": 12, "hidden": 6, "blocks": 1}
     quick = Recipe(replace(recipe.config, **small), QUICK, QUICK)  # type: ignore[arg-type]
     out = tmp_path / "mine.npz"
-    report = train(str(DIGITS), quick, out, tmp_path / "run", 3, lambda _: None)
+    report = train(str(DIGITS), name, out, tmp_path / "run", 3, lambda _: None, quick)
     assert report["data"] == {"source": DIGITS.name, "train": 58, "held_out": 6}
     assert json.loads(out.with_suffix(".json").read_text()) == report
     file = mnistzip.encode(digits[0], model=out, effort=0)
     assert mnistzip.decode(file, model=out).shape == (28, 28)
-    again = train(str(DIGITS), quick, tmp_path / "again.npz", tmp_path / "again", 3, lambda _: None)
+    again = train(str(DIGITS), name, tmp_path / "again.npz", tmp_path / "again", 3, lambda _: None, quick)
+    assert report["sha256"] in out.with_suffix(".md").read_text()
     assert again["sha256"] == report["sha256"]
 
 

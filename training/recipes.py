@@ -19,6 +19,7 @@ import torch
 from mnistzip import metrics
 from mnistzip.codec import decode_many, encode_many
 from mnistzip.model import SHIPPED, Model, read_model
+from mnistzip.training.card import card
 from mnistzip.training.classic import ClassicConfig, float_psnr, train_classic
 from mnistzip.training.data import Split, load
 from mnistzip.training.export import export
@@ -55,17 +56,20 @@ RECIPES = {
 }
 
 
-def train(source: str, recipe: Recipe, out: Path, folder: Path, seed: int, log: Log) -> dict[str, Any]:
+def train(source: str, name: str, out: Path, folder: Path, seed: int, log: Log, recipe: Recipe | None = None) -> dict[str, Any]:
     """Train a model from images to a file, or go on with it.
 
     Args:
         source: what :func:`mnistzip.training.data.load` takes.
-        out: the ``.npz`` to write; a report goes beside it as ``.json``.
+        name: of the recipe.
+        out: the ``.npz`` to write; a report goes beside it as ``.json`` and a model card as ``.md``.
         folder: for checkpoints and logs; the same folder resumes a run.
+        recipe: another than the one of that name.
 
     Returns:
         The report: data, seed, seconds, configuration, results on held-out images, SHA-256 of the file.
     """
+    recipe = recipe or RECIPES[name]
     split = load(source)
     log(f"{len(split.train)} images to train on, {len(split.held_out)} held out")
     extra: dict[str, Any] = {}
@@ -80,6 +84,7 @@ def train(source: str, recipe: Recipe, out: Path, folder: Path, seed: int, log: 
     model = read_model(content, out.stem)  # proves every bound before anything is written
     report = {
         "model": out.stem,
+        "recipe": name,
         "sha256": hashlib.sha256(content).hexdigest(),
         "fingerprint": model.fingerprint.hex(),
         "bytes": len(content),
@@ -93,8 +98,10 @@ def train(source: str, recipe: Recipe, out: Path, folder: Path, seed: int, log: 
         "integers": cost_of_integers(both, split.held_out.float() / metrics.PEAK),
         **extra,
     }
+    command = f"mnistzip train {Path(source).name} --recipe {name} --seed {seed} -o {out.name}"
     _write(out, content)
     _write(out.with_suffix(".json"), json.dumps(report, indent=2).encode() + b"\n")
+    _write(out.with_suffix(".md"), card(report, command).encode())
     return report
 
 

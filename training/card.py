@@ -1,0 +1,50 @@
+"""The model card that training writes beside the weights: what a user should know before trusting them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+ABOUT = {
+    "mnist": "Variable-rate codec for 28×28 handwritten digits, trained for rate and distortion together: a residual "
+    "convolutional analysis and synthesis at 7×7, conditioned on the quality, and an autoregressive prior.",
+    "classic": "The plain convolutional autoencoder that mnistzip descends from (28×28 → 16 → 4×7×7 and back, mean squared "
+    "error, Adam), its latent quantized afterwards and given an autoregressive prior. It knows nothing of rate: it is here "
+    "as a yardstick.",
+}
+
+
+def card(report: dict[str, Any], command: str) -> str:
+    """Markdown of a training report (see :func:`mnistzip.training.recipes.train`)."""
+    data = report["data"]
+    minutes = sum(phase["seconds"] for phase in report["phases"]) / 60
+    lines = [
+        f"# Model `{report['model']}`",
+        "",
+        ABOUT.get(report["recipe"], "A model of one's own."),
+        "",
+        "| | |",
+        "|---|---|",
+        f"| data | `{data['source']}`: {data['train']} images to train on, the last {data['held_out']} held out |",
+        f"| command | `{command}` |",
+        f"| seed | {report['seed']} |",
+        f"| duration | {minutes:.0f} minutes with {report['threads']} threads |",
+        f"| versions | {', '.join(f'{name} {version}' for name, version in report['versions'].items())} |",
+        f"| file | {report['bytes']} bytes |",
+        f"| SHA-256 | `{report['sha256']}` |",
+        f"| fingerprint | `{report['fingerprint']}` |",
+        "",
+    ]
+    for phase in report["phases"]:
+        told = f"{phase['epochs']} epochs, batches of {phase['batch']}, rate {phase['rate']:g}, {phase['seconds']} s"
+        lines.append(f"- Phase *{phase['name']}*: {told}.")
+    if "float_psnr_db" in report:
+        lines.append(f"- As a float autoencoder, before any rounding: {report['float_psnr_db']:.2f} dB on held-out images.")
+    lines += ["", "Whole files of held-out images at effort 0, PSNR of the mean squared error:", ""]
+    lines += ["| quality | mean size | PSNR |", "|---|---|---|"]
+    lines += [f"| {row['quality']} | {row['bytes']:.2f} B | {row['psnr_db']:.2f} dB |" for row in report["held_out"]]
+    lines += ["", "What integers cost: the same weights in float and on the integer grid, ideal code length, held-out images:", ""]
+    lines += ["| quality | float | integer |", "|---|---|---|"]
+    for row in report["integers"]:
+        both = [f"{row[f'{kind}_bytes']:.3f} B, {row[f'{kind}_psnr_db']:.3f} dB" for kind in ("float", "integer")]
+        lines.append(f"| {row['quality']} | {both[0]} | {both[1]} |")
+    return "\n".join(lines) + "\n"
