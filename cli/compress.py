@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import click
@@ -14,12 +15,15 @@ from click.core import ParameterSource
 from mnistzip import codec, metrics
 from mnistzip import model as models
 from mnistzip.cli import files
-from mnistzip.cli.main import one_line
+from mnistzip.cli.main import blame
 from mnistzip.cli.progress import Progress
 from mnistzip.errors import MnistzipError
 
-BATCH = 256  # images that are coded together
+BATCH_PIXELS = 256 * 28 * 28  # about what is coded together
 REPORT_KEYS = ("input", "output", "raw_bytes", "png_bytes", "bytes", "ratio", "ratio_vs_png", "bpp", "psnr_db")
+
+
+Result = tuple[bytes, files.Pixels] | MnistzipError  # a file and what it decodes to
 
 
 @dataclass(frozen=True)
@@ -74,35 +78,43 @@ def compress(
     names = list(files.expand(inputs, recursive, files.IMAGE_SUFFIXES))
     if not names:
         raise click.UsageError("no images in " + " ".join(inputs))
-    many = len(names) > 1 or recursive
-    to_stderr = any(files.target(name, below, output, files.SUFFIX, many) == files.STREAM for name, below in names[:1])
+    many = len(names) > 1 or any(Path(name).is_dir() for name in inputs)
+    goals = {name: files.target(name, below, output, files.SUFFIX, many) for name, below in names}
+    to_stream = files.STREAM in goals.values()
+    if to_stream and many:
+        raise click.UsageError("several results cannot go to one stream: name a folder with -o")
     total = Total()
+    outputs = files.Outputs()
 
     def failed(name: str, error: Exception) -> None:
+        if isinstance(error, BrokenPipeError):
+            raise error
         total.failed += 1
-        click.echo(f"mnistzip: {one_line(error)}" if len(names) == 1 else f"mnistzip: {name}: {one_line(error)}", err=True)
+        click.echo(blame(name, error), err=True)
 
     def jobs() -> Iterator[Job]:
-        for name, below in names:
+        for name, goal in goals.items():
             try:
-                yield Job(name, files.target(name, below, output, files.SUFFIX, many), files.read_image(name, convert))
+                outputs.claim(goal, name)
+                yield Job(name, goal, files.read_image(name, convert))
             except (MnistzipError, OSError) as error:
                 failed(name, error)
+                progress.advance()
 
     with Progress(len(names), "compress", show=many and not quiet) as progress:
-        for job, coded in _code(jobs(), options, threads):
-            if isinstance(coded, Exception):
-                failed(job.source, coded)
-            else:
-                try:
-                    files.write(job.output, coded, job.source, force)
-                    if not quiet:
-                        _report(job, coded, total, options["model"], to_stderr, as_json, verbose, brief=many)
-                except (MnistzipError, OSError) as error:
-                    failed(job.source, error)
+        for job, result in _code(jobs(), options, threads):
+            try:
+                if isinstance(result, MnistzipError):
+                    raise result
+                coded, decoded = result
+                files.write(job.output, coded, job.source, force)
+                if not quiet:
+                    _report(job, coded, decoded, total, to_stream, as_json, verbose, brief=many)
+            except (MnistzipError, OSError) as error:
+                failed(job.source, error)
             progress.advance()
     if many and not quiet and not as_json:
-        total.show(to_stderr)
+        total.show(to_stream)
     return 1 if total.failed else 0
 
 
@@ -117,12 +129,14 @@ def _refuse_contradictions(ctx: click.Context, options: dict[str, Any]) -> None:
         raise click.UsageError("--lossless reaches any PSNR: it takes no --min-psnr")
 
 
-def _code(jobs: Iterator[Job], options: dict[str, Any], threads: int) -> Iterator[tuple[Job, bytes | Exception]]:
+def _code(jobs: Iterator[Job], options: dict[str, Any], threads: int) -> Iterator[tuple[Job, Result]]:
     """Code jobs in batches, in order; where a batch fails, one by one, so that an error hits its own image only."""
 
-    def work(batch: list[Job]) -> list[tuple[Job, bytes | Exception]]:
+    def work(batch: list[Job]) -> list[tuple[Job, Result]]:
         try:
-            return list(zip(batch, codec.encode_many([job.pixels for job in batch], **options), strict=True))
+            coded = codec.encode_many([job.pixels for job in batch], **options)
+            decoded = codec.decode_many(coded, model=options["model"])
+            return list(zip(batch, zip(coded, decoded, strict=True), strict=True))
         except MnistzipError as error:
             if len(batch) == 1:
                 return [(batch[0], error)]
@@ -130,11 +144,13 @@ def _code(jobs: Iterator[Job], options: dict[str, Any], threads: int) -> Iterato
 
     def batches() -> Iterator[list[Job]]:
         batch: list[Job] = []
+        size = 0
         for job in jobs:
             batch.append(job)
-            if len(batch) == BATCH:
+            size += job.pixels.size
+            if size >= BATCH_PIXELS:
                 yield batch
-                batch = []
+                batch, size = [], 0
         if batch:
             yield batch
 
@@ -181,9 +197,8 @@ def _decibels(value: float) -> str:
 
 
 def _report(
-    job: Job, coded: bytes, total: Total, model: str, to_stderr: bool, as_json: bool, verbose: bool, brief: bool
+    job: Job, coded: bytes, decoded: files.Pixels, total: Total, to_stderr: bool, as_json: bool, verbose: bool, brief: bool
 ) -> None:
-    decoded = codec.decode(coded, model=model)
     error = metrics.mse(job.pixels, decoded)
     png = files.png_bytes(job.pixels)
     row = {

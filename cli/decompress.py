@@ -8,7 +8,7 @@ import click
 
 from mnistzip import codec, container
 from mnistzip.cli import files
-from mnistzip.cli.main import one_line
+from mnistzip.cli.main import blame
 from mnistzip.cli.progress import Progress
 from mnistzip.errors import MnistzipError
 
@@ -17,7 +17,12 @@ from mnistzip.errors import MnistzipError
 @click.argument("inputs", nargs=-1, required=True)
 @click.option("-o", "--output", metavar="PATH", help="Output file, or folder for several inputs; - is stdout (as PNG).")
 @click.option(
-    "--to", "kind", default="png", show_default=True, metavar="KIND", help="png, pgm, bmp, tif, npy, ... if -o names no file."
+    "--to",
+    "kind",
+    default="png",
+    show_default=True,
+    metavar="KIND",
+    help="png, pgm, bmp, tif, webp or npy, where -o has no suffix.",
 )
 @click.option("--model", metavar="NAME|PATH", help="Model file of files made with one of your own.")
 @click.option(
@@ -43,22 +48,29 @@ def decompress(
     names = list(files.expand(inputs, recursive, {files.SUFFIX}))
     if not names:
         raise click.UsageError(f"no {files.SUFFIX} files in " + " ".join(inputs))
-    many = len(names) > 1 or recursive
+    many = len(names) > 1 or any(Path(name).is_dir() for name in inputs)
     suffix = "." + kind.lower().lstrip(".")
+    goals = {name: files.target(name, below, output, suffix, many) for name, below in names}
+    to_stream = files.STREAM in goals.values()
+    if to_stream and many:
+        raise click.UsageError("several results cannot go to one stream: name a folder with -o")
+    outputs = files.Outputs()
     failed = 0
     with Progress(len(names), "decompress", show=many and not quiet) as progress:
-        for name, below in names:
+        for name, goal in goals.items():
             try:
-                goal = files.target(name, below, output, suffix, many)
+                outputs.claim(goal, name)
                 image = codec.decode(files.read_bytes(name), model=model, max_pixels=max_pixels)
-                wanted = Path(goal).suffix.lower() if goal != files.STREAM else suffix
+                wanted = suffix if goal == files.STREAM else Path(goal).suffix.lower() or suffix
                 files.write(goal, files.write_image(image, wanted), name, force)
-                if not quiet and not many and goal != files.STREAM:
+                if not quiet and not many and not to_stream:
                     click.echo(f"{name} -> {goal}\n  {image.shape[1]}x{image.shape[0]} pixels")
+            except BrokenPipeError:
+                raise
             except (MnistzipError, OSError) as error:
                 failed += 1
-                click.echo(f"mnistzip: {name}: {one_line(error)}" if many else f"mnistzip: {one_line(error)}", err=True)
+                click.echo(blame(name, error), err=True)
             progress.advance()
-    if many and not quiet and output != files.STREAM:
+    if many and not quiet:
         click.echo(f"{len(names) - failed} images decompressed" + (f", {failed} failed" if failed else ""))
     return 1 if failed else 0

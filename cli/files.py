@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import stat
 import sys
@@ -11,26 +12,38 @@ import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import click
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mnistzip.container import PIXELS_MAX
-from mnistzip.errors import ImageError, LimitError
+from mnistzip.errors import ImageError, LimitError, MnistzipError
 
 STREAM = "-"
 SUFFIX = ".cae"
+PNG_START = b"\x89PNG\r\n\x1a\n"
+LOSSLESS_KINDS: dict[str, dict[str, object]] = {  # what decompressed images are written as: kinds that keep every pixel
+    ".png": {"format": "PNG", "optimize": True},
+    ".pgm": {"format": "PPM"},
+    ".bmp": {"format": "BMP"},
+    ".tif": {"format": "TIFF"},
+    ".tiff": {"format": "TIFF"},
+    ".webp": {"format": "WEBP", "lossless": True},
+}
 IMAGE_SUFFIXES = {".png", ".bmp", ".pgm", ".pnm", ".gif", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"}
 READ_MAX = 1 << 30  # bytes of one input file
 
 Pixels = NDArray[np.uint8]
+
+logging.getLogger("PIL").setLevel(logging.CRITICAL)  # an error is one line of ours, not some of Pillow's as well
 
 
 def read_bytes(name: str) -> bytes:
     """The content of a file, or of stdin for ``-``."""
     if name == STREAM:
         return sys.stdin.buffer.read()
+    if os.path.isdir(name):
+        raise ImageError(f"{name} is a folder: -r takes what is in it")
     size = os.stat(name).st_size
     if size > READ_MAX:
         raise LimitError(f"{name} has {size} bytes, more than the {READ_MAX} allowed")
@@ -48,7 +61,11 @@ def read_image(name: str, convert: bool = False) -> Pixels:
     Raises:
         ImageError: not an image, damaged, or it needs ``convert``.
     """
-    content = read_bytes(name)
+    return parse_image(name, read_bytes(name), convert)
+
+
+def parse_image(name: str, content: bytes, convert: bool = False) -> Pixels:
+    """The same from the bytes of a file."""
     if not content:
         raise ImageError(f"{name} is empty")
     with warnings.catch_warnings():
@@ -60,30 +77,33 @@ def read_image(name: str, convert: bool = False) -> Pixels:
                 if image.width * image.height > PIXELS_MAX:
                     raise LimitError(f"{name} is {image.width}x{image.height}: more than {PIXELS_MAX} pixels")
                 frames = getattr(image, "n_frames", 1)
+                deep = content.startswith(PNG_START) and content[24:25] == b"\x10"
                 image.load()
-                return _grey(name, ImageOps.exif_transpose(image), frames, convert)
+                return _grey(name, ImageOps.exif_transpose(image), frames, deep, convert)
         except UnidentifiedImageError as cause:
             raise ImageError(f"{name} is not an image that can be read ({_kind(content)})") from cause
         except Image.DecompressionBombError as cause:
             raise LimitError(f"{name}: {cause}") from cause
-        except (OSError, SyntaxError, ValueError, EOFError, IndexError) as cause:
+        except MnistzipError:
+            raise
+        except Exception as cause:  # Pillow's readers have many ways to say that a file is damaged
             raise ImageError(f"{name} is a damaged image: {cause}") from cause
 
 
 def _kind(content: bytes) -> str:
     if content[:1] == b"\xca" and content[1:2] and content[1] >> 4 == 14:
         return "it is a .cae file: decompress it"
-    if content[:3] == b"\0\0\x08":
-        return "it is an IDX data set: archives of many images are not written by this version"
+    if content[:3] == b"\0\0\x08" or content[:2] == b"\x1f\x8b":
+        return "IDX data sets are not taken by this version, which writes one image a file"
     return f"it begins with {content[:4].hex(' ')}"
 
 
-def _grey(name: str, image: Image.Image, frames: int, convert: bool) -> Pixels:
+def _grey(name: str, image: Image.Image, frames: int, deep: bool, convert: bool) -> Pixels:
     """The grey levels of an opened image, or an error that names the option that would convert it."""
     needs = []
     if frames > 1:
         needs.append(f"has {frames} frames")
-    if image.mode.startswith(("I", "F")):
+    if deep or image.mode.startswith(("I", "F")):
         needs.append(f"has more than 8 bits a pixel (mode {image.mode})")
     transparent = image.has_transparency_data
     if transparent and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
@@ -104,24 +124,26 @@ def _grey(name: str, image: Image.Image, frames: int, convert: bool) -> Pixels:
 
 
 def _to_eight_bits(image: Image.Image) -> Pixels:
-    """The upper 8 of 16 bits; wider numbers are stretched from their largest value."""
+    """White is 65535 in 16 bits; in wider numbers it is the smallest of 1 (floats only), 255, 65535 that covers them all."""
     values = np.nan_to_num(np.asarray(image, np.float64), posinf=0, neginf=0).clip(0)
-    top = 65535 if image.mode.startswith("I;16") or values.max(initial=0) <= 65535 else values.max()
-    return np.floor(values / top * 255 + 0.5).astype(np.uint8)
+    if image.mode.startswith("I;16"):
+        white = 65535.0
+    else:
+        whites = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
+        white = next((white for white in whites if values.max(initial=0) <= white), values.max(initial=0))
+    return np.floor(values / white * 255 + 0.5).astype(np.uint8)
 
 
 def write_image(pixels: Pixels, suffix: str) -> bytes:
-    """The bytes of an image file of the kind that a suffix names; ``.npy`` too."""
+    """The bytes of an image file of the kind that a suffix names; only kinds that keep every pixel, and ``.npy``."""
     out = io.BytesIO()
     if suffix == ".npy":
         np.save(out, pixels)
         return out.getvalue()
-    Image.init()
-    kind = Image.EXTENSION.get(suffix)
-    if kind is None or kind not in Image.SAVE:
-        raise ImageError(f"no image format known for {suffix or 'a name without a suffix'}: use .png, .pgm, .bmp, .tif or .npy")
-    options = {"optimize": True} if kind == "PNG" else {}
-    Image.fromarray(pixels).save(out, kind, **options)
+    if suffix not in LOSSLESS_KINDS:
+        kinds = ", ".join([*LOSSLESS_KINDS, ".npy"])
+        raise ImageError(f"no image is written as {suffix!r}: use one of {kinds}, which keep every pixel")
+    Image.fromarray(pixels).save(out, **LOSSLESS_KINDS[suffix])  # type: ignore[arg-type]
     return out.getvalue()
 
 
@@ -134,14 +156,27 @@ def expand(names: Iterable[str], recursive: bool, suffixes: set[str]) -> Iterato
     """Input files and where each stands below what the user named, folders searched if ``recursive``."""
     for name in names:
         folder = Path(name)
-        if name == STREAM or not folder.is_dir():
+        if name == STREAM or not (recursive and folder.is_dir()):
             yield name, Path(folder.name)
-        elif not recursive:
-            raise ImageError(f"{name} is a folder: -r compresses or decompresses what is in it")
         else:
             for path in sorted(folder.rglob("*")):
                 if path.is_file() and path.suffix.lower() in suffixes:
                     yield str(path), path.relative_to(folder)
+
+
+class Outputs:
+    """Remembers what one call has written, so that no result takes another's place."""
+
+    def __init__(self) -> None:
+        self._source: dict[str, str] = {}
+
+    def claim(self, output: str, source: str) -> None:
+        """Raise :class:`~mnistzip.errors.ImageError` if another input of this call goes to the same output."""
+        if output == STREAM or not (os.path.isfile(output) or not os.path.exists(output)):
+            return
+        first = self._source.setdefault(os.path.realpath(output), source)
+        if first != source:
+            raise ImageError(f"{source} and {first} would both go to {output}: compress them into different folders")
 
 
 def target(name: str, below: Path, output: str | None, suffix: str, many: bool) -> str:
@@ -149,8 +184,6 @@ def target(name: str, below: Path, output: str | None, suffix: str, many: bool) 
     if output is None:
         return STREAM if name == STREAM else str(Path(name).with_suffix(suffix))
     if output == STREAM:
-        if many:
-            raise click.UsageError("several results cannot go to one stream: -o takes a folder here")
         return STREAM
     if many or output.endswith(os.sep) or Path(output).is_dir():
         return str(Path(output) / below.with_suffix(suffix))
@@ -180,13 +213,13 @@ def write(name: str, content: bytes, source: str, force: bool) -> None:
     if path.exists() and not force:
         raise ImageError(f"{name} exists already: -f overwrites it")
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".partial", dir=path.parent)
+    handle, partial = tempfile.mkstemp(prefix=".mnistzip-", suffix=".partial", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(partial, _mode(path))
+        os.chmod(partial, _mode(path, source))
         if source != STREAM:
             times = os.stat(source)
             os.utime(partial, ns=(times.st_atime_ns, times.st_mtime_ns))
@@ -196,10 +229,11 @@ def write(name: str, content: bytes, source: str, force: bool) -> None:
         raise
 
 
-def _mode(path: Path) -> int:
-    """Permissions for a new file: those of the file it replaces, or what the umask leaves."""
-    if path.exists():
-        return stat.S_IMODE(path.stat().st_mode)
+def _mode(path: Path, source: str) -> int:
+    """Permissions for a new file: those of the file it replaces, else of its source, else what the umask leaves."""
+    for known in (path, Path(source)):
+        if known.is_file():
+            return stat.S_IMODE(known.stat().st_mode)
     mask = os.umask(0)
     os.umask(mask)
     return 0o666 & ~mask

@@ -10,7 +10,7 @@ import click
 from mnistzip import codec
 from mnistzip import model as registry
 from mnistzip.cli import files
-from mnistzip.cli.main import one_line
+from mnistzip.cli.main import blame
 from mnistzip.errors import MnistzipError
 
 
@@ -25,7 +25,7 @@ def info(inputs: tuple[str, ...], as_json: bool) -> int:
             told = codec.info(files.read_bytes(name))
         except (MnistzipError, OSError) as error:
             failed += 1
-            click.echo(f"mnistzip: {name}: {one_line(error)}", err=True)
+            click.echo(blame(name, error), err=True)
             continue
         if as_json:
             click.echo(json.dumps({"input": name, **asdict(told)}))
@@ -47,12 +47,15 @@ def info(inputs: tuple[str, ...], as_json: bool) -> int:
 def test(inputs: tuple[str, ...], model: str | None, recursive: bool, quiet: bool) -> int:
     """Decode .cae files and throw the images away: exit code 0 if all are whole, 1 if not."""
     failed = 0
-    for name, _ in files.expand(inputs, recursive, {files.SUFFIX}):
+    names = [name for name, _ in files.expand(inputs, recursive, {files.SUFFIX})]
+    if not names:
+        raise click.UsageError(f"no {files.SUFFIX} files in " + " ".join(inputs))
+    for name in names:
         try:
             codec.decode(files.read_bytes(name), model=model)
         except (MnistzipError, OSError) as error:
             failed += 1
-            click.echo(f"mnistzip: {name}: {one_line(error)}", err=True)
+            click.echo(blame(name, error), err=True)
         else:
             if not quiet:
                 click.echo(f"{name}: ok")

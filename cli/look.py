@@ -12,19 +12,19 @@ import numpy as np
 
 from mnistzip import codec, metrics
 from mnistzip.cli import files
+from mnistzip.container import MAGIC
 from mnistzip.errors import ImageError
 
 INK = " .:-=+*#%@"  # dark to light, for terminals without colours
 GAP = 4  # pixels between the parts of a sheet, before it is enlarged
 
 
-def _any_image(name: str, model: str | None, convert: bool = False) -> files.Pixels:
-    """The image of a ``.cae`` file or of any image file."""
-    if name != files.STREAM:
-        with open(name, "rb") as file:
-            if file.read(1) != b"\xca":
-                return files.read_image(name, convert)
-    return codec.decode(files.read_bytes(name), model=model)
+def _any_image(name: str, model: str | None, convert: bool) -> tuple[files.Pixels, int]:
+    """The image of a ``.cae`` file or of any image file, and the bytes of the file."""
+    content = files.read_bytes(name)
+    if content[:1] == MAGIC[:1]:
+        return codec.decode(content, model=model), len(content)
+    return files.parse_image(name, content, convert), len(content)
 
 
 @click.command(short_help="Draw an image in the terminal.")
@@ -35,7 +35,7 @@ def show(inputs: tuple[str, ...], model: str | None, plain: bool) -> None:
     """Draw .cae files or other greyscale images in the terminal, two pixels a character."""
     plain = plain or not sys.stdout.isatty() or "NO_COLOR" in os.environ
     for name in inputs:
-        image = _any_image(name, model)
+        image, _ = _any_image(name, model, convert=True)
         if len(inputs) > 1:
             click.echo(f"{name}:")
         click.echo(_letters(image) if plain else _blocks(image))
@@ -77,11 +77,11 @@ def compare(
     original: str, file: str, output: str | None, zoom: int, convert: bool, model: str | None, force: bool, as_json: bool
 ) -> None:
     """Compare ORIGINAL with FILE, a .cae file or any image: size, ratio, PSNR, largest error, and a sheet to look at."""
-    a, b = files.read_image(original, convert), _any_image(file, model, convert)
+    a = files.read_image(original, convert)
+    b, size = _any_image(file, model, convert)
     if a.shape != b.shape:
         sizes = f"{a.shape[1]}x{a.shape[0]} and {b.shape[1]}x{b.shape[0]}"
         raise ImageError(f"the images are {sizes}: only images of the same size can be compared")
-    size = len(files.read_bytes(file))
     error = metrics.mse(a, b)
     largest = int(np.abs(a.astype(np.int64) - b).max())
     decibels = metrics.psnr_of_mse(error)

@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted.
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from typing import Any, NoReturn
@@ -61,6 +62,9 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # file names need not be text
     try:
         result: Any = cli.main(arguments, prog_name="mnistzip", standalone_mode=False)
     except click.ClickException as error:
@@ -77,6 +81,12 @@ def run(arguments: list[str] | None = None) -> int:
         click.echo(f"mnistzip: {one_line(error)}", err=True)
         return 1
     return result if isinstance(result, int) else 0
+
+
+def blame(name: str, error: BaseException) -> str:
+    """One line on stderr for an error of one of several inputs."""
+    line = one_line(error)
+    return f"mnistzip: {line}" if name in line else f"mnistzip: {name}: {line}"
 
 
 def one_line(error: BaseException) -> str:

@@ -103,6 +103,8 @@ def encode_many(
     _require_within("effort", effort, 0, EFFORT_MAX)
     if max_bytes is not None:
         _require_within("max_bytes", max_bytes, 1, 1 << 40)
+    if min_psnr is not None and not (isinstance(min_psnr, (int, float, np.number)) and min_psnr >= 0):
+        raise OptionError(f"min_psnr is {min_psnr!r}: give a number of dB, 0 or more")
     pixels = [_as_image(image, index) for index, image in enumerate(images)]
     if lossless:
         files = [store(image) for image in pixels]
@@ -135,7 +137,7 @@ def decode_many(
 
 
 def _decode_batch(files: Sequence[bytes], model: str | Path | Model | None, max_pixels: int) -> list[Pixels]:
-    parsed = [container.parse(bytes(data), max_pixels) for data in files]
+    parsed = [container.parse(_as_bytes(data), max_pixels) for data in files]
     images: dict[int, Pixels] = {}
     by_model: dict[int | bytes, list[int]] = {}
     for index, (header, payload) in enumerate(parsed):
@@ -166,7 +168,7 @@ class Info:
 
 def info(data: bytes) -> Info:
     """Describe a file by its header; the payload is not looked at."""
-    header, payload = container.parse(bytes(data), container.SIDE_MAX**2)
+    header, payload = container.parse(_as_bytes(data), container.SIDE_MAX**2)
     if header.mode is Mode.STORED:
         assert header.method is not None
         name, mode = f"none ({header.method.name.lower()})", "lossless"
@@ -180,8 +182,14 @@ def info(data: bytes) -> Info:
     return Info(mode, name, header.quality, *size, tiles, len(data) - len(payload), len(payload))
 
 
+def _as_bytes(data: bytes | bytearray | memoryview) -> bytes:
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise OptionError(f"a file is given as {type(data).__name__}: give its bytes")
+    return bytes(data)
+
+
 def _require_within(name: str, value: int, low: int, high: int) -> None:
-    if not isinstance(value, (int, np.integer)) or not low <= value <= high:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value <= high:
         raise OptionError(f"{name} is {value!r}: give a whole number in {low}..{high}")
 
 

@@ -29,6 +29,7 @@ Rows = NDArray[np.int64]
 
 SUM_MAX = 1 << 24  # float32 holds every integer up to here
 ACTIVATION_MAX = 1023
+SIGNAL_MAX = 1 << 17  # numbers an image between two layers; bounds what a hostile model can make a decoder allocate
 GAIN_SHIFT = 8  # a gain of 256 is one
 
 
@@ -76,6 +77,16 @@ def prove_exact(what: str, weight: Floats, peak: Floats | int, bias_peak: Floats
     worst = float((peaks @ np.abs(weight).astype(np.float64) + bias_peak).max(initial=0.0))
     if not worst <= SUM_MAX:
         raise ModelError(f"{what}: sums could reach {worst:.0f}, beyond {SUM_MAX}, where float32 stops being exact")
+
+
+def power_of_two(exponent: Floats) -> Floats:
+    """Exact powers of two of integer exponents."""
+    return np.ldexp(np.ones(exponent.shape, np.float32), exponent.astype(np.int64))
+
+
+def half_of(shift: Floats) -> Floats:
+    """What rounds a sum half up before it is divided by ``2^shift``: ``2^(shift-1)``, or 0 where nothing is divided."""
+    return np.where(shift > 0, power_of_two(np.maximum(shift - 1, 0)), 0).astype(np.float32)
 
 
 def requantize(total: Floats, shift: Floats, to: Range) -> Floats:
@@ -192,9 +203,8 @@ class Conv:
     to: Range
 
     def __post_init__(self) -> None:
-        half = np.where(self.shift > 0, np.exp2(self.shift - 1), 0).astype(np.float32)
-        object.__setattr__(self, "place", self.place + half)
-        object.__setattr__(self, "shift", np.exp2(-self.shift).astype(np.float32))
+        object.__setattr__(self, "place", self.place + half_of(self.shift))
+        object.__setattr__(self, "shift", power_of_two(-self.shift))
 
     def bound(self, given: Signal) -> Signal:
         outputs = self.weight.shape[-1]
@@ -274,6 +284,8 @@ def bound(layers: Sequence[Layer], given: Signal) -> Signal:
     """Prove a chain of layers for such inputs; what is known of what comes out."""
     for layer in layers:
         given = layer.bound(given)
+        if given.height * given.width * given.channels > SIGNAL_MAX:
+            raise ModelError(f"a layer puts out more than {SIGNAL_MAX} numbers an image")
     return given
 
 

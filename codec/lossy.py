@@ -19,14 +19,16 @@ from mnistzip.metrics import psnr
 from mnistzip.model import Model
 from mnistzip.prior import SYMBOLS
 from mnistzip.refine import refine
-from mnistzip.stored import CHECK_BYTES, store, unstore
+from mnistzip.stored import store, unstore
 from mnistzip.tiles import from_tiles, tiles_in, to_tiles
-from mnistzip.transform import chunks
 
 TILES_PER_STREAM = 16
+LOOK_AHEAD = 6  # qualities tried beyond where a budget's bisection ended
+TILES_TOGETHER = 64  # tiles whose symbols are turned into intervals together
 
 Pixels = NDArray[np.uint8]
 Ints = NDArray[np.int64]
+Verdict = Callable[[list[int], list[bytes]], list[bool]]  # images and their files -> which meet a budget
 
 
 def require_fits(file: bytes, max_bytes: int | None, index: int, how: str) -> None:
@@ -58,58 +60,69 @@ class LossyBatch:
         streams = _encode_streams(self.model, headers, counts, y, row)
         out = []
         for i, header, payload in zip(which, headers, streams, strict=True):
-            file = header.to_bytes() + payload
-            raw_is_smaller = len(file) > self.images[i].size + CHECK_BYTES
-            out.append(min(file, store(self.images[i]), key=len) if raw_is_smaller else file)
+            out.append(min(store(self.images[i]), header.to_bytes() + payload, key=len))
         return out
 
     def fit(self, max_bytes: int) -> list[bytes]:
-        """For each image the best quality whose file fits."""
-        best: list[bytes | None] = []
-        for image in self.images:
-            stored = store(image)
-            best.append(stored if len(stored) <= max_bytes else None)
-        rest = [i for i, file in enumerate(best) if file is None]
-        highest = self._search(lambda index, file: len(file) <= max_bytes, rest)
-        for index, file in zip(rest, self.files([max(q, 1) for q in highest], rest), strict=True):
-            require_fits(file, max_bytes, index, "at the lowest quality")
-            best[index] = file
-        return [file for file in best if file is not None]
+        """For each image the best quality whose file fits; every pixel where even that fits."""
+        stored = [store(image) for image in self.images]
+        rest = [i for i, file in enumerate(stored) if len(file) > max_bytes]
+
+        def fits(_which: list[int], files: list[bytes]) -> list[bool]:
+            return [len(file) <= max_bytes for file in files]
+
+        found = self._farthest(fits, rest, range(1, container.QUALITY_MAX + 1))
+        for i in rest:
+            if i not in found:
+                require_fits(self.files([1], [i])[0], max_bytes, i, "at the lowest quality")
+        return [found.get(i, file) for i, file in enumerate(stored)]
 
     def reach(self, min_psnr: float, max_bytes: int | None) -> list[bytes]:
         """For each image the smallest file that reaches a PSNR."""
 
-        def misses(index: int, file: bytes) -> bool:
-            return psnr(self.images[index], self._decode(file)) < min_psnr
+        def reaches(which: list[int], files: list[bytes]) -> list[bool]:
+            images = self._decode(files)
+            return [psnr(self.images[i], image) >= min_psnr for i, image in zip(which, images, strict=True)]
 
-        everyone = list(range(len(self.images)))
-        missed = self._search(misses, everyone)  # quality 100 if nothing lossy reaches it
-        up = [i for i in everyone if missed[i] < container.QUALITY_MAX]
-        lossy = dict(zip(up, self.files([missed[i] + 1 for i in up], up), strict=True))
+        found = self._farthest(reaches, list(range(len(self.images))), range(container.QUALITY_MAX, 0, -1))
         out = []
-        for i in everyone:
-            stored = store(self.images[i])
-            file = min(lossy.get(i, stored), stored, key=len)
+        for i, image in enumerate(self.images):
+            stored = store(image)
+            file = min(stored, found.get(i, stored), key=len)
             require_fits(file, max_bytes, i, f"for {min_psnr:g} dB")
             out.append(file)
         return out
 
-    def _search(self, holds: Callable[[int, bytes], bool], which: list[int]) -> list[int]:
-        """For each image the highest quality at which ``holds(index, file)``, or 0, taking it to hold below that too."""
-        low, high = [0] * len(which), [container.QUALITY_MAX] * len(which)
-        while open_ := [k for k in range(len(which)) if low[k] < high[k]]:
-            middle = [(low[k] + high[k] + 1) // 2 for k in open_]
-            files = self.files(middle, [which[k] for k in open_])
-            for k, q, file in zip(open_, middle, files, strict=True):
-                if holds(which[k], file):
-                    low[k] = q
-                else:
-                    high[k] = q - 1
-        return low
+    def _farthest(self, holds: Verdict, which: list[int], qualities: Sequence[int]) -> dict[int, bytes]:
+        """For each image the file at the last of ``qualities`` that ``holds``; images without one are left out.
 
-    def _decode(self, file: bytes) -> Pixels:
-        header, payload = container.parse(file)
-        return unstore(header, payload) if header.mode is Mode.STORED else decode_images(self.model, [(header, payload)])[0]
+        Found by bisection, as what holds at one quality nearly always holds at those before it; the next few after the last
+        are tried as well, as an image's size and PSNR do not rise quite steadily.
+        """
+        found: dict[int, bytes] = {}
+        last, end = dict.fromkeys(which, 0), dict.fromkeys(which, len(qualities))
+
+        def attempt(place: dict[int, int]) -> None:
+            images = list(place)
+            files = self.files([qualities[place[i] - 1] for i in images], images)
+            for i, file, good in zip(images, files, holds(images, files), strict=True):
+                if good:
+                    found[i], last[i] = file, place[i]
+                else:
+                    end[i] = place[i] - 1
+
+        while undecided := [i for i in which if last[i] < end[i]]:
+            attempt({i: (last[i] + end[i] + 1) // 2 for i in undecided})
+        edge = dict(last)
+        for ahead in range(1, LOOK_AHEAD + 1):
+            attempt({i: edge[i] + ahead for i in which if edge[i] + ahead <= len(qualities)})
+        return found
+
+    def _decode(self, files: list[bytes]) -> list[Pixels]:
+        parsed = [container.parse(file) for file in files]
+        lossy = [pair for pair in parsed if pair[0].mode is Mode.LOSSY]
+        decoded = iter(decode_images(self.model, lossy) if lossy else [])
+        return [next(decoded) if header.mode is Mode.LOSSY else unstore(header, body) for header, body in parsed]
 
     def _header(self, image: Pixels, quality: int) -> Header:
         height, width = image.shape
@@ -155,7 +168,9 @@ def _encode_streams(model: Model, headers: list[Header], counts: list[int], y: I
     checks = lanes.checks([header.to_bytes() for header in headers], y)
     deepest = int(lanes.count.max())
     streams: list[bytes] = []
-    for part in chunks(len(checks)):
+    together = max(1, TILES_TOGETHER // deepest)
+    for start in range(0, len(checks), together):
+        part = slice(start, start + together)
         first, count = lanes.first[part], lanes.count[part]
         tile = first[:, None] + np.arange(deepest)
         filled = np.arange(deepest) < count[:, None]

@@ -16,9 +16,11 @@ def mse(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
     """Mean squared error between images of the same shape, in squared grey levels.
 
     Raises:
-        ImageError: the shapes differ or there are no pixels.
+        ImageError: the shapes differ, there are no pixels, or they are not uint8.
     """
     a, b = np.asarray(a), np.asarray(b)
+    if a.dtype != np.uint8 or b.dtype != np.uint8:
+        raise ImageError(f"images of {a.dtype} and {b.dtype} cannot be compared: convert both to uint8 in 0..255 first")
     if a.shape != b.shape or not a.size:
         raise ImageError(f"images of shape {a.shape} and {b.shape} cannot be compared: they must be equal and not empty")
     difference = a.astype(np.int64) - b.astype(np.int64)

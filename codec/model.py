@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import warnings
 import zipfile
 from dataclasses import dataclass
 from functools import cache
@@ -42,6 +43,7 @@ from mnistzip.transform import Transforms
 
 FILE_VERSION = 1
 FILE_LIMIT = 64 << 20  # bytes, of the file and of its arrays together
+LAYERS_MAX = 200
 FINGERPRINT_BYTES = 8
 QUALITIES = 100
 SHIPPED = {"mnist": 0, "classic": 1}  # ids in files: they never change meaning
@@ -177,17 +179,23 @@ def _read_arrays(content: bytes, name: str) -> Arrays:
                 left -= entry.file_size
                 if left < 0:
                     raise ModelError(f"model {name}: its arrays take more than the {FILE_LIMIT} bytes allowed")
+                if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                    raise ValueError(f"{entry.filename} is packed in a way that model files do not use")
                 with archive.open(entry) as file:
                     data = file.read(entry.file_size + 1)
                 stream = io.BytesIO(data)
                 if npy.read_magic(stream) != (1, 0):
                     raise ValueError("an array of another version of the .npy format")
-                shape, fortran, dtype = npy.read_array_header_1_0(stream)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("error")  # of headers by other hands
+                    shape, fortran, dtype = npy.read_array_header_1_0(stream)
                 if dtype.kind not in "iu" or fortran or dtype.itemsize > 4:
                     raise ValueError(f"array {entry.filename} holds {dtype}, not plain integers of at most 32 bits")
                 body = data[stream.tell() :]
                 arrays[entry.filename.removesuffix(".npy")] = np.frombuffer(body, dtype).reshape(shape)
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError, NotImplementedError, RuntimeError, MemoryError) as cause:
+    except ModelError:
+        raise
+    except Exception as cause:  # zipfile, zlib, numpy and tokenize each have errors of their own
         raise ModelError(f"model {name} is damaged or not a model of mnistzip: {cause}") from cause
     return arrays
 
@@ -198,12 +206,20 @@ def _integer(value: object, low: int, high: int) -> int:
     return value
 
 
+def _kernel(value: object) -> int:
+    size = _integer(value, 1, 7)
+    if size % 2 == 0:
+        raise ValueError(f"a kernel of {size}x{size} has no middle")
+    return size
+
+
 class _Parts:
     """Builds layers out of their descriptions in the JSON and the arrays they name."""
 
     def __init__(self, arrays: Arrays, model: str) -> None:
         self._arrays = arrays
         self._model = model
+        self._count = 0
 
     def floats(self, key: str, rank: int) -> Floats:
         array = self._arrays[key]
@@ -227,6 +243,9 @@ class _Parts:
         return tuple(self._layer(entry) for entry in described)
 
     def _layer(self, entry: dict[str, Any]) -> Layer:
+        self._count += 1
+        if self._count > LAYERS_MAX:
+            raise ValueError(f"more than {LAYERS_MAX} layers")
         kind = entry["op"]
         if kind == "space_to_depth":
             return SpaceToDepth(_integer(entry["size"], 2, 4))
@@ -242,7 +261,7 @@ class _Parts:
         if kind == "conv":
             return Conv(
                 name=f"{self._model} {name}",
-                kernel=_integer(entry["kernel"], 1, 7) | 1,
+                kernel=_kernel(entry["kernel"]),
                 weight=self.floats(f"{name}.weight", 2),
                 place=self.floats(f"{name}.place", 3),
                 quality=self.rows(f"{name}.quality"),

@@ -27,7 +27,17 @@ from numpy.typing import NDArray
 
 from mnistzip import rans
 from mnistzip.errors import ModelError
-from mnistzip.intnet import ACTIVATIONS, Floats, Range, Rows, prove_exact, requantize, require
+from mnistzip.intnet import (
+    ACTIVATIONS,
+    Floats,
+    Range,
+    Rows,
+    half_of,
+    power_of_two,
+    prove_exact,
+    requantize,
+    require,
+)
 
 CHANNELS, SIDE = 4, 7
 PLACES = SIDE * SIDE
@@ -88,9 +98,8 @@ class Prior:
     def __post_init__(self) -> None:
         for layer in ("near", "far", "head"):
             shift = getattr(self, f"{layer}_shift")
-            half = np.where(shift > 0, np.exp2(shift - 1), 0).astype(np.float32)
-            object.__setattr__(self, f"{layer}_bias", getattr(self, f"{layer}_bias") + half)
-            object.__setattr__(self, f"{layer}_shift", np.exp2(-shift).astype(np.float32))
+            object.__setattr__(self, f"{layer}_bias", getattr(self, f"{layer}_bias") + half_of(shift))
+            object.__setattr__(self, f"{layer}_shift", power_of_two(-shift))
 
     @property
     def values(self) -> int:

@@ -119,8 +119,9 @@ def test_max_bytes_fits_and_uses_what_it_may(budget: int, digits: Pixels) -> Non
     assert max(map(len, files)) <= budget
     for image, file in zip(digits[:12], files, strict=True):
         quality = mnistzip.info(file).quality
-        if quality is not None and quality < 100:
-            assert len(mnistzip.encode(image, quality=quality + 1, effort=0)) > budget
+        if quality is not None:
+            for better in range(quality + 1, min(quality + 4, 101)):
+                assert len(mnistzip.encode(image, quality=better, effort=0)) > budget
 
 
 def test_max_bytes_prefers_every_pixel_if_they_fit(digits: Pixels) -> None:
@@ -177,6 +178,21 @@ def test_views_of_arrays_are_taken_as_they_look(digits: Pixels) -> None:
     view = digits[0][::-1, ::2]
     view.flags.writeable = False
     assert mnistzip.encode(view, effort=0) == mnistzip.encode(view.copy(), effort=0)
+
+
+@pytest.mark.parametrize("wanted", [float("nan"), -1.0, "high"])
+def test_a_psnr_that_is_none_is_refused(wanted: float, digit: Pixels) -> None:
+    with pytest.raises(mnistzip.OptionError, match="min_psnr"):
+        mnistzip.encode(digit, min_psnr=wanted)
+    with pytest.raises(mnistzip.OptionError, match="bytes"):
+        mnistzip.decode(5)  # type: ignore[arg-type]
+
+
+def test_flat_images_are_stored_where_that_is_smaller() -> None:
+    white = np.full((280, 280), 255, np.uint8)
+    file = mnistzip.encode(white, effort=0)
+    assert len(file) < 110
+    assert (mnistzip.decode(file) == white).all()
 
 
 @pytest.mark.parametrize("options", [{"quality": 0}, {"quality": 101}, {"quality": 50.0}, {"effort": 10}, {"max_bytes": 0}])

@@ -29,5 +29,10 @@ def test_images_of_different_shape_are_not_compared() -> None:
         mnistzip.mse(np.zeros((0, 2), np.uint8), np.zeros((0, 2), np.uint8))
 
 
+def test_floats_are_not_taken_for_grey_levels() -> None:
+    with pytest.raises(mnistzip.ImageError, match="uint8"):
+        mnistzip.psnr(np.full((2, 2), 0.2), np.full((2, 2), 0.9))  # type: ignore[arg-type]
+
+
 def test_bits_per_pixel() -> None:
     assert mnistzip.bpp(49, 784) == 0.5

@@ -71,7 +71,7 @@ def test_fingerprint_is_of_the_content_not_of_the_zip(arrays: Arrays) -> None:
 def test_a_custom_model_is_named_by_hash_and_asked_for(tmp_path: Path, arrays: Arrays, digit: NDArray[np.uint8]) -> None:
     path = tmp_path / "mine.npz"
     path.write_bytes(pack(arrays | {"lmbda": arrays["lmbda"] + 1}))
-    file = mnistzip.encode(digit, model=path, effort=0)
+    file = mnistzip.encode(digit, model=path, effort=0, quality=20)
     fingerprint = models.find(path).fingerprint
     assert fingerprint in file
     assert mnistzip.decode(file, model=path).shape == digit.shape
@@ -176,9 +176,34 @@ def test_a_zip_bomb_is_not_unpacked() -> None:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for index in range(3):
-            archive.writestr(f"{index}.npy", bytes(30 << 20))
-    with pytest.raises(ModelError):
+            body = io.BytesIO()
+            np.save(body, np.zeros(30 << 20, np.int8))
+            archive.writestr(f"{index}.npy", body.getvalue())
+    with pytest.raises(ModelError, match="bytes allowed"):
         models.read_model(out.getvalue(), "wrong")
+
+
+def test_a_model_that_would_swell_between_its_layers_is_refused(arrays: Arrays) -> None:
+    meta = json.loads(arrays["meta"].tobytes())
+    swollen = [{"op": "upsample"}] * 9 + [{"op": "max_pool"}] * 9 + meta["synthesis"]
+    with pytest.raises(ModelError, match="numbers an image"):
+        models.read_model(with_meta(arrays, synthesis=swollen), "wrong")
+    with pytest.raises(ModelError, match="more than 200 layers"):
+        models.read_model(with_meta(arrays, analysis=[{"op": "max_pool"}] * 201), "wrong")
+
+
+def test_flipped_bits_give_an_error_or_a_model_of_another_name(arrays: Arrays) -> None:
+    content = pack(arrays)
+    fingerprint = models.shipped("classic").fingerprint
+    random = np.random.default_rng(11)
+    for at in random.integers(0, len(content), 60):
+        damaged = bytearray(content)
+        damaged[at] ^= 1 << random.integers(8)
+        try:
+            found = models.read_model(bytes(damaged), "damaged")
+        except ModelError:
+            continue
+        assert found.fingerprint == fingerprint, f"byte {at}"  # only what the zip does not mean anything by
 
 
 @pytest.mark.parametrize("size", [0, 1, 100, 5000, -100, -1])

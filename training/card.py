@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 ABOUT = {
-    "mnist": "Variable-rate codec for 28×28 handwritten digits, trained for rate and distortion together: a residual "
-    "convolutional analysis and synthesis at 7×7, conditioned on the quality, and an autoregressive prior.",
-    "classic": "The plain convolutional autoencoder that mnistzip descends from (28×28 → 16 → 4×7×7 and back, mean squared "
+    "mnist": "Variable-rate codec for 28x28 handwritten digits, trained for rate and distortion together: a residual "
+    "convolutional analysis and synthesis at 7x7, conditioned on the quality, and an autoregressive prior.",
+    "classic": "The plain convolutional autoencoder that mnistzip descends from (28x28 to 16 to 4x7x7 and back, mean squared "
     "error, Adam), its latent quantized afterwards and given an autoregressive prior. It knows nothing of rate: it is here "
     "as a yardstick.",
 }
@@ -42,7 +42,11 @@ def card(report: dict[str, Any], command: str) -> str:
     lines += ["", "Whole files of held-out images at effort 0, PSNR of the mean squared error:", ""]
     lines += ["| quality | mean size | PSNR |", "|---|---|---|"]
     lines += [f"| {row['quality']} | {row['bytes']:.2f} B | {row['psnr_db']:.2f} dB |" for row in report["held_out"]]
-    lines += ["", "What integers cost: the same weights in float and on the integer grid, ideal code length, held-out images:", ""]
+    lines += [
+        "",
+        "What integers cost: the same weights in float and on the integer grid, ideal code length, held-out images:",
+        "",
+    ]
     lines += ["| quality | float | integer |", "|---|---|---|"]
     for row in report["integers"]:
         both = [f"{row[f'{kind}_bytes']:.3f} B, {row[f'{kind}_psnr_db']:.3f} dB" for kind in ("float", "integer")]

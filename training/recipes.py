@@ -51,7 +51,7 @@ RECIPES = {
     "classic": Recipe(
         ClassicConfig(),
         first=Schedule(epochs=10, batch=20, rate=1e-3, constant=True, momentum=(0.9, 0.999), decay=0.0),
-        last=Schedule(epochs=8, batch=128, rate=1.5e-3),
+        last=Schedule(epochs=6, batch=128, rate=1.5e-3),
     ),
 }
 
