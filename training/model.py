@@ -25,11 +25,12 @@ from mnistzip.prior import LOGITS_PER_OCTAVE
 
 PEAK = 4.0  # float value that the largest activation stands for
 SCALE = (ACTIVATION_MAX + 1) / PEAK  # integer steps per float unit of activations
-LATENT_SCALE = 2048  # the same for what the analysis puts out, before the quantizer
-LATENT_PEAK = 8 * LATENT_SCALE - 1
+LATENT_SCALE = 1024  # the same for what the analysis puts out, before the quantizer
+LATENT_PEAK = 32 * LATENT_SCALE - 1
 FINE_SHIFT = 20  # bits of the quantizer's gain
 LOGIT_SCALE = LOGITS_PER_OCTAVE / math.log(2)  # integer logits per nat
 SHIFT_MAX = 20
+HEAD_PACE = 12.0  # features are small and logits are not: the head's weights must move this much faster than others
 CHANNELS, SIDE = 4, 7  # the latent: 4 x 7 x 7
 PLACES = SIDE * SIDE
 SYMBOLS = CHANNELS * PLACES
@@ -325,11 +326,21 @@ class Head(Quantizable):
     def __init__(self, config: Config) -> None:
         super().__init__()
         values = 2 * config.symbol_max + 1
-        self.weight = nn.Parameter(torch.randn(SYMBOLS, config.prior_hidden, values) * 0.05)
+        self.raw_weight = nn.Parameter(torch.randn(SYMBOLS, config.prior_hidden, values) * 0.01)
         far = (torch.arange(values) - config.symbol_max).abs().float()
-        self.bias = nn.Parameter((-far).repeat(SYMBOLS, 1))
+        self.raw_bias = nn.Parameter((-far / HEAD_PACE).repeat(SYMBOLS, 1))
         self.register_buffer("shift", torch.zeros(SYMBOLS, values), persistent=False)
         self.shift: Tensor
+
+    @property
+    def weight(self) -> Tensor:
+        """Natural logits per unit of feature."""
+        return self.raw_weight * HEAD_PACE
+
+    @property
+    def bias(self) -> Tensor:
+        """Natural logits."""
+        return self.raw_bias * HEAD_PACE
 
     def calibrate(self) -> None:
         weight = self.weight.transpose(1, 2).flatten(0, 1) * (LOGIT_SCALE / SCALE)

@@ -39,19 +39,21 @@ class Recipe:
     config: Config
     first: Schedule
     last: Schedule
+    frozen_epochs: int | None = None  # of the last phase, before the analysis learns again; all if None
 
 
 RECIPES = {
     "mnist": Recipe(
         Config(),
         first=Schedule(epochs=40, batch=128, rate=6e-3),
-        last=Schedule(epochs=10, batch=128, rate=1.5e-3),
+        last=Schedule(epochs=7, batch=128, rate=3e-3),
+        frozen_epochs=2,
     ),
     # The first phase is the ancestor's: batch 20, Adam 0.001, 10 epochs.
     "classic": Recipe(
         ClassicConfig(),
         first=Schedule(epochs=10, batch=20, rate=1e-3, constant=True, momentum=(0.9, 0.999), decay=0.0),
-        last=Schedule(epochs=6, batch=128, rate=1.5e-3),
+        last=Schedule(epochs=6, batch=128, rate=3e-3),
     ),
 }
 
@@ -76,10 +78,10 @@ def train(source: str, name: str, out: Path, folder: Path, seed: int, log: Log, 
     if isinstance(recipe.config, ClassicConfig):
         classic, first = train_classic(split, recipe.config, recipe.first, seed, folder, log)
         extra["float_psnr_db"] = float_psnr(classic, split.held_out.float() / metrics.PEAK)
-        both, last = refit(classic, split, RefitRecipe(recipe.last, seed), folder, log)
+        both, last = refit(classic, split, RefitRecipe(recipe.last, seed, frozen_epochs=recipe.frozen_epochs), folder, log)
     else:
         codec, first = train_joint(split, recipe.config, JointRecipe(recipe.first, seed), folder, log)
-        both, last = refit(codec, split, RefitRecipe(recipe.last, seed), folder, log)
+        both, last = refit(codec, split, RefitRecipe(recipe.last, seed, frozen_epochs=recipe.frozen_epochs), folder, log)
     content = export(both.codec, both.head)
     model = read_model(content, out.stem)  # proves every bound before anything is written
     report = {

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 Log = Callable[[str], None]
+SLOW_SHARE = 0.15  # of the learning rate, for what was trained before when a fresh part joins it
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,10 @@ class Schedule:
 
 
 class Phase:
-    """Trains one module with AdamW, epoch by epoch, and can be stopped and resumed after any epoch."""
+    """Trains one module with AdamW, epoch by epoch, and can be stopped and resumed after any epoch.
+
+    Where a part is ``fast``, because it starts afresh, the others learn at a small share of its rate.
+    """
 
     def __init__(
         self,
@@ -51,6 +55,7 @@ class Phase:
         seed: int,
         log: Log,
         prepare: Callable[[], None] | None = None,
+        fast: nn.Module | None = None,
     ) -> None:
         self.name = name
         self.prepare = prepare  # called before every epoch
@@ -59,7 +64,11 @@ class Phase:
         self.schedule = schedule
         self.seed = seed
         self.log = log
-        trained = [p for p in module.parameters() if p.requires_grad]
+        fresh: list[nn.Parameter] = [] if fast is None else list(fast.parameters())
+        rest = [p for p in module.parameters() if p.requires_grad and all(p is not q for q in fresh)]
+        trained: list[dict[str, Any]] = [{"params": rest, "share": SLOW_SHARE if fresh else 1.0}]
+        if fresh:
+            trained.append({"params": fresh, "share": 1.0})
         self.optimizer = torch.optim.AdamW(trained, lr=schedule.rate, betas=schedule.momentum, weight_decay=schedule.decay)
         self.epoch = 0
         self.seconds = 0.0
@@ -96,7 +105,7 @@ class Phase:
             torch.manual_seed(self.seed * 100_003 + self.epoch)
             for number, batch in enumerate(self._batches(images)):
                 for group in self.optimizer.param_groups:
-                    group["lr"] = self.schedule.rate_at(self.epoch * per_epoch + number, steps)
+                    group["lr"] = group["share"] * self.schedule.rate_at(self.epoch * per_epoch + number, steps)
                 value = loss(batch)
                 self.optimizer.zero_grad(set_to_none=True)
                 value.backward()  # type: ignore[no-untyped-call]
