@@ -3,7 +3,7 @@
     python -m mnistzip.bench.evaluate t10k-images-idx3-ubyte.gz --model mnist --out mnist.json
 
 PSNR is of the mean squared error over all images. ``ideal_bytes`` is the code length that the model's own frequencies
-allow; the rest of a file is header, check, and rounding up to bytes.
+allow, counted at effort 0; the rest of a file is header, check, and rounding up to bytes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from mnistzip import codec, metrics
 from mnistzip.idx import read_idx
 from mnistzip.model import Model, find
 from mnistzip.prior import ideal_bits
-from mnistzip.refine import refine
 
 BATCH = 500
 Pixels = NDArray[np.uint8]
@@ -41,11 +40,10 @@ def measure(images: Pixels, model: Model, quality: int, effort: int) -> dict[str
         x_hat = np.stack(codec.decode_many(files, model=model))
         decoding += time.process_time() - middle
         encoding += middle - began
-        row = np.full(len(x), model.row(quality))
-        y, value = model.transforms.analyse(x, row)
-        y = refine(model, x, y, value, row, effort)
-        _, freqs = model.prior.intervals(y, row)
-        ideal += ideal_bits(freqs) / 8
+        if not effort:  # the symbols that were coded are those of the analysis
+            row = np.full(len(x), model.row(quality))
+            _, freqs = model.prior.intervals(model.transforms.analyse(x, row)[0], row)
+            ideal += ideal_bits(freqs) / 8
         sizes += map(len, files)
         headers += sum(codec.info(file).header_bytes for file in files)
         error += metrics.mse(x, x_hat) * len(x)
@@ -58,8 +56,8 @@ def measure(images: Pixels, model: Model, quality: int, effort: int) -> dict[str
         "median_bytes": float(np.median(sizes)),
         "p95_bytes": float(np.percentile(sizes, 95)),
         "header_bytes": round(headers / count, 3),
-        "ideal_bytes": round(ideal / count, 3),
-        "coder_bytes": round(float(np.mean(sizes)) - (headers + ideal) / count, 3),
+        "ideal_bytes": None if effort else round(ideal / count, 3),
+        "coder_bytes": None if effort else round(float(np.mean(sizes)) - (headers + ideal) / count, 3),
         "psnr_db": round(metrics.psnr_of_mse(error / count), 3),
         "encode_per_cpu_second": round(count / encoding, 1),
         "decode_per_cpu_second": round(count / decoding, 1),

@@ -209,7 +209,7 @@ def _as_image(image: ArrayLike, index: int) -> Pixels:
 def _model_for(name: int | bytes, given: str | Path | Model | None) -> Model:
     """The model that a file names by id or fingerprint."""
     if isinstance(name, int):
-        return models.by_number(name)
+        return given if isinstance(given, Model) and given.number == name else models.by_number(name)
     if given is None:
         raise ModelError(f"the file needs the custom model {name.hex()}: pass its model file")
     found = models.find(given)

@@ -27,9 +27,11 @@ PEAK = 4.0  # float value that the largest activation stands for
 SCALE = (ACTIVATION_MAX + 1) / PEAK  # integer steps per float unit of activations
 LATENT_SCALE = 1024  # the same for what the analysis puts out, before the quantizer
 LATENT_PEAK = 32 * LATENT_SCALE - 1
+STEP_SCALE = 1024  # the same for what enters the synthesis; its steps are small at high quality
 FINE_SHIFT = 20  # bits of the quantizer's gain
 LOGIT_SCALE = LOGITS_PER_OCTAVE / math.log(2)  # integer logits per nat
 SHIFT_MAX = 20
+LEVEL_TOP = 0.9  # of the trained levels 0..1, the one of quality 100
 HEAD_PACE = 12.0  # features are small and logits are not: the head's weights must move this much faster than others
 CHANNELS, SIDE = 4, 7  # the latent: 4 x 7 x 7
 PLACES = SIDE * SIDE
@@ -41,7 +43,7 @@ class Config:
     """Sizes of the variable-rate model; the defaults are the shipped ``mnist``.
 
     ``lmbda_low`` and ``lmbda_high`` weigh the squared error (pixels in 0..1, summed over an image) against bits at
-    quality 1 and 100; in between the weight rises geometrically.
+    levels 0 and 1; in between the weight rises geometrically.
     """
 
     width: int = 128
@@ -120,8 +122,12 @@ def dequantize(module: nn.Module) -> None:
 
 
 def levels() -> Tensor:
-    """The level 0..1 of each quality 1..100, shape (100,), bent so that the default quality stands near 25 bytes."""
-    return (torch.arange(100) / 99) ** 1.15
+    """The level of each quality 1..100, shape (100,).
+
+    The uppermost tenth of the levels that are trained is left out: there the clipped latent gives bytes but hardly a better
+    image.
+    """
+    return torch.arange(100) * (LEVEL_TOP / 99)
 
 
 class LevelTable(nn.Module):
@@ -367,7 +373,7 @@ class Codec(Quantizable):
         super().__init__()
         self.config = config
         self.analysis = Transform(config, 16, CHANNELS, given=WHITE, out=LATENT_SCALE, peak=WHITE)
-        self.synthesis = Transform(config, CHANNELS, 16, given=SCALE, out=WHITE, peak=0)
+        self.synthesis = Transform(config, CHANNELS, 16, given=STEP_SCALE, out=WHITE, peak=0)
         self.prior = Prior(config)
         self.fine = LevelTable(config.anchors, CHANNELS)  # log of the quantizer's gain
         self.step = LevelTable(config.anchors, CHANNELS)  # log of what symbols are multiplied by before the synthesis
@@ -382,7 +388,7 @@ class Codec(Quantizable):
 
     def calibrate(self) -> None:
         peak = self.config.symbol_max * int(self.steps(levels()).max())
-        self.synthesis.enter.units = Units(given=SCALE, peak=peak)
+        self.synthesis.enter.units = Units(given=STEP_SCALE, peak=peak)
 
     def fines(self, level: Tensor) -> Tensor:
         """Integer gains of the quantizer: (N,) -> (N, 4)."""
@@ -390,7 +396,7 @@ class Codec(Quantizable):
 
     def steps(self, level: Tensor) -> Tensor:
         """Integer steps of the synthesis: (N,) -> (N, 4)."""
-        return round_ste(self.step(level).exp() * SCALE)
+        return round_ste(self.step(level).exp() * STEP_SCALE)
 
     def analyse(self, x: Tensor, level: Tensor) -> Tensor:
         """Latents before rounding, clipped to the symbols: (N, 1, 28, 28) in 0..1 (0..255 if quantized) -> (N, 4, 7, 7)."""
