@@ -78,7 +78,7 @@ def compress(
     names = list(files.expand(inputs, recursive, files.IMAGE_SUFFIXES))
     if not names:
         raise click.UsageError("no images in " + " ".join(inputs))
-    many = len(names) > 1 or any(Path(name).is_dir() for name in inputs)
+    many = len(names) > 1 or (recursive and any(Path(name).is_dir() for name in inputs))
     goals = {name: files.target(name, below, output, files.SUFFIX, many) for name, below in names}
     to_stream = files.STREAM in goals.values()
     if to_stream and many:

@@ -48,7 +48,7 @@ def decompress(
     names = list(files.expand(inputs, recursive, {files.SUFFIX}))
     if not names:
         raise click.UsageError(f"no {files.SUFFIX} files in " + " ".join(inputs))
-    many = len(names) > 1 or any(Path(name).is_dir() for name in inputs)
+    many = len(names) > 1 or (recursive and any(Path(name).is_dir() for name in inputs))
     suffix = "." + kind.lower().lstrip(".")
     goals = {name: files.target(name, below, output, suffix, many) for name, below in names}
     to_stream = files.STREAM in goals.values()

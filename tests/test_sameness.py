@@ -46,7 +46,8 @@ def usual() -> str:
 
 @pytest.mark.parametrize("core", ["Prescott", "Haswell", "SkylakeX"])
 def test_files_do_not_depend_on_the_kernels_of_the_processor(core: str, usual: str) -> None:
-    # OpenBLAS falls back to what the processor can run, so SkylakeX is a test of itself only where AVX-512 exists.
+    if core == "SkylakeX" and "avx512f" not in Path("/proc/cpuinfo").read_text():
+        pytest.skip("this processor has no AVX-512, which OpenBLAS's SkylakeX kernels are made of")
     assert digest(64, OPENBLAS_CORETYPE=core, OPENBLAS_NUM_THREADS="1") == usual
 
 
