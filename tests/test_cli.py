@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import zlib
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -409,10 +408,15 @@ def test_a_closed_pipe_ends_quietly(digit_png: Path) -> None:
 def test_an_interrupt_leaves_with_130_and_no_part_of_a_file(tmp_path: Path) -> None:
     big = save(np.random.default_rng(7).integers(0, 256, (2000, 2000)).astype(np.uint8), tmp_path / "big.png")
     content = big.read_bytes()
-    command = [sys.executable, "-m", "mnistzip", "compress", "-", "-o", str(tmp_path / "big.cae")]
     # A shell's background jobs ignore SIGINT and their children with them; the command must not, to be tested.
-    mind = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=mind)
+    program = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from mnistzip.cli.main import main
+main(sys.argv[1:])
+"""
+    command = [sys.executable, "-c", program, "compress", "-", "-o", str(tmp_path / "big.cae")]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdin is not None
     process.stdin.write(content[: 1 << 20])  # more than a pipe holds: once it is taken, the command is reading
     process.send_signal(signal.SIGINT)
