@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import click
@@ -20,8 +19,6 @@ from mnistzip.cli.progress import Progress
 from mnistzip.errors import MnistzipError
 
 BATCH_PIXELS = 256 * 28 * 28  # about what is coded together
-REPORT_KEYS = ("input", "output", "raw_bytes", "png_bytes", "bytes", "ratio", "ratio_vs_png", "bpp", "psnr_db")
-
 
 Result = tuple[bytes, files.Pixels] | MnistzipError  # a file and what it decodes to
 
@@ -75,14 +72,10 @@ def compress(
     """
     _refuse_contradictions(ctx, options)
     models.find(options["model"])  # a wrong name is one error, not one for each image
-    names = list(files.expand(inputs, recursive, files.IMAGE_SUFFIXES))
-    if not names:
+    goals, many = files.plan(inputs, output, recursive, files.IMAGE_SUFFIXES, files.SUFFIX)
+    if not goals:
         raise click.UsageError("no images in " + " ".join(inputs))
-    many = len(names) > 1 or (recursive and any(Path(name).is_dir() for name in inputs))
-    goals = {name: files.target(name, below, output, files.SUFFIX, many) for name, below in names}
     to_stream = files.STREAM in goals.values()
-    if to_stream and many:
-        raise click.UsageError("several results cannot go to one stream: name a folder with -o")
     total = Total()
     outputs = files.Outputs()
 
@@ -101,7 +94,7 @@ def compress(
                 failed(name, error)
                 progress.advance()
 
-    with Progress(len(names), "compress", show=many and not quiet) as progress:
+    with Progress(len(goals), "compress", show=many and not quiet) as progress:
         for job, result in _code(jobs(), options, threads):
             try:
                 if isinstance(result, MnistzipError):

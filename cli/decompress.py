@@ -45,25 +45,20 @@ def decompress(
 
     The kind of image follows from the suffix that -o names, else from --to.
     """
-    names = list(files.expand(inputs, recursive, {files.SUFFIX}))
-    if not names:
-        raise click.UsageError(f"no {files.SUFFIX} files in " + " ".join(inputs))
-    many = len(names) > 1 or (recursive and any(Path(name).is_dir() for name in inputs))
     suffix = "." + kind.lower().lstrip(".")
-    goals = {name: files.target(name, below, output, suffix, many) for name, below in names}
-    to_stream = files.STREAM in goals.values()
-    if to_stream and many:
-        raise click.UsageError("several results cannot go to one stream: name a folder with -o")
+    goals, many = files.plan(inputs, output, recursive, {files.SUFFIX}, suffix)
+    if not goals:
+        raise click.UsageError(f"no {files.SUFFIX} files in " + " ".join(inputs))
     outputs = files.Outputs()
     failed = 0
-    with Progress(len(names), "decompress", show=many and not quiet) as progress:
+    with Progress(len(goals), "decompress", show=many and not quiet) as progress:
         for name, goal in goals.items():
             try:
                 outputs.claim(goal, name)
                 image = codec.decode(files.read_bytes(name), model=model, max_pixels=max_pixels)
                 wanted = suffix if goal == files.STREAM else Path(goal).suffix.lower() or suffix
                 files.write(goal, files.write_image(image, wanted), name, force)
-                if not quiet and not many and not to_stream:
+                if not quiet and not many and goal != files.STREAM:
                     click.echo(f"{name} -> {goal}\n  {image.shape[1]}x{image.shape[0]} pixels")
             except BrokenPipeError:
                 raise
@@ -72,5 +67,5 @@ def decompress(
                 click.echo(blame(name, error), err=True)
             progress.advance()
     if many and not quiet:
-        click.echo(f"{len(names) - failed} images decompressed" + (f", {failed} failed" if failed else ""))
+        click.echo(f"{len(goals) - failed} images decompressed" + (f", {failed} failed" if failed else ""))
     return 1 if failed else 0

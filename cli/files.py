@@ -9,9 +9,10 @@ import stat
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import click
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -188,6 +189,22 @@ def target(name: str, below: Path, output: str | None, suffix: str, many: bool) 
     if many or output.endswith(os.sep) or Path(output).is_dir():
         return str(Path(output) / below.with_suffix(suffix))
     return output
+
+
+def plan(
+    inputs: Sequence[str], output: str | None, recursive: bool, suffixes: set[str], suffix: str
+) -> tuple[dict[str, str], bool]:
+    """Where the result of each input file goes, and whether there may be several, which makes ``-o`` a folder.
+
+    Raises:
+        click.UsageError: several results would go to one stream.
+    """
+    names = list(expand(inputs, recursive, suffixes))
+    many = len(names) > 1 or (recursive and any(os.path.isdir(name) for name in inputs))
+    goals = {name: target(name, below, output, suffix, many) for name, below in names}
+    if many and STREAM in goals.values():
+        raise click.UsageError("several results cannot go to one stream: name a folder with -o")
+    return goals, many
 
 
 def write(name: str, content: bytes, source: str, force: bool) -> None:

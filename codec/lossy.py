@@ -46,6 +46,7 @@ class LossyBatch:
         self.images = images
         self.effort = effort
         self.tiles = [to_tiles(image) for image in images]
+        self.stored = [store(image) for image in images]
 
     def files(self, qualities: Sequence[int], which: Sequence[int]) -> list[bytes]:
         """Files of the images ``which`` at a quality each; stored where that is smaller."""
@@ -60,13 +61,12 @@ class LossyBatch:
         streams = _encode_streams(self.model, headers, counts, y, row)
         out = []
         for i, header, payload in zip(which, headers, streams, strict=True):
-            out.append(min(store(self.images[i]), header.to_bytes() + payload, key=len))
+            out.append(min(self.stored[i], header.to_bytes() + payload, key=len))
         return out
 
     def fit(self, max_bytes: int) -> list[bytes]:
         """For each image the best quality whose file fits; every pixel where even that fits."""
-        stored = [store(image) for image in self.images]
-        rest = [i for i, file in enumerate(stored) if len(file) > max_bytes]
+        rest = [i for i, file in enumerate(self.stored) if len(file) > max_bytes]
 
         def fits(_which: list[int], files: list[bytes]) -> list[bool]:
             return [len(file) <= max_bytes for file in files]
@@ -75,7 +75,7 @@ class LossyBatch:
         for i in rest:
             if i not in found:
                 require_fits(self.files([1], [i])[0], max_bytes, i, "at the lowest quality")
-        return [found.get(i, file) for i, file in enumerate(stored)]
+        return [found.get(i, file) for i, file in enumerate(self.stored)]
 
     def reach(self, min_psnr: float, max_bytes: int | None) -> list[bytes]:
         """For each image the smallest file that reaches a PSNR."""
@@ -86,8 +86,7 @@ class LossyBatch:
 
         found = self._farthest(reaches, list(range(len(self.images))), range(container.QUALITY_MAX, 0, -1))
         out = []
-        for i, image in enumerate(self.images):
-            stored = store(image)
+        for i, stored in enumerate(self.stored):
             file = min(stored, found.get(i, stored), key=len)
             require_fits(file, max_bytes, i, f"for {min_psnr:g} dB")
             out.append(file)

@@ -20,11 +20,11 @@ from mnistzip import metrics
 from mnistzip.codec import decode_many, encode_many
 from mnistzip.model import SHIPPED, Model, read_model
 from mnistzip.training.card import card
-from mnistzip.training.classic import ClassicConfig, float_psnr, train_classic
+from mnistzip.training.classic import Classic, ClassicConfig, float_psnr, train_classic
 from mnistzip.training.data import Split, load
 from mnistzip.training.export import export
 from mnistzip.training.joint import JointRecipe, train_joint
-from mnistzip.training.model import Config
+from mnistzip.training.model import Codec, Config
 from mnistzip.training.refit import RefitRecipe, cost_of_integers, refit
 from mnistzip.training.run import Log, Phase, Schedule
 
@@ -75,15 +75,15 @@ def train(source: str, name: str, out: Path, folder: Path, seed: int, log: Log, 
     split = load(source)
     log(f"{len(split.train)} images to train on, {len(split.held_out)} held out")
     extra: dict[str, Any] = {}
+    codec: Codec | Classic
     if isinstance(recipe.config, ClassicConfig):
-        classic, first = train_classic(split, recipe.config, recipe.first, seed, folder, log)
-        extra["float_psnr_db"] = float_psnr(classic, split.held_out.float() / metrics.PEAK)
-        both, last = refit(classic, split, RefitRecipe(recipe.last, seed, frozen_epochs=recipe.frozen_epochs), folder, log)
+        codec, first = train_classic(split, recipe.config, recipe.first, seed, folder, log)
+        extra["float_psnr_db"] = float_psnr(codec, split.held_out.float() / metrics.PEAK)
     else:
         codec, first = train_joint(split, recipe.config, JointRecipe(recipe.first, seed), folder, log)
-        both, last = refit(codec, split, RefitRecipe(recipe.last, seed, frozen_epochs=recipe.frozen_epochs), folder, log)
+    both, last = refit(codec, split, RefitRecipe(recipe.last, seed, frozen_epochs=recipe.frozen_epochs), folder, log)
     content = export(both.codec, both.head)
-    model = read_model(content, out.stem)  # proves every bound before anything is written
+    model = read_model(content, out.stem, SHIPPED.get(out.stem))  # proves every bound before anything is written
     report = {
         "model": out.stem,
         "recipe": name,
@@ -96,7 +96,7 @@ def train(source: str, name: str, out: Path, folder: Path, seed: int, log: Log, 
         "phases": [_phase(first), _phase(last)],
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
         "threads": torch.get_num_threads(),
-        "held_out": held_out_results(read_model(content, out.stem, SHIPPED.get(out.stem)), split),
+        "held_out": held_out_results(model, split),
         "integers": cost_of_integers(both, split.held_out.float() / metrics.PEAK),
         **extra,
     }

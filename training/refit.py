@@ -35,7 +35,7 @@ class RefitRecipe:
 
 
 class Refit(nn.Module):
-    """A codec on the integer grid, its analysis frozen, and the head that it gets."""
+    """A codec on the integer grid and the head that it gets; if ``frozen``, what decides its latents never changes."""
 
     def __init__(self, codec: Codec | Classic, frozen: bool = True) -> None:
         super().__init__()
