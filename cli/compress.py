@@ -16,11 +16,12 @@ from mnistzip import model as models
 from mnistzip.cli import files
 from mnistzip.cli.main import blame
 from mnistzip.cli.progress import Progress
+from mnistzip.data import images
 from mnistzip.errors import MnistzipError
 
 BATCH_PIXELS = 256 * 28 * 28  # about what is coded together
 
-Result = tuple[bytes, files.Pixels] | MnistzipError  # a file and what it decodes to
+Result = tuple[bytes, images.Pixels] | MnistzipError  # a file and what it decodes to
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Job:
 
     source: str
     output: str
-    pixels: files.Pixels
+    pixels: images.Pixels
 
 
 @click.command(short_help="Compress images.")
@@ -72,10 +73,10 @@ def compress(
     """
     _refuse_contradictions(ctx, options)
     models.find(options["model"])  # a wrong name is one error, not one for each image
-    goals, many = files.plan(inputs, output, recursive, files.IMAGE_SUFFIXES, files.SUFFIX)
+    goals, many = files.plan(inputs, output, recursive, images.IMAGE_SUFFIXES, images.SUFFIX)
     if not goals:
         raise click.UsageError("no images in " + " ".join(inputs))
-    to_stream = files.STREAM in goals.values()
+    to_stream = images.STREAM in goals.values()
     total = Total()
     outputs = files.Outputs()
 
@@ -89,7 +90,7 @@ def compress(
         for name, goal in goals.items():
             try:
                 outputs.claim(goal, name)
-                yield Job(name, goal, files.read_image(name, convert))
+                yield Job(name, goal, images.read_image(name, convert))
             except (MnistzipError, OSError) as error:
                 failed(name, error)
                 progress.advance()
@@ -190,10 +191,10 @@ def _decibels(value: float) -> str:
 
 
 def _report(
-    job: Job, coded: bytes, decoded: files.Pixels, total: Total, to_stderr: bool, as_json: bool, verbose: bool, brief: bool
+    job: Job, coded: bytes, decoded: images.Pixels, total: Total, to_stderr: bool, as_json: bool, verbose: bool, brief: bool
 ) -> None:
     error = metrics.mse(job.pixels, decoded)
-    png = files.png_bytes(job.pixels)
+    png = images.png_bytes(job.pixels)
     row = {
         "input": job.source,
         "output": job.output,

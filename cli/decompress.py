@@ -10,6 +10,7 @@ from mnistzip import codec, container
 from mnistzip.cli import files
 from mnistzip.cli.main import blame
 from mnistzip.cli.progress import Progress
+from mnistzip.data import images
 from mnistzip.errors import MnistzipError
 
 
@@ -46,19 +47,19 @@ def decompress(
     The kind of image follows from the suffix that -o names, else from --to.
     """
     suffix = "." + kind.lower().lstrip(".")
-    goals, many = files.plan(inputs, output, recursive, {files.SUFFIX}, suffix)
+    goals, many = files.plan(inputs, output, recursive, {images.SUFFIX}, suffix)
     if not goals:
-        raise click.UsageError(f"no {files.SUFFIX} files in " + " ".join(inputs))
+        raise click.UsageError(f"no {images.SUFFIX} files in " + " ".join(inputs))
     outputs = files.Outputs()
     failed = 0
     with Progress(len(goals), "decompress", show=many and not quiet) as progress:
         for name, goal in goals.items():
             try:
                 outputs.claim(goal, name)
-                image = codec.decode(files.read_bytes(name), model=model, max_pixels=max_pixels)
-                wanted = suffix if goal == files.STREAM else Path(goal).suffix.lower() or suffix
-                files.write(goal, files.write_image(image, wanted), name, force)
-                if not quiet and not many and goal != files.STREAM:
+                image = codec.decode(images.read_bytes(name), model=model, max_pixels=max_pixels)
+                wanted = suffix if goal == images.STREAM else Path(goal).suffix.lower() or suffix
+                files.write(goal, images.write_image(image, wanted), name, force)
+                if not quiet and not many and goal != images.STREAM:
                     click.echo(f"{name} -> {goal}\n  {image.shape[1]}x{image.shape[0]} pixels")
             except BrokenPipeError:
                 raise

@@ -11,6 +11,7 @@ from mnistzip import codec
 from mnistzip import model as registry
 from mnistzip.cli import files
 from mnistzip.cli.main import blame
+from mnistzip.data import images
 from mnistzip.errors import MnistzipError
 
 
@@ -22,7 +23,7 @@ def info(inputs: tuple[str, ...], as_json: bool) -> int:
     failed = 0
     for name in inputs:
         try:
-            told = codec.info(files.read_bytes(name))
+            told = codec.info(images.read_bytes(name))
         except (MnistzipError, OSError) as error:
             failed += 1
             click.echo(blame(name, error), err=True)
@@ -47,12 +48,12 @@ def info(inputs: tuple[str, ...], as_json: bool) -> int:
 def test(inputs: tuple[str, ...], model: str | None, recursive: bool, quiet: bool) -> int:
     """Decode .cae files and throw the images away: exit code 0 if all are whole, 1 if not."""
     failed = 0
-    names = [name for name, _ in files.expand(inputs, recursive, {files.SUFFIX})]
+    names = [name for name, _ in files.expand(inputs, recursive, {images.SUFFIX})]
     if not names:
-        raise click.UsageError(f"no {files.SUFFIX} files in " + " ".join(inputs))
+        raise click.UsageError(f"no {images.SUFFIX} files in " + " ".join(inputs))
     for name in names:
         try:
-            codec.decode(files.read_bytes(name), model=model)
+            codec.decode(images.read_bytes(name), model=model)
         except (MnistzipError, OSError) as error:
             failed += 1
             click.echo(blame(name, error), err=True)

@@ -10,21 +10,13 @@ import sys
 import click
 import numpy as np
 
-from mnistzip import codec, metrics
+from mnistzip import metrics
 from mnistzip.cli import files
-from mnistzip.container import MAGIC
+from mnistzip.data import images
 from mnistzip.errors import ImageError
 
 INK = " .:-=+*#%@"  # dark to light, for terminals without colours
 GAP = 4  # pixels between the parts of a sheet, before it is enlarged
-
-
-def _any_image(name: str, model: str | None, convert: bool) -> tuple[files.Pixels, int]:
-    """The image of a ``.cae`` file or of any image file, and the bytes of the file."""
-    content = files.read_bytes(name)
-    if content[:1] == MAGIC[:1]:
-        return codec.decode(content, model=model), len(content)
-    return files.parse_image(name, content, convert), len(content)
 
 
 @click.command(short_help="Draw an image in the terminal.")
@@ -35,25 +27,25 @@ def show(inputs: tuple[str, ...], model: str | None, plain: bool) -> None:
     """Draw .cae files or other greyscale images in the terminal, two pixels a character."""
     plain = plain or not sys.stdout.isatty() or "NO_COLOR" in os.environ
     for name in inputs:
-        image, _ = _any_image(name, model, convert=True)
+        image, _ = images.any_image(name, True, model)
         if len(inputs) > 1:
             click.echo(f"{name}:")
         click.echo(_letters(image) if plain else _blocks(image))
 
 
-def _fit(image: files.Pixels, columns_per_pixel: int) -> files.Pixels:
+def _fit(image: images.Pixels, columns_per_pixel: int) -> images.Pixels:
     """The image, or every n-th pixel of it, so that it fits the terminal."""
     every = -(-image.shape[1] * columns_per_pixel // shutil.get_terminal_size().columns)
     return image[:: max(every, 1), :: max(every, 1)]
 
 
-def _letters(image: files.Pixels) -> str:
+def _letters(image: images.Pixels) -> str:
     """Two letters a pixel, which makes it about square."""
     index = _fit(image, 2).astype(np.int64) * len(INK) // 256
     return "\n".join("".join(INK[i] * 2 for i in row).rstrip() for row in index)
 
 
-def _blocks(image: files.Pixels) -> str:
+def _blocks(image: images.Pixels) -> str:
     """Half blocks: the upper pixel is the character's colour, the lower its background."""
     small = _fit(image, 1)
     padded = np.pad(small, ((0, small.shape[0] % 2), (0, 0)))
@@ -77,8 +69,8 @@ def compare(
     original: str, file: str, output: str | None, zoom: int, convert: bool, model: str | None, force: bool, as_json: bool
 ) -> None:
     """Compare ORIGINAL with FILE, a .cae file or any image: size, ratio, PSNR, largest error, and a sheet to look at."""
-    a = files.read_image(original, convert)
-    b, size = _any_image(file, model, convert)
+    a = images.read_image(original, convert)
+    b, size = images.any_image(file, convert, model)
     if a.shape != b.shape:
         sizes = f"{a.shape[1]}x{a.shape[0]} and {b.shape[1]}x{b.shape[0]}"
         raise ImageError(f"the images are {sizes}: only images of the same size can be compared")
@@ -90,7 +82,7 @@ def compare(
             "original": original,
             "file": file,
             "raw_bytes": a.size,
-            "png_bytes": files.png_bytes(a),
+            "png_bytes": images.png_bytes(a),
             "bytes": size,
             "bpp": round(metrics.bpp(size, a.size), 4),
             "mse": round(error, 4),
@@ -99,15 +91,15 @@ def compare(
         }
         click.echo(json.dumps(row))
     else:
-        click.echo(f"{a.size} bytes raw, {files.png_bytes(a)} as PNG, {size} in {file}: {a.size / size:.1f}x raw")
+        click.echo(f"{a.size} bytes raw, {images.png_bytes(a)} as PNG, {size} in {file}: {a.size / size:.1f}x raw")
         quality = f"{decibels:.2f} dB" if error else "identical"
         click.echo(f"{quality}, mean squared error {error:.2f}, largest error {largest}")
     if output is not None:
         suffix = os.path.splitext(output)[1].lower() or ".png"
-        files.write(output, files.write_image(sheet(a, b, zoom), suffix), original, force)
+        files.write(output, images.write_image(sheet(a, b, zoom), suffix), original, force)
 
 
-def sheet(a: files.Pixels, b: files.Pixels, zoom: int) -> files.Pixels:
+def sheet(a: images.Pixels, b: images.Pixels, zoom: int) -> images.Pixels:
     """Original, reconstruction, and their difference around middle grey, side by side and enlarged."""
     difference = np.clip(128 + (b.astype(np.int64) - a), 0, 255).astype(np.uint8)
     gap = np.full((a.shape[0], GAP), 128, np.uint8)

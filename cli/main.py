@@ -23,6 +23,7 @@ COMMANDS = {
     "models": "mnistzip.cli.inspect",
     "show": "mnistzip.cli.look",
     "compare": "mnistzip.cli.look",
+    "bench": "mnistzip.cli.bench",
     "train": "mnistzip.cli.train",
 }
 

@@ -1,0 +1,184 @@
+"""The codecs that are compared, each at a few settings: one entry a codec, ours at the top.
+
+A codec that is added here appears in every table, plot and report.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from mnistzip.bench import peers, solid
+from mnistzip.bench.coder import Coder, versions
+from mnistzip.bench.ours import Ours
+from mnistzip.codec import DEFAULT_EFFORT, EFFORT_MAX
+from mnistzip.errors import OptionError
+
+INSTALL = "pip install 'mnistzip[bench]'"
+
+
+class Kind(StrEnum):
+    """What a codec keeps, and whether it makes a file an image or one of all."""
+
+    LOSSY = "lossy"
+    LOSSLESS = "lossless"
+    SOLID = "solid"
+
+
+@dataclass(frozen=True)
+class Codec:
+    """A codec and the settings it is measured at.
+
+    Attributes:
+        name: what ``--codecs`` takes.
+        label: what tables and plots show.
+        settings: arguments of ``make`` by the name of the setting; the empty name where there is only one.
+        make: a coder from the arguments of a setting.
+        library: what does the work, as far as :func:`mnistzip.bench.coder.versions` knows it.
+        needs: modules without which it cannot run.
+        cost: milliseconds an image of 28x28 takes, roughly: long jobs start first, and the time left is reckoned with it.
+        ours: made by mnistzip.
+        asked: measured only when it is asked for by name.
+    """
+
+    name: str
+    label: str
+    kind: Kind
+    settings: dict[str, dict[str, Any]]
+    make: Callable[..., Coder]
+    library: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+    cost: float = 0.2
+    ours: bool = False
+    asked: bool = False
+
+    def versions(self) -> str:
+        """The libraries that do the work, with their versions."""
+        known = versions()
+        return ", ".join(f"{name} {known[name]}" for name in self.library if name in known)
+
+    def missing(self) -> str | None:
+        """Why this codec cannot run here and the command that helps, or None."""
+        lacking = [name for name in self.needs if importlib.util.find_spec(name) is None]
+        return f"needs {' and '.join(lacking)}: {INSTALL}" if lacking else None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One codec at one setting."""
+
+    codec: Codec
+    setting: str
+    arguments: dict[str, Any] = field(hash=False)
+
+    @property
+    def key(self) -> str:
+        """``codec@setting``, as ``--codecs`` takes it."""
+        return f"{self.codec.name}@{self.setting}" if self.setting else self.codec.name
+
+    def coder(self) -> Coder:
+        return self.codec.make(**self.arguments)
+
+
+def _qualities(prefix: str, argument: str, values: Sequence[float], **fixed: Any) -> dict[str, dict[str, Any]]:
+    return {f"{prefix}{value:g}": {argument: value, **fixed} for value in values}
+
+
+def _ours(name: str, model: str, effort: int, qualities: Sequence[int], cost: float, asked: bool = False) -> Codec:
+    settings = _qualities("q", "quality", qualities, model=model, effort=effort)
+    label = f"mnistzip {Path(model).stem}, effort {effort}"
+    return Codec(name, label, Kind.LOSSY, settings, Ours, ("mnistzip", "numpy"), cost=cost, ours=True, asked=asked)
+
+
+def _peer(
+    name: str, label: str, kind: Kind, make: Callable[..., Coder], library: str, settings: dict[str, dict[str, Any]] | None = None,
+    cost: float = 0.2,
+) -> Codec:  # fmt: skip
+    uses, *_ = library.split()
+    module = {"Pillow": "PIL", "python": "sys"}.get(uses, uses)
+    return Codec(name, label, kind, settings or {"": {}}, make, tuple(library.split()), (module,), cost)
+
+
+CURVE = (1, 10, 25, 50, 75, 90, 100)
+
+
+def known(model: str | None = None) -> dict[str, Codec]:
+    """All codecs by name, in the order of the tables.
+
+    Args:
+        model: path of a model file of one's own, measured beside the shipped ones under the name of the file.
+    """
+    lossy, lossless, whole = Kind.LOSSY, Kind.LOSSLESS, Kind.SOLID
+    codecs = [
+        _ours("mnist", "mnist", DEFAULT_EFFORT, (10, 25, 50, 75, 100), 14),
+        _ours("mnist-e0", "mnist", 0, CURVE, 2),
+        _ours(f"mnist-e{EFFORT_MAX}", "mnist", EFFORT_MAX, (1, 25, 50, 75, 100), 400, asked=True),
+        _ours("classic", "classic", 0, (1, 25, 50, 75, 90, 100), 1),
+    ]
+    if model is not None:
+        name = Path(model).stem
+        codecs += [_ours(name, model, DEFAULT_EFFORT, (10, 25, 50, 75, 100), 14), _ours(f"{name}-e0", model, 0, CURVE, 2)]
+    codecs += [
+        Codec("mnistzip-lossless", "mnistzip lossless", lossless, {"": {"lossless": True}}, Ours, ("mnistzip", "zlib"),
+              cost=0.3, ours=True),
+        _peer("webp", "WebP", lossy, peers.webp, "Pillow libwebp", _qualities("q", "quality", (0, 5, 10, 20, 40, 60, 80, 95)), 0.5),
+        _peer("jpeg", "JPEG", lossy, peers.jpeg, "Pillow libjpeg-turbo", _qualities("q", "quality", (1, 5, 10, 20, 40, 60, 80, 95))),
+        _peer("jpeg2000", "JPEG 2000", lossy, peers.jpeg2000, "imagecodecs openjpeg", _qualities("dB", "level", (20, 25, 30, 35, 40))),
+        _peer("jpegls", "JPEG-LS near-lossless", lossy, peers.jpegls, "imagecodecs charls",
+              _qualities("n", "near", (2, 5, 10, 20, 30, 45, 60)), 0.05),
+        _peer("jpegxl", "JPEG XL", lossy, peers.jpegxl, "imagecodecs libjxl", _qualities("d", "distance", (25, 15, 10, 5, 2, 1)), 2.5),
+        _peer("avif", "AVIF", lossy, peers.avif, "Pillow libavif", _qualities("q", "quality", (0, 20, 40, 60, 80)), 3),
+        _peer("raw", "raw pixels", lossless, peers.raw, "python", cost=0.01),
+        _peer("deflate", "deflate", lossless, peers.deflate, "zlib"),
+        _peer("zstd", "zstd", lossless, peers.zstd, "zstandard"),
+        _peer("zstd-dictionary", "zstd, trained dictionary", lossless, peers.ZstdDictionary, "zstandard"),
+        _peer("png", "PNG", lossless, peers.png, "Pillow zlib"),
+        _peer("png-zopfli", "PNG, zopfli", lossless, peers.png_zopfli, "zopfli", cost=25),
+        _peer("webp-lossless", "WebP lossless", lossless, peers.webp_lossless, "Pillow libwebp", cost=2),
+        _peer("jpeg2000-lossless", "JPEG 2000 lossless", lossless, peers.jpeg2000_lossless, "imagecodecs openjpeg"),
+        _peer("jpegls-lossless", "JPEG-LS", lossless, peers.jpegls, "imagecodecs charls", cost=0.05),
+        _peer("jpegxl-lossless", "JPEG XL lossless", lossless, peers.jpegxl_lossless, "imagecodecs libjxl",
+              _qualities("e", "effort", (7, 10)), 6),
+        _peer("avif-lossless", "AVIF lossless", lossless, peers.avif_lossless, "imagecodecs libavif", cost=3),
+        _peer("qoi", "QOI", lossless, peers.qoi, "imagecodecs qoi", cost=0.05),
+        _peer("sheet-png", "one PNG sheet", whole, solid.sheet_png, "Pillow zlib", cost=0.5),
+        _peer("sheet-webp", "one WebP sheet", whole, solid.sheet_webp, "Pillow libwebp", cost=1),
+        _peer("sheet-jpegxl", "one JPEG XL sheet", whole, solid.sheet_jpegxl, "imagecodecs libjxl", cost=3),
+        _peer("tar-xz", "tar.xz of PGM files", whole, solid.tar_xz, "python liblzma", cost=0.5),
+        _peer("parquet-zstd", "Parquet, zstd", whole, solid.parquet_zstd, "pyarrow", cost=0.3),
+    ]  # fmt: skip
+    return {codec.name: codec for codec in codecs}
+
+
+def plan(wanted: Sequence[str], model: str | None = None) -> list[Job]:
+    """The jobs that ``--codecs`` names, in the order of the tables; PNG is always among them, as sizes are held against it.
+
+    Args:
+        wanted: names, ``name@setting``, or patterns such as ``jpeg*``; ``all`` for every codec; empty for all but the slowest.
+
+    Raises:
+        OptionError: a name that fits no codec or setting.
+    """
+    codecs = known(model)
+    jobs = [Job(codec, setting, arguments) for codec in codecs.values() for setting, arguments in codec.settings.items()]
+    if not wanted:
+        return [job for job in jobs if not job.codec.asked]
+    chosen = {"png"}
+    for pattern in wanted:
+        fitting = {job.key for job in jobs if pattern == "all" or _fits(job, pattern)}
+        if not fitting:
+            settings = ", ".join(codecs[pattern.partition("@")[0]].settings) if pattern.partition("@")[0] in codecs else ""
+            known_names = f"its settings are {settings}" if settings else f"known are {', '.join(codecs)}"
+            raise OptionError(f"no codec {pattern!r}: {known_names}")
+        chosen |= fitting
+    return [job for job in jobs if job.key in chosen]
+
+
+def _fits(job: Job, pattern: str) -> bool:
+    name, at, setting = pattern.partition("@")
+    return fnmatchcase(job.codec.name, name) and (not at or fnmatchcase(job.setting, setting))

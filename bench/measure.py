@@ -1,0 +1,237 @@
+"""Measure one codec at one setting: every file is decoded again before anything is said of it.
+
+Images go through in parts of about 800,000 pixels, so that memory does not grow with the data set; a solid codec takes them
+all at once. Per image the size of its file and the sum of its squared errors are kept, from which every figure follows.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnistzip.bench import similarity
+from mnistzip.bench.codecs import Job, Kind
+from mnistzip.bench.coder import Pixels
+from mnistzip.bench.ours import Ours
+from mnistzip.errors import FormatError
+
+PART_PIXELS = 1024 * 28 * 28
+SAMPLE_SIDE = 96
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one codec made of all images.
+
+    Attributes:
+        sizes: bytes of each image's file, shape ``(N,)``; of a solid codec an equal share of the one file.
+        sse: sum of squared errors of each image, shape ``(N,)``.
+        ssim, ms_ssim: of each image, shape ``(N,)``, NaN where they are not defined.
+        encode_seconds, decode_seconds: processor time of all images, over all threads.
+        peak_bytes: most memory that coding and decoding took beyond what was there before; -1 where it is not known.
+        header_bytes, ideal_bytes: of all files together, for mnistzip where they are known, else NaN.
+        samples: what the chosen images were decoded to, cropped by :func:`crop`.
+        sample_sizes: bytes of their files, shape ``(chosen,)``.
+    """
+
+    sizes: Floats
+    sse: Ints
+    ssim: Floats
+    ms_ssim: Floats
+    encode_seconds: float
+    decode_seconds: float
+    peak_bytes: int
+    header_bytes: float
+    ideal_bytes: float
+    samples: list[Pixels]
+    sample_sizes: Floats
+
+    def to_bytes(self, stamp: str) -> bytes:
+        """An ``.npz`` that :meth:`from_bytes` reads; ``stamp`` says what was measured."""
+        scalars = [self.encode_seconds, self.decode_seconds, self.peak_bytes, self.header_bytes, self.ideal_bytes]
+        out = io.BytesIO()
+        np.savez_compressed(
+            out,
+            stamp=np.frombuffer(stamp.encode(), np.uint8),
+            scalars=np.array(scalars, np.float64),
+            sizes=self.sizes,
+            sse=self.sse,
+            ssim=self.ssim,
+            ms_ssim=self.ms_ssim,
+            sample_sizes=self.sample_sizes,
+            sample_shapes=np.array([sample.shape for sample in self.samples], np.int64).reshape(-1, 2),
+            sample_pixels=np.concatenate([np.empty(0, np.uint8), *(sample.ravel() for sample in self.samples)]),
+        )
+        return out.getvalue()
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> tuple[Measured, str]:
+        """What :meth:`to_bytes` wrote, and its stamp.
+
+        Raises:
+            FormatError: not such a file.
+        """
+        try:
+            with np.load(io.BytesIO(content), allow_pickle=False) as held:
+                encode, decode, peak, header, ideal = held["scalars"].tolist()
+                shapes = held["sample_shapes"].tolist()
+                cuts = np.cumsum([height * width for height, width in shapes])[:-1] if shapes else []
+                pixels = np.split(held["sample_pixels"], cuts) if shapes else []
+                samples = [part.reshape(shape) for part, shape in zip(pixels, shapes, strict=True)]
+                arrays = (held["sizes"], held["sse"], held["ssim"], held["ms_ssim"])
+                measured = cls(*arrays, encode, decode, int(peak), header, ideal, samples, held["sample_sizes"])
+                return measured, held["stamp"].tobytes().decode()
+        except Exception as cause:  # zipfile, zlib and numpy each have errors of their own
+            raise FormatError(f"not a measurement of mnistzip: {cause}") from cause
+
+
+def measure(
+    job: Job, images: Sequence[Pixels], chosen: Sequence[int], progress: Callable[[int], None], save: Path | None = None
+) -> Measured:
+    """Code all images and decode their files.
+
+    Args:
+        chosen: indices of images whose reconstructions are kept.
+        progress: called with the number of images done so far.
+        save: a folder that all files are written to, ``<index>.bin``, or ``all.bin`` of a solid codec.
+
+    Raises:
+        MnistzipError: the codec cannot take the images.
+        FormatError: what it decoded is of another shape, or differs though the codec is lossless.
+    """
+    coder = job.coder()
+    solid = job.codec.kind is Kind.SOLID
+    at_most = sum(image.size for image in images) if solid else PART_PIXELS
+    tally = _Tally(len(images))
+    memory = _Memory()
+    samples: dict[int, tuple[float, Pixels]] = {}
+    encoding = decoding = header = 0.0
+    ideal: float | None = 0.0
+    for part in _parts(images, at_most):
+        these = images[part.start : part.stop]
+        memory.before()
+        began = time.process_time()
+        files = coder.encode(these)
+        middle = time.process_time()
+        decoded = coder.decode(files, [image.shape for image in these])
+        decoding += time.process_time() - middle
+        encoding += middle - began
+        memory.after()
+        sizes = [len(files[0]) / len(images)] * len(these) if solid else [float(len(file)) for file in files]
+        tally.add(part, these, decoded, sizes, keeps=job.codec.kind is not Kind.LOSSY)
+        samples |= {i: (sizes[i - part.start], crop(decoded[i - part.start]).copy()) for i in chosen if i in part}
+        if isinstance(coder, Ours):
+            header += coder.header_bytes(files)
+            more = coder.ideal_bytes(these)
+            ideal = None if more is None or ideal is None else ideal + more
+        if save is not None:
+            _save(save, files, part, solid)
+        progress(part.stop)
+    ours = isinstance(coder, Ours)
+    return Measured(
+        sizes=tally.sizes,
+        sse=tally.sse,
+        ssim=tally.ssim,
+        ms_ssim=tally.ms_ssim,
+        encode_seconds=encoding,
+        decode_seconds=decoding,
+        peak_bytes=memory.peak,
+        header_bytes=header if ours else float("nan"),
+        ideal_bytes=ideal if ours and ideal is not None else float("nan"),
+        samples=[samples[i][1] for i in chosen],
+        sample_sizes=np.array([samples[i][0] for i in chosen], np.float64),
+    )
+
+
+def crop(image: Pixels) -> Pixels:
+    """The middle of an image, at most 96x96 pixels: what reports show of it."""
+    top, left = (max(0, (side - SAMPLE_SIDE) // 2) for side in image.shape)
+    return image[top : top + SAMPLE_SIDE, left : left + SAMPLE_SIDE]
+
+
+def _parts(images: Sequence[Pixels], at_most: int) -> Iterator[range]:
+    """Runs of images of at most so many pixels, or of one."""
+    start = total = 0
+    for index, image in enumerate(images):
+        if index > start and total + image.size > at_most:
+            yield range(start, index)
+            start, total = index, 0
+        total += image.size
+    if start < len(images):
+        yield range(start, len(images))
+
+
+def _save(folder: Path, files: Sequence[bytes], part: range, solid: bool) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ["all"] if solid else [str(index) for index in part]
+    for name, file in zip(names, files, strict=True):
+        (folder / f"{name}.bin").write_bytes(file)
+
+
+class _Tally:
+    """Figures of each image."""
+
+    def __init__(self, count: int) -> None:
+        self.sizes = np.zeros(count)
+        self.sse = np.zeros(count, np.int64)
+        self.ssim = np.full(count, np.nan)
+        self.ms_ssim = np.full(count, np.nan)
+
+    def add(
+        self, part: range, images: Sequence[Pixels], decoded: Sequence[Pixels], sizes: Sequence[float], keeps: bool
+    ) -> None:
+        """Figures of some images; raises :class:`~mnistzip.errors.FormatError` if a codec that ``keeps`` pixels did not."""
+        for index, image, back in zip(part, images, decoded, strict=True):
+            if back.shape != image.shape or back.dtype != image.dtype:
+                raise FormatError(f"image {index} of shape {image.shape} came back as {back.dtype} of shape {back.shape}")
+            difference = image.astype(np.int64) - back
+            self.sse[index] = np.square(difference).sum()
+            if keeps and self.sse[index]:
+                raise FormatError(f"not lossless: image {index} came back with other pixels")
+        where = slice(part.start, part.stop)
+        self.sizes[where] = sizes
+        if keeps:
+            identical = similarity.identical(images)
+            self.ssim[where], self.ms_ssim[where] = identical
+        else:
+            self.ssim[where] = similarity.ssim(images, decoded)
+            self.ms_ssim[where] = similarity.ms_ssim(images, decoded)
+
+
+class _Memory:
+    """The most memory that was taken between ``before`` and ``after``, as the operating system counts it.
+
+    It tells only the most that a process ever held. So the first part is counted fully, later parts where they pass it.
+    """
+
+    def __init__(self) -> None:
+        self._base = self._now = _peak()
+        self.peak = -1
+
+    def before(self) -> None:
+        self._now = _peak()
+
+    def after(self) -> None:
+        held = _peak()
+        if held > 0:
+            self.peak = max(self.peak, held - self._base if held > self._now else 0)
+
+
+def _peak() -> int:
+    """Bytes that this process held at most so far; 0 where the system does not say."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows
+        return 0
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return held if sys.platform == "darwin" else held * 1024

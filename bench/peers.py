@@ -1,0 +1,188 @@
+"""The other codecs, one file an image, each by a library and at the settings its users choose for small files."""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from mnistzip.bench.coder import Coder, Each, Pixels, Shapes
+from mnistzip.errors import ImageError
+
+
+def pillow(kind: str, **options: Any) -> Each:
+    """A format of Pillow with the options of its ``save``."""
+
+    def pack(image: Pixels) -> bytes:
+        out = io.BytesIO()
+        Image.fromarray(image).save(out, kind, **options)
+        return out.getvalue()
+
+    def unpack(file: bytes, _shape: tuple[int, ...]) -> Pixels:
+        return np.asarray(Image.open(io.BytesIO(file)).convert("L"))
+
+    return Each(pack, unpack)
+
+
+def raw() -> Coder:
+    return Each(lambda image: image.tobytes(), _pixels)
+
+
+def deflate() -> Coder:
+    return Each(
+        lambda image: zlib.compress(image.tobytes(), 9, -15), lambda file, shape: _pixels(zlib.decompress(file, -15), shape)
+    )
+
+
+def _pixels(content: bytes, shape: tuple[int, ...]) -> Pixels:
+    return np.frombuffer(content, np.uint8).reshape(shape)
+
+
+def png() -> Coder:
+    return pillow("PNG", optimize=True)
+
+
+def png_zopfli() -> Coder:
+    """zopflipng: slow, and as small as deflate gets."""
+    from zopfli.png import optimize
+
+    plain = png()
+    return Each(lambda image: optimize(plain.encode([image])[0]), lambda file, shape: plain.decode([file], [shape])[0])
+
+
+def webp(quality: float) -> Coder:
+    return pillow("WEBP", quality=quality, method=6)
+
+
+def webp_lossless() -> Coder:
+    return pillow("WEBP", lossless=True, quality=100, method=6)
+
+
+def jpeg(quality: float) -> Coder:
+    """Baseline with optimized Huffman tables, the smaller form for tiny images."""
+    return pillow("JPEG", quality=int(quality), optimize=True)
+
+
+def avif(quality: float) -> Coder:
+    """Grey only (4:0:0), libavif's default speed."""
+    return pillow("AVIF", quality=int(quality), subsampling="4:0:0", speed=6, max_threads=1)
+
+
+def avif_lossless() -> Coder:
+    import imagecodecs
+
+    return Each(
+        lambda image: imagecodecs.avif_encode(image, level=100, speed=6, numthreads=1),
+        lambda file, _: imagecodecs.avif_decode(file, numthreads=1),
+    )
+
+
+def jpeg2000(level: float) -> Coder:
+    """A bare code stream, the wavelet of lossy JPEG 2000, ``level`` a target in dB."""
+    import imagecodecs
+
+    return Each(
+        lambda image: imagecodecs.jpeg2k_encode(image, level=level, codecformat="J2K", reversible=False),
+        lambda file, _: imagecodecs.jpeg2k_decode(file),
+    )
+
+
+def jpeg2000_lossless() -> Coder:
+    import imagecodecs
+
+    return Each(
+        lambda image: imagecodecs.jpeg2k_encode(image, level=0, codecformat="J2K", reversible=True),
+        lambda file, _: imagecodecs.jpeg2k_decode(file),
+    )
+
+
+def jpegls(near: float = 0) -> Coder:
+    """No pixel is off by more than ``near``."""
+    import imagecodecs
+
+    return Each(
+        lambda image: imagecodecs.jpegls_encode(image, level=int(near)),
+        lambda file, _: imagecodecs.jpegls_decode(file),
+    )
+
+
+def jpegxl(distance: float) -> Coder:
+    """A bare code stream; ``distance`` is Butteraugli's, 25 the most that libjxl takes."""
+    return _jpegxl(distance=distance, effort=7)
+
+
+def jpegxl_lossless(effort: float) -> Coder:
+    return _jpegxl(lossless=True, effort=int(effort))
+
+
+def _jpegxl(**options: Any) -> Coder:
+    import imagecodecs
+
+    return Each(
+        lambda image: imagecodecs.jpegxl_encode(image, usecontainer=False, numthreads=1, **options),
+        lambda file, _: imagecodecs.jpegxl_decode(file, numthreads=1),
+    )
+
+
+def qoi() -> Coder:
+    """QOI knows colour only: grey is given to it three times."""
+    import imagecodecs
+
+    return Each(
+        lambda image: imagecodecs.qoi_encode(np.repeat(image[..., None], 3, axis=2)),
+        lambda file, _: imagecodecs.qoi_decode(file)[..., 0],
+    )
+
+
+ZSTD_LEVEL = 22
+
+
+def _zstd_pair(dictionary: Any) -> tuple[Any, Any]:
+    """Packer and unpacker without any field that a reader who knows the image's size can do without."""
+    import zstandard
+
+    frame = {"write_content_size": False, "write_checksum": False, "write_dict_id": False}
+    packer = zstandard.ZstdCompressor(level=ZSTD_LEVEL, dict_data=dictionary, **frame)
+    return packer, zstandard.ZstdDecompressor(dict_data=dictionary)
+
+
+def zstd() -> Coder:
+    packer, unpacker = _zstd_pair(None)
+    return Each(
+        lambda image: packer.compress(image.tobytes()),
+        lambda file, shape: _pixels(unpacker.decompress(file, int(np.prod(shape))), shape),
+    )
+
+
+class ZstdDictionary:
+    """zstd with a dictionary that both ends know, and that is not counted, as our model is not.
+
+    It must not be trained on what it compresses: each half of a batch is coded with a dictionary of the other half.
+    """
+
+    SIZE = 110 << 10  # bytes, zstd's own default
+    LEAST = 50  # images in a half
+
+    def __init__(self) -> None:
+        self._pairs: list[tuple[Any, Any]] = []
+
+    def encode(self, images: Sequence[Pixels]) -> list[bytes]:
+        import zstandard
+
+        content = [image.tobytes() for image in images]
+        if len(content) < 2 * self.LEAST:
+            raise ImageError(f"a dictionary needs at least {2 * self.LEAST} images to be trained on, not {len(content)}")
+        halves = (content[1::2], content[::2])
+        sizes = [min(self.SIZE, sum(map(len, half)) // 10) for half in halves]
+        self._pairs = [_zstd_pair(zstandard.train_dictionary(size, half)) for size, half in zip(sizes, halves, strict=True)]
+        return [self._pairs[index % 2][0].compress(image) for index, image in enumerate(content)]
+
+    def decode(self, files: Sequence[bytes], shapes: Shapes) -> list[Pixels]:
+        return [
+            _pixels(self._pairs[index % 2][1].decompress(file, int(np.prod(shape))), shape)
+            for index, (file, shape) in enumerate(zip(files, shapes, strict=True))
+        ]

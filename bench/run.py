@@ -1,0 +1,180 @@
+"""All jobs over all images: in parallel, each in a process of its own, and what is done is not done again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from mnistzip.bench import worker
+from mnistzip.bench.codecs import Job
+from mnistzip.bench.coder import Pixels
+from mnistzip.bench.measure import Measured, crop
+from mnistzip.data.sources import Source
+from mnistzip.errors import FormatError
+from mnistzip.model import find
+
+KEPT = "measurements"  # folder below --out that finished jobs are kept in
+SAMPLES = 8  # images whose reconstructions the report shows
+SAMPLE_PIXELS = 40_000  # of all samples together
+
+Outcome = Measured | str  # or why there is none
+Progress = Callable[[Job, int], None]
+
+
+@dataclass
+class Run:
+    """What is measured, and where results are kept."""
+
+    source: Source
+    jobs: list[Job]
+    out: Path | None = None
+    model: str | None = None
+    threads: int = 1
+    save_files: bool = False
+    chosen: list[int] = field(init=False)
+    sha256: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.chosen = choose(self.source.images)
+        self.sha256 = hash_of(self.source.images)
+
+    def outcomes(self, progress: Progress) -> dict[str, Outcome]:
+        """The outcome of every job by its key; ``progress`` is told of images done.
+
+        An interrupt stops the workers; with ``out`` the same call goes on from there.
+        """
+        done: dict[str, Outcome] = {}
+        with self._folder() as kept:
+            waiting = []
+            for job in self.jobs:
+                if why := job.codec.missing():
+                    done[job.key] = why
+                elif (found := self._kept(kept, job)) is not None:
+                    done[job.key] = found
+                else:
+                    waiting.append(job)
+                    continue
+                progress(job, len(self.source.images))
+            waiting.sort(key=lambda job: -job.codec.cost)  # long ones first: no thread is left alone with one at the end
+            done |= self._measure(waiting, kept, progress)
+        return {job.key: done[job.key] for job in self.jobs}
+
+    @contextmanager
+    def _folder(self) -> Iterator[Path]:
+        if self.out is None:
+            with tempfile.TemporaryDirectory(prefix="mnistzip-bench-") as folder:
+                yield Path(folder)
+        else:
+            folder = self.out / KEPT
+            folder.mkdir(parents=True, exist_ok=True)
+            yield folder
+
+    def _stamp(self, job: Job) -> str:
+        """Everything that a measurement hangs on; one with another stamp is measured anew."""
+        model = job.arguments.get("model")
+        parts = [job.key, job.arguments, job.codec.versions(), self.sha256, self.chosen]
+        parts += [find(model).fingerprint.hex() if model else "", self.save_files]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def _kept(self, folder: Path, job: Job) -> Measured | None:
+        try:
+            measured, stamp = Measured.from_bytes((folder / f"{job.key}.npz").read_bytes())
+        except (OSError, FormatError):
+            return None
+        return measured if stamp == self._stamp(job) else None
+
+    def _measure(self, jobs: Sequence[Job], kept: Path, progress: Progress) -> dict[str, Outcome]:
+        if not jobs:
+            return {}
+        images = kept / f"images-{os.getpid()}.npz"
+        running: set[subprocess.Popen[str]] = set()
+        try:
+            worker.write_images(images, self.source.images)
+            with ThreadPoolExecutor(self.threads) as pool:
+                futures: dict[Future[Outcome], Job] = {}
+                try:
+                    for job in jobs:
+                        futures[pool.submit(self._one, job, images, kept, running, progress)] = job
+                    return {futures[future].key: future.result() for future in as_completed(futures)}
+                except BaseException:
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    for process in list(running):
+                        process.terminate()
+                    raise
+        finally:
+            images.unlink(missing_ok=True)
+
+    def _one(self, job: Job, images: Path, kept: Path, running: set[subprocess.Popen[str]], progress: Progress) -> Outcome:
+        """Run one worker and read what it prints."""
+        out = kept / f"{job.key}.npz"
+        out.unlink(missing_ok=True)
+        save = str(kept.parent / "files" / job.key) if self.save_files and self.out else None
+        told = {"job": job.key, "model": self.model, "chosen": self.chosen, "stamp": self._stamp(job), "save": save}
+        described = kept / f"{job.key}-{os.getpid()}.json"
+        described.write_text(json.dumps(told))
+        command = [sys.executable, "-m", "mnistzip.bench.worker", str(images), str(described), str(out)]
+        last, count = "", 0
+        try:
+            with (
+                tempfile.TemporaryFile("w+", errors="replace") as noise,
+                subprocess.Popen(command, stdout=subprocess.PIPE, stderr=noise, text=True, env=_one_thread()) as process,
+            ):
+                running.add(process)
+                assert process.stdout is not None
+                for line in process.stdout:
+                    last = line.strip()
+                    if last.isdigit():
+                        progress(job, int(last) - count)
+                        count = int(last)
+                code = process.wait()
+                running.discard(process)
+                noise.seek(0)
+                complaint = noise.read()
+        finally:
+            described.unlink(missing_ok=True)
+        progress(job, len(self.source.images) - count)
+        if code == 0:
+            return Measured.from_bytes(out.read_bytes())[0]
+        if last.startswith(worker.ERROR):
+            return last.removeprefix(worker.ERROR)
+        return _death(code, complaint)
+
+
+def _one_thread() -> dict[str, str]:
+    """The environment of a worker: libraries that would start threads of their own use one."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
+    return {**os.environ, **dict.fromkeys(names, "1")}
+
+
+def _death(code: int, complaint: str) -> str:
+    if code < 0:
+        return f"the process was ended by {signal.Signals(-code).name}"
+    return f"the process ended with code {code}: {(complaint.strip().splitlines() or ['no message'])[-1]}"
+
+
+def choose(images: Sequence[Pixels]) -> list[int]:
+    """Indices of the images that the report shows: up to 8, evenly spread, fewer if they are large."""
+    largest = max(crop(image).size for image in images)
+    count = min(len(images), SAMPLES, max(1, SAMPLE_PIXELS // largest))
+    return sorted({round(at) for at in np.linspace(0, len(images) - 1, count)})
+
+
+def hash_of(images: Sequence[Pixels]) -> str:
+    """SHA-256 over shapes and pixels of images, in order."""
+    digest = hashlib.sha256()
+    for image in images:
+        digest.update(f"{image.shape}".encode())
+        digest.update(np.ascontiguousarray(image).tobytes())
+    return digest.hexdigest()

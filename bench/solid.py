@@ -1,0 +1,108 @@
+"""All images in one file: what an archive must be judged against."""
+
+from __future__ import annotations
+
+import io
+import lzma
+import math
+import tarfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+
+from mnistzip.bench.coder import Coder, Pixels, Shapes
+from mnistzip.bench.peers import jpegxl_lossless, png, webp_lossless
+from mnistzip.errors import ImageError
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """All images side by side in one large image, about as wide as high."""
+
+    coder: Coder
+
+    def encode(self, images: Sequence[Pixels]) -> list[bytes]:
+        shapes = {image.shape for image in images}
+        if len(shapes) > 1:
+            raise ImageError(f"images of {len(shapes)} different sizes make no sheet")
+        height, width = images[0].shape
+        rows, columns = _grid(len(images))
+        cells = np.zeros((rows * columns, height, width), np.uint8)
+        cells[: len(images)] = images
+        sheet = cells.reshape(rows, columns, height, width).swapaxes(1, 2).reshape(rows * height, columns * width)
+        return self.coder.encode([sheet])
+
+    def decode(self, files: Sequence[bytes], shapes: Shapes) -> list[Pixels]:
+        height, width = shapes[0]
+        rows, columns = _grid(len(shapes))
+        (sheet,) = self.coder.decode(files, [(rows * height, columns * width)])
+        cells = sheet.reshape(rows, height, columns, width).swapaxes(1, 2).reshape(-1, height, width)
+        return list(cells[: len(shapes)])
+
+
+def _grid(count: int) -> tuple[int, int]:
+    columns = math.ceil(math.sqrt(count))
+    return math.ceil(count / columns), columns
+
+
+def sheet_png() -> Coder:
+    return Sheet(png())
+
+
+def sheet_webp() -> Coder:
+    return Sheet(webp_lossless())
+
+
+def sheet_jpegxl() -> Coder:
+    return Sheet(jpegxl_lossless(9))
+
+
+class TarXz:
+    """A tar of PGM files, numbered, packed by ``xz -9e``."""
+
+    def encode(self, images: Sequence[Pixels]) -> list[bytes]:
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w:", format=tarfile.USTAR_FORMAT) as archive:
+            for index, image in enumerate(images):
+                content = f"P5 {image.shape[1]} {image.shape[0]} 255\n".encode() + image.tobytes()
+                entry = tarfile.TarInfo(f"{index}.pgm")
+                entry.size = len(content)
+                archive.addfile(entry, io.BytesIO(content))
+        return [lzma.compress(out.getvalue(), preset=9 | lzma.PRESET_EXTREME)]
+
+    def decode(self, files: Sequence[bytes], shapes: Shapes) -> list[Pixels]:
+        images = []
+        with tarfile.open(fileobj=io.BytesIO(lzma.decompress(files[0]))) as archive:
+            for entry, shape in zip(archive.getmembers(), shapes, strict=True):
+                content = cast("io.BufferedReader", archive.extractfile(entry)).read()
+                images.append(np.frombuffer(content[content.index(b"\n") + 1 :], np.uint8).reshape(shape))
+        return images
+
+
+def tar_xz() -> Coder:
+    return TarXz()
+
+
+class ParquetZstd:
+    """A Parquet file with a binary column of raw pixels, zstd at its highest level."""
+
+    def encode(self, images: Sequence[Pixels]) -> list[bytes]:
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        out = io.BytesIO()
+        table = pa.table({"image": pa.array([image.tobytes() for image in images], pa.binary())})
+        parquet.write_table(table, out, compression="zstd", compression_level=22, use_dictionary=False)
+        return [out.getvalue()]
+
+    def decode(self, files: Sequence[bytes], shapes: Shapes) -> list[Pixels]:
+        from pyarrow import parquet
+
+        column = parquet.read_table(io.BytesIO(files[0])).column("image").to_pylist()
+        return [np.frombuffer(pixels, np.uint8).reshape(shape) for pixels, shape in zip(column, shapes, strict=True)]
+
+
+def parquet_zstd() -> Coder:
+    return ParquetZstd()

@@ -1,0 +1,128 @@
+"""Results in the terminal, within 100 columns."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mnistzip.bench.results import Results, Row
+
+WIDTH = 100
+OURS = "bold green"
+
+
+def show(results: Results, asked: int | None = None) -> RenderableType:
+    """All tables of a benchmark; of the budgets the one asked for."""
+    parts: list[RenderableType] = [sizes(results)]
+    failed = [row for row in results.rows if row.error]
+    if failed:
+        parts.append(failures(failed))
+    if results.bd_rate:
+        parts.append(savings(results))
+    if asked is not None:
+        parts.append(fitting(results, asked))
+    return Group(*parts)
+
+
+def named(row: Row) -> str:
+    """A codec and its setting, for people."""
+    return f"{row.label} {row.setting}".strip()
+
+
+def sizes(results: Results) -> Table:
+    """Size, quality and speed of every codec and setting."""
+    data = results.about["data"]
+    title = f"{data['images']:,} images of {data['source']}: whole files, decoded from their bytes"
+    table = _table(title, "codec", "mean B", "95% B", "x raw", "x PNG", "bpp", "dB", "SSIM", "enc/s", "dec/s", "MiB")
+    table.caption = "dB: PSNR of the mean squared error; enc/s, dec/s: images per second of processor time"
+    for row in results.rows:
+        if row.error:
+            continue
+        table.add_row(
+            named(row),
+            _short(row.mean_bytes, 1),
+            _short(row.p95_bytes, 0),
+            _short(row.ratio_raw, 1),
+            _short(row.ratio_png, 2),
+            _short(row.bpp, 3),
+            decibels(row),
+            _short(row.ssim, 3),
+            _rate(row.encode_per_second),
+            _rate(row.decode_per_second),
+            _short(row.peak_mib, 0),
+            style=OURS if row.ours else "",
+        )
+    return table
+
+
+def failures(rows: Sequence[Row]) -> Table:
+    """What could not be measured, and why."""
+    table = Table(title="not measured", title_justify="left", box=SIMPLE_HEAD, width=WIDTH, pad_edge=False)
+    table.add_column("codec", no_wrap=True)
+    table.add_column("why", ratio=1)
+    for row in rows:
+        table.add_row(named(row), Text(row.error or "", style="yellow"))
+    return table
+
+
+def savings(results: Results) -> Table:
+    """BD-rate of our codecs against each lossy peer."""
+    ours = list(dict.fromkeys(entry["codec"] for entry in results.bd_rate))
+    labels = {row.codec: row.label for row in results.rows}
+    table = _table("BD-rate: change of size at equal PSNR, over the dB that both reach", "against", *ours)
+    for other in dict.fromkeys(entry["against"] for entry in results.bd_rate):
+        cells = []
+        for name in ours:
+            (entry,) = [e for e in results.bd_rate if (e["codec"], e["against"]) == (name, other)]
+            cells.append(percent(entry))
+        table.add_row(labels[other], *cells)
+    return table
+
+
+def percent(entry: dict[str, Any]) -> str:
+    """One cell of the BD-rate table."""
+    if entry["percent"] is None:
+        return "no dB shared"
+    low, high = entry["range_db"]
+    return f"{entry['percent']:+.1f}% ({low:.1f} to {high:.1f})"
+
+
+def fitting(results: Results, limit: int) -> Table:
+    """What share of the images fits in so many bytes, and how good they are."""
+    entries = [entry for entry in results.budgets if entry["bytes"] == limit]
+    link = f" ({entries[0]['link']})" if entries and entries[0]["link"] else ""
+    table = _table(f"what fits in {limit} bytes{link}, each image at the best setting measured", "codec", "fits", "dB")
+    for entry in sorted(entries, key=lambda entry: (-entry["share"], -(entry["psnr_db"] or 1e9))):
+        quality = "-" if not entry["share"] else "lossless" if entry["lossless"] else _short(entry["psnr_db"], 2)
+        table.add_row(entry["label"], f"{100 * entry['share']:.1f}%", quality)
+    return table
+
+
+def decibels(row: Row) -> str:
+    """PSNR of a row for people."""
+    return "same" if row.psnr_db is None else f"{row.psnr_db:.2f}"
+
+
+def _table(title: str, first: str, *others: str) -> Table:
+    table = Table(
+        title=title, title_justify="left", caption_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+    )
+    table.add_column(first, no_wrap=True, overflow="ellipsis", max_width=30)
+    for name in others:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def _short(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def _rate(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.0f}" if value < 1000 else f"{value / 1000:.1f}k" if value < 1e6 else f"{value / 1e6:.1f}M"

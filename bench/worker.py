@@ -1,0 +1,66 @@
+"""One job in a process of its own: its memory is its own, and a codec that takes the process down takes nothing else.
+
+    python -m mnistzip.bench.worker images.npz job.json out.npz
+
+Prints the number of images done so far, a line each time; on an error the last line is ``error:`` and its message.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mnistzip.bench.codecs import plan
+from mnistzip.bench.coder import Pixels
+from mnistzip.bench.measure import measure
+
+ERROR = "error: "
+
+
+def write_images(path: Path, images: Sequence[Pixels]) -> None:
+    """Keep images for workers."""
+    shapes = np.array([image.shape for image in images], np.int64)
+    np.savez(path, shapes=shapes, pixels=np.concatenate([image.ravel() for image in images]))
+
+
+def read_images(path: Path) -> list[Pixels]:
+    """What :func:`write_images` kept."""
+    with np.load(path, allow_pickle=False) as held:
+        shapes, pixels = held["shapes"], held["pixels"]
+    ends = np.cumsum(shapes.prod(axis=1))
+    return [pixels[end - h * w : end].reshape(h, w) for end, (h, w) in zip(ends, shapes.tolist(), strict=True)]
+
+
+def run(images: Path, described: Path, out: Path) -> None:
+    """Measure the job that a JSON file describes."""
+    told = json.loads(described.read_text())
+    (job,) = [job for job in plan([told["job"]], told["model"]) if job.key == told["job"]]
+    save = Path(told["save"]) if told["save"] else None
+
+    def progress(done: int) -> None:
+        print(done, flush=True)
+
+    measured = measure(job, read_images(images), told["chosen"], progress, save)
+    partial = out.with_suffix(f".partial{os.getpid()}")
+    partial.write_bytes(measured.to_bytes(told["stamp"]))
+    partial.replace(out)
+
+
+def main(arguments: list[str]) -> int:
+    """Run one job; any error becomes one line for the parent."""
+    try:
+        run(*map(Path, arguments))
+    except Exception as error:  # a codec may raise anything: the parent makes it a row of the table
+        name = type(error).__name__
+        print(ERROR + (" ".join(str(error).split()) or name), flush=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

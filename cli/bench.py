@@ -1,0 +1,139 @@
+"""``mnistzip bench``: compare codecs on one's own images. The comparison itself needs the extra ``bench``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mnistzip.bench import compare as comparison
+from mnistzip.bench import tables
+from mnistzip.bench.budgets import LINKS, budgets
+from mnistzip.bench.codecs import Job, known, plan
+from mnistzip.bench.curves import bd_rates
+from mnistzip.bench.report import write_report
+from mnistzip.bench.results import Results, about, read_results, rows_of
+from mnistzip.bench.run import Outcome, Run
+from mnistzip.cli.files import write
+from mnistzip.cli.progress import Progress
+from mnistzip.data.images import STREAM
+from mnistzip.data.sources import load
+from mnistzip.transform import TILE
+
+LINK_HELP = ", ".join(f"{size} {link}" for size, link in LINKS.items())
+
+
+@click.command(short_help="Compare codecs on your images.")
+@click.argument("data", nargs=-1)
+@click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
+              help="Write results.json, results.csv, plots and report.html here; the same call goes on where it was stopped.")  # fmt: skip
+@click.option("--codecs", metavar="NAMES", default="",
+              help="Comma-separated: names, name@setting, patterns such as jpeg*, or all. See --list.")  # fmt: skip
+@click.option("--list", "listing", is_flag=True, help="List the codecs and their settings.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N images.")
+@click.option("--budget", type=click.IntRange(1), metavar="BYTES", help=f"Also show what fits in so many bytes: {LINK_HELP}.")
+@click.option("--model", type=click.Path(exists=True, dir_okay=False), metavar="PATH", help="Also measure a model of your own.")
+@click.option("--convert", is_flag=True, help="Take colour, transparency and 16 bits as 8-bit grey.")
+@click.option("--save-files", is_flag=True, help="Keep every coded file below DIR/files.")
+@click.option("-T", "--threads", type=click.IntRange(1), default=1, show_default=True, help="Codecs measured side by side.")
+@click.option("--json", "as_json", is_flag=True, help="Print results.json instead of tables.")
+@click.option("--quiet", is_flag=True, help="No tables, no progress.")
+@click.option("--compare", nargs=2, type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="OLD NEW",
+              help="Compare two results.json instead of measuring.")  # fmt: skip
+@click.option("--max-regression", type=click.FloatRange(0), default=1.0, show_default=True, metavar="PERCENT",
+              help="With --compare: exit code 1 if a size or squared error rose by more.")  # fmt: skip
+@click.option("--max-slowdown", type=click.FloatRange(0), metavar="PERCENT",
+              help="With --compare: the same for processor time, on one and the same machine.")  # fmt: skip
+def bench(
+    data: tuple[str, ...],
+    out: Path | None,
+    codecs: str,
+    listing: bool,
+    limit: int | None,
+    budget: int | None,
+    model: str | None,
+    convert: bool,
+    save_files: bool,
+    threads: int,
+    as_json: bool,
+    quiet: bool,
+    compare: tuple[Path, Path] | None,
+    max_regression: float,
+    max_slowdown: float | None,
+) -> int:
+    """Compare mnistzip with other codecs on DATA: whole files, decoded again, at several settings each.
+
+    DATA are image files, folders, IDX files, .npy or .npz arrays, .cae files, or the name of a torchvision data set such as
+    mnist. Every codec is run by its own library; one that is missing or fails is listed with the reason.
+    """
+    if listing:
+        _list(model)
+        return 0
+    if compare is not None:
+        return _compare(*compare, max_regression, max_slowdown)
+    if not data:
+        raise click.UsageError(
+            "name the images to compare codecs on: files, a folder, an IDX file, or a data set such as mnist"
+        )
+    if save_files and out is None:
+        raise click.UsageError("--save-files needs a folder: --out DIR")
+    jobs = plan([name.strip() for name in codecs.split(",") if name.strip()], model)
+    source = load(data, convert=convert, limit=limit)
+    run = Run(source, jobs, out, model, threads, save_files)
+    results, outcomes = _measure(run, budget, show=not quiet and not as_json)
+    if out is not None:
+        for name, text in (("results.json", results.to_json()), ("results.csv", results.to_csv())):
+            write(str(out / name), text.encode(), STREAM, force=True)
+        write_report(run, outcomes, results, out)
+    if as_json:
+        click.echo(results.to_json(), nl=False)
+    elif not quiet:
+        _console().print(tables.show(results, budget))
+        if out is not None:
+            click.echo(f"results, plots and report: {out / 'report.html'}")
+    return 0
+
+
+def _measure(run: Run, budget: int | None, show: bool) -> tuple[Results, dict[str, Outcome]]:
+    """All jobs, behind a bar whose steps are milliseconds as each codec's entry reckons them."""
+    images = len(run.source.images)
+    weight = sum(image.size for image in run.source.images) / images / TILE**2  # an average image in digits
+    total = sum(job.codec.cost * images * weight for job in run.jobs)
+    with Progress(total, "bench", show, counted=False) as progress:
+
+        def advance(job: Job, done: int) -> None:
+            progress.advance(job.codec.cost * done * weight, f"bench: {job.key}")
+
+        outcomes = run.outcomes(advance)
+    rows = rows_of(run, outcomes)
+    more = [] if budget is None else [budget]
+    return Results(about(run), rows, bd_rates(rows), budgets(run, outcomes, more)), outcomes
+
+
+def _list(model: str | None) -> None:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for name in ("name", "codec", "kind", "settings"):
+        table.add_column(name)
+    for entry in known(model).values():
+        note = "  [only if asked for]" if entry.asked else ""
+        table.add_row(entry.name, escape(entry.missing() or entry.label + note), entry.kind.value, " ".join(entry.settings))
+    _console().print(table)
+
+
+def _compare(old: Path, new: Path, limit: float, speed_limit: float | None) -> int:
+    before, after = read_results(old), read_results(new)
+    found = comparison.changes(before, after, limit, speed_limit)
+    _console().print(comparison.show(before, after, found))
+    worse = [change for change in found if change.worse]
+    if worse:
+        click.echo(f"mnistzip: {len(worse)} of {len(found)} settings got worse by more than {limit:g}%", err=True)
+    return 1 if worse else 0
+
+
+def _console() -> Console:
+    """Tables of one width, whether a terminal looks or a file."""
+    return Console(width=tables.WIDTH, highlight=False)

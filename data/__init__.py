@@ -1,0 +1,1 @@
+"""Images from wherever users keep them: files, folders, IDX, arrays, ``.cae``, data sets by name."""

@@ -1,0 +1,164 @@
+"""Single images from files and back to files, through Pillow."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from mnistzip import codec
+from mnistzip.container import MAGIC, PIXELS_MAX
+from mnistzip.errors import ImageError, LimitError, MnistzipError
+from mnistzip.model import Model
+
+STREAM = "-"
+SUFFIX = ".cae"
+PNG_START = b"\x89PNG\r\n\x1a\n"
+LOSSLESS_KINDS: dict[str, dict[str, object]] = {  # what decompressed images are written as: kinds that keep every pixel
+    ".png": {"format": "PNG", "optimize": True},
+    ".pgm": {"format": "PPM"},
+    ".bmp": {"format": "BMP"},
+    ".tif": {"format": "TIFF"},
+    ".tiff": {"format": "TIFF"},
+    ".webp": {"format": "WEBP", "lossless": True},
+}
+IMAGE_SUFFIXES = {".png", ".bmp", ".pgm", ".pnm", ".gif", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"}
+READ_MAX = 1 << 30  # bytes of one input file
+
+Pixels = NDArray[np.uint8]
+
+logging.getLogger("PIL").setLevel(logging.CRITICAL)  # an error is one line of ours, not some of Pillow's as well
+
+
+def read_bytes(name: str) -> bytes:
+    """The content of a file, or of stdin for ``-``."""
+    if name == STREAM:
+        return sys.stdin.buffer.read()
+    if os.path.isdir(name):
+        raise ImageError(f"{name} is a folder: -r takes what is in it")
+    size = os.stat(name).st_size
+    if size > READ_MAX:
+        raise LimitError(f"{name} has {size} bytes, more than the {READ_MAX} allowed")
+    return Path(name).read_bytes()
+
+
+def read_image(name: str, convert: bool = False) -> Pixels:
+    """A greyscale image, uint8 of shape ``(H, W)``, from any file that Pillow reads.
+
+    Grey stored as RGB, palette or 1 bit is taken as it is, EXIF rotation is applied.
+
+    Args:
+        convert: also take colour, transparency (put on white), 16 bits and the first frame of animations.
+
+    Raises:
+        ImageError: not an image, damaged, or it needs ``convert``.
+    """
+    return parse_image(name, read_bytes(name), convert)
+
+
+def any_image(name: str, convert: bool = False, model: str | Path | Model | None = None) -> tuple[Pixels, int]:
+    """The image of a ``.cae`` file or of any file that Pillow reads, and the bytes of the file."""
+    content = read_bytes(name)
+    if is_cae(content):
+        return codec.decode(content, model=model), len(content)
+    return parse_image(name, content, convert), len(content)
+
+
+def is_cae(content: bytes) -> bool:
+    """Whether bytes begin as a ``.cae`` file of any version does."""
+    return content[:1] == MAGIC[:1] and content[1:2] != b"" and content[1] >> 4 == MAGIC[1] >> 4
+
+
+def parse_image(name: str, content: bytes, convert: bool = False) -> Pixels:
+    """The same from the bytes of a file."""
+    if not content:
+        raise ImageError(f"{name} is empty")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's notes on odd metadata are no news to our user
+        try:
+            with Image.open(io.BytesIO(content)) as image:
+                image.verify()  # a PNG that lost its end would load all the same
+            with Image.open(io.BytesIO(content)) as image:
+                if image.width * image.height > PIXELS_MAX:
+                    raise LimitError(f"{name} is {image.width}x{image.height}: more than {PIXELS_MAX} pixels")
+                frames = getattr(image, "n_frames", 1)
+                deep = content.startswith(PNG_START) and content[24:25] == b"\x10"
+                image.load()
+                return _grey(name, ImageOps.exif_transpose(image), frames, deep, convert)
+        except UnidentifiedImageError as cause:
+            raise ImageError(f"{name} is not an image that can be read ({_kind(content)})") from cause
+        except Image.DecompressionBombError as cause:
+            raise LimitError(f"{name}: {cause}") from cause
+        except MnistzipError:
+            raise
+        except Exception as cause:  # Pillow's readers have many ways to say that a file is damaged
+            raise ImageError(f"{name} is a damaged image: {cause}") from cause
+
+
+def _kind(content: bytes) -> str:
+    if is_cae(content):
+        return "it is a .cae file: decompress it"
+    if content[:3] == b"\0\0\x08" or content[:2] == b"\x1f\x8b":
+        return "IDX data sets are not taken by this version, which writes one image a file"
+    return f"it begins with {content[:4].hex(' ')}"
+
+
+def _grey(name: str, image: Image.Image, frames: int, deep: bool, convert: bool) -> Pixels:
+    """The grey levels of an opened image, or an error that names the option that would convert it."""
+    needs = []
+    if frames > 1:
+        needs.append(f"has {frames} frames")
+    if deep or image.mode.startswith(("I", "F")):
+        needs.append(f"has more than 8 bits a pixel (mode {image.mode})")
+    transparent = image.has_transparency_data
+    if transparent and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
+        needs.append("has transparent pixels")
+    colours = image.convert("RGB") if image.mode not in {"L", "1"} and not image.mode.startswith(("I", "F")) else None
+    if colours is not None and np.ptp(np.asarray(colours), axis=2).any():
+        needs.append("has colours")
+    if needs and not convert:
+        raise ImageError(f"{name} {' and '.join(needs)}: --convert makes it 8-bit grey")
+    if image.mode.startswith(("I", "F")):
+        return _to_eight_bits(image)
+    if transparent:
+        rgba = image.convert("RGBA")
+        colours = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
+    if colours is not None and not np.ptp(np.asarray(colours), axis=2).any():
+        return np.asarray(colours)[..., 0].copy()  # exact, where luma weights might round
+    return np.asarray((colours or image).convert("L"))
+
+
+def _to_eight_bits(image: Image.Image) -> Pixels:
+    """White is 65535 in 16 bits; in wider numbers it is the smallest of 1 (floats only), 255, 65535 that covers them all."""
+    values = np.nan_to_num(np.asarray(image, np.float64), posinf=0, neginf=0).clip(0)
+    if image.mode.startswith("I;16"):
+        white = 65535.0
+    else:
+        whites = (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0)
+        white = next((white for white in whites if values.max(initial=0) <= white), values.max(initial=0))
+    return np.floor(values / white * 255 + 0.5).astype(np.uint8)
+
+
+def write_image(pixels: Pixels, suffix: str) -> bytes:
+    """The bytes of an image file of the kind that a suffix names; only kinds that keep every pixel, and ``.npy``."""
+    out = io.BytesIO()
+    if suffix == ".npy":
+        np.save(out, pixels)
+        return out.getvalue()
+    if suffix not in LOSSLESS_KINDS:
+        kinds = ", ".join([*LOSSLESS_KINDS, ".npy"])
+        raise ImageError(f"no image is written as {suffix!r}: use one of {kinds}, which keep every pixel")
+    Image.fromarray(pixels).save(out, **LOSSLESS_KINDS[suffix])  # type: ignore[arg-type]
+    return out.getvalue()
+
+
+def png_bytes(pixels: Pixels) -> int:
+    """What the image takes as an optimized PNG."""
+    return len(write_image(pixels, ".png"))
