@@ -85,26 +85,33 @@ class Job:
         return self.codec.make(**self.arguments)
 
 
-def _qualities(prefix: str, argument: str, values: Sequence[float], **fixed: Any) -> dict[str, dict[str, Any]]:
-    return {f"{prefix}{value:g}": {argument: value, **fixed} for value in values}
+def _settings(letter: str, argument: str, values: Sequence[float], **fixed: Any) -> dict[str, dict[str, Any]]:
+    return {f"{letter}{value:g}": {argument: value, **fixed} for value in values}
 
 
 def _ours(name: str, model: str, effort: int, qualities: Sequence[int], cost: float, asked: bool = False) -> Codec:
-    settings = _qualities("q", "quality", qualities, model=model, effort=effort)
+    settings = _settings("q", "quality", qualities, model=model, effort=effort)
     label = f"mnistzip {Path(model).stem}, effort {effort}"
     return Codec(name, label, Kind.LOSSY, settings, Ours, ("mnistzip", "numpy"), cost=cost, ours=True, asked=asked)
 
 
 def _peer(
-    name: str, label: str, kind: Kind, make: Callable[..., Coder], library: str, settings: dict[str, dict[str, Any]] | None = None,
+    name: str,
+    label: str,
+    kind: Kind,
+    make: Callable[..., Coder],
+    library: str,
+    settings: dict[str, dict[str, Any]] | None = None,
     cost: float = 0.2,
-) -> Codec:  # fmt: skip
+) -> Codec:
     uses, *_ = library.split()
     module = {"Pillow": "PIL", "python": "sys"}.get(uses, uses)
     return Codec(name, label, kind, settings or {"": {}}, make, tuple(library.split()), (module,), cost)
 
 
+SPARSE = (10, 25, 50, 75, 100)
 CURVE = (1, 10, 25, 50, 75, 90, 100)
+FINE = (0, 5, 10, 20, 40, 60, 80, 95)  # of WebP and JPEG
 
 
 def known(model: str | None = None) -> dict[str, Codec]:
@@ -112,47 +119,75 @@ def known(model: str | None = None) -> dict[str, Codec]:
 
     Args:
         model: path of a model file of one's own, measured beside the shipped ones under the name of the file.
+
+    Raises:
+        OptionError: the file has the name of a codec.
     """
-    lossy, lossless, whole = Kind.LOSSY, Kind.LOSSLESS, Kind.SOLID
+    codecs = [*_of_mnistzip(model), *_lossy(), *_lossless(), *_solid()]
+    names = [codec.name for codec in codecs]
+    if model is not None and len(set(names)) < len(names):
+        raise OptionError(f"{model}: a codec of that name is measured already: rename the file")
+    return dict(zip(names, codecs, strict=True))
+
+
+def _of_mnistzip(model: str | None) -> list[Codec]:
     codecs = [
-        _ours("mnist", "mnist", DEFAULT_EFFORT, (10, 25, 50, 75, 100), 14),
+        _ours("mnist", "mnist", DEFAULT_EFFORT, SPARSE, 14),
         _ours("mnist-e0", "mnist", 0, CURVE, 2),
-        _ours(f"mnist-e{EFFORT_MAX}", "mnist", EFFORT_MAX, (1, 25, 50, 75, 100), 400, asked=True),
+        _ours(f"mnist-e{EFFORT_MAX}", "mnist", EFFORT_MAX, (1, *SPARSE), 400, asked=True),
         _ours("classic", "classic", 0, (1, 25, 50, 75, 90, 100), 1),
     ]
     if model is not None:
         name = Path(model).stem
-        codecs += [_ours(name, model, DEFAULT_EFFORT, (10, 25, 50, 75, 100), 14), _ours(f"{name}-e0", model, 0, CURVE, 2)]
-    codecs += [
-        Codec("mnistzip-lossless", "mnistzip lossless", lossless, {"": {"lossless": True}}, Ours, ("mnistzip", "zlib"),
-              cost=0.3, ours=True),
-        _peer("webp", "WebP", lossy, peers.webp, "Pillow libwebp", _qualities("q", "quality", (0, 5, 10, 20, 40, 60, 80, 95)), 0.5),
-        _peer("jpeg", "JPEG", lossy, peers.jpeg, "Pillow libjpeg-turbo", _qualities("q", "quality", (1, 5, 10, 20, 40, 60, 80, 95))),
-        _peer("jpeg2000", "JPEG 2000", lossy, peers.jpeg2000, "imagecodecs openjpeg", _qualities("dB", "level", (20, 25, 30, 35, 40))),
-        _peer("jpegls", "JPEG-LS near-lossless", lossy, peers.jpegls, "imagecodecs charls",
-              _qualities("n", "near", (2, 5, 10, 20, 30, 45, 60)), 0.05),
-        _peer("jpegxl", "JPEG XL", lossy, peers.jpegxl, "imagecodecs libjxl", _qualities("d", "distance", (25, 15, 10, 5, 2, 1)), 2.5),
-        _peer("avif", "AVIF", lossy, peers.avif, "Pillow libavif", _qualities("q", "quality", (0, 20, 40, 60, 80)), 3),
+        codecs += [_ours(name, model, DEFAULT_EFFORT, SPARSE, 14), _ours(f"{name}-e0", model, 0, CURVE, 2)]
+    keep = {"": {"lossless": True}}
+    return [
+        *codecs,
+        Codec("mnistzip-lossless", "mnistzip lossless", Kind.LOSSLESS, keep, Ours, ("mnistzip", "zlib"), cost=0.3, ours=True),
+    ]
+
+
+def _lossy() -> list[Codec]:
+    lossy = Kind.LOSSY
+    near, distance, level = (2, 5, 10, 20, 30, 45, 60), (25, 15, 10, 5, 2, 1), (20, 25, 30, 35, 40)
+    return [
+        _peer("webp", "WebP", lossy, peers.webp, "Pillow libwebp", _settings("q", "quality", FINE), 0.5),
+        _peer("jpeg", "JPEG", lossy, peers.jpeg, "Pillow libjpeg-turbo", _settings("q", "quality", FINE)),
+        _peer("jpeg2000", "JPEG 2000", lossy, peers.jpeg2000, "imagecodecs openjpeg", _settings("dB", "level", level)),
+        _peer("jpegls", "JPEG-LS near-lossless", lossy, peers.jpegls, "imagecodecs charls", _settings("n", "near", near), 0.05),
+        _peer("jpegxl", "JPEG XL", lossy, peers.jpegxl, "imagecodecs libjxl", _settings("d", "distance", distance), 2.5),
+        _peer("avif", "AVIF", lossy, peers.avif, "Pillow libavif", _settings("q", "quality", (0, 20, 40, 60, 80)), 3),
+    ]
+
+
+def _lossless() -> list[Codec]:
+    lossless = Kind.LOSSLESS
+    efforts = _settings("e", "effort", (7, 10))
+    return [
         _peer("raw", "raw pixels", lossless, peers.raw, "python", cost=0.01),
         _peer("deflate", "deflate", lossless, peers.deflate, "zlib"),
         _peer("zstd", "zstd", lossless, peers.zstd, "zstandard"),
         _peer("zstd-dictionary", "zstd, trained dictionary", lossless, peers.ZstdDictionary, "zstandard"),
         _peer("png", "PNG", lossless, peers.png, "Pillow zlib"),
         _peer("png-zopfli", "PNG, zopfli", lossless, peers.png_zopfli, "zopfli", cost=25),
-        _peer("webp-lossless", "WebP lossless", lossless, peers.webp_lossless, "Pillow libwebp", cost=2),
+        _peer("webp-lossless", "WebP lossless", lossless, peers.webp_lossless, "Pillow libwebp", cost=3),
         _peer("jpeg2000-lossless", "JPEG 2000 lossless", lossless, peers.jpeg2000_lossless, "imagecodecs openjpeg"),
         _peer("jpegls-lossless", "JPEG-LS", lossless, peers.jpegls, "imagecodecs charls", cost=0.05),
-        _peer("jpegxl-lossless", "JPEG XL lossless", lossless, peers.jpegxl_lossless, "imagecodecs libjxl",
-              _qualities("e", "effort", (7, 10)), 6),
-        _peer("avif-lossless", "AVIF lossless", lossless, peers.avif_lossless, "imagecodecs libavif", cost=3),
+        _peer("jpegxl-lossless", "JPEG XL lossless", lossless, peers.jpegxl_lossless, "imagecodecs libjxl", efforts, 4),
+        _peer("avif-lossless", "AVIF lossless", lossless, peers.avif_lossless, "imagecodecs libavif", cost=1),
         _peer("qoi", "QOI", lossless, peers.qoi, "imagecodecs qoi", cost=0.05),
-        _peer("sheet-png", "one PNG sheet", whole, solid.sheet_png, "Pillow zlib", cost=0.5),
-        _peer("sheet-webp", "one WebP sheet", whole, solid.sheet_webp, "Pillow libwebp", cost=1),
-        _peer("sheet-jpegxl", "one JPEG XL sheet", whole, solid.sheet_jpegxl, "imagecodecs libjxl", cost=3),
-        _peer("tar-xz", "tar.xz of PGM files", whole, solid.tar_xz, "python liblzma", cost=0.5),
-        _peer("parquet-zstd", "Parquet, zstd", whole, solid.parquet_zstd, "pyarrow", cost=0.3),
-    ]  # fmt: skip
-    return {codec.name: codec for codec in codecs}
+    ]
+
+
+def _solid() -> list[Codec]:
+    sheet = solid.Sheet
+    return [
+        _peer("sheet-png", "one PNG sheet", Kind.SOLID, lambda: sheet(peers.png()), "Pillow zlib", cost=0.5),
+        _peer("sheet-webp", "one WebP sheet", Kind.SOLID, lambda: sheet(peers.webp_lossless()), "Pillow libwebp", cost=10),
+        _peer("sheet-jpegxl", "one JPEG XL sheet", Kind.SOLID, lambda: sheet(peers.jpegxl_lossless(9)), "imagecodecs libjxl"),
+        _peer("tar-xz", "tar.xz of PGM files", Kind.SOLID, solid.TarXz, "python liblzma", cost=1),
+        _peer("parquet-zstd", "Parquet, zstd", Kind.SOLID, solid.ParquetZstd, "pyarrow", cost=1),
+    ]
 
 
 def plan(wanted: Sequence[str], model: str | None = None) -> list[Job]:

@@ -69,8 +69,8 @@ class Measured:
             ssim=self.ssim,
             ms_ssim=self.ms_ssim,
             sample_sizes=self.sample_sizes,
-            sample_shapes=np.array([sample.shape for sample in self.samples], np.int64).reshape(-1, 2),
-            sample_pixels=np.concatenate([np.empty(0, np.uint8), *(sample.ravel() for sample in self.samples)]),
+            sample_shapes=np.array([sample.shape for sample in self.samples], np.int64),
+            sample_pixels=np.concatenate([sample.ravel() for sample in self.samples]),
         )
         return out.getvalue()
 
@@ -84,10 +84,7 @@ class Measured:
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as held:
                 encode, decode, peak, header, ideal = held["scalars"].tolist()
-                shapes = held["sample_shapes"].tolist()
-                cuts = np.cumsum([height * width for height, width in shapes])[:-1] if shapes else []
-                pixels = np.split(held["sample_pixels"], cuts) if shapes else []
-                samples = [part.reshape(shape) for part, shape in zip(pixels, shapes, strict=True)]
+                samples = cut(held["sample_pixels"], held["sample_shapes"])
                 arrays = (held["sizes"], held["sse"], held["ssim"], held["ms_ssim"])
                 measured = cls(*arrays, encode, decode, int(peak), header, ideal, samples, held["sample_sizes"])
                 return measured, held["stamp"].tobytes().decode()
@@ -151,6 +148,12 @@ def measure(
         samples=[samples[i][1] for i in chosen],
         sample_sizes=np.array([samples[i][0] for i in chosen], np.float64),
     )
+
+
+def cut(pixels: Pixels, shapes: NDArray[np.int64]) -> list[Pixels]:
+    """Images out of all their pixels in a row, shape ``(total,)``, and their shapes, ``(N, 2)``."""
+    ends = np.cumsum(shapes.prod(axis=1))
+    return [pixels[end - h * w : end].reshape(h, w) for end, (h, w) in zip(ends, shapes.tolist(), strict=True)]
 
 
 def crop(image: Pixels) -> Pixels:

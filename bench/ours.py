@@ -18,7 +18,7 @@ class Ours:
     """``encode_many`` and ``decode_many`` with the options given."""
 
     def __init__(self, **options: Any) -> None:
-        self.options = {key: int(value) if key == "quality" else value for key, value in options.items()}
+        self.options = options
 
     def encode(self, images: Sequence[Pixels]) -> list[bytes]:
         return codec.encode_many(images, **self.options)

@@ -29,12 +29,15 @@ def pillow(kind: str, **options: Any) -> Each:
 
 
 def raw() -> Coder:
+    """The pixels as they are."""
     return Each(lambda image: image.tobytes(), _pixels)
 
 
 def deflate() -> Coder:
+    """A bare deflate stream of zlib's highest level."""
     return Each(
-        lambda image: zlib.compress(image.tobytes(), 9, -15), lambda file, shape: _pixels(zlib.decompress(file, -15), shape)
+        lambda image: zlib.compress(image.tobytes(), 9, -15),
+        lambda file, shape: _pixels(zlib.decompress(file, -15), shape),
     )
 
 
@@ -43,6 +46,7 @@ def _pixels(content: bytes, shape: tuple[int, ...]) -> Pixels:
 
 
 def png() -> Coder:
+    """Pillow's optimized PNG, the yardstick."""
     return pillow("PNG", optimize=True)
 
 
@@ -55,10 +59,12 @@ def png_zopfli() -> Coder:
 
 
 def webp(quality: float) -> Coder:
+    """Method 6, the slowest and smallest."""
     return pillow("WEBP", quality=quality, method=6)
 
 
 def webp_lossless() -> Coder:
+    """Quality 100, for a lossless file the effort, and method 6."""
     return pillow("WEBP", lossless=True, quality=100, method=6)
 
 
@@ -73,6 +79,7 @@ def avif(quality: float) -> Coder:
 
 
 def avif_lossless() -> Coder:
+    """The lossless quality of libavif, grey only."""
     import imagecodecs
 
     return Each(
@@ -86,12 +93,13 @@ def jpeg2000(level: float) -> Coder:
     import imagecodecs
 
     return Each(
-        lambda image: imagecodecs.jpeg2k_encode(image, level=level, codecformat="J2K", reversible=False),
+        lambda image: imagecodecs.jpeg2k_encode(image, level=int(level), codecformat="J2K", reversible=False),
         lambda file, _: imagecodecs.jpeg2k_decode(file),
     )
 
 
 def jpeg2000_lossless() -> Coder:
+    """A bare code stream, the reversible wavelet."""
     import imagecodecs
 
     return Each(
@@ -116,6 +124,7 @@ def jpegxl(distance: float) -> Coder:
 
 
 def jpegxl_lossless(effort: float) -> Coder:
+    """A bare code stream."""
     return _jpegxl(lossless=True, effort=int(effort))
 
 
@@ -145,12 +154,14 @@ def _zstd_pair(dictionary: Any) -> tuple[Any, Any]:
     """Packer and unpacker without any field that a reader who knows the image's size can do without."""
     import zstandard
 
-    frame = {"write_content_size": False, "write_checksum": False, "write_dict_id": False}
-    packer = zstandard.ZstdCompressor(level=ZSTD_LEVEL, dict_data=dictionary, **frame)
+    packer = zstandard.ZstdCompressor(
+        level=ZSTD_LEVEL, dict_data=dictionary, write_content_size=False, write_checksum=False, write_dict_id=False
+    )
     return packer, zstandard.ZstdDecompressor(dict_data=dictionary)
 
 
 def zstd() -> Coder:
+    """Level 22, a frame without optional fields."""
     packer, unpacker = _zstd_pair(None)
     return Each(
         lambda image: packer.compress(image.tobytes()),
@@ -173,7 +184,7 @@ class ZstdDictionary:
     def encode(self, images: Sequence[Pixels]) -> list[bytes]:
         import zstandard
 
-        content = [image.tobytes() for image in images]
+        content: list[Any] = [image.tobytes() for image in images]
         if len(content) < 2 * self.LEAST:
             raise ImageError(f"a dictionary needs at least {2 * self.LEAST} images to be trained on, not {len(content)}")
         halves = (content[1::2], content[::2])

@@ -178,7 +178,7 @@ def row_of(job: Job, outcome: Outcome, pixels: NDArray[np.int64], png_bytes: flo
         p95_bytes=None if solid else _number(float(np.percentile(outcome.sizes, 95)), 1),
         ratio_raw=_number(pixels.sum() / total, 3),
         ratio_png=None if png_bytes is None else _number(png_bytes / total, 3),
-        bpp=_number(metrics.bpp(total, int(pixels.sum())), 5),
+        bpp=_number(8 * total / pixels.sum(), 5),
         psnr_db=_number(metrics.psnr_of_mse(outcome.sse.sum() / pixels.sum()), 4),
         mean_psnr_db=_number(float(np.mean([metrics.psnr_of_mse(float(error)) for error in each])), 4),
         identical=int((outcome.sse == 0).sum()),

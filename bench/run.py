@@ -43,6 +43,7 @@ class Run:
     model: str | None = None
     threads: int = 1
     save_files: bool = False
+    fresh: bool = False  # measure anew what was kept
     chosen: list[int] = field(init=False)
     sha256: str = field(init=False)
 
@@ -74,8 +75,8 @@ class Run:
     @contextmanager
     def _folder(self) -> Iterator[Path]:
         if self.out is None:
-            with tempfile.TemporaryDirectory(prefix="mnistzip-bench-") as folder:
-                yield Path(folder)
+            with tempfile.TemporaryDirectory(prefix="mnistzip-bench-") as passing:
+                yield Path(passing)
         else:
             folder = self.out / KEPT
             folder.mkdir(parents=True, exist_ok=True)
@@ -84,11 +85,13 @@ class Run:
     def _stamp(self, job: Job) -> str:
         """Everything that a measurement hangs on; one with another stamp is measured anew."""
         model = job.arguments.get("model")
-        parts = [job.key, job.arguments, job.codec.versions(), self.sha256, self.chosen]
-        parts += [find(model).fingerprint.hex() if model else "", self.save_files]
+        weights = find(model).fingerprint.hex() if model else ""
+        parts = (job.key, job.arguments, job.codec.versions(), weights, self.sha256, self.chosen, self.save_files)
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def _kept(self, folder: Path, job: Job) -> Measured | None:
+        if self.fresh:
+            return None
         try:
             measured, stamp = Measured.from_bytes((folder / f"{job.key}.npz").read_bytes())
         except (OSError, FormatError):

@@ -52,8 +52,8 @@ def ms_ssim(images: Sequence[Pixels], decoded: Sequence[Pixels]) -> Floats:
     from torchmetrics.functional.image import multiscale_structural_similarity_index_measure as measure
 
     for i in large:
-        pair = [torch.from_numpy(image.astype(np.float32))[None, None] for image in (images[i], decoded[i])]
-        out[i] = float(measure(*pair, data_range=255.0))
+        a, b = (torch.from_numpy(image.astype(np.float32))[None, None] for image in (images[i], decoded[i]))
+        out[i] = float(measure(a, b, data_range=255.0))
     return out
 
 

@@ -13,7 +13,6 @@ from typing import cast
 import numpy as np
 
 from mnistzip.bench.coder import Coder, Pixels, Shapes
-from mnistzip.bench.peers import jpegxl_lossless, png, webp_lossless
 from mnistzip.errors import ImageError
 
 
@@ -47,18 +46,6 @@ def _grid(count: int) -> tuple[int, int]:
     return math.ceil(count / columns), columns
 
 
-def sheet_png() -> Coder:
-    return Sheet(png())
-
-
-def sheet_webp() -> Coder:
-    return Sheet(webp_lossless())
-
-
-def sheet_jpegxl() -> Coder:
-    return Sheet(jpegxl_lossless(9))
-
-
 class TarXz:
     """A tar of PGM files, numbered, packed by ``xz -9e``."""
 
@@ -81,10 +68,6 @@ class TarXz:
         return images
 
 
-def tar_xz() -> Coder:
-    return TarXz()
-
-
 class ParquetZstd:
     """A Parquet file with a binary column of raw pixels, zstd at its highest level."""
 
@@ -102,7 +85,3 @@ class ParquetZstd:
 
         column = parquet.read_table(io.BytesIO(files[0])).column("image").to_pylist()
         return [np.frombuffer(pixels, np.uint8).reshape(shape) for pixels, shape in zip(column, shapes, strict=True)]
-
-
-def parquet_zstd() -> Coder:
-    return ParquetZstd()

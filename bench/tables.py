@@ -38,7 +38,7 @@ def sizes(results: Results) -> Table:
     """Size, quality and speed of every codec and setting."""
     data = results.about["data"]
     title = f"{data['images']:,} images of {data['source']}: whole files, decoded from their bytes"
-    table = _table(title, "codec", "mean B", "95% B", "x raw", "x PNG", "bpp", "dB", "SSIM", "enc/s", "dec/s", "MiB")
+    table = _table(title, "codec", "mean B", "95%", "x raw", "x PNG", "bpp", "dB", "SSIM", "enc/s", "dec/s", "MiB")
     table.caption = "dB: PSNR of the mean squared error; enc/s, dec/s: images per second of processor time"
     for row in results.rows:
         if row.error:
@@ -109,10 +109,9 @@ def decibels(row: Row) -> str:
 
 
 def _table(title: str, first: str, *others: str) -> Table:
-    table = Table(
-        title=title, title_justify="left", caption_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
-    )
-    table.add_column(first, no_wrap=True, overflow="ellipsis", max_width=30)
+    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.title_justify = table.caption_justify = "left"
+    table.add_column(first, no_wrap=True, overflow="ellipsis", max_width=32)
     for name in others:
         table.add_column(name, justify="right", no_wrap=True)
     return table
@@ -125,4 +124,7 @@ def _short(value: float | None, digits: int) -> str:
 def _rate(value: float | None) -> str:
     if value is None:
         return ""
-    return f"{value:.0f}" if value < 1000 else f"{value / 1000:.1f}k" if value < 1e6 else f"{value / 1e6:.1f}M"
+    for unit, name in ((1e6, "M"), (1e3, "k")):
+        if value >= unit:
+            return f"{value / unit:.{1 if value < 10 * unit else 0}f}{name}"
+    return f"{value:.0f}"

@@ -17,7 +17,7 @@ import numpy as np
 
 from mnistzip.bench.codecs import plan
 from mnistzip.bench.coder import Pixels
-from mnistzip.bench.measure import measure
+from mnistzip.bench.measure import cut, measure
 
 ERROR = "error: "
 
@@ -32,8 +32,7 @@ def read_images(path: Path) -> list[Pixels]:
     """What :func:`write_images` kept."""
     with np.load(path, allow_pickle=False) as held:
         shapes, pixels = held["shapes"], held["pixels"]
-    ends = np.cumsum(shapes.prod(axis=1))
-    return [pixels[end - h * w : end].reshape(h, w) for end, (h, w) in zip(ends, shapes.tolist(), strict=True)]
+    return cut(pixels, shapes)
 
 
 def run(images: Path, described: Path, out: Path) -> None:

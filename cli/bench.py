@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import click
@@ -30,7 +31,9 @@ LINK_HELP = ", ".join(f"{size} {link}" for size, link in LINKS.items())
 @click.command(short_help="Compare codecs on your images.")
 @click.argument("data", nargs=-1)
 @click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
-              help="Write results.json, results.csv, plots and report.html here; the same call goes on where it was stopped.")  # fmt: skip
+              help="Write results.json, results.csv, plots, report.html here. The same call goes on where it was stopped and "
+              "measures only what changed: images, settings, models, versions of libraries.")  # fmt: skip
+@click.option("--fresh", is_flag=True, help="With --out: measure everything anew.")
 @click.option("--codecs", metavar="NAMES", default="",
               help="Comma-separated: names, name@setting, patterns such as jpeg*, or all. See --list.")  # fmt: skip
 @click.option("--list", "listing", is_flag=True, help="List the codecs and their settings.")
@@ -58,6 +61,7 @@ def bench(
     model: str | None,
     convert: bool,
     save_files: bool,
+    fresh: bool,
     threads: int,
     as_json: bool,
     quiet: bool,
@@ -76,14 +80,12 @@ def bench(
     if compare is not None:
         return _compare(*compare, max_regression, max_slowdown)
     if not data:
-        raise click.UsageError(
-            "name the images to compare codecs on: files, a folder, an IDX file, or a data set such as mnist"
-        )
+        raise click.UsageError("name the images to compare on: files, folders, an IDX file, or a data set such as mnist")
     if save_files and out is None:
         raise click.UsageError("--save-files needs a folder: --out DIR")
     jobs = plan([name.strip() for name in codecs.split(",") if name.strip()], model)
     source = load(data, convert=convert, limit=limit)
-    run = Run(source, jobs, out, model, threads, save_files)
+    run = Run(source, jobs, out, model, threads, save_files, fresh)
     results, outcomes = _measure(run, budget, show=not quiet and not as_json)
     if out is not None:
         for name, text in (("results.json", results.to_json()), ("results.csv", results.to_csv())):
@@ -135,5 +137,6 @@ def _compare(old: Path, new: Path, limit: float, speed_limit: float | None) -> i
 
 
 def _console() -> Console:
-    """Tables of one width, whether a terminal looks or a file."""
-    return Console(width=tables.WIDTH, highlight=False)
+    """As wide as the terminal, up to what tables need, and in a file as wide as that."""
+    width = shutil.get_terminal_size((tables.WIDTH, 24)).columns
+    return Console(width=min(width, tables.WIDTH), highlight=False)
