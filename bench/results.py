@@ -25,6 +25,7 @@ from mnistzip.bench.coder import versions
 from mnistzip.bench.measure import Measured
 from mnistzip.bench.run import Outcome, Run
 from mnistzip.errors import FormatError
+from mnistzip.model import find
 
 SCHEMA = 1
 MEBI = 1 << 20
@@ -133,6 +134,7 @@ def about(run: Run) -> dict[str, Any]:
     """What was measured, where and with what."""
     images = run.source.images
     heights, widths = zip(*(image.shape for image in images), strict=True)
+    models = dict.fromkeys(job.arguments["model"] for job in run.jobs if "model" in job.arguments)
     return {
         "data": {
             "source": run.source.name,
@@ -144,6 +146,7 @@ def about(run: Run) -> dict[str, Any]:
         },
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "machine": {"processor": processor(), "cores": os.cpu_count(), "system": platform.system(), "threads": run.threads},
+        "models": {Path(model).stem: find(model).fingerprint.hex() for model in models},
         "versions": versions(),
     }
 

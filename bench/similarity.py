@@ -3,7 +3,7 @@
 SSIM by scikit-image with the settings of Wang et al. 2004 (Gaussian window of 11x11, sigma 1.5). Images of one shape are
 stacked into one tall image: a window that lies within an image never reaches into its neighbour, and only those count.
 
-MS-SSIM by torchmetrics (Wang et al. 2003, five scales); it is defined for sides above 160 pixels, so never for digits.
+MS-SSIM by torchmetrics (Wang et al. 2003, five scales); it is defined for sides of 176 pixels or more, so never for digits.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mnistzip.bench.coder import Pixels
 
 WINDOW = 11
-SCALED_LEAST = 161  # five scales of a window of 11 need (11 - 1) * 2^4 + 1 pixels
+SCALED_LEAST = 176  # at the coarsest of five scales a window of 11 must still fit: 11 * 2^4 pixels
 
 Floats = NDArray[np.float64]
 
@@ -43,7 +43,7 @@ def ssim(images: Sequence[Pixels], decoded: Sequence[Pixels]) -> Floats:
 
 
 def ms_ssim(images: Sequence[Pixels], decoded: Sequence[Pixels]) -> Floats:
-    """MS-SSIM of each pair, shape ``(N,)``; NaN for sides up to 160 and without torchmetrics."""
+    """MS-SSIM of each pair, shape ``(N,)``; NaN for sides below 176 and without torchmetrics."""
     out = np.full(len(images), np.nan)
     large = [i for i, image in enumerate(images) if min(image.shape) >= SCALED_LEAST]
     if not large or importlib.util.find_spec("torchmetrics") is None:

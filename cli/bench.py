@@ -119,9 +119,9 @@ def _measure(run: Run, budget: int | None, show: bool) -> tuple[Results, dict[st
 def _list(model: str | None) -> None:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in ("name", "codec", "kind", "settings"):
-        table.add_column(name)
+        table.add_column(name, no_wrap=name != "settings")
     for entry in known(model).values():
-        note = "  [only if asked for]" if entry.asked else ""
+        note = " (if asked for)" if entry.asked else ""
         table.add_row(entry.name, escape(entry.missing() or entry.label + note), entry.kind.value, " ".join(entry.settings))
     _console().print(table)
 

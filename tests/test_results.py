@@ -1,40 +1,63 @@
-"""The figures in the README are those of the results files, and those are of the models that ship."""
+"""The figures in the README are those of the results file, and those are of the models that ship."""
 
 from __future__ import annotations
 
-import json
-import re
 from pathlib import Path
 
 import pytest
 
+from mnistzip.bench.readme import MARKED, main, section
+from mnistzip.bench.results import Row, read_results
 from mnistzip.model import shipped
 
 ROOT = Path(__file__).parent.parent
-RESULTS = {name: json.loads((ROOT / "bench" / "results" / f"{name}.json").read_text()) for name in ("mnist", "classic")}
-ROW = re.compile(r"^\| `(mnist|classic)` \| (\d+) \| (\d) \| ([\d.]+) B \| ([\d.]+) dB \|", re.MULTILINE)
+FILE = ROOT / "bench" / "results" / "results.json"
+RESULTS = read_results(FILE)
+ROWS = {row.key: row for row in RESULTS.rows}
 
 
-@pytest.mark.parametrize("name", RESULTS)
-def test_results_are_of_the_models_that_ship_and_of_all_test_digits(name: str) -> None:
-    assert RESULTS[name]["fingerprint"] == shipped(name).fingerprint.hex()
-    assert RESULTS[name]["images"] == 10_000
+def test_results_are_of_all_test_digits_and_of_the_models_that_ship() -> None:
+    assert RESULTS.about["data"]["images"] == 10_000
+    assert RESULTS.about["models"] == {name: shipped(name).fingerprint.hex() for name in ("mnist", "classic")}
 
 
-def test_the_table_of_the_readme_is_the_results_file() -> None:
-    told = ROW.findall((ROOT / "README.md").read_text())
-    assert len(told) >= 5
-    for name, quality, effort, size, psnr in told:
-        rows = [row for row in RESULTS[name]["rows"] if (row.get("quality"), row.get("effort")) == (int(quality), int(effort))]
-        assert len(rows) == 1
-        assert size == f"{rows[0]['mean_bytes']:.1f}"
-        assert psnr == f"{rows[0]['psnr_db']:.2f}"
+def test_the_tables_of_the_readme_are_the_results_file() -> None:
+    text = (ROOT / "README.md").read_text()
+    found = MARKED.search(text)
+    assert found is not None
+    assert found[0] == section(RESULTS)
 
 
-def test_the_default_quality_keeps_what_the_readme_promises() -> None:
-    for effort in (0, 3):
-        row = next(row for row in RESULTS["mnist"]["rows"] if (row.get("quality"), row.get("effort")) == (50, effort))
-        assert row["mean_bytes"] <= 26
-        assert row["psnr_db"] >= 27
-        assert row["header_bytes"] <= 4
-        assert effort or row["coder_bytes"] <= 3.6
+def test_the_script_writes_between_the_markers_and_nowhere_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- results -->\nold\n<!-- /results -->\nafter\n")
+    assert main([str(FILE), str(page)]) == 0
+    assert page.read_text() == f"before\n<!-- results -->\n{section(RESULTS)}<!-- /results -->\nafter\n"
+    page.write_text("no markers")
+    assert main([str(FILE), str(page)]) == 1
+    assert "has no lines" in capsys.readouterr().err
+    assert page.read_text() == "no markers"
+
+
+def known(value: float | None) -> float:
+    assert value is not None
+    return value
+
+
+@pytest.mark.parametrize("key", ["mnist@q50", "mnist-e0@q50"])
+def test_the_default_quality_keeps_what_the_readme_promises(key: str) -> None:
+    row = ROWS[key]
+    assert known(row.mean_bytes) <= 26
+    assert known(row.psnr_db) >= 27
+    assert known(row.header_bytes) <= 4
+
+
+def test_check_and_coder_cost_what_the_readme_says() -> None:
+    row: Row = ROWS["mnist-e0@q50"]
+    extra = known(row.mean_bytes) - known(row.header_bytes) - known(row.ideal_bytes)
+    assert extra <= 3.6
+    assert f"check and coder cost {extra:.1f} more" in (ROOT / "README.md").read_text()
+
+
+def test_no_codec_failed() -> None:
+    assert [row.key for row in RESULTS.rows if row.error] == []

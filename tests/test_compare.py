@@ -1,0 +1,127 @@
+"""Curves, and two benchmarks held against each other."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mnistzip.bench.compare import changes
+from mnistzip.bench.curves import bd_rate, bd_rates, curve_of
+from mnistzip.bench.results import Results, Row, read_results
+from mnistzip.cli.main import run
+from mnistzip.errors import FormatError, OptionError
+
+
+def row(codec: str, setting: str, size: float, psnr: float | None, **more: Any) -> Row:
+    told = {"label": codec.upper(), "kind": "lossy", "ours": codec == "ours", "libraries": "", "images": 9}
+    speeds = {"encode_per_second": 100.0, "decode_per_second": 1000.0}
+    return Row(codec=codec, setting=setting, mean_bytes=size, psnr_db=psnr, **(told | speeds | more))
+
+
+OURS = [row("ours", f"q{i}", size, psnr) for i, (size, psnr) in enumerate([(10, 20.0), (20, 25.0), (40, 30.0), (80, 35.0)])]
+THEIRS = [replace(mine, codec="theirs", label="THEIRS", ours=False, mean_bytes=2 * (mine.mean_bytes or 0)) for mine in OURS]
+ABOUT = {"data": {"sha256": "0" * 64, "images": 9, "source": "digits"}}
+
+
+def results(rows: list[Row]) -> Results:
+    return Results(dict(ABOUT), rows, bd_rates(rows), [])
+
+
+def test_half_the_bytes_at_every_quality_is_minus_fifty_percent() -> None:
+    found = bd_rate(curve_of(THEIRS, "theirs"), curve_of(OURS, "ours"))
+    assert found is not None
+    assert found[0] == pytest.approx(-50)
+    assert found[1] == (20, 35)
+    assert bd_rates(OURS + THEIRS) == [{"codec": "ours", "against": "theirs", "percent": -50.0, "range_db": [20.0, 35.0]}]
+
+
+def test_bd_rate_is_the_mean_of_the_log_ratio_over_the_shared_range() -> None:
+    first = (np.log(np.array([10.0, 40.0])), np.array([20.0, 30.0]))
+    second = (np.log(np.array([10.0, 10.0 * np.e])), np.array([25.0, 35.0]))  # straight lines
+    found = bd_rate(first, second)
+    assert found is not None
+    middle = np.log(10) + 0.25 - (np.log(10) + 0.75 * np.log(4))
+    assert found[0] == pytest.approx(100 * (np.exp(middle) - 1))
+
+
+def test_curves_that_share_no_quality_have_no_bd_rate() -> None:
+    low = [replace(one, codec="low", psnr_db=(one.psnr_db or 0) - 15) for one in OURS]
+    assert bd_rate(curve_of(OURS, "ours"), curve_of(low, "low")) is None
+    assert bd_rate(curve_of(OURS, "ours"), curve_of(OURS[:1], "ours")) is None
+
+
+def test_points_that_others_beat_are_no_part_of_a_curve() -> None:
+    rows = [*OURS, row("ours", "bad", 50, 24.0), row("ours", "same", 20, 25.0), row("ours", "lost", 5, None)]
+    for kept, point in zip(curve_of(rows, "ours"), curve_of(OURS, "ours"), strict=True):
+        assert kept.tolist() == point.tolist()
+
+
+def test_what_got_worse_is_named() -> None:
+    new = [
+        replace(OURS[0], mean_bytes=10.3),
+        replace(OURS[1], psnr_db=24.9),
+        replace(OURS[2], mean_bytes=40.2, psnr_db=29.99, encode_per_second=20.0),
+    ]
+    found = {change.old.setting: change for change in changes(results(OURS), results(new), 1.0) if change.old}
+    assert found["q0"].worse == ["size +3.0%"]
+    assert found["q1"].worse == ["squared error +2.3%"]
+    assert not found["q2"].worse
+    assert found["q3"].worse == ["no longer measured"]
+    slow = {change.old.setting: change for change in changes(results(OURS), results(new), 1.0, 50.0) if change.old}
+    assert slow["q2"].worse == ["encoding time +400.0%"]
+    assert not changes(results(OURS[:1]), results(new[:1]), 5.0)[0].worse
+
+
+def test_errors_and_losses_count_as_worse_and_new_rows_do_not() -> None:
+    keeps = row("png", "", 100, None, kind="lossless")
+    failed = replace(keeps, mean_bytes=None, error="broken")
+    assert changes(results([keeps]), results([failed]), 1.0)[0].worse == ["no longer measured"]
+    assert not changes(results([failed]), results([keeps]), 1.0)[0].worse
+    assert not changes(results([]), results([keeps]), 1.0)[0].worse
+    assert changes(results([keeps]), results([replace(keeps, psnr_db=40.0)]), 1.0)[0].worse == ["squared error +inf%"]
+
+
+def test_benchmarks_of_other_images_are_not_compared() -> None:
+    other = Results({"data": {**ABOUT["data"], "sha256": "1" * 64}}, OURS, [], [])
+    with pytest.raises(OptionError, match="of different images"):
+        changes(results(OURS), other, 1.0)
+
+
+def write(path: Path, rows: list[Row]) -> str:
+    path.write_text(results(rows).to_json())
+    return str(path)
+
+
+def test_the_command_fails_on_a_regression_and_shows_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old = write(tmp_path / "old.json", OURS + THEIRS)
+    new = write(tmp_path / "new.json", [replace(OURS[0], mean_bytes=11.0), *OURS[1:], *THEIRS])
+    assert run(["bench", "--compare", old, old]) == 0
+    assert run(["bench", "--compare", old, new]) == 1
+    shown = capsys.readouterr()
+    assert "10.0 > 11.0" in shown.out
+    assert "size +10.0%" in shown.out
+    assert "1 of 8 settings got worse by more than 1%" in shown.err
+    assert run(["bench", "--compare", old, new, "--max-regression", "10.1"]) == 0
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 1, "rows": [{"x": 1}]}', '{"schema": 99}'])
+def test_what_is_no_results_file_is_refused(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(text)
+    with pytest.raises(FormatError, match=r"results\.json"):
+        read_results(path)
+    assert run(["bench", "--compare", str(path), str(path)]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_results_are_read_back_as_they_were_written(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    path.write_text(results(OURS + THEIRS).to_json())
+    assert read_results(path) == results(OURS + THEIRS)
+    assert json.loads(path.read_text())["schema"] == 1
