@@ -13,9 +13,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from mnistzip.bench import peers, solid
+from mnistzip.bench import peers
 from mnistzip.bench.coder import Coder, versions
 from mnistzip.bench.ours import Ours
+from mnistzip.bench.solid import Parquet, TarXz, sheet_of
 from mnistzip.codec import DEFAULT_EFFORT, EFFORT_MAX
 from mnistzip.errors import OptionError
 
@@ -149,44 +150,54 @@ def _of_mnistzip(model: str | None) -> list[Codec]:
 
 def _lossy() -> list[Codec]:
     lossy = Kind.LOSSY
-    near, distance, level = (2, 5, 10, 20, 30, 45, 60), (25, 15, 10, 5, 2, 1), (20, 25, 30, 35, 40)
+    webp = _settings("q", "quality", FINE, method=6)
+    jpeg = _settings("q", "quality", FINE, optimize=True)
+    jpeg2000 = _settings("dB", "level", (20, 25, 30, 35, 40), reversible=False)
+    jpegls = _settings("n", "level", (2, 5, 10, 20, 30, 45, 60))
+    jpegxl = _settings("d", "distance", (25, 15, 10, 5, 2, 1), effort=7)
+    avif = _settings("q", "quality", (0, 20, 40, 60, 80), subsampling="4:0:0", speed=6)
     return [
-        _peer("webp", "WebP", lossy, peers.webp, "Pillow libwebp", _settings("q", "quality", FINE), 0.5),
-        _peer("jpeg", "JPEG", lossy, peers.jpeg, "Pillow libjpeg-turbo", _settings("q", "quality", FINE)),
-        _peer("jpeg2000", "JPEG 2000", lossy, peers.jpeg2000, "imagecodecs openjpeg", _settings("dB", "level", level)),
-        _peer("jpegls", "JPEG-LS near-lossless", lossy, peers.jpegls, "imagecodecs charls", _settings("n", "near", near), 0.05),
-        _peer("jpegxl", "JPEG XL", lossy, peers.jpegxl, "imagecodecs libjxl", _settings("d", "distance", distance), 2.5),
-        _peer("avif", "AVIF", lossy, peers.avif, "Pillow libavif", _settings("q", "quality", (0, 20, 40, 60, 80)), 3),
+        _peer("webp", "WebP", lossy, peers.webp, "Pillow libwebp", webp, 0.5),
+        _peer("jpeg", "JPEG", lossy, peers.jpeg, "Pillow libjpeg-turbo", jpeg),
+        _peer("jpeg2000", "JPEG 2000", lossy, peers.jpeg2000, "imagecodecs openjpeg", jpeg2000),
+        _peer("jpegls", "JPEG-LS near-lossless", lossy, peers.jpegls, "imagecodecs charls", jpegls, 0.05),
+        _peer("jpegxl", "JPEG XL", lossy, peers.jpegxl, "imagecodecs libjxl", jpegxl, 2.5),
+        _peer("avif", "AVIF", lossy, peers.avif, "Pillow libavif", avif, 3),
     ]
 
 
 def _lossless() -> list[Codec]:
     lossless = Kind.LOSSLESS
-    efforts = _settings("e", "effort", (7, 10))
+    webp = {"": {"lossless": True, "quality": 100, "method": 6}}
+    jpeg2000: dict[str, dict[str, Any]] = {"": {"level": 0, "reversible": True}}
+    jpegxl = _settings("e", "effort", (7, 10), lossless=True)
+    avif: dict[str, dict[str, Any]] = {"": {"level": 100, "speed": 6}}
     return [
         _peer("raw", "raw pixels", lossless, peers.raw, "python", cost=0.01),
         _peer("deflate", "deflate", lossless, peers.deflate, "zlib"),
-        _peer("zstd", "zstd", lossless, peers.zstd, "zstandard"),
-        _peer("zstd-dictionary", "zstd, trained dictionary", lossless, peers.ZstdDictionary, "zstandard"),
+        _peer("zstd", "zstd", lossless, peers.zstd, "zstandard", {"": {"level": 22}}),
+        _peer("zstd-dictionary", "zstd, trained dictionary", lossless, peers.ZstdDictionary, "zstandard", {"": {"level": 22}}),
         _peer("png", "PNG", lossless, peers.png, "Pillow zlib"),
         _peer("png-zopfli", "PNG, zopfli", lossless, peers.png_zopfli, "zopfli", cost=25),
-        _peer("webp-lossless", "WebP lossless", lossless, peers.webp_lossless, "Pillow libwebp", cost=3),
-        _peer("jpeg2000-lossless", "JPEG 2000 lossless", lossless, peers.jpeg2000_lossless, "imagecodecs openjpeg"),
-        _peer("jpegls-lossless", "JPEG-LS", lossless, peers.jpegls, "imagecodecs charls", cost=0.05),
-        _peer("jpegxl-lossless", "JPEG XL lossless", lossless, peers.jpegxl_lossless, "imagecodecs libjxl", efforts, 4),
-        _peer("avif-lossless", "AVIF lossless", lossless, peers.avif_lossless, "imagecodecs libavif", cost=1),
+        _peer("webp-lossless", "WebP lossless", lossless, peers.webp, "Pillow libwebp", webp, 3),
+        _peer("jpeg2000-lossless", "JPEG 2000 lossless", lossless, peers.jpeg2000, "imagecodecs openjpeg", jpeg2000),
+        _peer("jpegls-lossless", "JPEG-LS", lossless, peers.jpegls, "imagecodecs charls", {"": {"level": 0}}, 0.05),
+        _peer("jpegxl-lossless", "JPEG XL lossless", lossless, peers.jpegxl, "imagecodecs libjxl", jpegxl, 4),
+        _peer("avif-lossless", "AVIF lossless", lossless, peers.avif_lossless, "imagecodecs libavif", avif, 1),
         _peer("qoi", "QOI", lossless, peers.qoi, "imagecodecs qoi", cost=0.05),
     ]
 
 
 def _solid() -> list[Codec]:
-    sheet = solid.Sheet
+    solid = Kind.SOLID
+    webp, jpegxl = {"": {"lossless": True, "quality": 100, "method": 6}}, _settings("e", "effort", (9,), lossless=True)
+    parquet = {"": {"compression": "zstd", "compression_level": 22}}
     return [
-        _peer("sheet-png", "one PNG sheet", Kind.SOLID, lambda: sheet(peers.png()), "Pillow zlib", cost=0.5),
-        _peer("sheet-webp", "one WebP sheet", Kind.SOLID, lambda: sheet(peers.webp_lossless()), "Pillow libwebp", cost=10),
-        _peer("sheet-jpegxl", "one JPEG XL sheet", Kind.SOLID, lambda: sheet(peers.jpegxl_lossless(9)), "imagecodecs libjxl"),
-        _peer("tar-xz", "tar.xz of PGM files", Kind.SOLID, solid.TarXz, "python liblzma", cost=1),
-        _peer("parquet-zstd", "Parquet, zstd", Kind.SOLID, solid.ParquetZstd, "pyarrow", cost=1),
+        _peer("sheet-png", "one PNG sheet", solid, sheet_of(peers.png), "Pillow zlib", cost=0.5),
+        _peer("sheet-webp", "one WebP sheet", solid, sheet_of(peers.webp), "Pillow libwebp", webp, 10),
+        _peer("sheet-jpegxl", "one JPEG XL sheet", solid, sheet_of(peers.jpegxl), "imagecodecs libjxl", jpegxl, 3),
+        _peer("tar-xz", "tar.xz of PGM files", solid, TarXz, "python liblzma", cost=1),
+        _peer("parquet-zstd", "Parquet, zstd", solid, Parquet, "pyarrow", parquet, cost=1),
     ]
 
 

@@ -58,77 +58,53 @@ def png_zopfli() -> Coder:
     return Each(lambda image: optimize(plain.encode([image])[0]), lambda file, shape: plain.decode([file], [shape])[0])
 
 
-def webp(quality: float) -> Coder:
-    """Method 6, the slowest and smallest."""
-    return pillow("WEBP", quality=quality, method=6)
+def webp(**options: Any) -> Coder:
+    """Options as of Pillow."""
+    return pillow("WEBP", **options)
 
 
-def webp_lossless() -> Coder:
-    """Quality 100, for a lossless file the effort, and method 6."""
-    return pillow("WEBP", lossless=True, quality=100, method=6)
+def jpeg(**options: Any) -> Coder:
+    """Options as of Pillow; not progressive, which costs tiny images 120 bytes."""
+    return pillow("JPEG", **options)
 
 
-def jpeg(quality: float) -> Coder:
-    """Baseline with optimized Huffman tables, the smaller form for tiny images."""
-    return pillow("JPEG", quality=int(quality), optimize=True)
+def avif(**options: Any) -> Coder:
+    """Options as of Pillow."""
+    return pillow("AVIF", max_threads=1, **options)
 
 
-def avif(quality: float) -> Coder:
-    """Grey only (4:0:0), libavif's default speed."""
-    return pillow("AVIF", quality=int(quality), subsampling="4:0:0", speed=6, max_threads=1)
-
-
-def avif_lossless() -> Coder:
-    """The lossless quality of libavif, grey only."""
+def avif_lossless(**options: Any) -> Coder:
+    """Grey only, options as of imagecodecs."""
     import imagecodecs
 
     return Each(
-        lambda image: imagecodecs.avif_encode(image, level=100, speed=6, numthreads=1),
+        lambda image: imagecodecs.avif_encode(image, numthreads=1, **options),
         lambda file, _: imagecodecs.avif_decode(file, numthreads=1),
     )
 
 
-def jpeg2000(level: float) -> Coder:
-    """A bare code stream, the wavelet of lossy JPEG 2000, ``level`` a target in dB."""
+def jpeg2000(**options: Any) -> Coder:
+    """A bare code stream; ``level`` is a target in dB, 0 for none."""
     import imagecodecs
 
     return Each(
-        lambda image: imagecodecs.jpeg2k_encode(image, level=int(level), codecformat="J2K", reversible=False),
+        lambda image: imagecodecs.jpeg2k_encode(image, codecformat="J2K", **options),
         lambda file, _: imagecodecs.jpeg2k_decode(file),
     )
 
 
-def jpeg2000_lossless() -> Coder:
-    """A bare code stream, the reversible wavelet."""
+def jpegls(level: int) -> Coder:
+    """No pixel is off by more than ``level``."""
     import imagecodecs
 
     return Each(
-        lambda image: imagecodecs.jpeg2k_encode(image, level=0, codecformat="J2K", reversible=True),
-        lambda file, _: imagecodecs.jpeg2k_decode(file),
-    )
-
-
-def jpegls(near: float = 0) -> Coder:
-    """No pixel is off by more than ``near``."""
-    import imagecodecs
-
-    return Each(
-        lambda image: imagecodecs.jpegls_encode(image, level=int(near)),
+        lambda image: imagecodecs.jpegls_encode(image, level=level),
         lambda file, _: imagecodecs.jpegls_decode(file),
     )
 
 
-def jpegxl(distance: float) -> Coder:
-    """A bare code stream; ``distance`` is Butteraugli's, 25 the most that libjxl takes."""
-    return _jpegxl(distance=distance, effort=7)
-
-
-def jpegxl_lossless(effort: float) -> Coder:
-    """A bare code stream."""
-    return _jpegxl(lossless=True, effort=int(effort))
-
-
-def _jpegxl(**options: Any) -> Coder:
+def jpegxl(**options: Any) -> Coder:
+    """A bare code stream; ``distance`` is Butteraugli's, and 25 the most that libjxl takes."""
     import imagecodecs
 
     return Each(
@@ -147,22 +123,19 @@ def qoi() -> Coder:
     )
 
 
-ZSTD_LEVEL = 22
-
-
-def _zstd_pair(dictionary: Any) -> tuple[Any, Any]:
+def _zstd_pair(level: int, dictionary: Any) -> tuple[Any, Any]:
     """Packer and unpacker without any field that a reader who knows the image's size can do without."""
     import zstandard
 
     packer = zstandard.ZstdCompressor(
-        level=ZSTD_LEVEL, dict_data=dictionary, write_content_size=False, write_checksum=False, write_dict_id=False
+        level=level, dict_data=dictionary, write_content_size=False, write_checksum=False, write_dict_id=False
     )
     return packer, zstandard.ZstdDecompressor(dict_data=dictionary)
 
 
-def zstd() -> Coder:
-    """Level 22, a frame without optional fields."""
-    packer, unpacker = _zstd_pair(None)
+def zstd(level: int) -> Coder:
+    """A frame without optional fields."""
+    packer, unpacker = _zstd_pair(level, None)
     return Each(
         lambda image: packer.compress(image.tobytes()),
         lambda file, shape: _pixels(unpacker.decompress(file, int(np.prod(shape))), shape),
@@ -178,7 +151,8 @@ class ZstdDictionary:
     SIZE = 110 << 10  # bytes, zstd's own default
     LEAST = 50  # images in a half
 
-    def __init__(self) -> None:
+    def __init__(self, level: int) -> None:
+        self.level = level
         self._pairs: list[tuple[Any, Any]] = []
 
     def encode(self, images: Sequence[Pixels]) -> list[bytes]:
@@ -189,7 +163,8 @@ class ZstdDictionary:
             raise ImageError(f"a dictionary needs at least {2 * self.LEAST} images to be trained on, not {len(content)}")
         halves = (content[1::2], content[::2])
         sizes = [min(self.SIZE, sum(map(len, half)) // 10) for half in halves]
-        self._pairs = [_zstd_pair(zstandard.train_dictionary(size, half)) for size, half in zip(sizes, halves, strict=True)]
+        dictionaries = [zstandard.train_dictionary(size, half) for size, half in zip(sizes, halves, strict=True)]
+        self._pairs = [_zstd_pair(self.level, dictionary) for dictionary in dictionaries]
         return [self._pairs[index % 2][0].compress(image) for index, image in enumerate(content)]
 
     def decode(self, files: Sequence[bytes], shapes: Shapes) -> list[Pixels]:

@@ -36,6 +36,7 @@ class Row:
     """One codec at one setting, over all images. What does not apply or could not be measured is None.
 
     Attributes:
+        options: what the codec was told.
         kind: ``lossy``, ``lossless`` or ``solid`` (one file of all images).
         mean_bytes, median_bytes, p95_bytes: of the whole file of an image; of a solid codec only its mean share.
         ratio_raw, ratio_png: how many times smaller than raw pixels and than the PNG of the same images.
@@ -54,6 +55,7 @@ class Row:
     codec: str
     label: str
     setting: str
+    options: dict[str, Any]
     kind: str
     ours: bool
     libraries: str
@@ -108,7 +110,7 @@ class Results:
         out = io.StringIO()
         writer = csv.DictWriter(out, [field.name for field in fields(Row)], lineterminator="\n")
         writer.writeheader()
-        writer.writerows(asdict(row) for row in self.rows)
+        writer.writerows(asdict(row) | {"options": json.dumps(row.options)} for row in self.rows)
         return out.getvalue()
 
 
@@ -168,7 +170,7 @@ def row_of(job: Job, outcome: Outcome, pixels: NDArray[np.int64], png_bytes: flo
         png_bytes: of all images together, if known.
     """
     codec = job.codec
-    told = (codec.name, codec.label, job.setting, codec.kind.value, codec.ours, codec.versions(), len(pixels))
+    told = (codec.name, codec.label, job.setting, _told(job), codec.kind.value, codec.ours, codec.versions(), len(pixels))
     if isinstance(outcome, str):
         return Row(*told, error=outcome)
     total, count = float(outcome.sizes.sum()), len(pixels)
@@ -201,6 +203,11 @@ def rows_of(run: Run, outcomes: dict[str, Outcome]) -> list[Row]:
     png = outcomes.get("png")
     png_bytes = float(png.sizes.sum()) if isinstance(png, Measured) else None
     return [row_of(job, outcomes[job.key], pixels, png_bytes) for job in run.jobs]
+
+
+def _told(job: Job) -> dict[str, Any]:
+    """The arguments of a job; of a model of one's own the file's name without its folders."""
+    return {key: Path(value).name if key == "model" else value for key, value in job.arguments.items()}
 
 
 def _number(value: float, digits: int) -> float | None:

@@ -6,7 +6,7 @@ import io
 import lzma
 import math
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -41,6 +41,11 @@ class Sheet:
         return list(cells[: len(shapes)])
 
 
+def sheet_of(make: Callable[..., Coder]) -> Callable[..., Coder]:
+    """What makes a sheet's coder of what makes an image's."""
+    return lambda **options: Sheet(make(**options))
+
+
 def _grid(count: int) -> tuple[int, int]:
     columns = math.ceil(math.sqrt(count))
     return math.ceil(count / columns), columns
@@ -68,8 +73,12 @@ class TarXz:
         return images
 
 
-class ParquetZstd:
-    """A Parquet file with a binary column of raw pixels, zstd at its highest level."""
+@dataclass(frozen=True)
+class Parquet:
+    """A Parquet file with a binary column of raw pixels."""
+
+    compression: str
+    compression_level: int
 
     def encode(self, images: Sequence[Pixels]) -> list[bytes]:
         import pyarrow as pa
@@ -77,7 +86,9 @@ class ParquetZstd:
 
         out = io.BytesIO()
         table = pa.table({"image": pa.array([image.tobytes() for image in images], pa.binary())})
-        parquet.write_table(table, out, compression="zstd", compression_level=22, use_dictionary=False)
+        parquet.write_table(
+            table, out, compression=self.compression, compression_level=self.compression_level, use_dictionary=False
+        )
         return [out.getvalue()]
 
     def decode(self, files: Sequence[bytes], shapes: Shapes) -> list[Pixels]:

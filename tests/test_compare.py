@@ -18,7 +18,7 @@ from mnistzip.errors import FormatError, OptionError
 
 
 def row(codec: str, setting: str, size: float, psnr: float | None, **more: Any) -> Row:
-    told = {"label": codec.upper(), "kind": "lossy", "ours": codec == "ours", "libraries": "", "images": 9}
+    told = {"label": codec.upper(), "options": {}, "kind": "lossy", "ours": codec == "ours", "libraries": "", "images": 9}
     speeds = {"encode_per_second": 100.0, "decode_per_second": 1000.0}
     return Row(codec=codec, setting=setting, mean_bytes=size, psnr_db=psnr, **(told | speeds | more))
 
