@@ -130,8 +130,8 @@ class LossyBatch:
 
 
 def _check(header: bytes, stream: int, y: Ints) -> int:
-    """16 bits that stand for a stream's place and symbols: CRC-32 of header, index of the stream, and symbols."""
-    return zlib.crc32(y.astype(np.int8).tobytes(), zlib.crc32(header + stream.to_bytes(4, "little"))) & 0xFFFF
+    """What stands for a stream's place and symbols: CRC-32 of header, index of the stream, and symbols."""
+    return zlib.crc32(y.astype(np.int8).tobytes(), zlib.crc32(header + stream.to_bytes(4, "little")))
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,11 @@ A lane is one independent stream with one state ``x``. All lanes take each step 
 frequency ``f`` and start ``c`` (frequencies of an alphabet sum to 2^16) maps ``x`` to ``(x // f) * 2^16 + c + x % f``; low
 bytes leave the state beforehand so that it stays below 2^31.
 
-The state begins at ``2^16 + check`` instead of a constant, and the decoder must end there with no byte unread: 16 bits of
-integrity check that cost 16 bits and nothing on top, since the state may grow to the normal interval by coding.
-The final state is written in as few bytes as hold it, three or four.
+The state begins at ``2^n + check`` instead of a constant, the check being n bits, and the decoder must end there with no byte
+unread: n bits of integrity check that cost n bits and nothing on top, since the state may grow to the normal interval by
+coding. The highest bit of the decoder's last state tells n. The encoder takes the largest n that needs no more bytes than the
+smallest allowed: what rounding up to whole bytes would waste makes the check stronger.
+The final state is written in as few bytes as hold it, up to four.
 
 Sources: Duda 2013, arXiv 1311.2540 (rANS); Giesen 2014, arXiv 1402.3392 (byte-wise renormalization).
 """
@@ -22,51 +24,75 @@ from mnistzip.errors import FormatError
 
 PROBABILITY_BITS = 16
 TOTAL = 1 << PROBABILITY_BITS  # frequencies of one alphabet sum to this
-CHECK_BITS = 16
-START = 1 << CHECK_BITS  # a lane's first state is START + check
+CHECK_BITS_MIN = 16  # of a check in a file; streams without a header may ask for fewer
+CHECK_BITS_MAX = 23
 LOW = 1 << 23  # a state below this takes in a byte, if the lane has one left
 _EMIT = 31 - PROBABILITY_BITS  # a state of f << _EMIT or more gives off a byte before coding f
 
 Ints = NDArray[np.int64]
 
 
-def encode(starts: Ints, freqs: Ints, checks: Ints) -> list[bytes]:
+def encode(starts: Ints, freqs: Ints, checks: Ints, check_bits: int = CHECK_BITS_MIN) -> list[bytes]:
     """Code each row of symbols into the bytes of one lane.
 
     Args:
         starts: cumulative frequency below each symbol, shape ``(lanes, symbols)``, in ``0..65535``.
         freqs: frequency of each symbol, same shape, in ``1..65536``. Start 0 with frequency 65536 codes nothing: it fills
             up lanes that hold fewer symbols than others.
-        checks: value each decoder must end on, shape ``(lanes,)``, in ``0..65535``.
+        checks: what each decoder must find in its last state, shape ``(lanes,)``, 23 bits of which the low ones are used.
+        check_bits: how many bits at least, 0 to 23.
 
     Returns:
-        One byte string per lane, at least 3 bytes each.
+        One byte string per lane.
     """
+    bits = np.full(len(starts), check_bits, np.int64)
+    streams = _encode(starts, freqs, _first_states(checks, bits))
+    spare = np.array([_spare_bits(stream) for stream in streams], np.int64)
+    spare = np.minimum(spare, CHECK_BITS_MAX - check_bits)
+    while (rest := np.flatnonzero(spare)).size:
+        stronger = _encode(starts[rest], freqs[rest], _first_states(checks[rest], bits[rest] + spare[rest]))
+        for lane, stream in zip(rest.tolist(), stronger, strict=True):
+            if len(stream) == len(streams[lane]):
+                streams[lane] = stream
+                spare[lane] = 0
+            else:  # the spare bits were reckoned without the rounding in the coder
+                spare[lane] -= 1
+    return streams
+
+
+def _first_states(checks: Ints, bits: Ints) -> Ints:
+    """``2^bits`` and the low ``bits`` of the checks: (lanes,)."""
+    one = np.left_shift(np.int64(1), bits)
+    return one | (checks & (one - 1))
+
+
+def _spare_bits(stream: bytes) -> int:
+    """By how many bits the state at the head of a stream could grow without another byte; it never passes 31 bits."""
+    return max(0, (8 if len(stream) < 4 else 7) - stream[0].bit_length())
+
+
+def _encode(starts: Ints, freqs: Ints, x: Ints) -> list[bytes]:
+    """The bytes of each lane, from its first state."""
     lanes, symbols = starts.shape
-    x = START + checks.astype(np.int64)
     out = np.empty((lanes, 2 * symbols + 4), np.uint8)  # a symbol gives off two bytes at most
     size = np.zeros(lanes, np.int64)
     for t in reversed(range(symbols)):
         f = freqs[:, t]
         limit = f << _EMIT
         while (full := np.flatnonzero(x >= limit)).size:
-            out[full, size[full]] = x[full] & 255
-            size[full] += 1
-            x[full] >>= 8
+            _put(out, size, x, full)
         quotient = x // f
         x = (quotient << PROBABILITY_BITS) + (x - quotient * f) + starts[:, t]
-    for _ in range(3):
-        _put(out, size, x, slice(None))
-    _put(out, size, x, np.flatnonzero(x))
+    while (rest := np.flatnonzero(x)).size:
+        _put(out, size, x, rest)
     return [out[lane, : size[lane]][::-1].tobytes() for lane in range(lanes)]
 
 
-def _put(out: NDArray[np.uint8], size: Ints, x: Ints, which: slice | Ints) -> None:
+def _put(out: NDArray[np.uint8], size: Ints, x: Ints, which: Ints) -> None:
     """Move the low byte of the chosen states to their lanes."""
-    rows = np.arange(len(x))[which]
-    out[rows, size[rows]] = x[rows] & 255
-    size[rows] += 1
-    x[rows] >>= 8
+    out[which, size[which]] = x[which] & 255
+    size[which] += 1
+    x[which] >>= 8
 
 
 class Decoder:
@@ -79,15 +105,15 @@ class Decoder:
     def __init__(self, lanes: Sequence[bytes]) -> None:
         self._bytes = np.frombuffer(b"".join(lanes), np.uint8)
         sizes = np.array([len(lane) for lane in lanes], np.int64)
-        if sizes.size and sizes.min() < 3:
-            raise FormatError(f"a coded stream has {sizes.min()} bytes, fewer than the 3 that any has: the file is cut short")
+        if sizes.size and not sizes.min():
+            raise FormatError("a coded stream is empty: the file is cut short")
         self._end = np.cumsum(sizes)
         self._at = self._end - sizes
-        head = [lane[: 3 if lane[0] >= 128 or len(lane) == 3 else 4] for lane in lanes]
+        head = [lane[: 3 if lane[0] >= 128 else 4] for lane in lanes]
         self._at += np.array([len(state) for state in head], np.int64)
         self._x = np.array([int.from_bytes(state, "big") for state in head], np.int64)
         for state in head:
-            if state[0] == 0:  # a shorter form exists, or it lies below START
+            if state[0] == 0:  # a shorter form exists
                 raise FormatError(f"a coded stream begins with the impossible state {state.hex()}: the file is damaged")
 
     def slots(self) -> Ints:
@@ -103,6 +129,9 @@ class Decoder:
             self._at[hungry] += 1
         self._x = x
 
-    def finish(self, checks: Ints) -> NDArray[np.bool_]:
-        """Which lanes used up all their bytes and ended on their check: (lanes,) bool."""
-        return (self._at == self._end) & (self._x == START + checks)
+    def finish(self, checks: Ints, check_bits: int = CHECK_BITS_MIN) -> NDArray[np.bool_]:
+        """Which lanes used up all their bytes and ended on their check, of at least so many bits: (lanes,) bool."""
+        bits = np.frexp(self._x.astype(np.float64))[1].astype(np.int64) - 1  # of the check: those below the highest
+        strong = (check_bits <= bits) & (bits <= CHECK_BITS_MAX)
+        expected = _first_states(checks, np.clip(bits, 0, CHECK_BITS_MAX))
+        return (self._at == self._end) & strong & (self._x == expected)

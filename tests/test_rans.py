@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import constriction
 import numpy as np
 import pytest
@@ -31,23 +33,41 @@ def test_streams_keep_their_bytes_for_ever() -> None:
     symbols = np.arange(48).reshape(2, 24) * 7 % 6
     streams = rans.encode(*intervals(symbols), np.array([0, 0xBEEF]))
     assert [stream.hex() for stream in streams] == [
-        "1597000000d1d0a26c0003c640d5d1000294ea0b100390d8c6ab",
-        "2576000002db40c0c1000162cf3948031c38e5e578019658fdd0",
+        "56bd0000006ed620700109f0f1df00005b00dfaf00006c58d0b5",
+        "3b9800000241bd3988000204df3f10026278a60600007fc0eda0",
     ]
 
 
 @settings(deadline=None)
 @given(
     symbols=st.lists(st.lists(st.integers(0, 5), min_size=9, max_size=9), min_size=1, max_size=5),
-    check=st.integers(0, 65535),
+    check=st.integers(0, (1 << 32) - 1),
+    bits=st.integers(0, 23),
 )
-def test_every_stream_comes_back_and_ends_on_its_check(symbols: list[list[int]], check: int) -> None:
+def test_every_stream_comes_back_and_ends_on_its_check(symbols: list[list[int]], check: int, bits: int) -> None:
     array = np.array(symbols)
     checks = np.full(len(array), check)
-    decoded, decoder = decode(rans.encode(*intervals(array), checks), 9)
+    streams = rans.encode(*intervals(array), checks, bits)
+    decoded, decoder = decode(streams, 9)
     assert (decoded == array).all()
-    assert decoder.finish(checks).all()
-    assert not decoder.finish(checks ^ 1).any()
+    assert decoder.finish(checks, bits).all()
+    if bits:
+        assert not decoder.finish(checks ^ 1, bits).any()
+
+
+def test_a_check_is_as_strong_as_its_bytes_allow_and_never_weaker_than_asked() -> None:
+    random = np.random.default_rng(3)
+    symbols = random.choice(6, (400, 60), p=np.diff(EDGES) / rans.TOTAL)
+    checks = random.integers(0, 1 << 32, 400)
+    at_least = {bits: rans.encode(*intervals(symbols), checks, bits) for bits in (0, 8, 16, 23)}
+    sizes = {bits: np.array([len(stream) for stream in streams]) for bits, streams in at_least.items()}
+    assert (sizes[8] <= sizes[16]).all()
+    assert 0.8 < (sizes[23] - sizes[16]).mean() < 0.95  # 7 bits are 7/8 of a byte
+    _, decoder = decode(at_least[16], 60)
+    shares = [decoder.finish(checks, bits).mean() for bits in range(16, 25)]
+    assert shares[0] == 1
+    assert all(0.05 < a - b < 0.2 for a, b in pairwise(shares))  # all lengths about equally often
+    assert shares[-1] == 0
 
 
 def test_filling_up_a_lane_costs_no_byte() -> None:
@@ -59,7 +79,7 @@ def test_filling_up_a_lane_costs_no_byte() -> None:
 
 def test_no_symbols_leave_the_check_alone() -> None:
     nothing = np.zeros((1, 0), np.int64)
-    assert rans.encode(nothing, nothing, np.array([0xABCD])) == [bytes.fromhex("01abcd")]
+    assert rans.encode(nothing, nothing, np.array([0xABCD])) == [bytes.fromhex("80abcd")]  # bits 16 to 22 of the check are 0
 
 
 def test_streams_are_no_larger_than_the_range_coder_of_a_known_library_with_a_checksum_of_16_bits() -> None:
@@ -92,7 +112,7 @@ def test_cutting_a_stream_is_noticed() -> None:
     assert not decoder.finish(check).any()
 
 
-@pytest.mark.parametrize("stream", [b"", b"\x01\x02", b"\x00\xff\xff", b"\x00\xff\xff\xff\xff"])
+@pytest.mark.parametrize("stream", [b"", b"\x00", b"\x00\xff\xff", b"\x00\xff\xff\xff\xff"])
 def test_states_that_no_encoder_writes_are_refused(stream: bytes) -> None:
     with pytest.raises(FormatError):
         rans.Decoder([stream])
