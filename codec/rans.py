@@ -67,8 +67,8 @@ def _first_states(checks: Ints, bits: Ints) -> Ints:
 
 
 def _spare_bits(stream: bytes) -> int:
-    """By how many bits the state at the head of a stream could grow without another byte; it never passes 31 bits."""
-    return max(0, (8 if len(stream) < 4 else 7) - stream[0].bit_length())
+    """By how many bits the number that a stream is could grow without another byte."""
+    return 8 - stream[0].bit_length()
 
 
 def _encode(starts: Ints, freqs: Ints, x: Ints) -> list[bytes]:
