@@ -1,6 +1,6 @@
 """mnistzip: a learned codec for small greyscale images, exact and light."""
 
-from mnistzip.codec import Info, decode, decode_many, encode, encode_many, info
+from mnistzip.codec import Info, decode, decode_bare, decode_many, encode, encode_many, info
 from mnistzip.errors import FormatError, ImageError, LimitError, MnistzipError, ModelError, OptionError, UnsupportedError
 from mnistzip.metrics import bpp, mse, psnr
 
@@ -17,6 +17,7 @@ __all__ = [
     "UnsupportedError",
     "bpp",
     "decode",
+    "decode_bare",
     "decode_many",
     "encode",
     "encode_many",

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mnistzip import container
+from mnistzip import container, rans
 from mnistzip import model as models
 from mnistzip.container import Mode
 from mnistzip.errors import ImageError, MnistzipError, ModelError, OptionError
-from mnistzip.lossy import LossyBatch, decode_images, require_fits
+from mnistzip.lossy import LossyBatch, decode_images, header_of, require_fits
 from mnistzip.model import Model
 from mnistzip.refine import TRIALS
 from mnistzip.stored import store, unstore
@@ -26,6 +26,7 @@ from mnistzip.tiles import tiles_in
 
 DEFAULT_QUALITY = 50
 DEFAULT_EFFORT = 3
+BARE_CHECK_BITS = 8
 EFFORT_MAX = len(TRIALS) - 1
 
 Pixels = NDArray[np.uint8]
@@ -40,6 +41,8 @@ def encode(
     max_bytes: int | None = None,
     min_psnr: float | None = None,
     model: str | Path | Model = models.DEFAULT,
+    bare: bool = False,
+    check_bits: int = BARE_CHECK_BITS,
 ) -> bytes:
     """Code one greyscale image into the bytes of a ``.cae`` file.
 
@@ -51,6 +54,9 @@ def encode(
         max_bytes: the best quality whose whole file has at most so many bytes.
         min_psnr: the smallest file that reaches so many dB, lossless if nothing lossy does.
         model: name of a shipped model, path of a model file, or a loaded :class:`~mnistzip.model.Model`.
+        bare: the coder's bytes alone, without a header: for links whose ends agree on model, quality, size and ``check_bits``;
+            :func:`decode_bare` reads them. Always lossy.
+        check_bits: of a bare stream, 0 to 23: of random damage one in ``2^check_bits`` goes unnoticed.
 
     Raises:
         ImageError: not a greyscale image of 8 bits, or too large.
@@ -65,6 +71,8 @@ def encode(
         max_bytes=max_bytes,
         min_psnr=min_psnr,
         model=model,
+        bare=bare,
+        check_bits=check_bits,
     )[0]
 
 
@@ -84,6 +92,30 @@ def decode(data: bytes, *, model: str | Path | Model | None = None, max_pixels: 
     return decode_many([data], model=model, max_pixels=max_pixels)[0]
 
 
+def decode_bare(
+    stream: bytes,
+    *,
+    quality: int = DEFAULT_QUALITY,
+    shape: tuple[int, int] = (container.DEFAULT_SIDE, container.DEFAULT_SIDE),
+    model: str | Path | Model = models.DEFAULT,
+    check_bits: int = BARE_CHECK_BITS,
+) -> Pixels:
+    """Decode what :func:`encode` wrote with ``bare``, told the same quality, model and check bits, to uint8 ``(H, W)``.
+
+    Args:
+        shape: ``(H, W)`` of the image.
+
+    Raises:
+        FormatError: damaged, cut short, or made with other settings.
+    """
+    _require_within("quality", quality, 1, container.QUALITY_MAX)
+    _require_within("check_bits", check_bits, 0, rans.CHECK_BITS_MAX)
+    for side in shape:
+        _require_within("side", side, 1, container.SIDE_MAX)
+    found = models.find(model)
+    return decode_images(found, [(header_of(found, shape, quality), _as_bytes(stream))], check_bits)[0]
+
+
 def encode_many(
     images: Sequence[ArrayLike] | Pixels,
     *,
@@ -93,6 +125,8 @@ def encode_many(
     max_bytes: int | None = None,
     min_psnr: float | None = None,
     model: str | Path | Model = models.DEFAULT,
+    bare: bool = False,
+    check_bits: int = BARE_CHECK_BITS,
 ) -> list[bytes]:
     """Code many images together: the same files as :func:`encode` gives one by one, faster.
 
@@ -105,13 +139,16 @@ def encode_many(
         _require_within("max_bytes", max_bytes, 1, 1 << 40)
     if min_psnr is not None and not (isinstance(min_psnr, (int, float, np.number)) and min_psnr >= 0):
         raise OptionError(f"min_psnr is {min_psnr!r}: give a number of dB, 0 or more")
+    _require_within("check_bits", check_bits, 0, rans.CHECK_BITS_MAX)
+    if bare and (lossless or min_psnr is not None):
+        raise OptionError("a bare stream is lossy and of an agreed quality: it takes neither lossless nor min_psnr")
     pixels = [_as_image(image, index) for index, image in enumerate(images)]
     if lossless:
         files = [store(image) for image in pixels]
         for index, file in enumerate(files):
             require_fits(file, max_bytes, index, "lossless")
         return files
-    lossy = LossyBatch(models.find(model), pixels, effort)
+    lossy = LossyBatch(models.find(model), pixels, effort, check_bits if bare else None)
     if min_psnr is not None:
         return lossy.reach(min_psnr, max_bytes)
     if max_bytes is not None:

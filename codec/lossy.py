@@ -39,12 +39,16 @@ def require_fits(file: bytes, max_bytes: int | None, index: int, how: str) -> No
 
 
 class LossyBatch:
-    """Images that were cut into tiles once, to be coded at one or several qualities."""
+    """Images that were cut into tiles once, to be coded at one or several qualities.
 
-    def __init__(self, model: Model, images: list[Pixels], effort: int) -> None:
+    With ``bare`` bits of check, files are the coder's bytes alone: no header, and never stored.
+    """
+
+    def __init__(self, model: Model, images: list[Pixels], effort: int, bare: int | None = None) -> None:
         self.model = model
         self.images = images
         self.effort = effort
+        self.bare = bare
         self.tiles = [to_tiles(image) for image in images]
         self.stored = [store(image) for image in images]
 
@@ -52,13 +56,16 @@ class LossyBatch:
         """Files of the images ``which`` at a quality each; stored where that is smaller."""
         if not which:
             return []
-        headers = [self._header(self.images[i], q) for i, q in zip(which, qualities, strict=True)]
+        headers = [header_of(self.model, self.images[i].shape, q) for i, q in zip(which, qualities, strict=True)]
         counts = [len(self.tiles[i]) for i in which]
         x = np.concatenate([self.tiles[i] for i in which])
         row = np.repeat([self.model.row(q) for q in qualities], counts)
         y, value = self.model.transforms.analyse(x, row)
         y = refine(self.model, x, y, value, row, self.effort)
-        streams = _encode_streams(self.model, headers, counts, y, row)
+        check_bits = rans.CHECK_BITS_MIN if self.bare is None else self.bare
+        streams = _encode_streams(self.model, headers, counts, y, row, check_bits)
+        if self.bare is not None:
+            return streams
         out = []
         for i, header, payload in zip(which, headers, streams, strict=True):
             out.append(min(self.stored[i], header.to_bytes() + payload, key=len))
@@ -123,10 +130,12 @@ class LossyBatch:
         decoded = iter(decode_images(self.model, lossy) if lossy else [])
         return [next(decoded) if header.mode is Mode.LOSSY else unstore(header, body) for header, body in parsed]
 
-    def _header(self, image: Pixels, quality: int) -> Header:
-        height, width = image.shape
-        name = self.model.fingerprint if self.model.number is None else self.model.number
-        return Header(Mode.LOSSY, width, height, model=name, quality=quality)
+
+def header_of(model: Model, shape: tuple[int, ...], quality: int) -> Header:
+    """The header of a lossy file; of a bare stream, what both ends must agree on."""
+    height, width = shape
+    name = model.fingerprint if model.number is None else model.number
+    return Header(Mode.LOSSY, width, height, model=name, quality=quality)
 
 
 def _check(header: bytes, stream: int, y: Ints) -> int:
@@ -161,7 +170,7 @@ class _Lanes:
         return np.array(values, np.int64)
 
 
-def _encode_streams(model: Model, headers: list[Header], counts: list[int], y: Ints, row: Ints) -> list[bytes]:
+def _encode_streams(model: Model, headers: list[Header], counts: list[int], y: Ints, row: Ints, check_bits: int) -> list[bytes]:
     """The payload of each image."""
     lanes = _Lanes.of(counts)
     checks = lanes.checks([header.to_bytes() for header in headers], y)
@@ -178,12 +187,12 @@ def _encode_streams(model: Model, headers: list[Header], counts: list[int], y: I
         members = tile[filled]
         starts[filled], freqs[filled] = model.prior.intervals(y[members], row[members])
         wide = (len(first), deepest * SYMBOLS)
-        streams += rans.encode(starts.reshape(wide), freqs.reshape(wide), checks[part])
+        streams += rans.encode(starts.reshape(wide), freqs.reshape(wide), checks[part], check_bits)
     ends = np.cumsum(lanes.streams)
     return [container.join_streams(streams[end - n : end]) for end, n in zip(ends, lanes.streams, strict=True)]
 
 
-def decode_images(model: Model, parsed: Sequence[tuple[Header, bytes]]) -> list[Pixels]:
+def decode_images(model: Model, parsed: Sequence[tuple[Header, bytes]], check_bits: int = rans.CHECK_BITS_MIN) -> list[Pixels]:
     """Images of files under one model."""
     headers = [header for header, _ in parsed]
     counts = [tiles_in(header.width, header.height) for header in headers]
@@ -199,7 +208,7 @@ def decode_images(model: Model, parsed: Sequence[tuple[Header, bytes]]) -> list[
         more = depth < lanes.count
         decoded = model.prior.decode(decoder, stream_row, more)
         y[(lanes.first + depth)[more]] = decoded[more]
-    ends = decoder.finish(lanes.checks([header.to_bytes() for header in headers], y))
+    ends = decoder.finish(lanes.checks([header.to_bytes() for header in headers], y), check_bits)
     if not ends.all():
         raise FormatError("the file is damaged: its content does not match its check")
     x_hat = model.transforms.synthesize(y, np.repeat(quality_row, counts))

@@ -10,6 +10,10 @@ coding. The highest bit of the decoder's last state tells n. The encoder takes t
 smallest allowed: what rounding up to whole bytes would waste makes the check stronger.
 The final state is written in as few bytes as hold it, up to four.
 
+A state below 2^16 would grow too much where its symbol's slots lie far up. There, that is only in streams whose check has fewer
+bits than 16, the slots of each symbol are spread evenly: slot ``s`` belongs to the symbol whose interval holds the bits of
+``s`` in reverse (van der Corput's sequence), and the n-th of a symbol's slots counts as n.
+
 Sources: Duda 2013, arXiv 1311.2540 (rANS); Giesen 2014, arXiv 1402.3392 (byte-wise renormalization).
 """
 
@@ -82,7 +86,10 @@ def _encode(starts: Ints, freqs: Ints, x: Ints) -> list[bytes]:
         while (full := np.flatnonzero(x >= limit)).size:
             _put(out, size, x, full)
         quotient = x // f
+        low = np.flatnonzero(quotient == 0)
+        spread = _nth_spread_slot(x[low], starts[low, t], f[low])
         x = (quotient << PROBABILITY_BITS) + (x - quotient * f) + starts[:, t]
+        x[low] = spread
     while (rest := np.flatnonzero(x)).size:
         _put(out, size, x, rest)
     return [out[lane, : size[lane]][::-1].tobytes() for lane in range(lanes)]
@@ -93,6 +100,41 @@ def _put(out: NDArray[np.uint8], size: Ints, x: Ints, which: Ints) -> None:
     out[which, size[which]] = x[which] & 255
     size[which] += 1
     x[which] >>= 8
+
+
+def _nth_spread_slot(n: Ints, start: Ints, freq: Ints) -> Ints:
+    """The n-th smallest of ``reverse(start) ... reverse(start + freq - 1)``, counted from 0, digit by digit: (lanes,)."""
+    n, prefix, value = n.copy(), np.zeros_like(n), np.zeros_like(n)
+    for k in range(PROBABILITY_BITS):
+        zeros = _with_low_bits(prefix, k + 1, start, freq)
+        one = n >= zeros
+        n -= np.where(one, zeros, 0)
+        prefix |= np.where(one, 1 << k, 0)
+        value |= np.where(one, TOTAL >> k + 1, 0)
+    return value
+
+
+def _spread_slots_below(value: Ints, start: Ints, freq: Ints) -> Ints:
+    """How many of ``reverse(start) ... reverse(start + freq - 1)`` are smaller than ``value``: (lanes,)."""
+    count, prefix = np.zeros_like(value), np.zeros_like(value)
+    for k in range(PROBABILITY_BITS):
+        one = (value & (TOTAL >> k + 1)) != 0
+        count += np.where(one, _with_low_bits(prefix, k + 1, start, freq), 0)
+        prefix |= np.where(one, 1 << k, 0)
+    return count
+
+
+def _with_low_bits(pattern: Ints, bits: int, start: Ints, freq: Ints) -> Ints:
+    """How many of ``start ... start + freq - 1`` have this pattern of low bits: (lanes,)."""
+    return ((start + freq - pattern - 1) >> bits) - ((start - pattern - 1) >> bits)
+
+
+def _reverse(slot: Ints) -> Ints:
+    """The 16 bits of each slot the other way round."""
+    out = np.zeros_like(slot)
+    for k in range(PROBABILITY_BITS):
+        out |= ((slot >> k) & 1) << (PROBABILITY_BITS - 1 - k)
+    return out
 
 
 class Decoder:
@@ -118,12 +160,17 @@ class Decoder:
 
     def slots(self) -> Ints:
         """The number in ``0..65535`` that falls into each lane's next symbol's interval, shape ``(lanes,)``."""
-        return self._x & (TOTAL - 1)
+        slots = self._x & (TOTAL - 1)
+        low = np.flatnonzero(self._x < TOTAL)
+        slots[low] = _reverse(slots[low])
+        return slots
 
     def advance(self, starts: Ints, freqs: Ints) -> None:
         """Take one symbol per lane off, given its start and frequency, each of shape ``(lanes,)``."""
-        x = self._x
-        x = freqs * (x >> PROBABILITY_BITS) + (x & (TOTAL - 1)) - starts
+        low = np.flatnonzero(self._x < TOTAL)
+        spread = _spread_slots_below(self._x[low], starts[low], freqs[low])
+        x = freqs * (self._x >> PROBABILITY_BITS) + (self._x & (TOTAL - 1)) - starts
+        x[low] = spread
         while (hungry := np.flatnonzero((x < LOW) & (self._at < self._end))).size:
             x[hungry] = (x[hungry] << 8) | self._bytes[self._at[hungry]]
             self._at[hungry] += 1

@@ -63,6 +63,8 @@ def test_a_check_is_as_strong_as_its_bytes_allow_and_never_weaker_than_asked() -
     sizes = {bits: np.array([len(stream) for stream in streams]) for bits, streams in at_least.items()}
     assert (sizes[8] <= sizes[16]).all()
     assert 0.8 < (sizes[23] - sizes[16]).mean() < 0.95  # 7 bits are 7/8 of a byte
+    assert 0.9 < (sizes[16] - sizes[8]).mean() < 1.1
+    assert 0.4 < (sizes[8] - sizes[0]).mean() < 1  # the very first symbols cannot be told so finely
     _, decoder = decode(at_least[16], 60)
     shares = [decoder.finish(checks, bits).mean() for bits in range(16, 25)]
     assert shares[0] == 1
