@@ -18,6 +18,7 @@ from mnistzip.cli.main import blame
 from mnistzip.cli.progress import Progress
 from mnistzip.data import images
 from mnistzip.errors import MnistzipError
+from mnistzip.rans import CHECK_BITS_MAX
 
 BATCH_PIXELS = 256 * 28 * 28  # about what is coded together
 
@@ -44,6 +45,10 @@ class Job:
 @click.option("--max-bytes", type=click.IntRange(1), metavar="N", help="Best quality whose whole file has at most N bytes.")
 @click.option("--min-psnr", type=click.FloatRange(0), metavar="DB", help="Smallest file that reaches DB, lossless if need be.")
 @click.option("--model", default=models.DEFAULT, show_default=True, metavar="NAME|PATH", help="Shipped model or model file.")
+@click.option("--bare", is_flag=True,
+              help="Coder bytes only, to .bare: both ends must agree on model, quality, size and check bits.")  # fmt: skip
+@click.option("--check-bits", type=click.IntRange(0, CHECK_BITS_MAX), default=codec.BARE_CHECK_BITS, show_default=True,
+              metavar="N", help="Of a --bare stream: one in 2^N damages goes unnoticed.")  # fmt: skip
 @click.option("--convert", is_flag=True, help="Take colour, transparency, 16 bits or the first frame of an animation as grey.")
 @click.option("-r", "--recursive", is_flag=True, help="Compress the images in folders.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
@@ -73,10 +78,12 @@ def compress(
     """
     _refuse_contradictions(ctx, options)
     models.find(options["model"])  # a wrong name is one error, not one for each image
-    goals, many = files.plan(inputs, output, recursive, images.IMAGE_SUFFIXES, images.SUFFIX)
+    suffix = images.BARE_SUFFIX if options["bare"] else images.SUFFIX
+    goals, many = files.plan(inputs, output, recursive, images.IMAGE_SUFFIXES, suffix)
     if not goals:
         raise click.UsageError("no images in " + " ".join(inputs))
     to_stream = images.STREAM in goals.values()
+    style = Style(to_stream, as_json, verbose, brief=many, bare=options["bare"])
     total = Total()
     outputs = files.Outputs()
 
@@ -103,7 +110,7 @@ def compress(
                 coded, decoded = result
                 files.write(job.output, coded, job.source, force)
                 if not quiet:
-                    _report(job, coded, decoded, total, to_stream, as_json, verbose, brief=many)
+                    _report(job, coded, decoded, total, style)
             except (MnistzipError, OSError) as error:
                 failed(job.source, error)
             progress.advance()
@@ -117,10 +124,22 @@ def _refuse_contradictions(ctx: click.Context, options: dict[str, Any]) -> None:
     chosen = ctx.get_parameter_source("quality") is ParameterSource.COMMANDLINE
     if chosen and options["lossless"]:
         raise click.UsageError("--lossless keeps every pixel: it takes no --quality")
-    if chosen and budget:
+    if chosen and budget and not options["bare"]:
         raise click.UsageError(f"--{budget.replace('_', '-')} chooses the quality itself: it takes no --quality")
+    if options["bare"] and (options["lossless"] or options["min_psnr"] is not None):
+        raise click.UsageError("--bare is lossy and of an agreed quality: it takes neither --lossless nor --min-psnr")
+    if ctx.get_parameter_source("check_bits") is ParameterSource.COMMANDLINE and not options["bare"]:
+        raise click.UsageError("--check-bits is for --bare streams: files have a check of 16 to 23 bits")
     if options["lossless"] and options["min_psnr"] is not None:
         raise click.UsageError("--lossless reaches any PSNR: it takes no --min-psnr")
+
+
+def _decode(coded: list[bytes], batch: list[Job], options: dict[str, Any]) -> list[images.Pixels]:
+    """What the files of a batch decode to."""
+    if not options["bare"]:
+        return codec.decode_many(coded, model=options["model"])
+    agreed = {key: options[key] for key in ("quality", "model", "check_bits")}
+    return [codec.decode_bare(file, shape=job.pixels.shape, **agreed) for file, job in zip(coded, batch, strict=True)]
 
 
 def _code(jobs: Iterator[Job], options: dict[str, Any], threads: int) -> Iterator[tuple[Job, Result]]:
@@ -129,7 +148,7 @@ def _code(jobs: Iterator[Job], options: dict[str, Any], threads: int) -> Iterato
     def work(batch: list[Job]) -> list[tuple[Job, Result]]:
         try:
             coded = codec.encode_many([job.pixels for job in batch], **options)
-            decoded = codec.decode_many(coded, model=options["model"])
+            decoded = _decode(coded, batch, options)
             return list(zip(batch, zip(coded, decoded, strict=True), strict=True))
         except MnistzipError as error:
             if len(batch) == 1:
@@ -190,9 +209,18 @@ def _decibels(value: float) -> str:
     return "identical" if value == float("inf") else f"{value:.2f} dB"
 
 
-def _report(
-    job: Job, coded: bytes, decoded: images.Pixels, total: Total, to_stderr: bool, as_json: bool, verbose: bool, brief: bool
-) -> None:
+@dataclass(frozen=True)
+class Style:
+    """How much is said of each image, and where."""
+
+    to_stderr: bool
+    as_json: bool
+    verbose: bool
+    brief: bool
+    bare: bool
+
+
+def _report(job: Job, coded: bytes, decoded: images.Pixels, total: Total, style: Style) -> None:
     error = metrics.mse(job.pixels, decoded)
     png = images.png_bytes(job.pixels)
     row = {
@@ -212,15 +240,15 @@ def _report(
     total.size += len(coded)
     total.error += error * job.pixels.size
     quality = _decibels(metrics.psnr_of_mse(error))
-    if as_json:
-        click.echo(json.dumps(row), err=to_stderr)
-    elif not brief or verbose:
+    if style.as_json:
+        click.echo(json.dumps(row), err=style.to_stderr)
+    elif not style.brief or style.verbose:
         what = f"{row['raw_bytes']} bytes raw, {row['png_bytes']} as PNG -> {row['bytes']} bytes"
         how = f"{row['ratio']:.1f}x raw, {row['ratio_vs_png']:.1f}x PNG, {row['bpp']:.3f} bpp, {quality}"
-        click.echo(f"{job.source} -> {job.output}\n  {what}: {how}", err=to_stderr)
-    if verbose:
+        click.echo(f"{job.source} -> {job.output}\n  {what}: {how}", err=style.to_stderr)
+    if style.verbose and not style.bare:
         told = codec.info(coded)
         parts = f"header {told.header_bytes} + payload {told.payload_bytes} bytes"
         size = f"{told.width}x{told.height}" + (f" in {told.tiles} tiles" if told.tiles > 1 else "")
         chosen = f", quality {told.quality}" if told.quality else ""
-        click.echo(f"  {told.mode}, model {told.model}{chosen}, {size}, {parts}", err=to_stderr)
+        click.echo(f"  {told.mode}, model {told.model}{chosen}, {size}, {parts}", err=style.to_stderr)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from mnistzip import codec, container
 from mnistzip.cli import files
@@ -12,6 +13,8 @@ from mnistzip.cli.main import blame
 from mnistzip.cli.progress import Progress
 from mnistzip.data import images
 from mnistzip.errors import MnistzipError
+from mnistzip.model import DEFAULT
+from mnistzip.rans import CHECK_BITS_MAX
 
 
 @click.command(short_help="Decompress .cae files to images.")
@@ -26,17 +29,33 @@ from mnistzip.errors import MnistzipError
     help="png, pgm, bmp, tif, webp or npy, where -o has no suffix.",
 )
 @click.option("--model", metavar="NAME|PATH", help="Model file of files made with one of your own.")
+@click.option("--bare", is_flag=True, help="Streams of compress --bare; -q, --model, --size and --check-bits as agreed.")
+@click.option(
+    "-q", "--quality", type=click.IntRange(1, 100), default=codec.DEFAULT_QUALITY, show_default=True, help="With --bare."
+)
+@click.option(
+    "--size", nargs=2, type=click.IntRange(1), default=(28, 28), show_default=True, metavar="W H", help="With --bare."
+)
+@click.option("--check-bits", type=click.IntRange(0, CHECK_BITS_MAX), default=codec.BARE_CHECK_BITS, show_default=True,
+              metavar="N", help="With --bare.")  # fmt: skip
 @click.option(
     "--max-pixels", type=click.IntRange(1), default=container.PIXELS_MAX, show_default=True, help="Refuse larger images."
 )
 @click.option("-r", "--recursive", is_flag=True, help="Decompress the .cae files in folders.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
 @click.option("--quiet", is_flag=True, help="No report, no progress.")
+@click.pass_context
 def decompress(
+    ctx: click.Context,
+    /,
     inputs: tuple[str, ...],
     output: str | None,
     kind: str,
     model: str | None,
+    bare: bool,
+    quality: int,
+    size: tuple[int, int],
+    check_bits: int,
     max_pixels: int,
     recursive: bool,
     force: bool,
@@ -46,17 +65,28 @@ def decompress(
 
     The kind of image follows from the suffix that -o names, else from --to.
     """
+    agreed = {"quality", "size", "check_bits"}
+    if not bare and any(ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in agreed):
+        raise click.UsageError("--quality, --size and --check-bits are for --bare streams: a file says them itself")
+
+    def decode(content: bytes) -> images.Pixels:
+        if not bare:
+            return codec.decode(content, model=model, max_pixels=max_pixels)
+        shape = (size[1], size[0])
+        return codec.decode_bare(content, quality=quality, shape=shape, model=model or DEFAULT, check_bits=check_bits)
+
     suffix = "." + kind.lower().lstrip(".")
-    goals, many = files.plan(inputs, output, recursive, {images.SUFFIX}, suffix)
+    taken = images.BARE_SUFFIX if bare else images.SUFFIX
+    goals, many = files.plan(inputs, output, recursive, {taken}, suffix)
     if not goals:
-        raise click.UsageError(f"no {images.SUFFIX} files in " + " ".join(inputs))
+        raise click.UsageError(f"no {taken} files in " + " ".join(inputs))
     outputs = files.Outputs()
     failed = 0
     with Progress(len(goals), "decompress", show=many and not quiet) as progress:
         for name, goal in goals.items():
             try:
                 outputs.claim(goal, name)
-                image = codec.decode(images.read_bytes(name), model=model, max_pixels=max_pixels)
+                image = decode(images.read_bytes(name))
                 wanted = suffix if goal == images.STREAM else Path(goal).suffix.lower() or suffix
                 files.write(goal, images.write_image(image, wanted), name, force)
                 if not quiet and not many and goal != images.STREAM:

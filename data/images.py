@@ -20,6 +20,7 @@ from mnistzip.model import Model
 
 STREAM = "-"
 SUFFIX = ".cae"
+BARE_SUFFIX = ".bare"  # a coder's bytes without a header
 PNG_START = b"\x89PNG\r\n\x1a\n"
 LOSSLESS_KINDS: dict[str, dict[str, object]] = {  # what decompressed images are written as: kinds that keep every pixel
     ".png": {"format": "PNG", "optimize": True},
