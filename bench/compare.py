@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
-from rich.table import Table
 
 from mnistzip.bench.curves import bd_rate, curve_of, lossy_codecs
 from mnistzip.bench.results import Results, Row
-from mnistzip.bench.tables import decibels, named
+from mnistzip.bench.tables import decibels, named, plain, titled
 from mnistzip.errors import OptionError
 
 
@@ -83,10 +81,7 @@ def _error_percent(old: float | None, new: float | None) -> float | None:
 
 def show(old: Results, new: Results, found: list[Change]) -> RenderableType:
     """What changed, as tables of at most 100 columns."""
-    table = Table(title="what changed", title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("codec", no_wrap=True, overflow="ellipsis", max_width=30)
-    for name in ("bytes", "", "dB", "encode", "decode"):
-        table.add_column(name, justify="right", no_wrap=True)
+    table = plain("codec", "bytes", "", "dB", "encode", "decode")
     table.add_column("worse", style="red")
     for change in found:
         row = change.new or change.old
@@ -106,22 +101,18 @@ def show(old: Results, new: Results, found: list[Change]) -> RenderableType:
             _signed(change.decode),
             "; ".join(change.worse),
         )
-    table.caption = "encode, decode: change of processor time"
-    table.caption_justify = "left"
-    return Group(table, _curves(old, new))
+    return Group(titled("what changed", table, "encode, decode: change of processor time"), _curves(old, new))
 
 
-def _curves(old: Results, new: Results) -> Table:
+def _curves(old: Results, new: Results) -> RenderableType:
     """How the whole curve of each lossy codec moved."""
-    table = Table(title="BD-rate, new against old", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    table.add_column("codec")
-    table.add_column("change of size", justify="right")
+    table = plain("codec", "change of size")
     labels = lossy_codecs(new.rows)
     for name in [name for name in lossy_codecs(old.rows) if name in labels]:
         found = bd_rate(curve_of(old.rows, name), curve_of(new.rows, name))
         if found is not None:
             table.add_row(labels[name].label, f"{found[0]:+.2f}%")
-    return table
+    return titled("BD-rate, new against old", table)
 
 
 def _signed(value: float | None) -> str:

@@ -9,11 +9,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -25,6 +27,7 @@ from mnistzip.data.sources import Source
 from mnistzip.errors import FormatError
 from mnistzip.model import find
 
+IMAGES = "images.npz"
 KEPT = "measurements"  # folder below --out that finished jobs are kept in
 SAMPLES = 8  # images whose reconstructions the report shows
 SAMPLE_PIXELS = 40_000  # of all samples together
@@ -101,58 +104,67 @@ class Run:
     def _measure(self, jobs: Sequence[Job], kept: Path, progress: Progress) -> dict[str, Outcome]:
         if not jobs:
             return {}
-        images = kept / f"images-{os.getpid()}.npz"
-        running: set[subprocess.Popen[str]] = set()
-        try:
-            worker.write_images(images, self.source.images)
-            with ThreadPoolExecutor(self.threads) as pool:
-                futures: dict[Future[Outcome], Job] = {}
-                try:
-                    for job in jobs:
-                        futures[pool.submit(self._one, job, images, kept, running, progress)] = job
-                    return {futures[future].key: future.result() for future in as_completed(futures)}
-                except BaseException:
-                    pool.shutdown(wait=False, cancel_futures=True)
-                    for process in list(running):
-                        process.terminate()
-                    raise
-        finally:
-            images.unlink(missing_ok=True)
+        workers = _Workers()
+        with tempfile.TemporaryDirectory(prefix="mnistzip-bench-") as passing, ThreadPoolExecutor(self.threads) as pool:
+            worker.write_images(Path(passing) / IMAGES, self.source.images)
+            futures: dict[Future[Outcome], Job] = {}
+            try:
+                for job in jobs:
+                    futures[pool.submit(self._one, job, Path(passing), kept, workers, progress)] = job
+                return {futures[future].key: future.result() for future in as_completed(futures)}
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                workers.stop()
+                raise
 
-    def _one(self, job: Job, images: Path, kept: Path, running: set[subprocess.Popen[str]], progress: Progress) -> Outcome:
+    def _one(self, job: Job, passing: Path, kept: Path, workers: _Workers, progress: Progress) -> Outcome:
         """Run one worker and read what it prints."""
-        out = kept / f"{job.key}.npz"
+        out, described = kept / f"{job.key}.npz", passing / f"{job.key}.json"
         out.unlink(missing_ok=True)
         save = str(kept.parent / "files" / job.key) if self.save_files and self.out else None
         told = {"job": job.key, "model": self.model, "chosen": self.chosen, "stamp": self._stamp(job), "save": save}
-        described = kept / f"{job.key}-{os.getpid()}.json"
         described.write_text(json.dumps(told))
-        command = [sys.executable, "-m", "mnistzip.bench.worker", str(images), str(described), str(out)]
+        command = [sys.executable, "-m", "mnistzip.bench.worker", str(passing / IMAGES), str(described), str(out)]
         last, count = "", 0
-        try:
-            with (
-                tempfile.TemporaryFile("w+", errors="replace") as noise,
-                subprocess.Popen(command, stdout=subprocess.PIPE, stderr=noise, text=True, env=_one_thread()) as process,
-            ):
-                running.add(process)
-                assert process.stdout is not None
-                for line in process.stdout:
-                    last = line.strip()
-                    if last.isdigit():
-                        progress(job, int(last) - count)
-                        count = int(last)
-                code = process.wait()
-                running.discard(process)
-                noise.seek(0)
-                complaint = noise.read()
-        finally:
-            described.unlink(missing_ok=True)
+        with tempfile.TemporaryFile("w+", errors="replace") as noise, workers.start(command, noise) as process:
+            assert process.stdout is not None
+            for line in process.stdout:
+                last = line.strip()
+                if last.isdigit():
+                    progress(job, int(last) - count)
+                    count = int(last)
+            code = process.wait()
+            noise.seek(0)
+            complaint = noise.read()
         progress(job, len(self.source.images) - count)
         if code == 0:
             return Measured.from_bytes(out.read_bytes())[0]
         if last.startswith(worker.ERROR):
             return last.removeprefix(worker.ERROR)
         return _death(code, complaint)
+
+
+class _Workers:
+    """The processes of a run, so that an interrupt ends them all, those that are just being started too."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._processes: list[subprocess.Popen[str]] = []
+        self._stopped = False
+
+    def start(self, command: list[str], noise: IO[str]) -> subprocess.Popen[str]:
+        with self._lock:
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=noise, text=True, env=_one_thread())
+            self._processes.append(process)
+            if self._stopped:
+                process.terminate()
+            return process
+
+    def stop(self) -> None:
+        with self._lock:
+            self._stopped = True
+            for process in self._processes:
+                process.terminate()  # does nothing to those that have ended
 
 
 def _one_thread() -> dict[str, str]:

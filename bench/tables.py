@@ -34,12 +34,27 @@ def named(row: Row) -> str:
     return f"{row.label} {row.setting}".strip()
 
 
-def sizes(results: Results) -> Table:
+def titled(title: str, table: Table, note: str = "") -> RenderableType:
+    """A table below its title, which may be wider than it."""
+    parts: list[RenderableType] = [Text(title, style="bold"), table]
+    return Group(*parts, *([Text(note, style="dim")] if note else []), "")
+
+
+def plain(first: str, *others: str) -> Table:
+    """An empty table with a column of names and columns of figures."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column(first, no_wrap=True, overflow="ellipsis", max_width=32)
+    for name in others:
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
+
+
+def sizes(results: Results) -> RenderableType:
     """Size, quality and speed of every codec and setting."""
     data = results.about["data"]
     title = f"{data['images']:,} images of {data['source']}: whole files, decoded from their bytes"
-    table = _table(title, "codec", "mean B", "95%", "x raw", "x PNG", "bpp", "dB", "SSIM", "enc/s", "dec/s", "MiB")
-    table.caption = "dB: PSNR of the mean squared error; enc/s, dec/s: images per second of processor time"
+    table = plain("codec", "mean B", "95%", "x raw", "x PNG", "bpp", "dB", "SSIM", "enc/s", "dec/s", "MiB")
+    note = "dB: PSNR of the mean squared error; enc/s, dec/s: images per second of processor time"
     for row in results.rows:
         if row.error:
             continue
@@ -57,31 +72,30 @@ def sizes(results: Results) -> Table:
             _short(row.peak_mib, 0),
             style=OURS if row.ours else "",
         )
-    return table
+    return titled(title, table, note)
 
 
-def failures(rows: Sequence[Row]) -> Table:
+def failures(rows: Sequence[Row]) -> RenderableType:
     """What could not be measured, and why."""
-    table = Table(title="not measured", title_justify="left", box=SIMPLE_HEAD, width=WIDTH, pad_edge=False)
-    table.add_column("codec", no_wrap=True)
-    table.add_column("why", ratio=1)
+    table = plain("codec")
+    table.add_column("why")
     for row in rows:
         table.add_row(named(row), Text(row.error or "", style="yellow"))
-    return table
+    return titled("not measured", table)
 
 
-def savings(results: Results) -> Table:
+def savings(results: Results) -> RenderableType:
     """BD-rate of our codecs against each lossy peer."""
     ours = list(dict.fromkeys(entry["codec"] for entry in results.bd_rate))
     labels = {row.codec: row.label for row in results.rows}
-    table = _table("BD-rate: change of size at equal PSNR, over the dB that both reach", "against", *ours)
+    table = plain("against", *ours)
     for other in dict.fromkeys(entry["against"] for entry in results.bd_rate):
         cells = []
         for name in ours:
             (entry,) = [e for e in results.bd_rate if (e["codec"], e["against"]) == (name, other)]
             cells.append(percent(entry))
         table.add_row(labels[other], *cells)
-    return table
+    return titled("BD-rate: change of size at equal PSNR, over the dB that both reach", table)
 
 
 def percent(entry: dict[str, Any]) -> str:
@@ -92,29 +106,20 @@ def percent(entry: dict[str, Any]) -> str:
     return f"{entry['percent']:+.1f}% ({low:.1f} to {high:.1f})"
 
 
-def fitting(results: Results, limit: int) -> Table:
+def fitting(results: Results, limit: int) -> RenderableType:
     """What share of the images fits in so many bytes, and how good they are."""
     entries = [entry for entry in results.budgets if entry["bytes"] == limit]
     link = f" ({entries[0]['link']})" if entries and entries[0]["link"] else ""
-    table = _table(f"what fits in {limit} bytes{link}, each image at the best setting measured", "codec", "fits", "dB")
+    table = plain("codec", "fits", "dB")
     for entry in sorted(entries, key=lambda entry: (-entry["share"], -(entry["psnr_db"] or 1e9))):
         quality = "-" if not entry["share"] else "lossless" if entry["lossless"] else _short(entry["psnr_db"], 2)
         table.add_row(entry["label"], f"{100 * entry['share']:.1f}%", quality)
-    return table
+    return titled(f"what fits in {limit} bytes{link}, each image at the best setting measured", table)
 
 
 def decibels(row: Row) -> str:
     """PSNR of a row for people."""
     return "same" if row.psnr_db is None else f"{row.psnr_db:.2f}"
-
-
-def _table(title: str, first: str, *others: str) -> Table:
-    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.title_justify = table.caption_justify = "left"
-    table.add_column(first, no_wrap=True, overflow="ellipsis", max_width=32)
-    for name in others:
-        table.add_column(name, justify="right", no_wrap=True)
-    return table
 
 
 def _short(value: float | None, digits: int) -> str:

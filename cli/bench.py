@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from mnistzip.bench import compare as comparison
@@ -122,7 +121,7 @@ def _list(model: str | None) -> None:
         table.add_column(name, no_wrap=name != "settings")
     for entry in known(model).values():
         note = " (if asked for)" if entry.asked else ""
-        table.add_row(entry.name, escape(entry.missing() or entry.label + note), entry.kind.value, " ".join(entry.settings))
+        table.add_row(entry.name, entry.missing() or entry.label + note, entry.kind.value, " ".join(entry.settings))
     _console().print(table)
 
 
@@ -139,4 +138,4 @@ def _compare(old: Path, new: Path, limit: float, speed_limit: float | None) -> i
 def _console() -> Console:
     """As wide as the terminal, up to what tables need, and in a file as wide as that."""
     width = shutil.get_terminal_size((tables.WIDTH, 24)).columns
-    return Console(width=min(width, tables.WIDTH), highlight=False)
+    return Console(width=min(width, tables.WIDTH), highlight=False, markup=False)
