@@ -8,7 +8,9 @@ import json
 import os
 import signal
 import stat
+import subprocess
 import sys
+import time
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -192,6 +194,29 @@ def test_an_interrupt_keeps_what_is_done(tmp_path: Path, digits: Pixels) -> None
     assert "png-zopfli.npz" in kept  # the longest went first
     assert not any(name.endswith((".json", ".partial")) or name.startswith("images") for name in kept)
     assert isinstance(every.outcomes(lambda _job, _done: None)["webp@q10"], Measured)
+
+
+def test_the_command_is_interrupted_at_once_and_goes_on_where_it_was(tmp_path: Path) -> None:
+    program = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+from mnistzip.cli.main import main
+main(sys.argv[1:])
+"""
+    arguments = ["bench", str(DIGITS), "-o", str(tmp_path), "--codecs", "png-zopfli,mnist-e9@q50,webp@q10"]
+    process = subprocess.Popen([sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    kept = tmp_path / runs.KEPT / "png-zopfli.npz"
+    deadline = time.monotonic() + 120
+    while not kept.exists() and time.monotonic() < deadline:  # the slowest, mnist-e9, goes first, then zopfli
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert told.strip() == b"mnistzip: interrupted"
+    assert not out
+    assert not (tmp_path / "results.json").exists()
+    assert run([*arguments, "--quiet"]) == 0
+    assert len(read_results(tmp_path / "results.json").rows) == 4
 
 
 def test_a_codec_that_takes_its_process_down_is_a_row(tmp_path: Path, digits: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
