@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,11 +15,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
 
-REACHES = (7.0, 13.0, 20.0, 30.0, 44.0)  # points from the mark to the label
+REACHES = (7.0, 13.0, 20.0, 30.0, 44.0, 60.0)  # points from the mark to the label
 LEADER = 16.0  # from this distance on a thin line leads to the mark
 DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (0.7, 0.7), (0.7, -0.7), (-0.7, 0.7), (-0.7, -0.7))
 LONGEST = 34
 
+Point = tuple[float, float]
 Box = tuple[float, float, float, float]  # left, bottom, right, top in pixels
 
 
@@ -27,7 +29,7 @@ class Label:
     """A name that may stand beside any of its anchors, the first if there is room: ``(x, y)`` in units of the data."""
 
     text: str
-    anchors: Sequence[tuple[float, float]]
+    anchors: Sequence[Point]
     colour: str
     strong: bool = False
 
@@ -37,7 +39,7 @@ def short(text: str, longest: int = LONGEST) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
-def place(axes: Axes, labels: Sequence[Label], marks: Sequence[tuple[float, float]], lines: Sequence[Sequence[Any]]) -> None:
+def place(axes: Axes, labels: Sequence[Label], marks: Sequence[Point], lines: Sequence[Sequence[Any]]) -> None:
     """Put each label where it covers least; limits and layout of the axes must be final.
 
     Args:
@@ -47,19 +49,22 @@ def place(axes: Axes, labels: Sequence[Label], marks: Sequence[tuple[float, floa
     figure = axes.figure
     renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]  # only Agg has one, and Agg it is
     unit = renderer.points_to_pixels(1.0)
-    taken = [_around(*axes.transData.transform(mark), 4 * unit) for mark in marks]
+    taken = [_around(x, y, 4 * unit) for x, y in axes.transData.transform(np.reshape(marks, (-1, 2)))]
     for line in lines:
         taken += [_around(x, y, 1.5 * unit) for x, y in _along(axes.transData.transform(np.asarray(line)), 6 * unit)]
     frame = axes.get_window_extent(renderer)
     limits = (frame.x0 + 2, frame.y0 + 2, frame.x1 - 2, frame.y1 - 2)
+    written: list[Box] = []
     for label in labels:
         probe = axes.text(0, 0, label.text, fontsize=8.5, fontweight="bold" if label.strong else "normal")
         extent = probe.get_window_extent(renderer)
         probe.remove()
-        _, anchor, (dx, dy), box = min(
-            _candidates(axes, label, (extent.width, 0.8 * extent.height), unit, limits, taken), key=lambda found: found[0]
-        )
-        taken.append(box)
+        places = _candidates(axes, label, (extent.width, 0.8 * extent.height), unit, limits, taken, written)
+        _, anchor, (dx, dy), box = min(places, key=lambda found: found[0])
+        written.append(box)
+        taken += [box, *_leader(axes, anchor, (dx, dy), unit)]
+        toward = (0.0 if dx > 0 else 1.0 if dx < 0 else 0.5, 0.5)  # the side of the label that the line comes from
+        leader = {"arrowstyle": "-", "color": label.colour, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3, "relpos": toward}
         axes.annotate(
             label.text,
             anchor,
@@ -70,15 +75,13 @@ def place(axes: Axes, labels: Sequence[Label], marks: Sequence[tuple[float, floa
             fontsize=8.5,
             fontweight="bold" if label.strong else "normal",
             color=label.colour,
-            arrowprops={"arrowstyle": "-", "color": label.colour, "linewidth": 0.6, "shrinkA": 1, "shrinkB": 3}
-            if math.hypot(dx, dy) > LEADER
-            else None,
+            arrowprops=leader if math.hypot(dx, dy) > LEADER else None,
         )
 
 
 def _candidates(
-    axes: Axes, label: Label, size: tuple[float, float], unit: float, limits: Box, taken: list[Box]
-) -> list[tuple[float, tuple[float, float], tuple[float, float], Box]]:
+    axes: Axes, label: Label, size: Point, unit: float, limits: Box, taken: list[Box], written: list[Box]
+) -> list[tuple[float, Point, Point, Box]]:
     """Cost, anchor, offset in points and box of every place for a label."""
     width, height = size
     found = []
@@ -91,10 +94,20 @@ def _candidates(
                 middle = y + dy * unit
                 box = (left, middle - height / 2, left + width, middle + height / 2)
                 covered = sum(_overlap(box, other) for other in taken)
+                covered += sum(_overlap(part, other) for part in _leader(axes, anchor, (dx, dy), unit) for other in written)
                 outside = width * height - _overlap(box, limits)
-                cost = 4 * covered / unit**2 + 50 * outside / unit**2 + 3 * reach + 4 * order + side
+                cost = 10 * covered / unit**2 + 50 * outside / unit**2 + 3 * reach + 4 * order + side
                 found.append((cost, anchor, (dx, dy), box))
     return found
+
+
+def _leader(axes: Axes, anchor: Point, offset: Point, unit: float) -> list[Box]:
+    """What the line from a mark to its label covers; nothing where there is none."""
+    if math.hypot(*offset) <= LEADER:
+        return []
+    start = axes.transData.transform(anchor)
+    end = start + unit * np.array(offset)
+    return [_around(x, y, unit) for x, y in _along(np.array([start, end]), 3 * unit)]
 
 
 def _around(x: float, y: float, reach: float) -> Box:
@@ -105,10 +118,10 @@ def _overlap(a: Box, b: Box) -> float:
     return max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
 
 
-def _along(points: NDArray[np.float64], step: float) -> list[tuple[float, float]]:
+def _along(points: NDArray[np.float64], step: float) -> list[Point]:
     """Points on a line at most ``step`` apart, shape of ``points`` ``(N, 2)``."""
-    out: list[tuple[float, float]] = []
-    for a, b in zip(points[:-1], points[1:], strict=True):
+    out: list[Point] = []
+    for a, b in pairwise(points):
         count = max(1, math.ceil(math.dist(a, b) / step))
         out += [tuple(a + (b - a) * t) for t in np.linspace(0, 1, count, endpoint=False)]
     return out

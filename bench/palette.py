@@ -27,7 +27,7 @@ COLOURS = {
     "peer-0": ("#0067a8", "#5cb3f2"),
     "peer-1": ("#007a5a", "#3fc79e"),
     "peer-2": ("#6a57c9", "#a99bff"),
-    "peer-3": ("#2f93c9", "#8ad4f8"),
+    "peer-3": ("#1a7f9c", "#7fdcf5"),
     "peer-4": ("#2b3a8f", "#8f9ff5"),
     "peer-5": ("#5b7f1a", "#a5cc55"),
 }

@@ -68,7 +68,7 @@ class Chart:
 
 @contextmanager
 def styled() -> Iterator[None]:
-    """matplotlib as the charts want it, whatever a user's matplotlibrc says; figures must be drawn and saved in here."""
+    """Style of the charts, whatever a user's matplotlibrc says; figures must be drawn and saved in here."""
     import warnings
 
     from matplotlib import style
@@ -87,11 +87,16 @@ def charts(rows: Sequence[Row], titled: bool) -> list[Chart]:
 def tip(row: Row) -> str:
     """Everything that matters of a row, in lines; the first names it."""
     smaller = [f"{value:.2f}x {what}" for value, what in ((row.ratio_raw, "raw"), (row.ratio_png, "PNG")) if value]
-    quality = "every pixel kept" if row.psnr_db is None else f"{decibels(row)} dB"
     similar = "" if row.ssim is None or row.psnr_db is None else f", SSIM {row.ssim:.3f}"
-    speed = (f"{verb} {rate(value)}/s" for verb, value in (("encode", row.encode_per_second), ("decode", row.decode_per_second)) if value)  # fmt: skip
-    lines = [named(row), f"{row.mean_bytes:,.1f} bytes mean", quality + similar, ", ".join(smaller), ", ".join(speed)]
+    rates = (("encode", row.encode_per_second), ("decode", row.decode_per_second))
+    speed = (f"{verb} {rate(value)}/s" for verb, value in rates if value)
+    lines = [named(row), f"{row.mean_bytes:,.1f} bytes mean", quality(row) + similar, ", ".join(smaller), ", ".join(speed)]
     return "\n".join(line for line in lines if line)
+
+
+def quality(row: Row) -> str:
+    """PSNR of a row in words."""
+    return "every pixel kept" if row.psnr_db is None else f"{decibels(row)} dB"
 
 
 def distortion(rows: Sequence[Row], titled: bool) -> Chart | None:
@@ -184,7 +189,7 @@ def speeds(rows: Sequence[Row], titled: bool) -> Chart | None:
     if not known:
         return None
     note = "Down and to the right is better: smaller and faster. A line joins the settings of one codec."
-    chart, panels = _chart("speed", "Speed against size", note, 8.6, titled, panels=2)
+    chart, panels = _chart("speed", "Speed against size", note, 9.8, titled, panels=2)
     look = looks(rows)
     for axes, name, verb in zip(panels, ("encode_per_second", "decode_per_second"), ("encoded", "decoded"), strict=True):
         shown = [row for row in known if getattr(row, name)]
@@ -236,7 +241,7 @@ def _chart(
     height += top
     figure = Figure(figsize=(WIDTH, height))
     FigureCanvasAgg(figure)
-    figure.subplots_adjust(left / WIDTH, 0.55 / height, 1 - 0.15 / WIDTH, 1 - top / height, hspace=0.22)
+    figure.subplots_adjust(left / WIDTH, 0.55 / height, 1 - 0.15 / WIDTH, 1 - top / height, hspace=0.2)
     axes = list(figure.subplots(panels, 1, squeeze=False)[:, 0])
     for panel in axes:
         panel.grid(visible=False)

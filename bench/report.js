@@ -42,6 +42,14 @@
     shown = null;
     tip.hidden = true;
   };
+  const put = () => { // beside its mark, within the window
+    if (!shown) return;
+    const box = shown.getBoundingClientRect(), own = tip.getBoundingClientRect();
+    const left = Math.min(Math.max(8, box.left + box.width / 2 - own.width / 2), innerWidth - own.width - 8);
+    const above = box.top - own.height - 10;
+    tip.style.left = `${Math.max(8, left)}px`;
+    tip.style.top = `${above > 8 ? above : box.bottom + 10}px`;
+  };
   const show = (mark) => {
     if (mark === shown) return;
     hide();
@@ -49,11 +57,7 @@
     mark.classList.add("on");
     tip.textContent = mark.dataset.tip;
     tip.hidden = false;
-    const box = mark.getBoundingClientRect(), own = tip.getBoundingClientRect();
-    const left = Math.min(Math.max(8, box.left + box.width / 2 - own.width / 2), innerWidth - own.width - 8);
-    const above = box.top - own.height - 10;
-    tip.style.left = `${Math.max(8, left)}px`;
-    tip.style.top = `${above > 8 ? above : box.bottom + 10}px`;
+    put();
   };
   const NEAR = 18; // pixels of the screen
   document.querySelectorAll("svg.chart").forEach((chart) => {
@@ -89,12 +93,10 @@
     });
   });
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
-  addEventListener("scroll", hide, { passive: true });
+  addEventListener("scroll", put, { passive: true, capture: true }); // charts may be scrolled sideways, too
 
   // Pictures: the slider steps through the settings of a codec.
   const { codecs, equal } = JSON.parse(byId("pictures").textContent);
-  const decibels = (value, exact) => (value === null ? exact : `${value.toFixed(2)} dB`);
-  const count = (value, digits) => value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
   const pane = (side, first) => {
     const controls = byId(`pane-${side}`), strip = byId(`strip-${side}`);
     const [choice, slider, told] = ["select", "input", "output"].map((name) => controls.querySelector(name));
@@ -105,13 +107,13 @@
       if (!codec) { told.textContent = ""; return; }
       const setting = codec.settings[slider.value];
       const name = `${codec.label} ${setting.setting}`.trim();
-      told.textContent = `${setting.setting} ${count(setting.mean_bytes, 1)} bytes mean, ${decibels(setting.psnr_db, "every pixel kept")}`.trim();
+      told.textContent = setting.setting ? `${setting.setting}: ${setting.figures}` : setting.figures;
       slider.setAttribute("aria-valuetext", told.textContent);
       strip.querySelector("h3").textContent = name;
       strip.querySelectorAll("figure").forEach((figure, at) => {
         figure.firstElementChild.src = setting.uris[at];
         figure.firstElementChild.alt = name;
-        figure.lastElementChild.textContent = `${count(setting.bytes[at], 0)} B\n${decibels(setting.psnrs[at], "same")}`;
+        figure.lastElementChild.textContent = setting.captions[at];
       });
     };
     const choose = () => {

@@ -1,4 +1,4 @@
-"""What a benchmark is written as, beside its tables: plots as SVG and PNG, and ``report.html``, one file that needs no other."""
+"""What a benchmark is written as, beside its tables: plots as SVG and PNG, and one ``report.html`` that needs no other file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mnistzip.bench.codecs import INSTALL
 from mnistzip.bench.inline import inline
 from mnistzip.bench.labels import rate
 from mnistzip.bench.palette import COLOURS, looks
-from mnistzip.bench.plots import Chart, charts, styled
+from mnistzip.bench.plots import Chart, charts, quality, styled
 from mnistzip.bench.results import Results, Row
 from mnistzip.bench.run import Outcome, Run
 from mnistzip.bench.tables import decibels, named, percent
@@ -81,6 +81,7 @@ def _page(results: Results, drawn: Sequence[tuple[Chart, str]], pictures: dict[s
     )
     rows = results.rows
     measured = [row for row in rows if not row.error]
+    reference, fitting = samples.reference(rows), _budgets(results)
     return environment.get_template("report.html.j2").render(
         about=results.about,
         sizes=[_span(results.about["data"][side]) for side in ("width", "height")],
@@ -94,9 +95,11 @@ def _page(results: Results, drawn: Sequence[tuple[Chart, str]], pictures: dict[s
         lossy=any(row.kind == "lossy" for row in measured),
         curved=any(chart.name == "rate-distortion" for chart, _ in drawn),
         savings=_savings(results),
-        budgets=_budgets(results),
+        budgets=fitting,
+        # At first the least budget that is of use to anyone is shown.
+        roomy=next((each["bytes"] for each in fitting if max(entry["share"] for entry in each["entries"]) > 0.5), None),
+        reference=None if reference is None else (reference, named(reference)),
         pictures=pictures,
-        decibels=decibels,
     )
 
 
@@ -108,21 +111,17 @@ def facts(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
     ours = next((row for row in nearest if row.ours), None)
     if ours is not None:
         smaller = f", {ours.ratio_png:.1f}x smaller than PNG" if ours.ratio_png else ""
-        told.append((f"{ours.mean_bytes:,.1f} B", named(ours), f"{_quality(ours)}{smaller}"))
+        told.append((f"{ours.mean_bytes:,.1f} B", named(ours), f"{quality(ours)}{smaller}"))
     peers = [row for row in nearest if not row.ours]
     if peers:
         least = min(peers, key=lambda row: row.mean_bytes or 0)
-        told.append((f"{least.mean_bytes:,.1f} B", named(least), f"{_quality(least)}, the lossy peer of nearest size"))
+        told.append((f"{least.mean_bytes:,.1f} B", named(least), f"{quality(least)}, the lossy peer of nearest size"))
     for kind, what in (("lossless", "smallest lossless files"), ("solid", "smallest file of all images, each one's share")):
         of_kind = [row for row in measured if row.kind == kind]
         if of_kind:
             least = min(of_kind, key=lambda row: row.mean_bytes or 0)
             told.append((f"{least.mean_bytes:,.1f} B", named(least), what))
     return told
-
-
-def _quality(row: Row) -> str:
-    return "every pixel kept" if row.psnr_db is None else f"{decibels(row)} dB"
 
 
 def _span(of_side: Sequence[int]) -> str:

@@ -17,10 +17,9 @@ from mnistzip.bench.curves import lossy_codecs
 from mnistzip.bench.labels import short
 from mnistzip.bench.measure import Measured, crop
 from mnistzip.bench.palette import LIGHT, looks
-from mnistzip.bench.plots import Chart
+from mnistzip.bench.plots import Chart, quality
 from mnistzip.bench.results import Row
 from mnistzip.bench.run import Outcome, Run
-from mnistzip.bench.tables import decibels
 from mnistzip.metrics import psnr
 
 DEFAULT = "mnist@q50"  # what the sheet's sizes are held against
@@ -52,23 +51,29 @@ def settings(run: Run, outcomes: dict[str, Outcome], rows: Sequence[Row]) -> dic
 
 
 def equal_size(rows: Sequence[Row]) -> list[Row]:
-    """The row of each lossy codec whose mean file is nearest to that of our default quality, by its logarithm.
-
-    Where that was not measured, to the middle setting of our first lossy codec, or to the smallest of all.
-    """
-    codecs = lossy_codecs(rows)
-    if not codecs:
+    """The row of each lossy codec whose mean file is nearest in size to that of :func:`reference`, by its logarithm."""
+    held_against = reference(rows)
+    if held_against is None:
         return []
-    of = {codec: sorted((row for row in rows if row.codec == codec and row.mean_bytes), key=_size) for codec in codecs}
-    ours = next((of[codec] for codec, first in codecs.items() if first.ours), None)
-    default = next((row for row in rows if row.key == DEFAULT and row.mean_bytes), None)
-    if default is not None:
-        target = _size(default)
-    elif ours is not None:
-        target = _size(ours[len(ours) // 2])
-    else:
-        target = min(_size(every[0]) for every in of.values())
-    return [min(every, key=lambda row: abs(math.log(_size(row) / target))) for every in of.values()]
+    target = _size(held_against)
+    return [min(every, key=lambda row: abs(math.log(_size(row) / target))) for every in _by_size(rows)]
+
+
+def reference(rows: Sequence[Row]) -> Row | None:
+    """Our default quality; where it was not measured the middle setting of our first lossy codec, or the smallest of all.
+
+    None if no lossy codec was measured.
+    """
+    codecs = _by_size(rows)
+    default = [row for every in codecs for row in every if row.key == DEFAULT]
+    middle = [every[len(every) // 2] for every in codecs if every[0].ours]
+    smallest = sorted((every[0] for every in codecs), key=_size)
+    return next(iter([*default, *middle, *smallest]), None)
+
+
+def _by_size(rows: Sequence[Row]) -> list[list[Row]]:
+    """The rows of each lossy codec, from the smallest mean file to the largest."""
+    return [sorted((row for row in rows if row.codec == codec and row.mean_bytes), key=_size) for codec in lossy_codecs(rows)]
 
 
 def _size(row: Row) -> float:
@@ -93,7 +98,7 @@ def sheet(run: Run, codecs: dict[str, list[Setting]], rows: Sequence[Row], title
     for name, of_codec in codecs.items():
         setting = next(setting for setting in of_codec if setting.row == nearest[name])
         row = setting.row
-        told = f"{row.setting}  {row.mean_bytes:,.1f} B, {_quality(row)}".strip()
+        told = f"{row.setting}  {row.mean_bytes:,.1f} B, {quality(row)}".strip()
         strips.append((short(row.label, 28), told, look[name].light, setting.samples))
     side = max(max(image.shape) for image in strips[0][3])
     gap = max(1, side // 14)
@@ -123,18 +128,14 @@ def sheet(run: Run, codecs: dict[str, list[Setting]], rows: Sequence[Row], title
     return Chart("sheet", title, "", figure)
 
 
-def _quality(row: Row) -> str:
-    return "every pixel kept" if row.psnr_db is None else f"{decibels(row)} dB"
-
-
 def _mosaic(strips: Sequence[Sequence[Pixels]], side: int, gap: int) -> Pixels:
     """Images in rows and columns of cells of ``side``, white between them, shape ``(H, W)``."""
-    height, width = (count * (side + gap) - gap for count in (len(strips), len(strips[0])))
-    out = np.full((height, width), 255, np.uint8)
+    out = np.full([count * (side + gap) - gap for count in (len(strips), len(strips[0]))], 255, np.uint8)
     for row, images in enumerate(strips):
         for column, image in enumerate(images):
-            top, left = ((side + gap) * at + (side - length) // 2 for at, length in zip((row, column), image.shape, strict=True))
-            out[top : top + image.shape[0], left : left + image.shape[1]] = image
+            height, width = image.shape  # in the middle of its cell
+            top, left = row * (side + gap) + (side - height) // 2, column * (side + gap) + (side - width) // 2
+            out[top : top + height, left : left + width] = image
     return out
 
 
@@ -142,8 +143,9 @@ def pictures(run: Run, codecs: dict[str, list[Setting]], rows: Sequence[Row]) ->
     """What the page's slider shows, ready for JSON.
 
     ``images``: ``name``, ``uri``, and the ``width`` and ``height`` to show it at. ``codecs``: ``label``, ``ours`` and
-    ``settings``, each with ``setting``, ``mean_bytes``, ``psnr_db`` and, in the order of the images, ``uris``, ``bytes`` and
-    ``psnrs`` (of what is shown; None if it is the same). ``equal``: the index of the setting of about equal size, for each codec.
+    ``settings``, each with ``setting``, ``figures`` (mean bytes and PSNR of all images, as text) and, in the order of the
+    images, ``uris`` and ``captions`` (bytes of the file and PSNR of what is shown). ``equal``: for each codec the index of the
+    setting of about equal size.
     Images are left out from the end until the pictures stay below :data:`EMBEDDED`.
     """
     shown = originals(run)
@@ -164,11 +166,9 @@ def pictures(run: Run, codecs: dict[str, list[Setting]], rows: Sequence[Row]) ->
         told = [
             {
                 "setting": setting.row.setting,
-                "mean_bytes": setting.row.mean_bytes,
-                "psnr_db": setting.row.psnr_db,
+                "figures": f"{setting.row.mean_bytes:,.1f} bytes mean, {quality(setting.row)}",
                 "uris": strip[:count],
-                "bytes": setting.sizes[:count],
-                "psnrs": [_psnr(a, b) for a, b in zip(shown[:count], setting.samples, strict=False)],
+                "captions": [_caption(*these) for these in zip(setting.sizes[:count], shown, setting.samples, strict=False)],
             }
             for setting, strip in zip(of_codec, uris_of, strict=True)
         ]
@@ -178,9 +178,9 @@ def pictures(run: Run, codecs: dict[str, list[Setting]], rows: Sequence[Row]) ->
     return out
 
 
-def _psnr(original: Pixels, decoded: Pixels) -> float | None:
+def _caption(size: float, original: Pixels, decoded: Pixels) -> str:
     value = psnr(original, decoded)
-    return round(value, 2) if math.isfinite(value) else None
+    return f"{size:,.0f} B\n" + (f"{value:.2f} dB" if math.isfinite(value) else "every pixel")
 
 
 def _uri(image: Pixels) -> str:
