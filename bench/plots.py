@@ -146,7 +146,7 @@ def ratios(rows: Sequence[Row], titled: bool) -> Chart | None:
     against = "PNG" if field == "ratio_png" else "raw pixels"
     note = f"{against} is 1; longer to the right is smaller files. Solid codecs keep all images in one file."
     if any(row.kind == "lossy" for row in shown):
-        note += " Lossy ones with their PSNR, at their smallest, middle and largest setting."
+        note += " Lossy files of mnistzip stand with their PSNR, at the smallest, middle and largest setting."
     title = f"Times smaller than {against}"
     chart, (axes,) = _chart("ratios", title, note, 1.0 + 0.235 * len(shown), titled, left=2.75, grid="x")
     look = looks(rows)

@@ -96,7 +96,7 @@
   addEventListener("scroll", put, { passive: true, capture: true }); // charts may be scrolled sideways, too
 
   // Pictures: the slider steps through the settings of a codec.
-  const { codecs, equal } = JSON.parse(byId("pictures").textContent);
+  const { images, codecs, equal } = JSON.parse(byId("pictures").textContent);
   const pane = (side, first) => {
     const controls = byId(`pane-${side}`), strip = byId(`strip-${side}`);
     const [choice, slider, told] = ["select", "input", "output"].map((name) => controls.querySelector(name));
@@ -131,6 +131,7 @@
     const peer = codecs.findIndex((codec) => !codec.ours);
     pane("a", "0");
     pane("b", peer > 0 ? `${peer}` : "");
+    document.querySelectorAll("[data-original]").forEach((image) => { image.src = images[image.dataset.original].uri; });
     document.querySelectorAll("[data-picture]").forEach((image) => {
       const [codec, setting, at] = image.dataset.picture.split(",").map(Number);
       image.src = codecs[codec].settings[setting].uris[at];

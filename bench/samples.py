@@ -24,6 +24,7 @@ from mnistzip.metrics import psnr
 
 DEFAULT = "mnist@q50"  # what the sheet's sizes are held against
 EMBEDDED = 1_900_000  # characters of pictures in a report, so that all of it stays below 3 MB
+CELL_SIDE = 280  # pixels of the sheet that a sample takes at least
 SHOWN_SIDE = 112  # pixels of the screen that a sample takes at least
 
 
@@ -100,9 +101,12 @@ def sheet(run: Run, codecs: dict[str, list[Setting]], rows: Sequence[Row], title
         row = setting.row
         told = f"{row.setting}  {row.mean_bytes:,.1f} B, {quality(row)}".strip()
         strips.append((short(row.label, 28), told, look[name].light, setting.samples))
-    side = max(max(image.shape) for image in strips[0][3])
-    gap = max(1, side // 14)
-    picture = _mosaic([images for *_, images in strips], side, gap)
+    longest = max(max(image.shape) for image in strips[0][3])
+    factor = math.ceil(CELL_SIDE / longest)  # whole squares, so that no viewer can smooth them away
+    enlarged = [[image.repeat(factor, axis=0).repeat(factor, axis=1) for image in images] for *_, images in strips]
+    side = longest * factor
+    gap = side // 14
+    picture = _mosaic(enlarged, side, gap)
     left, top, right = 2.2, 0.5 if titled else 0.1, 0.1
     cell = min(0.72, 5.6 / len(run.chosen)) if len(run.chosen) > 2 else 1.1
     scale = cell / side
@@ -112,10 +116,8 @@ def sheet(run: Run, codecs: dict[str, list[Setting]], rows: Sequence[Row], title
     FigureCanvasAgg(figure)
     place = (left / width, 0.1 / height, scale * picture.shape[1] / width, scale * picture.shape[0] / height)
     axes = figure.add_axes(place)
-    factor = max(1, 400 // side)  # whole squares, so that no viewer can smooth them away
-    enlarged = picture.repeat(factor, axis=0).repeat(factor, axis=1)
     extent = (0, picture.shape[1], picture.shape[0], 0)
-    axes.imshow(enlarged, cmap="gray", vmin=0, vmax=255, interpolation="none", extent=extent)
+    axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="none", extent=extent)
     axes.set_axis_off()
     for at, (name, told, colour, _) in enumerate(strips):
         middle = at * (side + gap) + side / 2

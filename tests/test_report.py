@@ -79,7 +79,7 @@ def pictures_of(page: str) -> dict[str, Any]:
 
 
 class Tags(HTMLParser):
-    """All elements of a page with their attributes, and the texts of scripts."""
+    """All elements of a page with their attributes."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -124,6 +124,21 @@ def test_names_cannot_become_markup(made: Made) -> None:
     assert [tag for tag, _ in Tags(page).found].count("script") == 3
     assert made.pictures["images"][0]["name"] == HOSTILE
     assert made.pictures["images"][1]["name"].startswith("</script>")
+
+
+def test_labels_cannot_become_markup(made: Made, tmp_path: Path) -> None:
+    rows = [dataclasses.replace(row, label=f'{HOSTILE} "$x') for row in made.results.rows]
+    assert report.write_report(made.run, made.outcomes, dataclasses.replace(made.results, rows=rows), tmp_path) is None
+    page = (tmp_path / "report.html").read_text()
+    assert HOSTILE not in page
+    assert [tag for tag, _ in Tags(page).found].count("script") == 3
+    for path in (tmp_path / "plots").glob("*.svg"):
+        ElementTree.parse(path)
+
+
+def test_each_picture_is_there_once(made: Made) -> None:
+    settings = [setting for codec in made.pictures["codecs"] for setting in codec["settings"]]
+    assert made.page.read_text().count("data:image/png") == len(made.run.chosen) * (1 + len(settings))
 
 
 def test_ids_are_unique(made: Made) -> None:
