@@ -112,7 +112,7 @@ def _peer(
 
 SPARSE = (10, 25, 50, 75, 100)
 CURVE = (1, 10, 25, 50, 75, 90, 100)
-FINE = (0, 5, 10, 20, 40, 60, 80, 95)  # of WebP and JPEG
+FINE = (5, 10, 20, 40, 60, 80, 95)  # of WebP and JPEG
 
 
 def known(model: str | None = None) -> dict[str, Codec]:
@@ -150,8 +150,8 @@ def _of_mnistzip(model: str | None) -> list[Codec]:
 
 def _lossy() -> list[Codec]:
     lossy = Kind.LOSSY
-    webp = _settings("q", "quality", FINE, method=6)
-    jpeg = _settings("q", "quality", FINE, optimize=True)
+    webp = _settings("q", "quality", (0, *FINE), method=6)
+    jpeg = _settings("q", "quality", (1, *FINE), optimize=True)
     jpeg2000 = _settings("dB", "level", (20, 25, 30, 35, 40), reversible=False)
     jpegls = _settings("n", "level", (2, 5, 10, 20, 30, 45, 60))
     jpegxl = _settings("d", "distance", (25, 15, 10, 5, 2, 1), effort=7)

@@ -86,16 +86,19 @@ def bench(
     source = load(data, convert=convert, limit=limit)
     run = Run(source, jobs, out, model, threads, save_files, fresh)
     results, outcomes = _measure(run, budget, show=not quiet and not as_json)
+    lacking = None
     if out is not None:
         for name, text in (("results.json", results.to_json()), ("results.csv", results.to_csv())):
             write(str(out / name), text.encode(), STREAM, force=True)
-        write_report(run, outcomes, results, out)
+        lacking = write_report(run, outcomes, results, out)
+        if lacking:
+            click.echo(f"mnistzip: {lacking}", err=True)
     if as_json:
         click.echo(results.to_json(), nl=False)
     elif not quiet:
         _console().print(tables.show(results, budget))
         if out is not None:
-            click.echo(f"results, plots and report: {out / 'report.html'}")
+            click.echo(f"results in {out}" if lacking else f"results, plots and report: {out / 'report.html'}")
     return 0
 
 
