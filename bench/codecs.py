@@ -196,7 +196,7 @@ def _solid() -> list[Codec]:
         _peer("sheet-png", "one PNG sheet", solid, sheet_of(peers.png), "Pillow zlib", cost=0.5),
         _peer("sheet-webp", "one WebP sheet", solid, sheet_of(peers.webp), "Pillow libwebp", webp, 10),
         _peer("sheet-jpegxl", "one JPEG XL sheet", solid, sheet_of(peers.jpegxl), "imagecodecs libjxl", jpegxl, 3),
-        _peer("tar-xz", "tar.xz of PGM files", solid, TarXz, "python liblzma", cost=1),
+        _peer("tar-xz", "tar.xz of PGM files", solid, TarXz, "python", cost=1),
         _peer("parquet-zstd", "Parquet, zstd", solid, Parquet, "pyarrow", parquet, cost=1),
     ]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import lzma
 import platform
 import zlib
 from collections.abc import Callable, Sequence
@@ -54,7 +53,6 @@ def versions() -> dict[str, str]:
     found |= _pillow()
     if "imagecodecs" in found:
         found |= _imagecodecs()
-    found["liblzma"] = getattr(lzma, "LZMA_VERSION", "of python")
     return found
 
 
