@@ -56,8 +56,8 @@ class LossyBatch:
         counts = [len(self.tiles[i]) for i in which]
         x = np.concatenate([self.tiles[i] for i in which])
         row = np.repeat([self.model.row(q) for q in qualities], counts)
-        y, value = self.model.transforms.analyse(x, row)
-        y = refine(self.model, x, y, value, row, self.effort)
+        y, _ = self.model.transforms.analyse(x, row)
+        y = refine(self.model, x, y, row, self.effort)
         streams = _encode_streams(self.model, headers, counts, y, row)
         out = []
         for i, header, payload in zip(which, headers, streams, strict=True):
