@@ -20,14 +20,14 @@ from mnistzip.container import Mode
 from mnistzip.errors import ImageError, MnistzipError, ModelError, OptionError
 from mnistzip.lossy import LossyBatch, decode_images, header_of, require_fits
 from mnistzip.model import Model
-from mnistzip.refine import TRIALS
+from mnistzip.refine import PASSES
 from mnistzip.stored import store, unstore
 from mnistzip.tiles import tiles_in
 
 DEFAULT_QUALITY = 50
 DEFAULT_EFFORT = 3
 BARE_CHECK_BITS = 8
-EFFORT_MAX = len(TRIALS) - 1
+EFFORT_MAX = len(PASSES) - 1
 
 Pixels = NDArray[np.uint8]
 

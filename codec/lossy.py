@@ -60,8 +60,8 @@ class LossyBatch:
         counts = [len(self.tiles[i]) for i in which]
         x = np.concatenate([self.tiles[i] for i in which])
         row = np.repeat([self.model.row(q) for q in qualities], counts)
-        y, value = self.model.transforms.analyse(x, row)
-        y = refine(self.model, x, y, value, row, self.effort)
+        y, _ = self.model.transforms.analyse(x, row)
+        y = refine(self.model, x, y, row, self.effort)
         check_bits = rans.CHECK_BITS_MIN if self.bare is None else self.bare
         streams = _encode_streams(self.model, headers, counts, y, row, check_bits)
         if self.bare is not None:

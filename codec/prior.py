@@ -21,12 +21,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnistzip import rans
 from mnistzip.errors import ModelError
+from mnistzip.gradient import Product, inside
 from mnistzip.intnet import (
     ACTIVATIONS,
     Floats,
@@ -66,6 +68,19 @@ def octave_table() -> Ints:
 
 
 OCTAVES = octave_table()
+
+
+@dataclass(frozen=True)
+class Tape:
+    """What :meth:`Prior.frequencies` found: ``near`` (N, 49 * a), ``far`` (196, N, b), ``freqs`` (196, N, values)."""
+
+    near: Floats
+    far: Floats
+    freqs: Ints
+
+    def of(self, which: NDArray[np.bool_]) -> Tape:
+        """The tape of some of the latents."""
+        return Tape(self.near[which], self.far[:, which], self.freqs[:, which])
 
 
 @dataclass(frozen=True)
@@ -146,19 +161,55 @@ class Prior:
             y: symbols in coding order, shape ``(N, 196)``.
             row: index of each latent's quality, shape ``(N,)``.
         """
-        x = y.astype(np.float32)
-        near = requantize(x @ self.near_weight + self.near_bias[row], self.near_shift, ACTIVATIONS)
-        far = near @ self.far_weight
-        far += x @ self.skip_weight
-        far += self.far_bias[row]
-        far = requantize(far, self.far_shift, ACTIVATIONS).reshape(len(y), SYMBOLS, -1)
-        total = np.matmul(far.transpose(1, 0, 2), self.head_weight)  # (196, N, values)
-        total += self.head_bias[:, None]
-        edges = cumulative(requantize(total, self.head_shift[:, None], LOGITS))
+        _, _, edges = self._states(y, row)
         index = (y.T - self.low)[..., None]
         starts = np.take_along_axis(edges, index, axis=2)[..., 0]
         ends = np.take_along_axis(edges, index + 1, axis=2)[..., 0]
         return np.ascontiguousarray(starts.T), np.ascontiguousarray((ends - starts).T)
+
+    def _states(self, y: Ints, row: Rows) -> tuple[Floats, Floats, Ints]:
+        """``near`` (N, 49 * a), ``far`` (196, N, b) and the cumulative frequencies of all values (196, N, values + 1)."""
+        x = y.astype(np.float32)
+        near = requantize(x @ self.near_weight + self.near_bias[row], self.near_shift, ACTIVATIONS)
+        total = near @ self.far_weight
+        total += x @ self.skip_weight
+        total += self.far_bias[row]
+        far = requantize(total, self.far_shift, ACTIVATIONS).reshape(len(y), SYMBOLS, -1).transpose(1, 0, 2)
+        logits = np.matmul(far, self.head_weight)  # (196, N, values)
+        logits += self.head_bias[:, None]
+        return near, far, cumulative(requantize(logits, self.head_shift[:, None], LOGITS))
+
+    def frequencies(self, y: Ints, row: Rows) -> tuple[Ints, Tape]:
+        """The frequency of every value of every symbol, ``(196, N, values)``, and what :meth:`back` needs."""
+        near, far, edges = self._states(y, row)
+        freqs = np.diff(edges, axis=2)
+        return freqs, Tape(near, far, freqs)
+
+    def back(self, tape: Tape, y: Ints) -> Floats:
+        """How the bits of all later symbols change with each symbol, to first order: (N, 196).
+
+        The bits of a symbol change with its logits by probability minus one-hot, 64 logits a bit.
+        """
+        far_product, near_product, skip_product, head_product = self._products
+        g = tape.freqs.astype(np.float32)
+        chosen = (y.T - self.low)[..., None]
+        np.put_along_axis(g, chosen, np.take_along_axis(g, chosen, 2) - rans.TOTAL, 2)
+        g *= np.float32(1 / (rans.TOTAL * LOGITS_PER_OCTAVE))
+        g_wide = head_product(g.transpose(1, 0, 2)[:, :, None])[:, :, 0]  # (N, 196, b)
+        g_far = (g_wide * inside(tape.far, ACTIVATIONS).transpose(1, 0, 2)).reshape(len(y), -1)
+        g_near = far_product(g_far) * inside(tape.near, ACTIVATIONS)
+        g_symbol: Floats = skip_product(g_far) + near_product(g_near)
+        return g_symbol
+
+    @cached_property
+    def _products(self) -> tuple[Product, Product, Product, Product]:
+        """Back through the weights: far to near, near to symbols, far to symbols, logits to far."""
+        return (
+            Product.of(np.ascontiguousarray((self.far_weight * self.far_shift).T)),
+            Product.of(np.ascontiguousarray((self.near_weight * self.near_shift).T)),
+            Product.of(np.ascontiguousarray((self.skip_weight * self.far_shift).T)),
+            Product.of(np.ascontiguousarray((self.head_weight * self.head_shift[:, None]).transpose(0, 2, 1))),
+        )
 
     def decode(self, lanes: rans.Decoder, row: Rows, more: NDArray[np.bool_]) -> Ints:
         """Take one latent off every lane.

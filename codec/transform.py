@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mnistzip.gradient import Backward, Tape
 from mnistzip.intnet import Floats, Layer, Range, Rows, Signal, bound, forward, prove_exact, require
 from mnistzip.prior import CHANNELS, SIDE, SYMBOLS
 
@@ -79,9 +81,26 @@ class Transforms:
         """Images of latents: ``(N, 196)`` symbols in coding order and ``(N,)`` rows to ``(N, 28, 28)``."""
         x_hat = np.empty((len(y), TILE, TILE), np.uint8)
         for part in chunks(len(y)):
-            scaled = y[part].reshape(-1, SIDE, SIDE, CHANNELS) * self.step[row[part]][:, None, None, :]
-            x_hat[part] = forward(self.synthesis, scaled.astype(np.float32), row[part])[..., 0]
+            x_hat[part] = forward(self.synthesis, self._scaled(y[part], row[part]), row[part])[..., 0]
         return x_hat
+
+    def trace(self, y: Ints, row: Rows) -> tuple[Floats, tuple[Tape, ...]]:
+        """Grey levels of latents, shape ``(N, 28, 28)``, and what :meth:`back` needs."""
+        tapes = self._backward.forward(self._scaled(y, row), row)
+        return tapes[-1].out[..., 0], tapes
+
+    def back(self, tapes: tuple[Tape, ...], g: Floats, row: Rows) -> Floats:
+        """How a number changes with each symbol, to first order, if it changes with grey levels by ``g``: (N, 196)."""
+        g_scaled = self._backward.back(tapes, g[..., None], row)
+        return (g_scaled * self.step[row][:, None, None, :]).reshape(-1, SYMBOLS)
+
+    @cached_property
+    def _backward(self) -> Backward:
+        return Backward(self.synthesis)
+
+    def _scaled(self, y: Ints, row: Rows) -> Floats:
+        scaled = y.reshape(-1, SIDE, SIDE, CHANNELS) * self.step[row][:, None, None, :]
+        return scaled.astype(np.float32)
 
 
 def chunks(count: int) -> Iterator[slice]:

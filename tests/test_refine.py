@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mnistzip import model as models
+from mnistzip.model import Model
+from mnistzip.refine import BIT, COST, LMBDA_SHIFT, PASSES, refine
+
+Ints = NDArray[np.int64]
+
+
+def cost(model: Model, x: NDArray[np.uint8], y: Ints, row: Ints) -> Ints:
+    _, freqs = model.prior.intervals(y, row)
+    error = np.square(model.transforms.synthesize(y, row).astype(np.int64) - x).sum(axis=(1, 2))
+    total: Ints = (COST[freqs].sum(axis=1) << LMBDA_SHIFT) + model.lmbda[row] * error
+    return total
+
+
+@pytest.mark.parametrize("name", models.SHIPPED)
+def test_more_effort_never_costs_more(name: str, digits: NDArray[np.uint8]) -> None:
+    model = models.shipped(name)
+    x, row = digits[:24], np.arange(24) * 4
+    y, _ = model.transforms.analyse(x, row)
+    before = cost(model, x, y, row)
+    for effort in range(6):
+        found = refine(model, x, y, row, effort)
+        assert model.transforms.symbols.low <= found.min()
+        assert found.max() <= model.transforms.symbols.high
+        now = cost(model, x, found, row)
+        assert (now <= before).all()
+        before = now
+    assert before.sum() < 0.98 * cost(model, x, y, row).sum()
+
+
+def test_effort_0_is_the_analysis_alone(digits: NDArray[np.uint8]) -> None:
+    model = models.shipped("mnist")
+    row = np.full(8, 50)
+    y, _ = model.transforms.analyse(digits[:8], row)
+    assert refine(model, digits[:8], y, row, 0) is y
+
+
+def test_an_image_gets_the_same_symbols_in_any_batch(digits: NDArray[np.uint8]) -> None:
+    model = models.shipped("mnist")
+    x, row = np.concatenate([digits, digits[:9]]), np.arange(73)
+    y, _ = model.transforms.analyse(x, row)
+    together = refine(model, x, y, row, 3)
+    backwards = refine(model, x[::-1], y[::-1], row[::-1], 3)[::-1]
+    assert (together == backwards).all()
+    for i in (0, 40, 72):
+        assert (refine(model, x[i : i + 1], y[i : i + 1], row[i : i + 1], 3) == together[i]).all()
+
+
+def test_costs_in_bits_are_those_of_the_coder() -> None:
+    assert (COST[1], COST[1 << 15], COST[1 << 16]) == (16 * BIT, BIT, 0)
+    assert (np.diff(COST[1:]) <= 0).all()
+    assert list(PASSES) == sorted(PASSES)
