@@ -18,7 +18,7 @@ from mnistzip import container, rans
 from mnistzip import model as models
 from mnistzip.container import Mode
 from mnistzip.errors import ImageError, MnistzipError, ModelError, OptionError
-from mnistzip.lossy import LossyBatch, decode_images, header_of, require_fits
+from mnistzip.lossy import LossyBatch, Setting, decode_images, header_of, require_fits
 from mnistzip.model import Model
 from mnistzip.refine import PASSES
 from mnistzip.stored import store, unstore
@@ -51,7 +51,8 @@ def encode(
         quality: 1 (smallest) to 100 (best). Not used when a budget is given.
         lossless: keep every pixel.
         effort: 0 (fastest) to 9 (smallest). Decoding costs the same.
-        max_bytes: the best quality whose whole file has at most so many bytes.
+        max_bytes: the best quality whose whole file has at most so many bytes; of bare streams, whose quality is agreed, the
+            best latent that fits.
         min_psnr: the smallest file that reaches so many dB, lossless if nothing lossy does.
         model: name of a shipped model, path of a model file, or a loaded :class:`~mnistzip.model.Model`.
         bare: the coder's bytes alone, without a header: for links whose ends agree on model, quality, size and ``check_bits``;
@@ -152,8 +153,8 @@ def encode_many(
     if min_psnr is not None:
         return lossy.reach(min_psnr, max_bytes)
     if max_bytes is not None:
-        return lossy.fit(max_bytes)
-    return lossy.files([quality] * len(pixels), range(len(pixels)))
+        return lossy.squeeze(max_bytes, quality) if bare else lossy.fit(max_bytes)
+    return lossy.files([Setting(quality)] * len(pixels), range(len(pixels)))
 
 
 def decode_many(

@@ -40,7 +40,7 @@ COST = np.zeros(rans.TOTAL + 1, np.int64)
 COST[1:] = np.rint(BIT * (rans.PROBABILITY_BITS - np.log2(np.arange(1, rans.TOTAL + 1))))
 
 
-def refine(model: Model, x: NDArray[np.uint8], y: Ints, row: Rows, effort: int) -> Ints:
+def refine(model: Model, x: NDArray[np.uint8], y: Ints, row: Rows, effort: int, lmbda: Ints | None = None) -> Ints:
     """Better symbols for images.
 
     Args:
@@ -48,15 +48,17 @@ def refine(model: Model, x: NDArray[np.uint8], y: Ints, row: Rows, effort: int) 
         y: the symbols to begin from, shape ``(N, 196)``.
         row: index of each image's quality, shape ``(N,)``.
         effort: 0..9, how long to search.
+        lmbda: weight of each image's squared error, in the unit of the model's, shape ``(N,)``; its quality's if None.
 
     Returns:
         Symbols, shape ``(N, 196)``.
     """
     if not PASSES[effort]:
         return y
+    weight = model.lmbda[row] if lmbda is None else lmbda
     out = y.copy()
     for part in chunks(len(x)):
-        search = _Search(model, x[part], y[part], row[part])
+        search = _Search(model, x[part], y[part], row[part], weight[part])
         search.descend(PASSES[effort], FIRST_MOVES)
         for _ in range(KICKS[effort]):
             search.kick()
@@ -67,9 +69,11 @@ def refine(model: Model, x: NDArray[np.uint8], y: Ints, row: Rows, effort: int) 
 class _Search:
     """Some images, their symbols, and what each symbol's move up or down would change of the cost, to first order."""
 
-    def __init__(self, model: Model, x: NDArray[np.uint8], y: Ints, row: Rows, curvature: Ints | None = None) -> None:
-        self._model, self._x, self._row = model, x, row
-        self._lmbda = model.lmbda[row] / (BIT << LMBDA_SHIFT)  # bits per squared grey level
+    def __init__(
+        self, model: Model, x: NDArray[np.uint8], y: Ints, row: Rows, weight: Ints, curvature: Ints | None = None
+    ) -> None:
+        self._model, self._x, self._row, self._weight = model, x, row, weight
+        self._lmbda = weight / (BIT << LMBDA_SHIFT)  # bits per squared grey level
         self.y = y.copy()
         self.cost = np.full(len(x), np.iinfo(np.int64).max)
         self.up, self.down = np.empty(y.shape), np.empty(y.shape)
@@ -103,7 +107,7 @@ class _Search:
         symbols = self._model.transforms.symbols
         y = self.y.copy()
         y[everyone, at] = np.clip(y[everyone, at] + self.direction()[everyone, at], symbols.low, symbols.high)
-        other = _Search(self._model, self._x, y, self._row, self._curvature)
+        other = _Search(self._model, self._x, y, self._row, self._weight, self._curvature)
         other.descend(KICK_PASSES, KICK_MOVES)
         won = np.flatnonzero(other.cost < self.cost)
         for name in ("y", "cost", "up", "down"):
@@ -125,7 +129,7 @@ class _Search:
         error = x_hat.astype(np.int64) - self._x[which]
         chosen = COST[_at(freqs, y.T - self._model.prior.low)].sum(axis=0)
         distortion = np.square(error).reshape(len(y), TILE * TILE).sum(axis=1)
-        cost = (chosen << LMBDA_SHIFT) + self._model.lmbda[row] * distortion
+        cost = (chosen << LMBDA_SHIFT) + self._weight[which] * distortion
         better = cost < self.cost[which]
         won = which[better]
         self.y[won], self.cost[won] = y[better], cost[better]

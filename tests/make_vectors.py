@@ -2,7 +2,8 @@
 
     python tests/make_vectors.py
 
-``valid/NAME.cae`` decodes to the pixels in ``valid/NAME.pgm``. ``invalid/NAME.cae`` has one fault, and
+``valid/NAME.cae`` decodes to the pixels in ``valid/NAME.pgm``, ``bare/NAME.bare`` to those beside it, given what
+``agreed.json`` says. ``invalid/NAME.cae`` has one fault, and
 ``invalid/expected.json`` says for each the error and a part of its message.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +53,17 @@ def valid() -> dict[str, bytes]:
         "lossless-90x61": mnistzip.encode(plaid, lossless=True),
     }
     return files
+
+
+def bare() -> dict[str, tuple[Pixels, dict[str, Any]]]:
+    """Images and what both ends agree on, for streams without a header."""
+    digits = read_idx(HERE / "data" / "digits-idx3-ubyte.gz")
+    row = np.hstack(list(digits[:17]))
+    return {
+        **{f"mnist-check{bits}": (digits[bits], {"quality": 30, "check_bits": bits}) for bits in (0, 5, 8, 15, 16, 23)},
+        "classic": (digits[1], {"quality": 50, "check_bits": 8, "model": "classic"}),
+        "mnist-row": (row, {"quality": 20, "check_bits": 8}),  # 17 tiles, two streams
+    }
 
 
 def invalid(good: bytes, stored: bytes, tiled: bytes) -> dict[str, tuple[bytes, str, str]]:
@@ -96,7 +109,7 @@ def invalid(good: bytes, stored: bytes, tiled: bytes) -> dict[str, tuple[bytes, 
 
 def main() -> None:
     """Write all vectors anew."""
-    for kind in ("valid", "invalid"):
+    for kind in ("valid", "invalid", "bare"):
         (VECTORS / kind).mkdir(parents=True, exist_ok=True)
         for old in (VECTORS / kind).iterdir():
             old.unlink()
@@ -104,12 +117,19 @@ def main() -> None:
     for name, content in files.items():
         (VECTORS / "valid" / f"{name}.cae").write_bytes(content)
         write_pgm(VECTORS / "valid" / f"{name}.pgm", mnistzip.decode(content))
+    agreed = {}
+    for name, (image, told) in bare().items():
+        stream = mnistzip.encode(image, bare=True, **told)
+        agreed[name] = told | {"shape": image.shape}
+        (VECTORS / "bare" / f"{name}.bare").write_bytes(stream)
+        write_pgm(VECTORS / "bare" / f"{name}.pgm", mnistzip.decode_bare(stream, **agreed[name]))
+    (VECTORS / "bare" / "agreed.json").write_text(json.dumps(agreed, indent=2) + "\n")
     expected = {}
     for name, (content, kind, says) in invalid(files["mnist-q50"], files["lossless-digit"], files["mnist-wide-digits"]).items():
         (VECTORS / "invalid" / f"{name}.cae").write_bytes(content)
         expected[name] = {"error": kind, "says": says}
     (VECTORS / "invalid" / "expected.json").write_text(json.dumps(expected, indent=2) + "\n")
-    print(f"{len(files)} valid and {len(expected)} invalid vectors")
+    print(f"{len(files)} valid, {len(agreed)} bare and {len(expected)} invalid vectors")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from PIL import Image
 
 import mnistzip
 from mnistzip.cli.main import run
-from mnistzip.errors import FormatError, OptionError
+from mnistzip.errors import FormatError, LimitError, OptionError
 
 Pixels = NDArray[np.uint8]
 
@@ -68,6 +68,17 @@ def test_what_makes_no_sense_bare_is_refused(digit: Pixels) -> None:
         mnistzip.decode_bare(b"\x80\0\0", shape=(0, 28))
     with pytest.raises(FormatError, match="cut short"):
         mnistzip.decode_bare(b"")
+
+
+def test_a_budget_is_met_at_the_agreed_quality(digits: Pixels) -> None:
+    free = mnistzip.encode_many(digits[:12], quality=20, bare=True)
+    limit = max(map(len, free)) - 1
+    tight = mnistzip.encode_many(digits[:12], quality=20, bare=True, max_bytes=limit, effort=5)
+    assert max(map(len, tight)) <= limit
+    decoded = [mnistzip.decode_bare(stream, quality=20) for stream in tight]
+    assert mnistzip.psnr(digits[:12], np.stack(decoded)) > 20
+    with pytest.raises(LimitError, match="at quality 20"):
+        mnistzip.encode(digits[0], quality=20, bare=True, max_bytes=2)
 
 
 def test_the_command_line_goes_there_and_back(digit_png: Path, digit: Pixels, capsys: pytest.CaptureFixture[str]) -> None:

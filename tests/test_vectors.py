@@ -13,6 +13,7 @@ import mnistzip
 
 VECTORS = Path(__file__).parent / "vectors"
 VALID = sorted(path.stem for path in (VECTORS / "valid").glob("*.cae"))
+AGREED = json.loads((VECTORS / "bare" / "agreed.json").read_text())
 EXPECTED = json.loads((VECTORS / "invalid" / "expected.json").read_text())
 
 
@@ -29,6 +30,15 @@ def test_golden_files_decode_the_same_together() -> None:
         assert (one == other).all()
 
 
+@pytest.mark.parametrize("name", AGREED)
+def test_golden_bare_streams_decode_to_their_pixels(name: str) -> None:
+    with Image.open(VECTORS / "bare" / f"{name}.pgm") as image:
+        expected = np.asarray(image)
+    stream = (VECTORS / "bare" / f"{name}.bare").read_bytes()
+    told = AGREED[name] | {"shape": tuple(AGREED[name]["shape"])}
+    assert (mnistzip.decode_bare(stream, **told) == expected).all()
+
+
 @pytest.mark.parametrize("name", EXPECTED)
 def test_faults_are_named(name: str) -> None:
     with pytest.raises(mnistzip.MnistzipError) as caught:
@@ -40,4 +50,5 @@ def test_faults_are_named(name: str) -> None:
 def test_every_vector_is_listed_and_none_is_missing() -> None:
     assert {path.stem for path in (VECTORS / "invalid").glob("*.cae")} == set(EXPECTED)
     assert {path.stem for path in (VECTORS / "valid").glob("*.pgm")} == set(VALID)
+    assert {path.stem for path in (VECTORS / "bare").glob("*.bare")} == set(AGREED)
     assert len(VALID) >= 18
