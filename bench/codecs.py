@@ -133,14 +133,15 @@ def known(model: str | None = None) -> dict[str, Codec]:
 
 def _of_mnistzip(model: str | None) -> list[Codec]:
     codecs = [
-        _ours("mnist", "mnist", DEFAULT_EFFORT, SPARSE, 14),
+        _ours("mnist", "mnist", DEFAULT_EFFORT, SPARSE, 6),
         _ours("mnist-e0", "mnist", 0, CURVE, 2),
-        _ours(f"mnist-e{EFFORT_MAX}", "mnist", EFFORT_MAX, (1, *SPARSE), 400, asked=True),
+        _ours("mnist-e6", "mnist", 6, SPARSE, 22, asked=True),
+        _ours(f"mnist-e{EFFORT_MAX}", "mnist", EFFORT_MAX, SPARSE, 300, asked=True),
         _ours("classic", "classic", 0, (1, 25, 50, 75, 90, 100), 1),
     ]
     if model is not None:
         name = Path(model).stem
-        codecs += [_ours(name, model, DEFAULT_EFFORT, SPARSE, 14), _ours(f"{name}-e0", model, 0, CURVE, 2)]
+        codecs += [_ours(name, model, DEFAULT_EFFORT, SPARSE, 6), _ours(f"{name}-e0", model, 0, CURVE, 2)]
     keep = {"": {"lossless": True}}
     return [
         *codecs,
