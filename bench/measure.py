@@ -6,6 +6,7 @@ all at once. Per image the size of its file and the sum of its squared errors ar
 
 from __future__ import annotations
 
+import contextlib
 import io
 import sys
 import time
@@ -212,26 +213,33 @@ class _Tally:
 
 
 class _Memory:
-    """The most memory that was taken between ``before`` and ``after``, as the operating system counts it.
+    """The most memory that was taken between ``before`` and ``after``, in bytes; -1 where the system does not tell.
 
-    It tells only the most that a process ever held. So the first part is counted fully, later parts where they pass it.
+    Linux can be asked to forget the peak so far. Elsewhere only what passes the largest peak of the process counts.
     """
 
     def __init__(self) -> None:
-        self._base = self._now = _peak()
         self.peak = -1
+        self._held = 0
 
     def before(self) -> None:
-        self._now = _peak()
+        with contextlib.suppress(OSError):  # not Linux, or not allowed
+            Path("/proc/self/clear_refs").write_text("5")
+        self._held = _peak_memory()
 
     def after(self) -> None:
-        held = _peak()
-        if held > 0:
-            self.peak = max(self.peak, held - self._base if held > self._now else 0)
+        held = _peak_memory()
+        if held:
+            self.peak = max(self.peak, held - self._held)
 
 
-def _peak() -> int:
-    """Bytes that this process held at most so far; 0 where the system does not say."""
+def _peak_memory() -> int:
+    """The most bytes that this process held since it began, or since Linux was asked to forget; 0 if not known."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
+    except (OSError, StopIteration):
+        pass
     try:
         import resource
     except ModuleNotFoundError:  # Windows
