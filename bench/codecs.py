@@ -111,7 +111,7 @@ def _peer(
 
 
 SPARSE = (10, 25, 50, 75, 100)
-CURVE = (1, 10, 25, 50, 75, 90, 100)
+CURVE = (1, 10, 25, 50, 75, 100)
 FINE = (5, 10, 20, 40, 60, 80, 95)  # of WebP and JPEG
 
 
@@ -137,7 +137,7 @@ def _of_mnistzip(model: str | None) -> list[Codec]:
         _ours("mnist-e0", "mnist", 0, CURVE, 2),
         _ours("mnist-e6", "mnist", 6, SPARSE, 22, asked=True),
         _ours(f"mnist-e{EFFORT_MAX}", "mnist", EFFORT_MAX, SPARSE, 300, asked=True),
-        _ours("classic", "classic", 0, (1, 25, 50, 75, 90, 100), 1),
+        _ours("classic", "classic", 0, (1, 25, 50, 100), 2),
     ]
     if model is not None:
         name = Path(model).stem
@@ -191,41 +191,49 @@ def _lossless() -> list[Codec]:
 
 def _solid() -> list[Codec]:
     solid = Kind.SOLID
-    webp, jpegxl = {"": {"lossless": True, "quality": 100, "method": 6}}, _settings("e", "effort", (9,), lossless=True)
+    webp, jpegxl = {"": {"lossless": True, "quality": 100, "method": 6}}, _settings("e", "effort", (10,), lossless=True)
     parquet = {"": {"compression": "zstd", "compression_level": 22}}
     return [
         _peer("sheet-png", "one PNG sheet", solid, sheet_of(peers.png), "Pillow zlib", cost=0.5),
         _peer("sheet-webp", "one WebP sheet", solid, sheet_of(peers.webp), "Pillow libwebp", webp, 10),
-        _peer("sheet-jpegxl", "one JPEG XL sheet", solid, sheet_of(peers.jpegxl), "imagecodecs libjxl", jpegxl, 3),
+        _peer("sheet-jpegxl", "one JPEG XL sheet", solid, sheet_of(peers.jpegxl), "imagecodecs libjxl", jpegxl, 4),
         _peer("tar-xz", "tar.xz of PGM files", solid, TarXz, "python", cost=1),
         _peer("parquet-zstd", "Parquet, zstd", solid, Parquet, "pyarrow", parquet, cost=1),
     ]
+
+
+def jobs_of(model: str | None = None) -> list[Job]:
+    """Every codec at every setting, in the order of the tables."""
+    return [Job(codec, name, arguments) for codec in known(model).values() for name, arguments in codec.settings.items()]
 
 
 def plan(wanted: Sequence[str], model: str | None = None) -> list[Job]:
     """The jobs that ``--codecs`` names, in the order of the tables; PNG is always among them, as sizes are held against it.
 
     Args:
-        wanted: names, ``name@setting``, or patterns such as ``jpeg*``; ``all`` for every codec; empty for all but the slowest.
+        wanted: names, ``name@setting``, or patterns such as ``jpeg*``, which pass over the slowest; ``all`` for every
+            codec; empty for all but the slowest.
 
     Raises:
         OptionError: a name that fits no codec or setting.
     """
-    codecs = known(model)
-    jobs = [Job(codec, setting, arguments) for codec in codecs.values() for setting, arguments in codec.settings.items()]
+    jobs = jobs_of(model)
     if not wanted:
         return [job for job in jobs if not job.codec.asked]
     chosen = {"png"}
     for pattern in wanted:
         fitting = {job.key for job in jobs if pattern == "all" or _fits(job, pattern)}
         if not fitting:
-            settings = ", ".join(codecs[pattern.partition("@")[0]].settings) if pattern.partition("@")[0] in codecs else ""
-            known_names = f"its settings are {settings}" if settings else f"known are {', '.join(codecs)}"
-            raise OptionError(f"no codec {pattern!r}: {known_names}")
+            name = pattern.partition("@")[0]
+            settings = ", ".join(job.setting for job in jobs if job.codec.name == name)
+            names = ", ".join(dict.fromkeys(job.codec.name for job in jobs))
+            told = f"its settings are {settings}" if settings else f"known are {names}"
+            raise OptionError(f"no codec {pattern!r}: {told}")
         chosen |= fitting
     return [job for job in jobs if job.key in chosen]
 
 
 def _fits(job: Job, pattern: str) -> bool:
     name, at, setting = pattern.partition("@")
-    return fnmatchcase(job.codec.name, name) and (not at or fnmatchcase(job.setting, setting))
+    named = job.codec.name == name or (fnmatchcase(job.codec.name, name) and not job.codec.asked)
+    return job.key == pattern or (named and (not at or fnmatchcase(job.setting, setting)))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,14 @@ class Coder(Protocol):
 
     def decode(self, files: Sequence[bytes], shapes: Shapes) -> list[Pixels]:
         """Images of files; ``shapes`` are those of the images, for codecs whose bytes do not hold them."""
+
+
+@runtime_checkable
+class Trained(Protocol):
+    """A coder that learns from all images before it codes any."""
+
+    def train(self, images: Sequence[Pixels]) -> None:
+        """Learn; the time that this takes is not counted."""
 
 
 @dataclass(frozen=True)

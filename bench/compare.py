@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rich.console import Group, RenderableType
 
-from mnistzip.bench.curves import bd_rate, curve_of, lossy_codecs
+from mnistzip.bench.curves import CAN_INTERPOLATE, bd_rate, curve_of, lossy_codecs
 from mnistzip.bench.results import Results, Row
 from mnistzip.bench.tables import decibels, named, plain, titled
 from mnistzip.errors import OptionError
@@ -101,7 +101,8 @@ def show(old: Results, new: Results, found: list[Change]) -> RenderableType:
             _signed(change.decode),
             "; ".join(change.worse),
         )
-    return Group(titled("what changed", table, "encode, decode: change of processor time"), _curves(old, new))
+    parts = [titled("what changed", table, "encode, decode: change of processor time")]
+    return Group(*parts, *([_curves(old, new)] if CAN_INTERPOLATE else []))
 
 
 def _curves(old: Results, new: Results) -> RenderableType:

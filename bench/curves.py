@@ -6,6 +6,7 @@ which no outlier can make swing.
 
 from __future__ import annotations
 
+import importlib.util
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistzip.bench.results import Row
+
+CAN_INTERPOLATE = importlib.util.find_spec("scipy") is not None
 
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]  # log of bytes and dB, both rising
 
@@ -64,8 +67,10 @@ def lossy_codecs(rows: Sequence[Row]) -> dict[str, Row]:
 def bd_rates(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Each of our lossy codecs against each other lossy codec: ``codec``, ``against``, ``percent`` and ``range_db``.
 
-    ``percent`` is None, and so is the range, where the curves share no PSNR.
+    ``percent`` is None, and so is the range, where the curves share no PSNR. Empty without scipy.
     """
+    if not CAN_INTERPOLATE:
+        return []
     every = lossy_codecs(rows)
     out = []
     for name in (name for name, row in every.items() if row.ours):

@@ -69,8 +69,11 @@ def jpeg(**options: Any) -> Coder:
 
 
 def avif(**options: Any) -> Coder:
-    """Options as of Pillow."""
-    return pillow("AVIF", max_threads=1, **options)
+    """Options as of Pillow; one thread both ways, the decoder's number being a global of Pillow's."""
+    from PIL import AvifImagePlugin
+
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    return pillow("AVIF", **options)
 
 
 def avif_lossless(**options: Any) -> Coder:
@@ -145,7 +148,7 @@ def zstd(level: int) -> Coder:
 class ZstdDictionary:
     """zstd with a dictionary that both ends know, and that is not counted, as our model is not.
 
-    It must not be trained on what it compresses: each half of a batch is coded with a dictionary of the other half.
+    It must not be trained on what it compresses: each half of the images is coded with a dictionary of the other half.
     """
 
     SIZE = 110 << 10  # bytes, zstd's own default
@@ -155,7 +158,8 @@ class ZstdDictionary:
         self.level = level
         self._pairs: list[tuple[Any, Any]] = []
 
-    def encode(self, images: Sequence[Pixels]) -> list[bytes]:
+    def train(self, images: Sequence[Pixels]) -> None:
+        """Make both dictionaries."""
         import zstandard
 
         content: list[Any] = [image.tobytes() for image in images]
@@ -165,7 +169,9 @@ class ZstdDictionary:
         sizes = [min(self.SIZE, sum(map(len, half)) // 10) for half in halves]
         dictionaries = [zstandard.train_dictionary(size, half) for size, half in zip(sizes, halves, strict=True)]
         self._pairs = [_zstd_pair(self.level, dictionary) for dictionary in dictionaries]
-        return [self._pairs[index % 2][0].compress(image) for index, image in enumerate(content)]
+
+    def encode(self, images: Sequence[Pixels]) -> list[bytes]:
+        return [self._pairs[index % 2][0].compress(image.tobytes()) for index, image in enumerate(images)]
 
     def decode(self, files: Sequence[bytes], shapes: Shapes) -> list[Pixels]:
         return [

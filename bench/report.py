@@ -46,6 +46,8 @@ def write_report(run: Run, outcomes: dict[str, Outcome], results: Results, out: 
     Returns:
         One line that says what is missing for it and what to do; None if all was written.
     """
+    for left in [*(out / PLOTS).glob("*.[ps][nv]g"), out / "report.html"]:  # of other images or codecs
+        left.unlink(missing_ok=True)
     lacking = [name for name in NEEDS if importlib.util.find_spec(name) is None]
     if lacking:
         return f"no plots and no report.html: they need {' and '.join(lacking)}: {INSTALL}"
@@ -55,7 +57,7 @@ def write_report(run: Run, outcomes: dict[str, Outcome], results: Results, out: 
         _save([*charts(results.rows, titled=True), *([contact] if contact else [])], out / PLOTS)
         drawn = [(chart, inline(chart)) for chart in charts(results.rows, titled=False)]
     pictures = samples.pictures(run, codecs, results.rows)
-    (out / "report.html").write_text(_page(results, drawn, pictures), encoding="utf-8")
+    (out / "report.html").write_text(_page(results, drawn, pictures), "utf-8", "backslashreplace")  # names need not be text
     return None
 
 
@@ -115,7 +117,7 @@ def facts(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
     peers = [row for row in nearest if not row.ours]
     if peers:
         least = min(peers, key=lambda row: row.mean_bytes or 0)
-        told.append((f"{least.mean_bytes:,.1f} B", named(least), f"{quality(least)}, the lossy peer of nearest size"))
+        told.append((f"{least.mean_bytes:,.1f} B", named(least), f"{quality(least)}, the lossy peer that gets smallest"))
     for kind, what in (("lossless", "smallest lossless files"), ("solid", "smallest file of all images, each one's share")):
         of_kind = [row for row in measured if row.kind == kind]
         if of_kind:

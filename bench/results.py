@@ -23,7 +23,7 @@ from mnistzip import metrics
 from mnistzip.bench.codecs import Job
 from mnistzip.bench.coder import versions
 from mnistzip.bench.measure import Measured
-from mnistzip.bench.run import Outcome, Run
+from mnistzip.bench.run import Outcome, Run, processor
 from mnistzip.errors import FormatError
 from mnistzip.model import find
 
@@ -48,7 +48,7 @@ class Row:
         encode_per_second, decode_per_second: images per second of processor time, over all threads.
         peak_mib: most memory that coding and decoding took, in MiB, without the images and the interpreter.
         header_bytes, ideal_bytes: of an image, for mnistzip: its header, and the code length that the model's
-            frequencies allow for the rest; check and coder cost what remains.
+            frequencies allow for the rest; check and coder cost what remains, where no image was stored instead.
         error: why there are no figures.
     """
 
@@ -153,15 +153,6 @@ def about(run: Run) -> dict[str, Any]:
     }
 
 
-def processor() -> str:
-    """The name of the processor, as the system gives it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
 def row_of(job: Job, outcome: Outcome, pixels: NDArray[np.int64], png_bytes: float | None) -> Row:
     """The figures of one job.
 
@@ -220,4 +211,4 @@ def _mean(values: NDArray[np.float64]) -> float | None:
 
 
 def _rate(count: int, seconds: float) -> float | None:
-    return _number(count / seconds, 1) if seconds > 0 else None
+    return float(f"{count / seconds:.4g}") if seconds > 0 else None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import IO
 
@@ -21,7 +25,7 @@ import numpy as np
 
 from mnistzip.bench import worker
 from mnistzip.bench.codecs import Job
-from mnistzip.bench.coder import Pixels
+from mnistzip.bench.coder import Pixels, versions
 from mnistzip.bench.measure import Measured, crop
 from mnistzip.data.sources import Source
 from mnistzip.errors import FormatError
@@ -83,23 +87,32 @@ class Run:
         else:
             folder = self.out / KEPT
             folder.mkdir(parents=True, exist_ok=True)
+            for left in folder.glob("*.partial*"):
+                left.unlink()
             yield folder
 
     def _stamp(self, job: Job) -> str:
         """Everything that a measurement hangs on; one with another stamp is measured anew."""
         model = job.arguments.get("model")
         weights = find(model).fingerprint.hex() if model else ""
-        parts = (job.key, job.arguments, job.codec.versions(), weights, self.sha256, self.chosen, self.save_files)
+        told = (job.key, job.arguments, job.codec.versions(), weights, self.sha256, self.chosen, self.save_files)
+        judges = [versions().get(name) for name in ("scikit-image", "torchmetrics")]
+        parts = (*told, judges, processor(), _code())
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def _kept(self, folder: Path, job: Job) -> Measured | None:
-        if self.fresh:
+        if self.fresh or (self.save_files and not self._saved(job).is_dir()):
             return None
         try:
             measured, stamp = Measured.from_bytes((folder / f"{job.key}.npz").read_bytes())
         except (OSError, FormatError):
             return None
         return measured if stamp == self._stamp(job) else None
+
+    def _saved(self, job: Job) -> Path:
+        """Where the coded files of a job are kept."""
+        assert self.out is not None
+        return self.out / "files" / job.key
 
     def _measure(self, jobs: Sequence[Job], kept: Path, progress: Progress) -> dict[str, Outcome]:
         if not jobs:
@@ -121,10 +134,13 @@ class Run:
         """Run one worker and read what it prints."""
         out, described = kept / f"{job.key}.npz", passing / f"{job.key}.json"
         out.unlink(missing_ok=True)
-        save = str(kept.parent / "files" / job.key) if self.save_files and self.out else None
+        save = None
+        if self.save_files:
+            save = str(self._saved(job))
+            shutil.rmtree(save, ignore_errors=True)
         told = {"job": job.key, "model": self.model, "chosen": self.chosen, "stamp": self._stamp(job), "save": save}
         described.write_text(json.dumps(told))
-        command = [sys.executable, "-m", "mnistzip.bench.worker", str(passing / IMAGES), str(described), str(out)]
+        command = [sys.executable, "-P", "-m", "mnistzip.bench.worker", str(passing / IMAGES), str(described), str(out)]
         last, count = "", 0
         with tempfile.TemporaryFile("w+", errors="replace") as noise, workers.start(command, noise) as process:
             assert process.stdout is not None
@@ -154,7 +170,7 @@ class _Workers:
 
     def start(self, command: list[str], noise: IO[str]) -> subprocess.Popen[str]:
         with self._lock:
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=noise, text=True, env=_one_thread())
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=noise, errors="replace", env=_one_thread())
             self._processes.append(process)
             if self._stopped:
                 process.terminate()
@@ -173,9 +189,31 @@ def _one_thread() -> dict[str, str]:
     return {**os.environ, **dict.fromkeys(names, "1")}
 
 
+@cache
+def _code() -> str:
+    """A hash of all of our own code that a measurement could hang on."""
+    digest = hashlib.sha256()
+    for package in ("mnistzip", "mnistzip.bench"):
+        folder = resources.files(package)
+        for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+            if entry.name.endswith(".py"):
+                digest.update(entry.read_bytes())
+    return digest.hexdigest()
+
+
+def processor() -> str:
+    """The name of the processor, as the system gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
 def _death(code: int, complaint: str) -> str:
     if code < 0:
-        return f"the process was ended by {signal.Signals(-code).name}"
+        known = {int(each): each.name for each in signal.Signals}
+        return f"the process was ended by {known.get(-code, f'signal {-code}')}"
     return f"the process ended with code {code}: {(complaint.strip().splitlines() or ['no message'])[-1]}"
 
 

@@ -94,5 +94,5 @@ class Parquet:
     def decode(self, files: Sequence[bytes], shapes: Shapes) -> list[Pixels]:
         from pyarrow import parquet
 
-        column = parquet.read_table(io.BytesIO(files[0])).column("image").to_pylist()
+        column = parquet.read_table(io.BytesIO(files[0]), use_threads=False).column("image").to_pylist()
         return [np.frombuffer(pixels, np.uint8).reshape(shape) for pixels, shape in zip(column, shapes, strict=True)]

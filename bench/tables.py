@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -36,6 +37,9 @@ def named(row: Row) -> str:
 
 def titled(title: str, table: Table, note: str = "") -> RenderableType:
     """A table below its title, which may be wider than it."""
+    for column in table.columns[1:]:  # where room is short names lose letters, not figures
+        if column.no_wrap:
+            column.min_width = max(cell_len(str(cell)) for cell in (column.header, *column.cells))
     parts: list[RenderableType] = [Text(title, style="bold"), table]
     return Group(*parts, *([Text(note, style="dim")] if note else []), "")
 
@@ -132,4 +136,4 @@ def _rate(value: float | None) -> str:
     for unit, name in ((1e6, "M"), (1e3, "k")):
         if value >= unit:
             return f"{value / unit:.{1 if value < 10 * unit else 0}f}{name}"
-    return f"{value:.0f}"
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"

@@ -15,9 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mnistzip.bench.codecs import plan
+from mnistzip.bench.codecs import jobs_of
 from mnistzip.bench.coder import Pixels
 from mnistzip.bench.measure import cut, measure
+from mnistzip.errors import MnistzipError
 
 ERROR = "error: "
 
@@ -38,7 +39,7 @@ def read_images(path: Path) -> list[Pixels]:
 def run(images: Path, described: Path, out: Path) -> None:
     """Measure the job that a JSON file describes."""
     told = json.loads(described.read_text())
-    (job,) = [job for job in plan([told["job"]], told["model"]) if job.key == told["job"]]
+    (job,) = [job for job in jobs_of(told["model"]) if job.key == told["job"]]
     save = Path(told["save"]) if told["save"] else None
 
     def progress(done: int) -> None:
@@ -55,8 +56,8 @@ def main(arguments: list[str]) -> int:
     try:
         run(*map(Path, arguments))
     except Exception as error:  # a codec may raise anything: the parent makes it a row of the table
-        name = type(error).__name__
-        print(ERROR + (" ".join(str(error).split()) or name), flush=True)
+        kind = "" if isinstance(error, MnistzipError) else f"{type(error).__name__}: "
+        print(ERROR + kind + " ".join(str(error).split()), flush=True)
         return 1
     return 0
 

@@ -13,8 +13,8 @@ from rich.table import Table
 from mnistzip.bench import compare as comparison
 from mnistzip.bench import tables
 from mnistzip.bench.budgets import LINKS, budgets
-from mnistzip.bench.codecs import Job, known, plan
-from mnistzip.bench.curves import bd_rates
+from mnistzip.bench.codecs import INSTALL, Job, known, plan
+from mnistzip.bench.curves import CAN_INTERPOLATE, bd_rates
 from mnistzip.bench.report import write_report
 from mnistzip.bench.results import Results, about, read_results, rows_of
 from mnistzip.bench.run import Outcome, Run
@@ -73,6 +73,10 @@ def bench(
     DATA are image files, folders, IDX files, .npy or .npz arrays, .cae files, or the name of a torchvision data set such as
     mnist. Every codec is run by its own library; one that is missing or fails is listed with the reason.
     """
+    if compare is not None and data:
+        raise click.UsageError("--compare takes two results.json and no images")
+    if fresh and out is None:
+        raise click.UsageError("--fresh needs a folder: --out DIR")
     if listing:
         _list(model)
         return 0
@@ -83,16 +87,10 @@ def bench(
     if save_files and out is None:
         raise click.UsageError("--save-files needs a folder: --out DIR")
     jobs = plan([name.strip() for name in codecs.split(",") if name.strip()], model)
-    source = load(data, convert=convert, limit=limit)
+    source = load(data, convert=convert, limit=limit, model=model)
     run = Run(source, jobs, out, model, threads, save_files, fresh)
     results, outcomes = _measure(run, budget, show=not quiet and not as_json)
-    lacking = None
-    if out is not None:
-        for name, text in (("results.json", results.to_json()), ("results.csv", results.to_csv())):
-            write(str(out / name), text.encode(), STREAM, force=True)
-        lacking = write_report(run, outcomes, results, out)
-        if lacking:
-            click.echo(f"mnistzip: {lacking}", err=True)
+    lacking = None if out is None else _write(run, outcomes, results, out)
     if as_json:
         click.echo(results.to_json(), nl=False)
     elif not quiet:
@@ -100,6 +98,18 @@ def bench(
         if out is not None:
             click.echo(f"results in {out}" if lacking else f"results, plots and report: {out / 'report.html'}")
     return 0
+
+
+def _write(run: Run, outcomes: dict[str, Outcome], results: Results, out: Path) -> str | None:
+    """Everything below ``--out``; what is missing for it, which is said as well, or None."""
+    for name, text in (("results.json", results.to_json()), ("results.csv", results.to_csv())):
+        write(str(out / name), text.encode(errors="backslashreplace"), STREAM, force=True)
+    lacking = write_report(run, outcomes, results, out)
+    if not CAN_INTERPOLATE:
+        click.echo(f"mnistzip: no BD-rate: it needs scipy: {INSTALL}", err=True)
+    if lacking:
+        click.echo(f"mnistzip: {lacking}", err=True)
+    return lacking
 
 
 def _measure(run: Run, budget: int | None, show: bool) -> tuple[Results, dict[str, Outcome]]:

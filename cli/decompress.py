@@ -73,7 +73,9 @@ def decompress(
         if not bare:
             return codec.decode(content, model=model, max_pixels=max_pixels)
         shape = (size[1], size[0])
-        return codec.decode_bare(content, quality=quality, shape=shape, model=model or DEFAULT, check_bits=check_bits)
+        return codec.decode_bare(
+            content, quality=quality, shape=shape, model=model or DEFAULT, check_bits=check_bits, max_pixels=max_pixels
+        )
 
     suffix = "." + kind.lower().lstrip(".")
     taken = images.BARE_SUFFIX if bare else images.SUFFIX

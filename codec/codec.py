@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from mnistzip import container, rans
 from mnistzip import model as models
 from mnistzip.container import Mode
-from mnistzip.errors import ImageError, MnistzipError, ModelError, OptionError
+from mnistzip.errors import ImageError, LimitError, MnistzipError, ModelError, OptionError
 from mnistzip.lossy import LossyBatch, Setting, decode_images, header_of, require_fits
 from mnistzip.model import Model
 from mnistzip.refine import PASSES
@@ -62,6 +62,7 @@ def encode(
     Raises:
         ImageError: not a greyscale image of 8 bits, or too large.
         LimitError: no file meets the budget.
+        OptionError: an option outside its range, or options that do not go together.
         ModelError: no such model.
     """
     return encode_many(
@@ -100,6 +101,7 @@ def decode_bare(
     shape: tuple[int, int] = (container.DEFAULT_SIDE, container.DEFAULT_SIDE),
     model: str | Path | Model = models.DEFAULT,
     check_bits: int = BARE_CHECK_BITS,
+    max_pixels: int = container.PIXELS_MAX,
 ) -> Pixels:
     """Decode what :func:`encode` wrote with ``bare``, told the same quality, model and check bits, to uint8 ``(H, W)``.
 
@@ -108,11 +110,17 @@ def decode_bare(
 
     Raises:
         FormatError: damaged, cut short, or made with other settings.
+        LimitError: more pixels than allowed.
+        OptionError: an option outside its range.
     """
     _require_within("quality", quality, 1, container.QUALITY_MAX)
     _require_within("check_bits", check_bits, 0, rans.CHECK_BITS_MAX)
+    if len(shape) != 2:
+        raise OptionError(f"shape is {shape!r}: give height and width")
     for side in shape:
         _require_within("side", side, 1, container.SIDE_MAX)
+    if shape[0] * shape[1] > max_pixels:
+        raise LimitError(f"{shape[1]}x{shape[0]} is more than the limit of {max_pixels} pixels")
     found = models.find(model)
     return decode_images(found, [(header_of(found, shape, quality), _as_bytes(stream))], check_bits)[0]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -61,7 +62,11 @@ class LossyBatch:
         self.effort = effort
         self.bare = bare
         self.tiles = [to_tiles(image) for image in images]
-        self.stored = [store(image) for image in images]
+
+    @cached_property
+    def stored(self) -> list[bytes]:
+        """Files that keep every pixel."""
+        return [store(image) for image in self.images]
 
     def files(self, settings: Sequence[Setting], which: Sequence[int]) -> list[bytes]:
         """Files of the images ``which`` at a setting each; stored where that is smaller."""

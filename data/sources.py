@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from mnistzip.data.images import IMAGE_SUFFIXES, SUFFIX, any_image
 from mnistzip.errors import FormatError, ImageError, ModelError
 from mnistzip.idx import GZIP, UINT8, read_idx
 
-CACHE = Path.home() / ".cache" / "mnistzip"  # where torchvision's downloads go
+NAMED = 3  # sources that are named; of more only the number is told
 
 Pixels = NDArray[np.uint8]
 
@@ -34,7 +35,14 @@ class Source:
     names: list[str]
 
 
-def load(sources: Sequence[str | Path], *, convert: bool = False, limit: int | None = None, train: bool = False) -> Source:
+def load(
+    sources: Sequence[str | Path],
+    *,
+    convert: bool = False,
+    limit: int | None = None,
+    train: bool = False,
+    model: str | None = None,
+) -> Source:
     """Read images from files and folders, or a data set by its name.
 
     Args:
@@ -43,21 +51,22 @@ def load(sources: Sequence[str | Path], *, convert: bool = False, limit: int | N
         convert: take colour, transparency and 16 bits as 8-bit grey instead of refusing them.
         limit: stop after so many images.
         train: of a torchvision data set the training part, not the test part.
+        model: of ``.cae`` files that were made with a model of one's own.
 
     Raises:
         ImageError: nothing there, or an image that cannot be taken.
         FormatError: a damaged IDX file or array.
         ModelError: a data set's name, but torchvision is missing or does not know it.
     """
-    pairs = (pair for source in sources for pair in _read(str(source), convert, train))
+    pairs = (pair for source in sources for pair in _read(str(source), convert, train, model))
     images: list[Pixels] = []
     names: list[str] = []
-    for name, image in pairs:
-        if limit is not None and len(images) == limit:
-            break
+    for name, image in islice(pairs, limit):
         names.append(name)
         images.append(image)
-    told = ", ".join(Path(source).name or str(source) for source in sources)
+    told = ", ".join(Path(source).name or str(source) for source in sources[:NAMED])
+    if len(sources) > NAMED:
+        told += f" and {len(sources) - NAMED} more"
     if not images:
         kinds = ", ".join(sorted({*IMAGE_SUFFIXES, SUFFIX}))
         raise ImageError(f"no images in {told}: nothing there ends in {kinds}")
@@ -72,16 +81,16 @@ def walk(folder: Path, suffixes: Iterable[str]) -> Iterator[Path]:
             yield path
 
 
-def _read(source: str, convert: bool, train: bool) -> Iterator[tuple[str, Pixels]]:
+def _read(source: str, convert: bool, train: bool, model: str | None) -> Iterator[tuple[str, Pixels]]:
     """Names and images of one source."""
     path = Path(source)
     if path.is_dir():
         for file in walk(path, {*IMAGE_SUFFIXES, SUFFIX}):
-            yield str(file.relative_to(path)), any_image(str(file), convert)[0]
+            yield str(file.relative_to(path)), any_image(str(file), convert, model)[0]
     elif path.is_file() and (stack := _stack(path)) is not None:
         yield from ((str(index), image) for index, image in enumerate(stack))
     elif path.is_file():
-        yield path.name, any_image(source, convert)[0]
+        yield path.name, any_image(source, convert, model)[0]
     elif path.suffix or len(path.parts) > 1:
         raise ImageError(f"{source}: no such file or folder")
     else:
@@ -137,7 +146,7 @@ def torchvision_images(name: str, train: bool) -> Pixels:
     if not isinstance(kind, type) or not issubclass(kind, datasets.VisionDataset):
         raise ModelError(f"{name} is neither a file nor a data set of torchvision (such as MNIST or KMNIST)")
     try:
-        array = np.asarray(kind(CACHE, train=train, download=True).data)
+        array = np.asarray(kind(Path.home() / ".cache" / "mnistzip", train=train, download=True).data)
     except (OSError, RuntimeError, TypeError, AttributeError) as cause:  # no network, or a data set of another make
         raise ModelError(f"torchvision could not give {name} ({cause}): download it and give the path of its files") from cause
     if array.ndim != 3 or array.dtype != np.uint8:
