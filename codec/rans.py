@@ -86,10 +86,9 @@ def _encode(starts: Ints, freqs: Ints, x: Ints) -> list[bytes]:
         while (full := np.flatnonzero(x >= limit)).size:
             _put(out, size, x, full)
         quotient = x // f
-        low = np.flatnonzero(quotient == 0)
-        spread = _nth_spread_slot(x[low], starts[low, t], f[low])
-        x = (quotient << PROBABILITY_BITS) + (x - quotient * f) + starts[:, t]
-        x[low] = spread
+        given, x = x, (quotient << PROBABILITY_BITS) + (x - quotient * f) + starts[:, t]
+        if (low := np.flatnonzero(quotient == 0)).size:
+            x[low] = _nth_spread_slot(given[low], starts[low, t], f[low])
     while (rest := np.flatnonzero(x)).size:
         _put(out, size, x, rest)
     return [out[lane, : size[lane]][::-1].tobytes() for lane in range(lanes)]
@@ -161,16 +160,15 @@ class Decoder:
     def slots(self) -> Ints:
         """The number in ``0..65535`` that falls into each lane's next symbol's interval, shape ``(lanes,)``."""
         slots = self._x & (TOTAL - 1)
-        low = np.flatnonzero(self._x < TOTAL)
-        slots[low] = _reverse(slots[low])
+        if (low := np.flatnonzero(self._x < TOTAL)).size:
+            slots[low] = _reverse(slots[low])
         return slots
 
     def advance(self, starts: Ints, freqs: Ints) -> None:
         """Take one symbol per lane off, given its start and frequency, each of shape ``(lanes,)``."""
-        low = np.flatnonzero(self._x < TOTAL)
-        spread = _spread_slots_below(self._x[low], starts[low], freqs[low])
         x = freqs * (self._x >> PROBABILITY_BITS) + (self._x & (TOTAL - 1)) - starts
-        x[low] = spread
+        if (low := np.flatnonzero(self._x < TOTAL)).size:
+            x[low] = _spread_slots_below(self._x[low], starts[low], freqs[low])
         while (hungry := np.flatnonzero((x < LOW) & (self._at < self._end))).size:
             x[hungry] = (x[hungry] << 8) | self._bytes[self._at[hungry]]
             self._at[hungry] += 1
