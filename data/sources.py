@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistzip.data.images import IMAGE_SUFFIXES, SUFFIX, any_image
+from mnistzip.data.images import IMAGE_SUFFIXES, STREAM, SUFFIX, any_image
 from mnistzip.errors import FormatError, ImageError, ModelError
 from mnistzip.idx import GZIP, UINT8, read_idx
 
@@ -47,7 +47,8 @@ def load(
 
     Args:
         sources: image files, ``.cae`` files, folders of them (searched to the bottom), IDX files (``.gz`` too), ``.npy`` or
-            ``.npz`` arrays of shape ``(H, W)`` or ``(N, H, W)``; or the name of a torchvision data set, such as ``mnist``.
+            ``.npz`` arrays of shape ``(H, W)`` or ``(N, H, W)``; ``-``, one image from
+            stdin; or the name of a torchvision data set, such as ``mnist``.
         convert: take colour, transparency and 16 bits as 8-bit grey instead of refusing them.
         limit: stop after so many images.
         train: of a torchvision data set the training part, not the test part.
@@ -84,7 +85,9 @@ def walk(folder: Path, suffixes: Iterable[str]) -> Iterator[Path]:
 def _read(source: str, convert: bool, train: bool, model: str | None) -> Iterator[tuple[str, Pixels]]:
     """Names and images of one source."""
     path = Path(source)
-    if path.is_dir():
+    if source == STREAM:
+        yield source, any_image(source, convert, model)[0]
+    elif path.is_dir():
         for file in walk(path, {*IMAGE_SUFFIXES, SUFFIX}):
             yield str(file.relative_to(path)), any_image(str(file), convert, model)[0]
     elif path.is_file() and (stack := _stack(path)) is not None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import sys
 from pathlib import Path
 
@@ -53,6 +54,13 @@ def test_one_image_is_a_source_and_so_are_several_files(tmp_path: Path, digits: 
     np.save(tmp_path / "one.npy", digits[3])
     assert same(load([paths[0]]).images, digits[:1])
     assert same(load([*paths, tmp_path / "one.npy"]).images, digits[:4])
+
+
+def test_an_image_comes_from_a_pipe(digit_png: Path, digit: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
+    with digit_png.open("rb") as file, io.TextIOWrapper(file) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        source = load(["-"])
+    assert same(source.images, digit[None])
 
 
 @pytest.mark.parametrize(
