@@ -39,5 +39,5 @@ class Ours:
             return None
         model = find(self.options["model"])
         row = np.full(len(images), model.row(self.options["quality"]))
-        _, freqs = model.prior.intervals(model.transforms.analyse(np.stack(images), row)[0], row)
+        _, freqs = model.prior.intervals(model.transforms.analyse(np.stack(images), row), row)
         return ideal_bits(freqs) / 8

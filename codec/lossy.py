@@ -77,7 +77,7 @@ class LossyBatch:
         x = np.concatenate([self.tiles[i] for i in which])
         row = np.repeat([self.model.row(s.quality) for s in settings], counts)
         lmbda = self.model.lmbda[row] >> np.repeat([s.thrift for s in settings], counts)
-        y, _ = self.model.transforms.analyse(x, row)
+        y = self.model.transforms.analyse(x, row)
         y = refine(self.model, x, y, row, self.effort, lmbda)
         check_bits = rans.CHECK_BITS_MIN if self.bare is None else self.bare
         streams = _encode_streams(self.model, headers, counts, y, row, check_bits)

@@ -57,7 +57,7 @@ class Transforms:
         require((image.height, image.width, image.channels) == (TILE, TILE, 1), "synthesis")
         require(PIXELS.low <= image.values.low and image.values.high <= PIXELS.high, "synthesis")
 
-    def analyse(self, x: Pixels, row: Rows) -> tuple[Ints, Ints]:
+    def analyse(self, x: Pixels, row: Rows) -> Ints:
         """Quantize images.
 
         Args:
@@ -65,8 +65,7 @@ class Transforms:
             row: index of each image's quality, shape ``(N,)``.
 
         Returns:
-            Symbols and, for a search around them, the values that were rounded to them in units of 2^-fine_shift; both in
-            coding order, shape ``(N, 196)``.
+            Symbols in coding order, shape ``(N, 196)``.
         """
         value = np.empty((len(x), SYMBOLS), np.int64)
         for part in chunks(len(x)):
@@ -74,8 +73,7 @@ class Transforms:
             gain = self.fine[row[part]].astype(np.int64)[:, None, None, :]
             value[part] = (out.astype(np.int64) * gain).reshape(-1, SYMBOLS)
         half = 1 << (self.fine_shift - 1)
-        y = np.clip((value + half) >> self.fine_shift, self.symbols.low, self.symbols.high)
-        return y, value
+        return np.clip((value + half) >> self.fine_shift, self.symbols.low, self.symbols.high)
 
     def synthesize(self, y: Ints, row: Rows) -> Pixels:
         """Images of latents: ``(N, 196)`` symbols in coding order and ``(N,)`` rows to ``(N, 28, 28)``."""

@@ -92,7 +92,7 @@ def test_gradient_foretells_what_moving_a_symbol_costs(name: str, digits: NDArra
     model = models.shipped(name)
     random = np.random.default_rng(5)
     x, row = digits[:40], np.full(40, 60)
-    y, _ = model.transforms.analyse(x, row)
+    y = model.transforms.analyse(x, row)
     _, prior_tape = model.prior.frequencies(y, row)
     slope_of_bits = model.prior.back(prior_tape, y)
     x_hat, tapes = model.transforms.trace(y, row)

@@ -44,7 +44,7 @@ def test_frequencies_equal_integer_division() -> None:
 def test_decoder_finds_the_very_frequencies_of_the_encoder(name: str, digits: NDArray[np.uint8]) -> None:
     model = shipped(name)
     row = np.arange(len(digits)) % 100
-    y, _ = model.transforms.analyse(digits, row)
+    y = model.transforms.analyse(digits, row)
     random = np.random.default_rng(5)
     y[1::2] = random.integers(model.transforms.symbols.low, model.transforms.symbols.high + 1, y[1::2].shape)  # far off, too
     checks = random.integers(0, 65536, len(y))

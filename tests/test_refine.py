@@ -22,7 +22,7 @@ def cost(model: Model, x: NDArray[np.uint8], y: Ints, row: Ints) -> Ints:
 def test_more_effort_never_costs_more(name: str, digits: NDArray[np.uint8]) -> None:
     model = models.shipped(name)
     x, row = digits[:24], np.arange(24) * 4
-    y, _ = model.transforms.analyse(x, row)
+    y = model.transforms.analyse(x, row)
     before = cost(model, x, y, row)
     for effort in range(6):
         found = refine(model, x, y, row, effort)
@@ -37,14 +37,14 @@ def test_more_effort_never_costs_more(name: str, digits: NDArray[np.uint8]) -> N
 def test_effort_0_is_the_analysis_alone(digits: NDArray[np.uint8]) -> None:
     model = models.shipped("mnist")
     row = np.full(8, 50)
-    y, _ = model.transforms.analyse(digits[:8], row)
+    y = model.transforms.analyse(digits[:8], row)
     assert refine(model, digits[:8], y, row, 0) is y
 
 
 def test_an_image_gets_the_same_symbols_in_any_batch(digits: NDArray[np.uint8]) -> None:
     model = models.shipped("mnist")
     x, row = np.concatenate([digits, digits[:9]]), np.arange(73)
-    y, _ = model.transforms.analyse(x, row)
+    y = model.transforms.analyse(x, row)
     together = refine(model, x, y, row, 3)
     backwards = refine(model, x[::-1], y[::-1], row[::-1], 3)[::-1]
     assert (together == backwards).all()
