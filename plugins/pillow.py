@@ -1,0 +1,127 @@
+"""Pillow reads and writes ``.cae`` files; imageio does so through Pillow.
+
+    import mnistzip.plugins.pillow
+    im = Image.open("d.cae")                     # size from the header, pixels when they are needed
+    im.save("e.cae", quality=80, effort=5)       # any option of mnistzip.encode
+
+Pillow looks for no plugins by itself: this import, or :func:`register`, is needed once in a program.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageFile
+
+from mnistzip import codec
+from mnistzip.container import MAGIC
+from mnistzip.errors import MnistzipError, ModelError, OptionError
+from mnistzip.model import Model
+
+if TYPE_CHECKING:
+    from PIL._imaging import PixelAccess
+
+FORMAT = "CAE"
+SUFFIX = ".cae"
+MIME = "image/x-mnistzip"
+HEADER_MAX = 32  # bytes; the longest header has 18
+OPTIONS = ("quality", "lossless", "effort", "max_bytes", "min_psnr", "model")
+
+
+class CaeImageFile(ImageFile.ImageFile):
+    """One image from a ``.cae`` file, mode L. ``info`` holds ``model``, ``lossless`` and, if lossy, ``quality``.
+
+    Raises, here and in the methods below:
+        OSError: damaged, cut short, of a newer format, or too large; the cause is the error of mnistzip.
+    """
+
+    format = FORMAT
+    format_description = "mnistzip"
+    _coded = False  # whether the pixels are still to be decoded
+
+    def _open(self) -> None:
+        assert self.fp is not None
+        try:
+            said = codec.info(self.fp.read(HEADER_MAX))
+        except MnistzipError as cause:
+            raise OSError(f"cannot read this CAE file as one image: {cause}") from cause
+        self._mode = "L"
+        self._size = (said.width, said.height)
+        self.info["model"] = said.model
+        self.info["lossless"] = said.mode == "lossless"
+        if said.quality is not None:
+            self.info["quality"] = said.quality
+        self._coded = True
+
+    def load(self, model: str | Path | Model | None = None) -> PixelAccess | None:
+        """Decode the pixels, once.
+
+        Args:
+            model: the custom model that a file names by its fingerprint; shipped models are found without it.
+        """
+        if self._coded and self.fp is not None:
+            self.im = Image.frombytes("L", self.size, self._decode(model).tobytes()).im
+            self.readonly = 0
+            self._coded = False
+            if self._exclusive_fp:
+                self.fp.close()
+            self.fp = None
+        return super().load()
+
+    def verify(self) -> None:
+        """Decode and forget the pixels: every check that the file carries is made. Closes the file, as Pillow demands."""
+        try:
+            if self._coded and self.fp is not None:
+                self._decode(None)
+        finally:
+            super().verify()
+
+    def _decode(self, model: str | Path | Model | None) -> codec.Pixels:
+        assert self.fp is not None
+        self.fp.seek(0)
+        try:
+            pixels = codec.decode(self.fp.read(), model=model)
+        except ModelError as cause:
+            raise OSError(f"{cause} (load(model=PATH) takes it)") from cause
+        except MnistzipError as cause:
+            raise OSError(f"cannot decode this CAE file: {cause}") from cause
+        if pixels.shape != self.size[::-1]:
+            raise OSError(f"this CAE file changed since it was opened: it was {self.size[0]}x{self.size[1]}")
+        return pixels
+
+
+def _accept(prefix: bytes) -> bool:
+    return prefix[:1] == MAGIC[:1] and len(prefix) > 1 and prefix[1] >> 4 == MAGIC[1] >> 4
+
+
+def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
+    if im.mode != "L":
+        raise OSError(f"cannot write mode {im.mode} as {FORMAT}")
+    options = {name: im.encoderinfo[name] for name in OPTIONS if name in im.encoderinfo}
+    try:
+        data = codec.encode(np.asarray(im), **options)
+    except OptionError:
+        raise  # a ValueError, as Pillow's own writers raise
+    except MnistzipError as cause:
+        raise OSError(f"cannot write as {FORMAT}: {cause}") from cause
+    fp.write(data)
+
+
+def _save_all(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
+    if im.encoderinfo.get("append_images") or getattr(im, "n_frames", 1) > 1:
+        raise OSError(f"cannot write several images as {FORMAT}: save each by itself")
+    _save(im, fp, filename)
+
+
+def register() -> None:
+    """Make the format known to Pillow. Importing this module does it; doing it again changes nothing."""
+    Image.register_open(FORMAT, CaeImageFile, _accept)
+    Image.register_save(FORMAT, _save)
+    Image.register_save_all(FORMAT, _save_all)
+    Image.register_extension(FORMAT, SUFFIX)
+    Image.register_mime(FORMAT, MIME)
+
+
+register()
