@@ -81,6 +81,8 @@ def parse_image(name: str, content: bytes, convert: bool = False) -> Pixels:
     """The same from the bytes of a file."""
     if not content:
         raise ImageError(f"{name} is empty")
+    if is_cae(content):  # Pillow would open it where our own plugin is registered
+        raise ImageError(f"{name} is not an image that can be read ({_kind(content)})")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's notes on odd metadata are no news to our user
         try:

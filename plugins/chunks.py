@@ -64,11 +64,6 @@ class Coding:
         if not isinstance(self.model, (str, Path)):
             raise OptionError(f"model is a {type(self.model).__name__}: give a name or a path, which the array can keep")
         ranged: dict[str, Any] = {name: getattr(self, name) for name in RANGED}
-            "quality": self.quality,
-            "effort": self.effort,
-            "max_bytes": self.max_bytes,
-            "min_psnr": self.min_psnr,
-        }
         codec.encode_many([], lossless=True, **ranged)  # no images: only the ranges are checked
         if self.min_psnr is not None and not math.isfinite(self.min_psnr):
             raise OptionError(f"min_psnr is {self.min_psnr!r}: for every pixel say lossless")

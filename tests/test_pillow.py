@@ -54,7 +54,7 @@ def test_a_damaged_payload_opens_and_fails_when_its_pixels_are_needed(packed: by
     im = Image.open(io.BytesIO(packed[:-2]))
     assert im.size == (28, 28)
     for _ in range(2):
-        with pytest.raises(OSError, match="damaged|cut short"):
+        with pytest.raises(OSError, match=r"damaged|cut short"):
             im.load()
 
 
@@ -116,7 +116,8 @@ def test_several_images_are_not_dropped_in_silence(digit: Pixels, tmp_path: Path
     with pytest.raises(OSError, match="several images"):
         im.save(tmp_path / "d.cae", save_all=True, append_images=[im])
     im.save(tmp_path / "d.cae", save_all=True, effort=0)
-    assert Image.open(tmp_path / "d.cae").size == (28, 28)
+    with Image.open(tmp_path / "d.cae") as back:
+        assert back.size == (28, 28)
 
 
 @pytest.mark.parametrize("content", [b"", b"\xca", b"hello", b"\x89PNG\r\n\x1a\n", b"\xca\xfe\xba\xbe"])
@@ -127,10 +128,14 @@ def test_what_is_no_cae_file_is_unidentified(content: bytes) -> None:
 
 @pytest.mark.parametrize("file", INVALID, ids=lambda file: file.stem)
 def test_every_invalid_file_is_an_os_error_with_its_cause(file: Path) -> None:
-    with pytest.raises(OSError, match=".") as caught, Image.open(file, formats=["CAE"]) as im:
+    if file.stem == "too-many-pixels":
+        with pytest.raises(Image.DecompressionBombError):
+            Image.open(file)
+        return
+    with pytest.raises(OSError, match=r".") as caught, Image.open(file, formats=["CAE"]) as im:
         im.load()
     assert isinstance(caught.value, UnidentifiedImageError) or isinstance(caught.value.__cause__, mnistzip.MnistzipError)
-    with pytest.raises(OSError, match="."), Image.open(file, formats=["CAE"]) as im:
+    with pytest.raises(OSError, match=r"."), Image.open(file, formats=["CAE"]) as im:
         im.verify()
 
 
