@@ -1,0 +1,46 @@
+"""What holds for all plugins: their examples run, they come with their extras, and mnistzip does without them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGE = (ROOT / "docs" / "plugins.md").read_text()
+EXAMPLES = re.findall(r"^## ([^\n]*)\n(?:(?!^## ).*\n)*?```python\n((?:(?!```).*\n)*)```\n", PAGE, re.MULTILINE)
+
+
+def python(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
+
+
+def test_every_plugin_has_an_example() -> None:
+    assert [title for title, _ in EXAMPLES] == ["Pillow", "imageio", "Zarr", "numcodecs"]
+    assert len(EXAMPLES) == PAGE.count("```python")
+
+
+@pytest.mark.parametrize(("title", "program"), EXAMPLES, ids=[title for title, _ in EXAMPLES])
+def test_the_examples_of_the_page_run_word_for_word_and_print_what_they_say(title: str, program: str, tmp_path: Path) -> None:
+    (tmp_path / "tests").symlink_to(ROOT / "tests")
+    done = python(program, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == re.findall(r"^print\(.*#  ?(.*)$", program, re.MULTILINE), title
+
+
+def test_mnistzip_itself_imports_none_of_the_plugins_nor_their_libraries(tmp_path: Path) -> None:
+    heavy = ("mnistzip.plugins", "zarr", "numcodecs", "imageio")
+    done = python(
+        f"import sys, mnistzip, mnistzip.cli.main; print([n for n in sys.modules if n.startswith({heavy})])", tmp_path
+    )
+    assert done.stdout == "[]\n", done.stderr
+
+
+@pytest.mark.parametrize("library", ["zarr", "numcodecs"])
+def test_a_missing_library_names_the_command_that_installs_it(library: str, tmp_path: Path) -> None:
+    done = python(f"import sys; sys.modules[{library!r}] = None; import mnistzip.plugins.{library}", tmp_path)
+    assert done.stderr.splitlines()[-1].endswith("pip install 'mnistzip[zarr]'")
