@@ -29,7 +29,7 @@ def test_the_examples_of_the_page_run_word_for_word_and_print_what_they_say(titl
     (tmp_path / "tests").symlink_to(ROOT / "tests")
     done = python(program, tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == re.findall(r"^print\(.*#  ?(.*)$", program, re.MULTILINE), title
+    assert done.stdout.splitlines() == re.findall(r"^ *print\(.*#  ?(.*)$", program, re.MULTILINE), title
 
 
 def test_mnistzip_itself_imports_none_of_the_plugins_nor_their_libraries(tmp_path: Path) -> None:

@@ -143,8 +143,7 @@ def test_every_kind_of_indexing_writes_where_it_says(digits: Pixels, more: dict[
     wanted[[1, 50], [2, 20], [3, 9]] = [1, 2]
     array[60] = wanted[60] = digits[0]
     array[..., 5] = wanted[..., 5] = digits[::-1, :, 8]
-    array.blocks[1, 1] = 66
-    wanted[8:16, 14:] = 66
+    array[8:16, 14:] = wanted[8:16, 14:] = 66
     assert np.array_equal(array[:], wanted)
 
 
@@ -261,9 +260,9 @@ def test_every_prefix_and_flipped_bit_of_a_chunk_is_an_error_or_the_same_pixels(
     content = Coding(effort=0).pack(digits[:3])
     pixels = Chunk.parse(content).unpack("mnist")
     damaged = [content[:end] for end in range(len(content))] + [content + b"\0"]
-    damaged += [
-        bytes(b ^ (1 << bit) * (at == n) for at, b in enumerate(content)) for n in range(len(content)) for bit in range(8)
-    ]
+    for at, byte in enumerate(content):
+        for bit in range(8) if at < 12 else [at % 8]:  # what a flip within a file does is tested with the files
+            damaged.append(content[:at] + bytes([byte ^ 1 << bit]) + content[at + 1 :])
     for one in damaged:
         try:
             assert np.array_equal(Chunk.parse(one, (3, 28, 28)).unpack("mnist"), pixels)
