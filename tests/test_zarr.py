@@ -261,8 +261,8 @@ def test_every_prefix_and_flipped_bit_of_a_chunk_is_an_error_or_the_same_pixels(
     pixels = Chunk.parse(content).unpack("mnist")
     damaged = [content[:end] for end in range(len(content))] + [content + b"\0"]
     for at, byte in enumerate(content):
-        for bit in range(8) if at < 12 else [at % 8]:  # what a flip within a file does is tested with the files
-            damaged.append(content[:at] + bytes([byte ^ 1 << bit]) + content[at + 1 :])
+        bits = range(8) if at < 12 else [at % 8]  # what a flip within a file does is tested with the files
+        damaged += [content[:at] + bytes([byte ^ 1 << bit]) + content[at + 1 :] for bit in bits]
     for one in damaged:
         try:
             assert np.array_equal(Chunk.parse(one, (3, 28, 28)).unpack("mnist"), pixels)
