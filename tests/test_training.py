@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,11 +18,13 @@ from mnistzip.model import read_model
 from mnistzip.prior import LOGITS_PER_OCTAVE, OCTAVES
 from mnistzip.training import data
 from mnistzip.training.classic import Classic, ClassicConfig
+from mnistzip.training.coder import Coder
 from mnistzip.training.export import export
-from mnistzip.training.joint import JointRecipe, train_joint
-from mnistzip.training.model import Codec, Config, Head, exact_shift, flatten, levels, quantize
-from mnistzip.training.recipes import RECIPES, Recipe, train
-from mnistzip.training.run import Schedule
+from mnistzip.training.model import Codec, Config, exact_shift, flatten, levels, quantize
+from mnistzip.training.recipes import RECIPES, train
+from mnistzip.training.run import Phase, Schedule
+from mnistzip.training.search import search
+from mnistzip.training.stages import Stage, train_stage
 
 DIGITS = Path(__file__).parent / "data" / "digits-idx3-ubyte.gz"
 SMALL = Config(width=12, hidden=6, blocks=1, anchors=3, prior_width=2, prior_hidden=2, symbol_max=5)
@@ -47,14 +50,13 @@ def test_integer_network_equals_its_torch_twin(kind: str, digits: NDArray[np.uin
         codec.observe(torch.from_numpy(digits).unsqueeze(1).float() / 255)
     else:
         codec = Codec(SMALL)
-    head = Head(codec.config)
+    coder = Coder(codec)
     with torch.no_grad():  # untrained weights, but none of them zero
-        for parameter in [*codec.parameters(), *head.parameters()]:
+        for parameter in [*codec.parameters(), *coder.head.parameters()]:
             parameter.add_(torch.randn_like(parameter) * 0.05)
-    codec.eval()
-    quantize(codec)
-    quantize(head)
-    model = read_model(export(codec, head), "twin")
+    coder.eval()
+    quantize(coder)
+    model = read_model(export(coder), "twin")
     row = np.arange(len(digits)) * 99 // 63
     level = levels()[torch.from_numpy(row)]
     with torch.no_grad():
@@ -65,7 +67,7 @@ def test_integer_network_equals_its_torch_twin(kind: str, digits: NDArray[np.uin
         twin_x = codec.synthesize(twin_y, level)[:, 0] * 255
         assert (model.transforms.synthesize(y, row) == torch.round(twin_x).numpy()).all()
         assert torch.equal(torch.round(twin_x) / 255 * 255, twin_x) or (twin_x - torch.round(twin_x)).abs().max() < 1e-4
-        logits = torch.round(head(codec.prior.features(flatten(twin_y), level)) * LOGITS_PER_OCTAVE / np.log(2)).numpy()
+        logits = torch.round(coder.head(codec.prior.features(flatten(twin_y), level)) * LOGITS_PER_OCTAVE / np.log(2)).numpy()
     behind = np.minimum((logits.max(axis=2, keepdims=True) - logits).astype(int), len(OCTAVES) - 1)
     weight = OCTAVES[behind]
     share = np.take_along_axis(weight, (y + codec.config.symbol_max)[..., None], 2)[..., 0] / weight.sum(axis=2)
@@ -88,21 +90,65 @@ def test_scaling_of_weights_keeps_sums_exact() -> None:
     assert (worst(shift + 1) > 0.9 * 2**24).all()
 
 
-def test_a_resumed_run_is_the_uninterrupted_run(tmp_path: Path, split: data.Split) -> None:
-    recipe = JointRecipe(replace(QUICK, epochs=3), seed=4)
-    straight, _ = train_joint(split, SMALL, recipe, tmp_path / "straight", lambda _: None)
+def small_coder(seed: int = 4) -> Coder:
+    torch.manual_seed(seed)
+    return Coder(Codec(SMALL))
+
+
+@pytest.mark.parametrize("kind", ["rounded", "searched", "integers"])
+def test_a_resumed_run_is_the_uninterrupted_run(kind: str, tmp_path: Path, split: data.Split) -> None:
+    stage = Stage(kind, replace(QUICK, epochs=3), passes=0 if kind == "rounded" else 2, quantized=kind == "integers")
+
+    def run_in(folder: str, log: Callable[[str], None]) -> tuple[Coder, Phase]:
+        coder = small_coder()
+        return coder, train_stage(coder, split, stage, 4, tmp_path / folder, log)
+
+    straight, _ = run_in("straight", lambda _: None)
 
     def stop(line: str) -> None:
         if "epoch 2" in line:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train_joint(split, SMALL, recipe, tmp_path / "stopped", stop)
-    resumed, phase = train_joint(split, SMALL, recipe, tmp_path / "stopped", lambda _: None)
+        run_in("stopped", stop)
+    resumed, phase = run_in("stopped", lambda _: None)
     assert phase.epoch == 3
     for one, other in zip(straight.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(one, other)
-    assert (tmp_path / "stopped" / "joint.csv").read_text().count("\n") == 4
+    assert (tmp_path / "stopped" / f"{kind}.csv").read_text().count("\n") == 4
+
+
+def test_search_lowers_what_images_cost_and_leaves_the_weights_alone(split: data.Split, tmp_path: Path) -> None:
+    coder = small_coder()
+    train_stage(coder, split, Stage("rounded", replace(QUICK, epochs=12)), 1, tmp_path, lambda _: None)
+    coder.eval().zero_grad()
+    x = split.train[:20].float() / 255
+    level = torch.linspace(0, 0.4, len(x))
+    lmbda = coder.codec.config.lmbda(level)
+    before = [parameter.clone() for parameter in coder.parameters()]
+    start = torch.zeros(len(x), 196)
+    _, bits, error = search(coder, x, start, level, lmbda, 0)
+    found, fewer, smaller = search(coder, x, start, level, lmbda, 6)
+    now, was = fewer + lmbda * smaller, bits + lmbda * error
+    assert (now <= was).all()
+    assert (now < was).float().mean() > 0.3
+    assert found.abs().max() <= SMALL.symbol_max
+    assert torch.equal(found, found.round())
+    assert all(torch.equal(one, other) for one, other in zip(before, coder.parameters(), strict=True))
+    assert all(parameter.grad is None for parameter in coder.parameters())
+
+
+def test_gradient_of_the_code_length_is_its_slope_between_neighbours(split: data.Split) -> None:
+    coder = small_coder().eval()
+    x, level = split.train[:1].float() / 255, torch.tensor([0.5])
+    latent = torch.full((1, 196), 0.3, requires_grad=True)
+    bits, _ = coder.rounded(x, latent, level)
+    (gradient,) = torch.autograd.grad(bits.sum(), latent)
+    last = torch.zeros(1, 196)  # no symbol comes after the last: its gradient is the slope alone
+    _, _, likelihood = coder.cost(x, last, level)
+    m = SMALL.symbol_max
+    slope = (likelihood[0, 195, m] - likelihood[0, 195, m + 1]) / np.log(2)
+    assert torch.isclose(gradient[0, 195], slope.detach())
 
 
 @pytest.mark.parametrize("name", ["mnist", "classic"])
@@ -111,7 +157,9 @@ def test_a_recipe_leads_from_images_to_a_working_codec(name: str, tmp_path: Path
     small = {"prior_width": 2, "prior_hidden": 2, "anchors": 3}
     if name == "mnist":
         small |= {"width": 12, "hidden": 6, "blocks": 1}
-    quick = Recipe(replace(recipe.config, **small), QUICK, QUICK)  # type: ignore[arg-type]
+    stages = tuple(replace(stage, schedule=QUICK) for stage in recipe.stages)
+    autoencoder = recipe.autoencoder and QUICK
+    quick = replace(recipe, config=replace(recipe.config, **small), stages=stages, autoencoder=autoencoder)  # type: ignore[arg-type]
     out = tmp_path / "mine.npz"
     report = train(str(DIGITS), name, out, tmp_path / "run", 3, lambda _: None, quick)
     assert report["data"] == {"source": DIGITS.name, "train": 58, "held_out": 6}
@@ -124,8 +172,8 @@ def test_a_recipe_leads_from_images_to_a_working_codec(name: str, tmp_path: Path
 
 
 def test_training_lowers_its_loss(tmp_path: Path, split: data.Split) -> None:
-    train_joint(split, SMALL, JointRecipe(replace(QUICK, epochs=12)), tmp_path, lambda _: None)
-    rows = (tmp_path / "joint.csv").read_text().splitlines()
+    train_stage(small_coder(), split, Stage("rounded", replace(QUICK, epochs=12)), 1, tmp_path, lambda _: None)
+    rows = (tmp_path / "rounded.csv").read_text().splitlines()
     first, last = (float(row.split(",")[2]) for row in (rows[1], rows[-1]))
     assert last < 0.9 * first
 

@@ -18,15 +18,17 @@ from mnistzip.metrics import PEAK as WHITE
 from mnistzip.model import FILE_VERSION, QUALITIES
 from mnistzip.refine import BIT, LMBDA_SHIFT
 from mnistzip.training.classic import SIGMOID_PEAK, Classic
-from mnistzip.training.model import FINE_SHIFT, LATENT_PEAK, Block, Codec, Conv, Head, Prior, Transform, levels
+from mnistzip.training.coder import Coder
+from mnistzip.training.model import FINE_SHIFT, LATENT_PEAK, Block, Codec, Conv, Gain, Head, Prior, Transform, levels
 
 Arrays = dict[str, NDArray[np.generic]]
 Layers = list[dict[str, Any]]
 ACTIVATIONS = [0, ACTIVATION_MAX]
 
 
-def export(codec: Codec | Classic, head: Head) -> bytes:
+def export(coder: Coder) -> bytes:
     """The model file of a quantized codec and head."""
+    codec = coder.codec
     arrays: Arrays = {}
     largest = codec.config.symbol_max
     with torch.no_grad():
@@ -34,7 +36,7 @@ def export(codec: Codec | Classic, head: Head) -> bytes:
         arrays["fine"] = integers(codec.fines(levels()))
         arrays["step"] = integers(codec.steps(levels()))
         arrays["lmbda"] = lmbda_per_grey(codec.config.lmbda(levels()))
-        prior(codec.prior, head, arrays)
+        prior(codec.prior, coder.head, arrays)
     meta = {"version": FILE_VERSION, "symbols": [-largest, largest], "fine_shift": FINE_SHIFT}
     return pack(meta | {"analysis": analysis, "synthesis": synthesis}, arrays)
 
@@ -84,20 +86,25 @@ def conv(layer: Conv, name: str, to: list[int], arrays: Arrays) -> dict[str, Any
     return {"op": "conv", "name": name, "kernel": kernel, "to": to}
 
 
+def gain(layer: Gain, name: str, arrays: Arrays) -> dict[str, Any]:
+    """One gain per level; its factors go into ``arrays``."""
+    arrays[f"{name}.factor"] = integers(layer.factor(levels()))
+    return {"op": "gain", "name": name, "to": ACTIVATIONS}
+
+
 def transform(part: Transform, name: str, to: list[int], arrays: Arrays) -> Layers:
     """The layers of one transform."""
-    layers = [conv(part.enter, f"{name}.enter", ACTIVATIONS, arrays)]
+    layers = [conv(part.enter, f"{name}.enter", ACTIVATIONS, arrays), gain(part.first, f"{name}.first", arrays)]
     for number, block in enumerate(part.blocks):
         assert isinstance(block, Block)
         at = f"{name}.{number}"
-        arrays[f"{at}.gain.factor"] = integers(block.factor(levels()))
         inner = [
             conv(block.enter, f"{at}.enter", ACTIVATIONS, arrays),
-            {"op": "gain", "name": f"{at}.gain", "to": ACTIVATIONS},
+            gain(block.gain, f"{at}.gain", arrays),
             conv(block.leave, f"{at}.leave", [-ACTIVATION_MAX, ACTIVATION_MAX], arrays),
         ]
         layers.append({"op": "residual", "layers": inner, "to": ACTIVATIONS})
-    return [*layers, conv(part.leave, f"{name}.leave", to, arrays)]
+    return [*layers, gain(part.last, f"{name}.last", arrays), conv(part.leave, f"{name}.leave", to, arrays)]
 
 
 def prior(part: Prior, head: Head, arrays: Arrays) -> None:

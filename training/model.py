@@ -1,13 +1,13 @@
 """The torch twin of the integer model: analysis, synthesis and prior, trained in float, exported to integers.
 
-Activations live in ``[0, PEAK]`` and every layer has two modes. In float mode it is an ordinary layer. In quantized mode
-(see :func:`quantize`) tensors hold the very integers of the exported network, weights and biases are rounded to theirs on
-the fly, and the gradient passes the rounding straight through. Sums of integers below 2^24 are exact in float32, so the
-quantized twin equals :mod:`mnistzip.intnet` bit for bit; a test holds one against the other.
+Activations live in ``[0, PEAK]`` and every layer has two modes. In float mode it is an ordinary layer that computes in the
+type of its input, so that training can run in bfloat16. In quantized mode (see :func:`quantize`) tensors hold the very
+integers of the exported network, weights and biases are rounded to theirs on the fly, and the gradient passes the rounding
+straight through. Sums of integers below 2^24 are exact in float32, so the quantized twin equals :mod:`mnistzip.intnet` bit
+for bit; a test holds one against the other.
 
-Sources: Ballé et al. 2017, arXiv 1611.01704 (transforms, additive noise); Minnen & Singh 2020, arXiv 2007.08739
-(rounding for the synthesis, noise for the likelihood); Ballé et al. 2019 (integer networks); Germain et al. 2015, arXiv
-1502.03509 (masked autoregressive networks).
+Sources: Ballé et al. 2017, arXiv 1611.01704 (transforms for rate and distortion); Ballé et al. 2019 (integer networks);
+Cui et al. 2021, arXiv 2003.02012 (gains per level); Germain et al. 2015, arXiv 1502.03509 (masked autoregressive networks).
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ STEP_SCALE = 1024  # the same for what enters the synthesis; its steps are small
 FINE_SHIFT = 20  # bits of the quantizer's gain
 LOGIT_SCALE = LOGITS_PER_OCTAVE / math.log(2)  # integer logits per nat
 SHIFT_MAX = 20
-LEVEL_TOP = 0.9  # of the trained levels 0..1, the one of quality 100
 HEAD_PACE = 12.0  # features are small and logits are not: the head's weights must move this much faster than others
 CHANNELS, SIDE = 4, 7  # the latent: 4 x 7 x 7
 PLACES = SIDE * SIDE
@@ -48,15 +47,13 @@ class Config:
 
     width: int = 128
     hidden: int = 48
-    exit_kernel: int = 1
-    blocks: int = 2
-    anchors: int = 9
+    blocks: int = 3
+    anchors: int = 13
     prior_width: int = 16
     prior_hidden: int = 8
-    mixtures: int = 3
-    symbol_max: int = 15
-    lmbda_low: float = 6.0
-    lmbda_high: float = 2048.0
+    symbol_max: int = 20
+    lmbda_low: float = 1.6
+    lmbda_high: float = 2400.0
 
     def as_dict(self) -> dict[str, float]:
         return asdict(self)
@@ -122,12 +119,8 @@ def dequantize(module: nn.Module) -> None:
 
 
 def levels() -> Tensor:
-    """The level of each quality 1..100, shape (100,).
-
-    The uppermost tenth of the levels that are trained is left out: there the clipped latent gives bytes but hardly a better
-    image.
-    """
-    return torch.arange(100) * (LEVEL_TOP / 99)
+    """The level of each quality 1..100, shape (100,)."""
+    return torch.arange(100) / 99
 
 
 class LevelTable(nn.Module):
@@ -192,8 +185,25 @@ class Conv(Quantizable):
             total = F.conv2d(x, weight, padding=padding) + place
             total = total if extra is None else total + extra[:, :, None, None]
             return total * torch.exp2(-self.shift).view(-1, 1, 1)
-        y = F.conv2d(x, self.weight, padding=padding) + self.bias
-        return y if self.level is None or level is None else y + self.level(level)[:, :, None, None]
+        y = F.conv2d(x, self.weight.to(x.dtype), padding=padding)
+        y = y + self.bias.unsqueeze(0).to(y.dtype, memory_format=torch.channels_last)
+        return y if self.level is None or level is None else y + self.level(level)[:, :, None, None].to(y.dtype)
+
+
+class Gain(Quantizable):
+    """A factor per channel and level."""
+
+    def __init__(self, channels: int, anchors: int) -> None:
+        super().__init__()
+        self.level = LevelTable(anchors, channels, 1.0)
+
+    def factor(self, level: Tensor) -> Tensor:
+        """Integer gains of levels: (N,) -> (N, channels)."""
+        return round_ste(self.level(level) * 2**GAIN_SHIFT)
+
+    def forward(self, x: Tensor, level: Tensor) -> Tensor:
+        gain = self.factor(level) / 2**GAIN_SHIFT if self.quantized else self.level(level).to(x.dtype)
+        return self.activate(x * gain[:, :, None, None])
 
 
 class Block(Quantizable):
@@ -202,37 +212,33 @@ class Block(Quantizable):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.enter = Conv(config.width, config.hidden, 3, config.anchors, places=True)
-        self.gain = LevelTable(config.anchors, config.hidden, 1.0)
-        self.leave = Conv(config.hidden, config.width, config.exit_kernel)
+        self.gain = Gain(config.hidden, config.anchors)
+        self.leave = Conv(config.hidden, config.width, 1)
         with torch.no_grad():
             self.leave.weight.mul_(0.5)
 
-    def factor(self, level: Tensor) -> Tensor:
-        """Integer gains of levels: (N,) -> (N, hidden)."""
-        return round_ste(self.gain(level) * 2**GAIN_SHIFT)
-
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
-        h = self.activate(self.enter(x, level))
-        gain = self.factor(level) / 2**GAIN_SHIFT if self.quantized else self.gain(level)
-        h = self.activate(h * gain[:, :, None, None])
+        h = self.gain(self.activate(self.enter(x, level)), level)
         return self.activate(x + self.leave(h, level))
 
 
 class Transform(Quantizable):
-    """Entry convolution, residual blocks, exit convolution, all at 7x7."""
+    """Entry convolution, residual blocks, exit convolution, all at 7x7; gains per level after entry and before exit."""
 
     def __init__(self, config: Config, inputs: int, outputs: int, given: float, out: float, peak: int) -> None:
         super().__init__()
         enter = Units(given=given, peak=peak)
         self.enter = Conv(inputs, config.width, 3, config.anchors, places=True, units=enter)
+        self.first = Gain(config.width, config.anchors)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.blocks))
+        self.last = Gain(config.width, config.anchors)
         self.leave = Conv(config.width, outputs, 3, config.anchors, units=Units(out=out))
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
-        x = self.activate(self.enter(x, level))
+        x = self.first(self.activate(self.enter(x.contiguous(memory_format=torch.channels_last), level)), level)
         for block in self.blocks:
             x = block(x, level)
-        return self.leave(x, level)
+        return self.leave(self.last(x, level), level)
 
 
 class Prior(Quantizable):
@@ -258,10 +264,6 @@ class Prior(Quantizable):
         self.skip_weight = nn.Parameter(torch.randn(SYMBOLS, far) * 0.06)
         self.near_level = LevelTable(config.anchors, near)
         self.far_level = LevelTable(config.anchors, far, 0.1)
-        self.mixture = nn.Parameter(torch.randn(SYMBOLS, config.prior_hidden, 3 * config.mixtures) * 0.1)
-        flat = torch.zeros(config.mixtures)
-        start = torch.cat([flat, torch.linspace(-2, 2, config.mixtures), flat])
-        self.mixture_bias = nn.Parameter(start.repeat(SYMBOLS, 1))
         self.config = config
 
     def masks(self, near: Tensor, far: Tensor, skip: Tensor) -> None:
@@ -310,24 +312,16 @@ class Prior(Quantizable):
             near = self.activate((y @ near_weight + near_bias) * torch.exp2(-self.near_shift))
             far = (near @ far_weight + y @ skip_weight + far_bias) * torch.exp2(-self.far_shift)
         else:
-            near = self.activate(y @ (self.near_weight * self.near_mask) + self.near_level(level))
-            far = near @ (self.far_weight * self.far_mask) + y @ (self.skip_weight * self.skip_mask)
-            far = far + self.far_level(level)
+            kind = y.dtype
+            near = y @ (self.near_weight * self.near_mask).to(kind)
+            near = self.activate(near + self.near_level(level).to(kind))
+            far = near @ (self.far_weight * self.far_mask).to(kind) + y @ (self.skip_weight * self.skip_mask).to(kind)
+            far = far + self.far_level(level).to(kind)
         return self.activate(far).view(len(y), SYMBOLS, -1)
-
-    def density_bits(self, y_noisy: Tensor, y_hat: Tensor, level: Tensor) -> Tensor:
-        """Bits of noisy latents under a mixture of logistics whose parameters follow from rounded ones: (N,)."""
-        head = torch.einsum("nsh,shm->nsm", self.features(y_hat, level), self.mixture) + self.mixture_bias
-        weight, mean, log_scale = head.chunk(3, dim=2)
-        rate = torch.exp(-log_scale.clamp(-4.0, 4.0))
-        offset = y_noisy[:, :, None] - mean
-        mass = torch.sigmoid((offset + 0.5) * rate) - torch.sigmoid((offset - 0.5) * rate)
-        likelihood = (weight.softmax(2) * mass).sum(2)
-        return -torch.log2(likelihood.clamp_min(1e-6)).sum(1)
 
 
 class Head(Quantizable):
-    """Logits of every value of every symbol from the prior's features; it replaces the mixture once latents are fixed."""
+    """Logits of every value of every symbol from the prior's features."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -363,7 +357,7 @@ class Head(Quantizable):
             weight, bias = self.integers()
             total = torch.einsum("nsh,shv->nsv", features, weight) + bias
             return round_ste(total * torch.exp2(-self.shift)) / LOGIT_SCALE
-        return torch.einsum("nsh,shv->nsv", features, self.weight) + self.bias
+        return torch.einsum("nsh,shv->nsv", features.float(), self.weight) + self.bias
 
 
 class Codec(Quantizable):
@@ -405,7 +399,7 @@ class Codec(Quantizable):
             y = round_ste(y).clamp(-LATENT_PEAK, LATENT_PEAK).double()
             y = y * self.fines(level).double()[:, :, None, None] / 2**FINE_SHIFT
         else:
-            y = y * self.fine(level).exp()[:, :, None, None]
+            y = y.float() * self.fine(level).exp()[:, :, None, None]
         return y.clamp(-self.config.symbol_max, self.config.symbol_max)
 
     def synthesize(self, y_hat: Tensor, level: Tensor) -> Tensor:
@@ -415,18 +409,10 @@ class Codec(Quantizable):
             x_hat = F.pixel_shuffle(self.synthesis(y_hat, level), 4)
             x_hat = round_ste(x_hat) / WHITE
         else:
-            y_hat = y_hat * self.step(level).exp()[:, :, None, None]
-            x_hat = F.pixel_shuffle(self.synthesis(y_hat, level), 4)
+            y_hat = y_hat * self.step(level).exp()[:, :, None, None].to(y_hat.dtype)
+            x_hat = F.pixel_shuffle(self.synthesis(y_hat, level).float(), 4)
         inside = x_hat.clamp(0, 1)
         return inside + 0.02 * (x_hat - inside) if self.training else inside
-
-    def forward(self, x: Tensor, level: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """Bits and squared error of each image, for training in float: (N,), (N,)."""
-        y = self.analyse(x, level)
-        y_hat = round_ste(y)
-        bits = self.prior.density_bits(flatten(y) + flatten(noise), flatten(y_hat), level)
-        error = (self.synthesize(y_hat, level) - x).square().sum((1, 2, 3))
-        return bits, error
 
 
 def flatten(y: Tensor) -> Tensor:

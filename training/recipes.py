@@ -21,12 +21,12 @@ from mnistzip.codec import decode_many, encode_many
 from mnistzip.model import SHIPPED, Model, read_model
 from mnistzip.training.card import card
 from mnistzip.training.classic import Classic, ClassicConfig, float_psnr, train_classic
+from mnistzip.training.coder import Coder
 from mnistzip.training.data import Split, load
 from mnistzip.training.export import export
-from mnistzip.training.joint import JointRecipe, train_joint
-from mnistzip.training.model import Codec, Config
-from mnistzip.training.refit import RefitRecipe, cost_of_integers, refit
+from mnistzip.training.model import Codec, Config, quantize
 from mnistzip.training.run import Log, Phase, Schedule
+from mnistzip.training.stages import Stage, cost_of_integers, train_stage
 
 REPORTED = (1, 10, 25, 50, 75, 90, 100)  # qualities in the report on held-out images
 REPORT_IMAGES = 1000
@@ -34,26 +34,27 @@ REPORT_IMAGES = 1000
 
 @dataclass(frozen=True)
 class Recipe:
-    """A configuration and the schedules of its two phases."""
+    """A configuration and the schedules of all phases; ``autoencoder`` is that of ``classic`` before it becomes a codec."""
 
     config: Config
-    first: Schedule
-    last: Schedule
-    frozen_epochs: int | None = None  # of the last phase, before the analysis learns again; all if None
+    stages: tuple[Stage, ...]
+    autoencoder: Schedule | None = None
 
 
 RECIPES = {
     "mnist": Recipe(
         Config(),
-        first=Schedule(epochs=40, batch=128, rate=6e-3),
-        last=Schedule(epochs=7, batch=128, rate=3e-3),
-        frozen_epochs=2,
+        (
+            Stage("rounded", Schedule(epochs=85, batch=256, rate=8e-3, matrix_rate=0.02, end=0.06), changed=0.5),
+            Stage("searched", Schedule(epochs=5, batch=256, rate=6e-4, matrix_rate=1.5e-3, warm_up=100, end=0.3), passes=3),
+            Stage("integers", Schedule(epochs=4, batch=256, rate=2e-4, matrix_rate=5e-4, warm_up=50), passes=1, quantized=True),
+        ),
     ),
     # The first phase is the ancestor's: batch 20, Adam 0.001, 10 epochs.
     "classic": Recipe(
         ClassicConfig(),
-        first=Schedule(epochs=10, batch=20, rate=1e-3, constant=True, momentum=(0.9, 0.999), decay=0.0),
-        last=Schedule(epochs=6, batch=128, rate=3e-3),
+        (Stage("refit", Schedule(epochs=6, batch=128, rate=3e-3), quantized=True, frozen=True, fresh_head=True),),
+        Schedule(epochs=10, batch=20, rate=1e-3, constant=True, momentum=(0.9, 0.999), decay=0.0),
     ),
 }
 
@@ -72,17 +73,25 @@ def train(source: str, name: str, out: Path, folder: Path, seed: int, log: Log, 
         The report: data, seed, seconds, configuration, results on held-out images, SHA-256 of the file.
     """
     recipe = recipe or RECIPES[name]
+    torch.set_flush_denormal(True)  # numbers too small to matter would take ten times as long
     split = load(source)
     log(f"{len(split.train)} images to train on, {len(split.held_out)} held out")
     extra: dict[str, Any] = {}
     codec: Codec | Classic
+    phases = []
+    torch.manual_seed(seed)
     if isinstance(recipe.config, ClassicConfig):
-        codec, first = train_classic(split, recipe.config, recipe.first, seed, folder, log)
+        assert recipe.autoencoder is not None
+        codec, phase = train_classic(split, recipe.config, recipe.autoencoder, seed, folder, log)
+        phases.append(phase)
         extra["float_psnr_db"] = float_psnr(codec, split.held_out.float() / metrics.PEAK)
+        torch.manual_seed(seed)
     else:
-        codec, first = train_joint(split, recipe.config, JointRecipe(recipe.first, seed), folder, log)
-    both, last = refit(codec, split, RefitRecipe(recipe.last, seed, frozen_epochs=recipe.frozen_epochs), folder, log)
-    content = export(both.codec, both.head)
+        codec = Codec(recipe.config)
+    coder = Coder(codec)
+    phases += [train_stage(coder, split, stage, seed, folder, log) for stage in recipe.stages]
+    quantize(coder.eval())
+    content = export(coder)
     model = read_model(content, out.stem, SHIPPED.get(out.stem))  # proves every bound before anything is written
     report = {
         "model": out.stem,
@@ -93,11 +102,11 @@ def train(source: str, name: str, out: Path, folder: Path, seed: int, log: Log, 
         "data": {"source": Path(source).name, "train": len(split.train), "held_out": len(split.held_out)},
         "seed": seed,
         "config": recipe.config.as_dict(),
-        "phases": [_phase(first), _phase(last)],
+        "phases": [_phase(phase) for phase in phases],
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
         "threads": torch.get_num_threads(),
         "held_out": held_out_results(model, split),
-        "integers": cost_of_integers(both, split.held_out.float() / metrics.PEAK),
+        "integers": cost_of_integers(coder, split.held_out.float() / metrics.PEAK),
         **extra,
     }
     command = f"mnistzip train {Path(source).name} --recipe {name} --seed {seed} -o {out.name}"

@@ -16,13 +16,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mnistzip.training.muon import Muon
+
 Log = Callable[[str], None]
 SLOW_SHARE = 0.15  # of the learning rate, for what was trained before when a fresh part joins it
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast a phase trains."""
+    """How long and how fast a phase trains; the learning rates fall from ``rate`` to ``end`` times that.
+
+    ``matrix_rate`` is that of Muon, for the weights of convolutions; without one AdamW trains all.
+    """
 
     epochs: int
     batch: int
@@ -31,17 +36,19 @@ class Schedule:
     constant: bool = False
     momentum: tuple[float, float] = (0.9, 0.99)
     decay: float = 1e-4
+    end: float = 0.01
+    matrix_rate: float | None = None
 
-    def rate_at(self, step: int, steps: int) -> float:
-        """Linear warm-up, then half a cosine down to a hundredth; or the same rate all along."""
+    def share_at(self, step: int, steps: int) -> float:
+        """Of the full rate: linear warm-up, then half a cosine; or all of it all along."""
         if self.constant:
-            return self.rate
+            return 1.0
         fall = 0.5 * (1 + math.cos(math.pi * step / steps))
-        return self.rate * min(1.0, (step + 1) / self.warm_up) * (0.01 + 0.99 * fall)
+        return min(1.0, (step + 1) / self.warm_up) * (self.end + (1 - self.end) * fall)
 
 
 class Phase:
-    """Trains one module with AdamW, epoch by epoch, and can be stopped and resumed after any epoch.
+    """Trains one module, epoch by epoch, and can be stopped and resumed after any epoch.
 
     Where a part is ``fast``, because it starts afresh, the others learn at a small share of its rate.
     """
@@ -64,12 +71,7 @@ class Phase:
         self.schedule = schedule
         self.seed = seed
         self.log = log
-        fresh: list[nn.Parameter] = [] if fast is None else list(fast.parameters())
-        rest = [p for p in module.parameters() if p.requires_grad and all(p is not q for q in fresh)]
-        trained: list[dict[str, Any]] = [{"params": rest, "share": SLOW_SHARE if fresh else 1.0}]
-        if fresh:
-            trained.append({"params": fresh, "share": 1.0})
-        self.optimizer = torch.optim.AdamW(trained, lr=schedule.rate, betas=schedule.momentum, weight_decay=schedule.decay)
+        self.optimizers = _optimizers(module, schedule, fast)
         self.epoch = 0
         self.seconds = 0.0
 
@@ -82,7 +84,8 @@ class Phase:
         if self.checkpoint.exists():
             state: dict[str, Any] = torch.load(self.checkpoint, weights_only=True)
             self.module.load_state_dict(state["module"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            for optimizer, known in zip(self.optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(known)
             self.epoch, self.seconds = state["epoch"], state["seconds"]
 
     def train(
@@ -104,13 +107,15 @@ class Phase:
             total = 0.0
             torch.manual_seed(self.seed * 100_003 + self.epoch)
             for number, batch in enumerate(self._batches(images)):
-                for group in self.optimizer.param_groups:
-                    group["lr"] = group["share"] * self.schedule.rate_at(self.epoch * per_epoch + number, steps)
+                share = self.schedule.share_at(self.epoch * per_epoch + number, steps)
                 value = loss(batch)
-                self.optimizer.zero_grad(set_to_none=True)
+                self.module.zero_grad(set_to_none=True)
                 value.backward()  # type: ignore[no-untyped-call]
                 nn.utils.clip_grad_norm_(self.module.parameters(), 50.0)
-                self.optimizer.step()
+                for optimizer in self.optimizers:
+                    for group in optimizer.param_groups:
+                        group["lr"] = group["full"] * share
+                    optimizer.step()
                 total += value.item()
             self.epoch += 1
             self.seconds += time.monotonic() - began
@@ -129,7 +134,7 @@ class Phase:
     def _record(self, row: dict[str, float]) -> None:
         state = {
             "module": self.module.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "epoch": self.epoch,
             "seconds": self.seconds,
         }
@@ -144,3 +149,22 @@ class Phase:
                 writer.writeheader()
             writer.writerow(row)
         self.log(f"{self.name} " + "  ".join(f"{key} {value:.5g}" for key, value in row.items()))
+
+
+def _optimizers(module: nn.Module, schedule: Schedule, fast: nn.Module | None) -> list[torch.optim.Optimizer]:
+    """AdamW for all, or for all but the weights of convolutions, which then are Muon's."""
+    learned = [p for p in module.parameters() if p.requires_grad]
+    fresh = set() if fast is None else set(fast.parameters())
+    matrices = set() if schedule.matrix_rate is None else {p for p in learned if p.ndim == 4}
+    groups: list[dict[str, Any]] = []
+    for parameters, share in (
+        ([p for p in learned if p not in matrices | fresh], SLOW_SHARE if fresh else 1.0),
+        ([p for p in learned if p in fresh], 1.0),
+    ):
+        if parameters:
+            groups.append({"params": parameters, "full": schedule.rate * share})
+    adam = torch.optim.AdamW(groups, lr=schedule.rate, betas=schedule.momentum, weight_decay=schedule.decay, fused=True)
+    if schedule.matrix_rate is None:
+        return [adam]
+    rate = schedule.matrix_rate
+    return [adam, Muon([{"params": [p for p in learned if p in matrices], "full": rate}], lr=rate)]
