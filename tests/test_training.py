@@ -20,11 +20,12 @@ from mnistzip.training import data
 from mnistzip.training.classic import Classic, ClassicConfig
 from mnistzip.training.coder import Coder
 from mnistzip.training.export import export
-from mnistzip.training.model import Codec, Config, exact_shift, flatten, levels, quantize
+from mnistzip.training.model import Codec, Config, exact_shift, flatten, qualities, quantize
+from mnistzip.training.muon import Muon, orthogonal
 from mnistzip.training.recipes import RECIPES, train
 from mnistzip.training.run import Phase, Schedule
 from mnistzip.training.search import search
-from mnistzip.training.stages import Stage, train_stage
+from mnistzip.training.stages import Stage, train_stage, vary
 
 DIGITS = Path(__file__).parent / "data" / "digits-idx3-ubyte.gz"
 SMALL = Config(width=12, hidden=6, blocks=1, anchors=3, prior_width=2, prior_hidden=2, symbol_max=5)
@@ -58,7 +59,7 @@ def test_integer_network_equals_its_torch_twin(kind: str, digits: NDArray[np.uin
     quantize(coder)
     model = read_model(export(coder), "twin")
     row = np.arange(len(digits)) * 99 // 63
-    level = levels()[torch.from_numpy(row)]
+    level = qualities()[torch.from_numpy(row)]
     with torch.no_grad():
         twin_y = torch.floor(codec.analyse(torch.from_numpy(digits).unsqueeze(1).float(), level) + 0.5).float()
         y = model.transforms.analyse(digits, row)
@@ -97,7 +98,8 @@ def small_coder(seed: int = 4) -> Coder:
 
 @pytest.mark.parametrize("kind", ["rounded", "searched", "integers"])
 def test_a_resumed_run_is_the_uninterrupted_run(kind: str, tmp_path: Path, split: data.Split) -> None:
-    stage = Stage(kind, replace(QUICK, epochs=3), passes=0 if kind == "rounded" else 2, quantized=kind == "integers")
+    schedule = replace(QUICK, epochs=3, matrix_rate=0.01)
+    stage = Stage(kind, schedule, passes=0 if kind == "rounded" else 2, quantized=kind == "integers", changed=0.5)
 
     def run_in(folder: str, log: Callable[[str], None]) -> tuple[Coder, Phase]:
         coder = small_coder()
@@ -216,3 +218,27 @@ def test_a_data_set_by_name_comes_through_torchvision(monkeypatch: pytest.Monkey
     assert data.load("Toy").train.shape == (58, 1, 28, 28)
     with pytest.raises(ModelError, match="neither a file nor a data set"):
         data.load("Nonsense")
+
+
+def test_muon_steps_along_all_directions_of_a_matrix() -> None:
+    torch.manual_seed(0)
+    matrix = torch.randn(6, 40) @ torch.diag(torch.logspace(0, -2, 40))
+    values = torch.linalg.svdvals(orthogonal(matrix))
+    assert ((values > 0.6) & (values < 1.3)).all()
+    assert torch.linalg.svdvals(orthogonal(matrix.T)).isclose(values, atol=0.02).all()
+    weight = torch.nn.Parameter(torch.zeros(6, 4, 3, 3))
+    weight.grad = torch.randn_like(weight)
+    Muon([weight], lr=0.1).step()
+    assert ((weight * weight.grad).sum() < 0).item()
+
+
+def test_varied_images_stay_images_and_only_a_share_is_varied(split: data.Split) -> None:
+    torch.manual_seed(0)
+    x = split.train[:40].float() / 255
+    varied = vary(x, 0.5)
+    assert torch.equal(varied[20:], x[20:])
+    assert (varied[:20] != x[:20]).flatten(1).any(1).all()
+    assert torch.allclose(varied * 255, (varied * 255).round(), atol=1e-4)
+    assert 0 <= varied.min() <= varied.max() <= 1
+    assert ((varied[:20] - x[:20]).square().sum((1, 2, 3)) < x[:20].square().sum((1, 2, 3))).all()
+    assert torch.equal(vary(x, 0.0), x)

@@ -19,7 +19,7 @@ from mnistzip.model import FILE_VERSION, QUALITIES
 from mnistzip.refine import BIT, LMBDA_SHIFT
 from mnistzip.training.classic import SIGMOID_PEAK, Classic
 from mnistzip.training.coder import Coder
-from mnistzip.training.model import FINE_SHIFT, LATENT_PEAK, Block, Codec, Conv, Gain, Head, Prior, Transform, levels
+from mnistzip.training.model import FINE_SHIFT, LATENT_PEAK, Block, Codec, Conv, Gain, Head, Prior, Transform, qualities
 
 Arrays = dict[str, NDArray[np.generic]]
 Layers = list[dict[str, Any]]
@@ -33,9 +33,9 @@ def export(coder: Coder) -> bytes:
     largest = codec.config.symbol_max
     with torch.no_grad():
         analysis, synthesis = classic(codec, arrays) if isinstance(codec, Classic) else variable_rate(codec, arrays)
-        arrays["fine"] = integers(codec.fines(levels()))
-        arrays["step"] = integers(codec.steps(levels()))
-        arrays["lmbda"] = lmbda_per_grey(codec.config.lmbda(levels()))
+        arrays["fine"] = integers(codec.fines(qualities()))
+        arrays["step"] = integers(codec.steps(qualities()))
+        arrays["lmbda"] = lmbda_per_grey(codec.config.lmbda(qualities()))
         prior(codec.prior, coder.head, arrays)
     meta = {"version": FILE_VERSION, "symbols": [-largest, largest], "fine_shift": FINE_SHIFT}
     return pack(meta | {"analysis": analysis, "synthesis": synthesis}, arrays)
@@ -77,7 +77,7 @@ def integers(values: Tensor) -> NDArray[np.generic]:
 
 def conv(layer: Conv, name: str, to: list[int], arrays: Arrays) -> dict[str, Any]:
     """One convolution; its arrays go into ``arrays``."""
-    weight, place, quality = layer.integers(levels())
+    weight, place, quality = layer.integers(qualities())
     outputs, inputs, kernel, _ = weight.shape
     arrays[f"{name}.weight"] = integers(weight.permute(2, 3, 1, 0).reshape(kernel * kernel * inputs, outputs))
     arrays[f"{name}.place"] = integers(place.permute(1, 2, 0))
@@ -88,7 +88,7 @@ def conv(layer: Conv, name: str, to: list[int], arrays: Arrays) -> dict[str, Any
 
 def gain(layer: Gain, name: str, arrays: Arrays) -> dict[str, Any]:
     """One gain per level; its factors go into ``arrays``."""
-    arrays[f"{name}.factor"] = integers(layer.factor(levels()))
+    arrays[f"{name}.factor"] = integers(layer.factor(qualities()))
     return {"op": "gain", "name": name, "to": ACTIVATIONS}
 
 
@@ -110,7 +110,7 @@ def transform(part: Transform, name: str, to: list[int], arrays: Arrays) -> Laye
 def prior(part: Prior, head: Head, arrays: Arrays) -> None:
     """The entropy model and its head."""
     near, far, skip = part.integers()
-    near_bias, far_bias = part.biases(levels())
+    near_bias, far_bias = part.biases(qualities())
     weight, bias = head.integers()
     arrays |= {
         "prior.near_weight": integers(near),

@@ -32,6 +32,7 @@ FINE_SHIFT = 20  # bits of the quantizer's gain
 LOGIT_SCALE = LOGITS_PER_OCTAVE / math.log(2)  # integer logits per nat
 SHIFT_MAX = 20
 HEAD_PACE = 12.0  # features are small and logits are not: the head's weights must move this much faster than others
+QUALITY_POWER = 0.84  # so that quality 50, the default, is about 24 bytes
 CHANNELS, SIDE = 4, 7  # the latent: 4 x 7 x 7
 PLACES = SIDE * SIDE
 SYMBOLS = CHANNELS * PLACES
@@ -119,8 +120,13 @@ def dequantize(module: nn.Module) -> None:
 
 
 def levels() -> Tensor:
-    """The level of each quality 1..100, shape (100,)."""
+    """A hundred levels from 0 to 1, shape (100,), to find the largest values of tables on."""
     return torch.arange(100) / 99
+
+
+def qualities() -> Tensor:
+    """The level of each quality 1..100, shape (100,): more of them are high, as the lowest levels lie close together."""
+    return levels() ** QUALITY_POWER
 
 
 class LevelTable(nn.Module):

@@ -18,7 +18,7 @@ from mnistzip.metrics import PEAK as WHITE
 from mnistzip.metrics import psnr_of_mse
 from mnistzip.training.coder import Coder
 from mnistzip.training.data import Split
-from mnistzip.training.model import dequantize, levels, quantize
+from mnistzip.training.model import dequantize, qualities, quantize
 from mnistzip.training.run import Log, Phase, Schedule
 from mnistzip.training.search import search
 
@@ -110,7 +110,7 @@ def measure(coder: Coder, x: Tensor, passes: int) -> dict[str, float]:
     """Ideal bytes and PSNR at some qualities, of the analysis alone and, if there are passes, after a search."""
     row: dict[str, float] = {}
     for quality in PROBES:
-        level = levels()[quality - 1].expand(len(x))
+        level = qualities()[quality - 1].expand(len(x))
         with torch.no_grad():
             latent = coder.latent(x, level)
             bits, error = coder.rounded(x, latent, level)
@@ -135,7 +135,7 @@ def cost_of_integers(coder: Coder, x: Tensor) -> list[dict[str, float]]:
             row: dict[str, float] = {"quality": quality}
             for name, switch in (("float", dequantize), ("integer", quantize)):
                 switch(coder)
-                parts = [coder(part, levels()[quality - 1].expand(len(part))) for part in torch.split(x, 500)]
+                parts = [coder(part, qualities()[quality - 1].expand(len(part))) for part in torch.split(x, 500)]
                 bits, error = (torch.cat(values) for values in zip(*parts, strict=True))
                 told = _told("", bits, error, x)
                 row |= {f"{name}_bytes": round(told["bytes"], 4), f"{name}_psnr_db": round(told["dB"], 4)}
