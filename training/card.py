@@ -35,7 +35,10 @@ def card(report: dict[str, Any], command: str) -> str:
         "",
     ]
     for phase in report["phases"]:
-        told = f"{phase['epochs']} epochs, batches of {phase['batch']}, rate {phase['rate']:g}, {phase['seconds']} s"
+        told = f"{phase['epochs']} epochs, batches of {phase['batch']}, rate {phase['rate']:g}"
+        if phase.get("matrix_rate") is not None:
+            told += f", of Muon {phase['matrix_rate']:g}"
+        told += f", {phase['seconds']} s"
         lines.append(f"- Phase *{phase['name']}*: {told}.")
     if "float_psnr_db" in report:
         lines.append(f"- As a float autoencoder, before any rounding: {report['float_psnr_db']:.2f} dB on held-out images.")
