@@ -46,7 +46,10 @@ def encode_lanes(model: Model, places: Sequence[bytes], tiles: Sequence[int], y:
         deepest = int(count.max())
         held = np.arange(deepest) < count[:, None]
         tile = (first[:, None] + np.arange(deepest))[held]
-        turns = np.zeros((len(first), deepest, SYMBOLS), np.int64), np.full((len(first), deepest, SYMBOLS), rans.TOTAL, np.int64)
+        turns = (
+            np.zeros((len(first), deepest, SYMBOLS), np.int64),
+            np.full((len(first), deepest, SYMBOLS), rans.TOTAL, np.int64),
+        )
         for wide, narrow in zip(turns, (starts, freqs), strict=True):
             wide[held] = narrow[tile]
         wide_starts, wide_freqs = (np.ascontiguousarray(t.swapaxes(1, 2)).reshape(len(first), -1) for t in turns)
