@@ -158,7 +158,18 @@ class Archive:
         """The name of every image, a path below a folder or empty, or None if the archive has none."""
         if not self._index.footer.names:
             return None
-        return [name for extent in self._extents() for name in self._group(extent).read_names(self._storage.read) or []]
+        return self.names_between(0, len(self))
+
+    def names_between(self, start: int, stop: int) -> list[str]:
+        """The names of some images; none if the archive has none."""
+        names: list[str] = []
+        at = start
+        while at < stop and self.has_names:
+            extent = self._index.find(at)
+            every = self._group(extent).read_names(self._storage.read) or []
+            names += every[at - extent.first : stop - extent.first]
+            at = extent.first + extent.images
+        return names
 
     @property
     def labels(self) -> Ints | None:
@@ -201,6 +212,12 @@ class Archive:
                 yield self._group(self._index.extent(number))
             except MnistzipError as error:
                 yield error
+
+    def details(self) -> Iterator[tuple[Group, list[str] | None, Ints | None]]:
+        """Head and table, names and labels of every group."""
+        for extent in self._extents():
+            group = self._group(extent)
+            yield group, group.read_names(self._storage.read), group.read_labels(self._storage.read)
 
     def parts(self, start: int = 0, stop: int | None = None, details: bool = False) -> Iterator[Part]:
         """The images of a range, group by group; a damaged one is an error in its place.

@@ -23,6 +23,7 @@ MARKER = b"\xca\xe1\x7fG"
 _HEAD = struct.Struct("<4sHBBBBHHH8sIIIIIII")
 HEAD_BYTES = _HEAD.size
 IMAGES_MAX = 65535  # in a group
+PER_LANE_MAX = 256  # images
 NAMES_MAX = 1 << 22  # bytes of a group's names together
 READ_AHEAD = 2048  # read at once, as head and table are nearly always within
 CRC_BYTES = 4
@@ -201,7 +202,7 @@ def _require_known(head: Head) -> None:
     else:
         sound = not (head.quality or head.model or any(head.fingerprint) or head.flags & MIXED)
     one_size = not head.flags & SIZES
-    sound = sound and head.images > 0 and 0 < head.per_lane <= head.images
+    sound = sound and head.images > 0 and 0 < head.per_lane <= min(head.images, PER_LANE_MAX)
     sound = sound and (head.width > 0) == (head.height > 0) == one_size
     sound = (
         sound and bool(head.labels_bytes) == bool(head.flags & LABELS) and bool(head.names_bytes) == bool(head.flags & NAMES)

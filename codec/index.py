@@ -11,7 +11,7 @@ from enum import IntEnum
 
 from mnistzip.container import ARCHIVE, MAGIC
 from mnistzip.errors import FormatError, MnistzipError, UnsupportedError
-from mnistzip.groups import HEAD_BYTES, LABELS, MARKER, NAMES, read_group
+from mnistzip.groups import HEAD_BYTES, IMAGES_MAX, LABELS, MARKER, NAMES, PER_LANE_MAX, read_group
 from mnistzip.storage import Storage
 
 START = MAGIC + bytes([ARCHIVE, 0])
@@ -208,8 +208,9 @@ def _parse_footer(raw: bytes, size: int) -> Footer:
     count, groups, index_at, origin, flags, width, height, reserved = _FOOTER.unpack(raw[: _FOOTER.size])
     if flags & ~(LABELS | NAMES) or reserved or origin not in set(Origin):
         raise UnsupportedError("a field of the footer is unsupported: it is reserved for later versions")
-    if index_at + (groups + 1) * ENTRY_BYTES + FOOTER_BYTES != size or not groups <= count or bool(count) != bool(groups):
-        raise FormatError("the archive is damaged: its index does not fill the place that its footer gives it")
+    fits = index_at + (groups + 1) * ENTRY_BYTES + FOOTER_BYTES == size and len(START) + groups * HEAD_BYTES <= index_at
+    if not fits or not groups <= count <= min(groups * IMAGES_MAX, index_at * PER_LANE_MAX):
+        raise FormatError("the archive is damaged: index and images do not fill the place that its footer gives them")
     if (width > 0) != (height > 0):
         raise FormatError("the archive is damaged: its images have a width or a height but not both")
     return Footer(count, groups, index_at, Origin(origin), width, height, bool(flags & LABELS), bool(flags & NAMES))

@@ -56,6 +56,7 @@ class ArchiveWriter:
     Attributes:
         count: images given so far.
         raw_bytes, squared_error: sums over the images coded so far.
+        size: bytes of the finished archive.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class ArchiveWriter:
         self.count = 0
         self.raw_bytes = 0
         self.squared_error = 0.0
+        self.size = 0
         self._whole: WholeFile | None = None
         self._old: str | None = None
         if isinstance(target, (str, os.PathLike)):
@@ -162,12 +164,12 @@ class ArchiveWriter:
         for what, told, every in (("name", name, self._named), ("label", label, self._labelled)):
             if (told is not None) != every:
                 raise OptionError(f"image {self.count} has {'a' if told is not None else 'no'} {what}, unlike those before it")
+        if label is not None and (not isinstance(label, (int, np.integer)) or not -(1 << 63) <= label < 1 << 63):
+            raise OptionError(f"label {label!r} of image {self.count} is not an integer of 64 bits")
         if name is not None:
             self._names.append(require_name(name))
             self._name_bytes += len(name.encode()) + 1
         if label is not None:
-            if not isinstance(label, (int, np.integer)) or not -(1 << 63) <= label < 1 << 63:
-                raise OptionError(f"label {label!r} of image {self.count} is not an integer of 64 bits")
             self._labels.append(int(label))
         self._images.append(pixels.copy())
         self._pixels += pixels.size
@@ -188,18 +190,16 @@ class ArchiveWriter:
         """Add several images, with a name and a label for each if given."""
         all_names = repeat(None) if names is None else names
         all_labels = repeat(None) if labels is None else labels
-        streams = iter(images), iter(all_names), iter(all_labels)
-        given = [stream for stream, part in zip(streams, (images, names, labels), strict=True) if part is not None]
-        for image in streams[0]:
-            try:
-                name, label = next(streams[1]), next(streams[2])
-            except StopIteration:
-                break
-            self.add(image, name=name, label=label)
-        else:
-            if all(next(stream, None) is None for stream in given):
-                return
-        raise OptionError("there are not as many names or labels as images")
+        every, more_names, more_labels = iter(images), iter(all_names), iter(all_labels)
+        missing = object()
+        for image in every:
+            name, label = next(more_names, missing), next(more_labels, missing)
+            if name is missing or label is missing:
+                raise OptionError("there are fewer names or labels than images")
+            self.add(image, name=name, label=label)  # type: ignore[arg-type]
+        for given, left in ((names, more_names), (labels, more_labels)):
+            if given is not None and next(left, missing) is not missing:
+                raise OptionError("there are more names or labels than images")
 
     def close(self) -> None:
         """Write what is left, index and footer, and move the file into place."""
@@ -222,8 +222,10 @@ class ArchiveWriter:
         height, width = self._shape if self._shape and not self._mixed else (0, 0)
         groups = len(self._entries) // len(entry(0, 0))
         has = bool(self._labelled), bool(self._named)
-        self._out.write(bytes(self._entries) + entry(self._coded, self._at))
-        self._out.write(Footer(self.count, groups, self._at, self._origin, width, height, *has).to_bytes())
+        footer = Footer(self.count, groups, self._at, self._origin, width, height, *has)
+        end = bytes(self._entries) + entry(self._coded, self._at) + footer.to_bytes()
+        self._out.write(end)
+        self.size = self._at + len(end)
 
     def abandon(self) -> None:
         """Give up; what was there before stays."""

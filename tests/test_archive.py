@@ -149,7 +149,7 @@ def test_the_callers_buffer_may_be_used_again(digits: Pixels) -> None:
 
 
 def test_one_image_of_many_reads_little(digits: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = mnistzip.encode_archive(np.tile(digits, (200, 1, 1)), lossless=True)  # 12,800 images, 13 groups
+    data = mnistzip.encode_archive(np.tile(digits, (50, 1, 1)), lossless=True)  # 3,200 images, 4 groups
     taken: list[int] = []
     whole = Held.read
 
@@ -159,7 +159,7 @@ def test_one_image_of_many_reads_little(digits: Pixels, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(Held, "read", read)
     archive = mnistzip.Archive(data)
-    assert np.array_equal(archive[9999], digits[9999 % 64])
+    assert np.array_equal(archive[2999], digits[2999 % 64])
     assert sum(taken) < 20_000
 
 
@@ -245,13 +245,13 @@ def test_other_names_are_kept(name: str, digit: Pixels) -> None:
 
 
 def test_names_and_labels_are_of_all_images_or_of_none(digits: Pixels) -> None:
-    with pytest.raises(mnistzip.OptionError, match="as many"):
+    with pytest.raises(mnistzip.OptionError, match="names or labels than images"):
         mnistzip.encode_archive(digits, labels=range(63))
-    with pytest.raises(mnistzip.OptionError, match="as many"):
+    with pytest.raises(mnistzip.OptionError, match="names or labels than images"):
         mnistzip.encode_archive(digits, names=[str(k) for k in range(65)])
+    writer = mnistzip.ArchiveWriter(io.BytesIO())
+    writer.add(digits[0], name="a")
     with pytest.raises(mnistzip.OptionError, match="image 1 has no name"):
-        writer = mnistzip.ArchiveWriter(io.BytesIO())
-        writer.add(digits[0], name="a")
         writer.add(digits[1])
     for label in (1.5, 1 << 63, "a"):
         with pytest.raises(mnistzip.OptionError, match="label"):
@@ -287,9 +287,8 @@ def test_an_append_that_fails_leaves_the_old_archive(lossy: bytes, digits: Pixel
     path.write_bytes(lossy)
     with pytest.raises(mnistzip.OptionError, match="no name"), mnistzip.ArchiveWriter(path, append=True) as writer:
         writer.add(digits[0])
-    with pytest.raises(KeyboardInterrupt), mnistzip.ArchiveWriter(path, append=True) as writer:
-        writer.add(digits[0], name="x", label=0)
-        raise KeyboardInterrupt
+    with pytest.raises(ZeroDivisionError), mnistzip.ArchiveWriter(path, append=True) as writer:
+        writer.add(digits[0], name="x", label=1 // 0)
     assert path.read_bytes() == lossy
     path.write_bytes(lossy[:-1])
     with pytest.raises(mnistzip.FormatError, match="cannot be appended to"):
@@ -325,8 +324,8 @@ def small(request: pytest.FixtureRequest, digits: Pixels) -> bytes:
 
 def test_no_flipped_bit_gives_a_wrong_picture(small: bytes) -> None:
     images = list(mnistzip.Archive(small))
-    step = 1 if len(small) < 700 else 5
-    for bit in range(0, 8 * len(small), step):
+    ends = [*range(8 * 70), *range(8 * (len(small) - 90), 8 * len(small))]  # every bit of the frame, some between
+    for bit in sorted({*ends, *range(0, 8 * len(small), 29)}):
         data = bytearray(small)
         data[bit // 8] ^= 1 << bit % 8
         assert wrong_pixels(bytes(data), images) == [], f"bit {bit}"
@@ -402,12 +401,12 @@ def test_an_archive_is_no_single_file_and_the_reverse(lossy: bytes, digit: Pixel
 # Archives made to do harm: every check matches, what they say does not.
 
 
-def forged(groups: list[bytes], firsts: list[int], offsets: list[int] | None = None, **footer: Any) -> bytes:
+def forged(parts: list[bytes], firsts: list[int], offsets: list[int] | None = None, **footer: Any) -> bytes:
     """An archive of such groups, with an index that says what it is told to."""
-    body = START + b"".join(groups)
-    where = offsets or [len(START) + sum(map(len, groups[:k])) for k in range(len(groups))]
+    body = START + b"".join(parts)
+    where = offsets or [len(START) + sum(map(len, parts[:k])) for k in range(len(parts))]
     index = b"".join(entry(first, offset) for first, offset in zip(firsts, [*where, len(body)], strict=True))
-    told: dict[str, Any] = {"count": firsts[-1], "groups": len(groups), "index_at": len(body)} | footer
+    told: dict[str, Any] = {"count": firsts[-1], "groups": len(parts), "index_at": len(body)} | footer
     return body + index + Footer(**told).to_bytes()
 
 
@@ -423,20 +422,20 @@ GROUP = coding.pack_group(coding.Setting(None, 50, 0), [np.full((1, 1), k, np.ui
 @pytest.mark.parametrize(
     ("data", "error", "says"),
     [
-        (forged([GROUP], [0, 2], count=(1 << 32) - 1), mnistzip.FormatError, "no part of the file"),
-        (forged([GROUP], [0, 2], groups=1 << 60), mnistzip.FormatError, "does not fill"),
-        (forged([GROUP], [0, 2], index_at=1 << 63), mnistzip.FormatError, "does not fill"),
+        (forged([GROUP], [0, 2], count=(1 << 32) - 1), mnistzip.FormatError, "do not fill"),
+        (forged([GROUP], [0, 2], groups=1 << 60), mnistzip.FormatError, "do not fill"),
+        (forged([GROUP], [0, 2], index_at=1 << 63), mnistzip.FormatError, "do not fill"),
         (forged([GROUP, GROUP], [0, 2, 4], [4, 4]), mnistzip.FormatError, "no part of the file"),  # a section twice
         (forged([GROUP, GROUP], [0, 2, 4], [4, 20]), mnistzip.FormatError, "no part of the file"),  # overlapping
         (forged([GROUP, GROUP], [0, 2, 4], [4 + len(GROUP), 4]), mnistzip.FormatError, "no part of the file"),  # backwards
         (forged([GROUP, GROUP], [0, 2, 4], [4, 1 << 40]), mnistzip.FormatError, "no part of the file"),  # past the end
         (forged([GROUP, GROUP], [0, 3, 4]), mnistzip.FormatError, "not what index and footer say"),
-        (forged([GROUP, GROUP], [0, 2, 1 << 62]), mnistzip.FormatError, "not what index and footer say"),
+        (forged([GROUP, GROUP], [0, 2, 1 << 62]), mnistzip.FormatError, "do not fill"),
         (forged([GROUP], [0, 2], labels=True), mnistzip.FormatError, "not what index and footer say"),
         (forged([GROUP], [0, 2], width=3, height=3), mnistzip.FormatError, "not what index and footer say"),
         (forged([GROUP], [0, 2], width=3), mnistzip.FormatError, "but not both"),
         (forged([bytes(60)], [0, 2]), mnistzip.FormatError, "no group"),
-        (forged([], [0], count=5), mnistzip.FormatError, "does not fill"),
+        (forged([], [0], count=5), mnistzip.FormatError, "do not fill"),
     ],
 )
 def test_an_index_that_lies_is_refused(data: bytes, error: type[Exception], says: str) -> None:
@@ -454,6 +453,7 @@ def test_an_index_that_lies_is_refused(data: bytes, error: type[Exception], says
         ({"quality": 5}, b"", mnistzip.FormatError, "contradict"),
         ({"images": 0}, b"", mnistzip.FormatError, "contradict"),
         ({"per_lane": 0}, b"", mnistzip.FormatError, "contradict"),
+        ({"images": 300, "per_lane": 257}, b"", mnistzip.FormatError, "contradict"),
         ({"width": 0}, b"", mnistzip.FormatError, "contradict"),
         ({"flags": LABELS}, b"", mnistzip.FormatError, "contradict"),
         ({"flags": 1}, b"\1\1\1\1\3\0", mnistzip.FormatError, "contradict"),
@@ -467,7 +467,7 @@ def test_an_index_that_lies_is_refused(data: bytes, error: type[Exception], says
         ({"lanes_bytes": 1 << 31}, b"\3\0", mnistzip.FormatError, "are left for it"),
         ({"table_bytes": 1 << 31}, b"\3\0", mnistzip.FormatError, "are left for it"),
         ({"width": 65535, "height": 65535}, b"\3\0", mnistzip.LimitError, "65535x65535"),
-        ({"images": 65535, "per_lane": 65535, "width": 8000, "height": 8000}, b"\3\0", mnistzip.LimitError, "of a group"),
+        ({"images": 2000, "per_lane": 256, "width": 8000, "height": 8000}, b"\3\0", mnistzip.LimitError, "of a group"),
         ({"method": 0, "model": 9, "quality": 5}, b"\3\0", mnistzip.ModelError, "shipped model 9"),
         ({"method": 0, "model": 15, "quality": 5}, b"\3\0", mnistzip.ModelError, "custom model"),
         ({"method": 0, "model": 0, "quality": 5}, b"\3\0", mnistzip.ModelError, "written with the model"),
@@ -482,7 +482,7 @@ def test_a_group_that_lies_is_refused(change: dict[str, Any], table: bytes, erro
 def test_bombs_take_no_memory() -> None:
     bomb = coding.deflate(bytes(1 << 24))
     table = b"\xff\xff\xff\x07\0"
-    many = {"images": 65535, "per_lane": 65535, "width": 28, "height": 28}
+    many = {"images": 10000, "per_lane": 256, "width": 28, "height": 28}
     values = [
         head(table_bytes=2, lanes_bytes=3, **many | {"width": 65535, "height": 65535}).to_bytes(b"\3\0") + b"abc",
         write_group(head(), b"", [True], [bomb], None, None),
@@ -491,7 +491,7 @@ def test_bombs_take_no_memory() -> None:
     tracemalloc.start()
     for value in values:
         with pytest.raises(mnistzip.MnistzipError):
-            [*mnistzip.Archive(forged([value], [0, 2 if value is values[1] else 65535]))]
+            [*mnistzip.Archive(forged([value], [0, 2 if value is values[1] else 10000]))]
     assert tracemalloc.get_traced_memory()[1] < 20_000_000
     tracemalloc.stop()
 
