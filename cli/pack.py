@@ -55,7 +55,13 @@ def pack(inputs: Sequence[str], output: str | None, how: Packing) -> int:
     failed = 0
     with (
         ArchiveWriter(
-            place, append=how.append, threads=how.threads, origin=stream.origin, shape=stream.shape, **settings
+            place,
+            append=how.append,
+            threads=how.threads,
+            origin=stream.origin,
+            shape=stream.shape,
+            like=inputs[0] if len(inputs) == 1 and os.path.isfile(inputs[0]) and not how.append else None,
+            **settings,
         ) as writer,
         Progress(stream.count or 0, "compress", show=not how.quiet) as progress,
     ):
@@ -73,11 +79,6 @@ def pack(inputs: Sequence[str], output: str | None, how: Packing) -> int:
             raise ImageError("none of the images could be taken: nothing was written")
     if not isinstance(place, str):
         place.flush()
-    elif (
-        len(inputs) == 1 and os.path.isfile(inputs[0]) and not how.append
-    ):  # as single files, an archive is as old as its source
-        times = os.stat(inputs[0])
-        os.utime(target, ns=(times.st_atime_ns, times.st_mtime_ns))
     if not how.quiet:
         told = inputs[0] if len(inputs) == 1 else f"{len(inputs)} inputs"
         _report(told, target, writer, writer.count - before, writer.size - old, how.as_json)

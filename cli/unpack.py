@@ -199,11 +199,11 @@ def _labels_beside(path: str) -> str:
 
 def _sink(archive: Archive, goal: Goal, count: int, name: str, force: bool) -> Sink:
     """What takes the images."""
+    like = name if os.path.isfile(name) else None
     if goal.kind == "folder":
-        source = name if os.path.isfile(name) else images.STREAM
 
         def write(path: str, content: bytes) -> None:
-            files.write(path, content, source, force, sync=False)
+            files.write(path, content, like or images.STREAM, force, sync=False)
 
         def renamed(old: str, new: str) -> None:
             click.echo(f"mnistzip: {name}: {old} is the name of several images: one is written as {new}", err=True)
@@ -214,15 +214,15 @@ def _sink(archive: Archive, goal: Goal, count: int, name: str, force: bool) -> S
     for path in (goal.path, goal.labels):
         files.require_free(path, name, force)
     if goal.kind == "parquet":
-        return ParquetSink(goal.path, archive.has_names, archive.has_labels)
+        return ParquetSink(goal.path, archive.has_names, archive.has_labels, like)
     shape = archive.shape
     if shape is None:
         if len(archive):
             raise ImageError(f"{name} has images of several sizes: --to folder or --to parquet takes them")
         shape = (0, 0)
     if goal.kind == "idx":
-        return IdxSink(goal.path, goal.labels, count, shape)
-    return NpySink(goal.path, count, shape, goal.kind == "npz")
+        return IdxSink(goal.path, goal.labels, count, shape, like)
+    return NpySink(goal.path, count, shape, goal.kind == "npz", like)
 
 
 def damage(part: Part, with_labels: bool) -> dict[int, MnistzipError]:

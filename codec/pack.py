@@ -47,6 +47,7 @@ class ArchiveWriter:
         threads: groups coded side by side.
         origin: what the images come from, for ``mnistzip decompress`` to give back the like.
         shape: ``(H, W)`` that an archive without images says to be of.
+        like: a file whose modification time the archive gets, and its permissions if it replaces no file.
 
     Raises:
         OptionError: an option outside its range.
@@ -71,6 +72,7 @@ class ArchiveWriter:
         threads: int = 1,
         origin: Origin = Origin.NONE,
         shape: tuple[int, int] | None = None,
+        like: str | None = None,
     ) -> None:
         require_within("quality", quality, 1, container.QUALITY_MAX)
         require_within("effort", effort, 0, EFFORT_MAX)
@@ -100,7 +102,7 @@ class ArchiveWriter:
         if isinstance(target, (str, os.PathLike)):
             if append and os.path.exists(target):
                 self._old = os.fspath(target)
-            self._whole = WholeFile(target)
+            self._whole = WholeFile(target, like)
             self._out: IO[bytes] = self._whole.file
         elif append:
             raise OptionError("only an archive in a file can be appended to: give its path")

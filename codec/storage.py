@@ -104,9 +104,14 @@ class WholeFile:
     """A file that takes its place only when it is whole: what was there before stays there until then.
 
     As a context manager it gives the open file; it is moved into place unless an error leaves the block.
+
+    Args:
+        path: where it goes.
+        like: a file whose modification time and, where none is replaced, permissions it gets.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], like: str | None = None) -> None:
+        self._like = like
         self.path = Path(os.path.realpath(path))  # a link keeps pointing where it points
         self.path.parent.mkdir(parents=True, exist_ok=True)
         handle, self.partial = tempfile.mkstemp(prefix=".mnistzip-", suffix=".partial", dir=self.path.parent)
@@ -121,15 +126,15 @@ class WholeFile:
         else:
             self.abandon()
 
-    def commit(self, like: str | None = None) -> None:
-        """Write everything to disk and move the file into place; with the modification time of the file ``like``."""
+    def commit(self) -> None:
+        """Write everything to disk and move the file into place."""
         try:
             self.file.flush()
             os.fsync(self.file.fileno())
             self.file.close()
             os.chmod(self.partial, self._mode())
-            if like is not None:
-                times = os.stat(like)
+            if self._like is not None:
+                times = os.stat(self._like)
                 os.utime(self.partial, ns=(times.st_atime_ns, times.st_mtime_ns))
             os.replace(self.partial, self.path)
         except BaseException:
@@ -142,9 +147,10 @@ class WholeFile:
         Path(self.partial).unlink(missing_ok=True)
 
     def _mode(self) -> int:
-        """Permissions of the file that it replaces, else what the umask leaves."""
-        if self.path.is_file():
-            return stat.S_IMODE(self.path.stat().st_mode)
+        """Permissions of the file that it replaces, else of what it is like, else what the umask leaves."""
+        for known in (self.path, self._like):
+            if known is not None and os.path.isfile(known):
+                return stat.S_IMODE(os.stat(known).st_mode)
         mask = os.umask(0)
         os.umask(mask)
         return 0o666 & ~mask

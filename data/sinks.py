@@ -41,10 +41,9 @@ class Sink(Protocol):
 
 
 class _File:
-    """What sinks of one file have in common: it takes its place when all is written."""
+    """What sinks of one file have in common: it takes its place when all is written, as old as the file ``like``."""
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, path: str, like: str | None) -> None:
         self._labels: list[int] = []
         self._whole: WholeFile | None = None
         if path == STREAM:
@@ -52,7 +51,7 @@ class _File:
         elif os.path.exists(path) and not os.path.isfile(path):
             self._file = open(path, "wb")  # a device or a pipe, which nothing can be moved over  # noqa: SIM115
         else:
-            self._whole = WholeFile(path)
+            self._whole = WholeFile(path, like)
             self._file = self._whole.file
 
     def finish(self) -> None:
@@ -83,9 +82,10 @@ class _File:
 class IdxSink(_File):
     """An IDX file, and another for labels; both gzipped where their names end in ``.gz``."""
 
-    def __init__(self, path: str, labels: str | None, count: int, shape: Shape) -> None:
-        super().__init__(path)
+    def __init__(self, path: str, labels: str | None, count: int, shape: Shape, like: str | None = None) -> None:
+        super().__init__(path, like)
         self._label_path = labels
+        self._like = like
         zipped = path.endswith(".gz")
         self._out: Any = gzip.GzipFile("", "wb", 9, self._file, mtime=0) if zipped else self._file
         self._out.write(idx_header((count, *shape)))
@@ -99,10 +99,10 @@ class IdxSink(_File):
         if self._out is not self._file:
             self._out.close()
         if self._label_path is not None:
-            write_idx_labels(self._label_path, self._labels)
+            write_idx_labels(self._label_path, self._labels, self._like)
 
 
-def write_idx_labels(path: str, labels: list[int]) -> None:
+def write_idx_labels(path: str, labels: list[int], like: str | None = None) -> None:
     """Labels as IDX: of bytes where they are 0 to 255, else of 32 bits.
 
     Raises:
@@ -115,15 +115,15 @@ def write_idx_labels(path: str, labels: list[int]) -> None:
         content = idx_header(numbers.shape, INT32) + numbers.astype(">i4").tobytes()
     else:
         raise OptionError("IDX has labels of 32 bits at most: --to npz keeps these")
-    with WholeFile(path) as file:
+    with WholeFile(path, like) as file:
         file.write(gzip.compress(content, 9, mtime=0) if path.endswith(".gz") else content)
 
 
 class NpySink(_File):
     """One array ``(N, H, W)``; where it is ``.npz``, with ``labels`` and ``names``."""
 
-    def __init__(self, path: str, count: int, shape: Shape, several: bool) -> None:
-        super().__init__(path)
+    def __init__(self, path: str, count: int, shape: Shape, several: bool, like: str | None = None) -> None:
+        super().__init__(path, like)
         self._zip = zipfile.ZipFile(self._file, "w", zipfile.ZIP_DEFLATED) if several else None
         entry = zipfile.ZipInfo("images.npy")
         entry.compress_type = zipfile.ZIP_DEFLATED
@@ -158,11 +158,11 @@ class NpySink(_File):
 class ParquetSink(_File):
     """A Parquet file with the columns ``image`` (PNG), and ``name`` and ``label`` if there are any."""
 
-    def __init__(self, path: str, named: bool, labelled: bool) -> None:
+    def __init__(self, path: str, named: bool, labelled: bool, like: str | None = None) -> None:
         parquet = pyarrow_parquet(Path(path))
         import pyarrow
 
-        super().__init__(path)
+        super().__init__(path, like)
         fields = [("image", pyarrow.binary())]
         fields += [("name", pyarrow.string())] * named + [("label", pyarrow.int64())] * labelled
         self._schema = pyarrow.schema(fields)
