@@ -152,8 +152,8 @@ class Scan(Index):
 
     def __init__(self, storage: Storage) -> None:
         self._extents: list[Extent] = []
-        first, flags = 0, LABELS | NAMES
-        at = 0
+        first, flags, at = 0, LABELS | NAMES, 0
+        sizes: set[tuple[int, int]] = set()
         for offset in _markers(storage):
             if offset < at:
                 continue
@@ -164,10 +164,13 @@ class Scan(Index):
             self._extents.append(Extent(len(self._extents), first, group.head.images, offset, group.head.size))
             first += group.head.images
             flags &= group.head.flags
+            sizes.add((group.head.width, group.head.height))
             at = offset + group.head.size
         if not self._extents:
             raise FormatError("the archive is damaged: nothing in it can be read")
-        self.footer = Footer(first, len(self._extents), at, labels=bool(flags & LABELS), names=bool(flags & NAMES))
+        width, height = sizes.pop() if len(sizes) == 1 else (0, 0)
+        has = bool(flags & LABELS), bool(flags & NAMES)
+        self.footer = Footer(first, len(self._extents), at, Origin.NONE, width, height, *has)
 
     def extent(self, number: int) -> Extent:
         return self._extents[number]

@@ -23,6 +23,7 @@ from mnistzip import coding, pack
 from mnistzip.cli.main import run
 from mnistzip.data.streams import open_stream
 from mnistzip.idx import idx_header, read_idx
+from mnistzip.index import START, Footer, entry
 
 Pixels = NDArray[np.uint8]
 Out = pytest.CaptureFixture[str]
@@ -171,7 +172,7 @@ def test_arrays_in_other_orders_and_shapes_are_taken(digits: Pixels, tmp_path: P
     for name, says in (
         ("cut.npy", "cut short"),
         ("float.npy", "float64"),
-        ("junk.npz", "cannot be read"),
+        ("junk.npz", "not an array"),
         ("no.npy", "No such"),
     ):
         assert mz("compress", tmp_path / name, "-o", tmp_path / "x.cae") == 1
@@ -220,7 +221,7 @@ def test_one_image_and_a_range(packed: Path, digits: Pixels, tmp_path: Path, cap
     assert (np.asarray(Image.open(tmp_path / "three.bmp")) == digits[3]).all()
     assert mz("decompress", packed, "--range", "10:20", "-o", tmp_path / "ten-idx") == 0
     assert (read_idx(tmp_path / "ten-idx") == digits[10:20]).all()
-    assert mz("decompress", packed, "--range", ":3", "-o", tmp_path / "pngs/") == 0
+    assert mz("decompress", packed, "--range", ":3", "-o", f"{tmp_path}/pngs/") == 0
     assert sorted(os.listdir(tmp_path / "pngs")) == ["000000.png", "000001.png", "000002.png"]
     for wrong in (["--index", 64], ["--range", "a:b"], ["--range", "3"], ["--to", "gif"], ["--labels", "x", "--to", "npy"]):
         assert mz("decompress", packed, "-f", *wrong) in (1, 2)
@@ -244,7 +245,7 @@ def test_damaged_images_are_named_and_the_others_saved(packed: Path, digits: Pix
     assert (read_idx(out) == np.concatenate([digits[:16], digits[32:]])).all()
     kept = [*range(16), *range(32, 64)]
     assert read_idx(tmp_path / "x-idx-labels-idx1-ubyte").tolist() == kept
-    assert mz("decompress", packed, "-o", tmp_path / "pngs/", "--keep-going") == 1
+    assert mz("decompress", packed, "-o", f"{tmp_path}/pngs/", "--keep-going") == 1
     assert sorted(os.listdir(tmp_path / "pngs")) == [f"{k:06}.png" for k in kept]
     packed.write_bytes(bytes(data[:-20]))
     capsys.readouterr()
@@ -273,13 +274,8 @@ def test_nothing_is_written_outside_the_folder(
         with monkeypatch.context() as patch:
             patch.setattr("mnistzip.groups.pack_names", lambda _names, name=name: name.encode() + b"\0")
             content = coding.pack_group(coding.Setting(None, 50, 0), [digits[0]], None, [""]).content
-        good = mnistzip.encode_archive([digits[0]], names=["x"], lossless=True)
-        whole = mnistzip.Archive(good)._index
-        from mnistzip.index import Footer, entry
-
         end = 4 + len(content)
-        path.write_bytes(good[:4] + content + entry(0, 4) + entry(1, end) + Footer(1, 1, end, names=True).to_bytes())
-        assert whole.count == 1
+        path.write_bytes(START + content + entry(0, 4) + entry(1, end) + Footer(1, 1, end, names=True).to_bytes())
         assert mz("decompress", path, "-o", home, "--to", "folder") == 1
         assert mz("decompress", path, "-o", home, "--to", "folder", "--keep-going", "-f") == 0
         assert {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()} == {
@@ -317,10 +313,8 @@ def test_info_lists_and_show_draws(packed: Path, folder: Path, tmp_path: Path, c
     assert mz("show", packed, "--index", 5) == 0
     assert mz("show", packed, "--index", 64) == 2
     assert mz("show", "--grid", packed, folder / "a.png", "-o", tmp_path / "sheet.png") == 0
-    assert (
-        Image.open(tmp_path / "sheet.png").size == (9 * 29 - 1, 8 * 29 - 1 + 0)
-        or Image.open(tmp_path / "sheet.png").width == 260
-    )
+    with Image.open(tmp_path / "sheet.png") as sheet:
+        assert sheet.size == (9 * 29 - 1, 8 * 29 - 1)
     assert mz("test", packed, tmp_path / "s.cae") == 0
 
 
