@@ -13,7 +13,7 @@ from click.core import ParameterSource
 
 from mnistzip import codec, metrics
 from mnistzip import model as models
-from mnistzip.cli import files
+from mnistzip.cli import files, pack
 from mnistzip.cli.main import blame
 from mnistzip.cli.progress import Progress
 from mnistzip.data import images
@@ -36,7 +36,7 @@ class Job:
 
 @click.command(short_help="Compress images.")
 @click.argument("inputs", nargs=-1, required=True)
-@click.option("-o", "--output", metavar="PATH", help="Output file, or folder for several inputs; - is stdout.")
+@click.option("-o", "--output", metavar="PATH", help="Output file, folder for several inputs, or archive; - is stdout.")
 @click.option("-q", "--quality", type=click.IntRange(1, 100), default=codec.DEFAULT_QUALITY, show_default=True,
               help="Higher is better and larger.")  # fmt: skip
 @click.option("--lossless", is_flag=True, help="Keep every pixel.")
@@ -51,6 +51,8 @@ class Job:
               metavar="N", help="Of a --bare stream: one in 2^N damages goes unnoticed.")  # fmt: skip
 @click.option("--convert", is_flag=True, help="Take colour, transparency, 16 bits or the first frame of an animation as grey.")
 @click.option("-r", "--recursive", is_flag=True, help="Compress the images in folders.")
+@click.option("--labels", metavar="PATH", help="Of an archive: IDX or .npy file with an integer for each image.")
+@click.option("--append", is_flag=True, help="Add to the archive that -o names.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
 @click.option("-T", "--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads for many images.")
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON, one object a line.")
@@ -63,6 +65,8 @@ def compress(
     inputs: tuple[str, ...],
     output: str | None,
     recursive: bool,
+    labels: str | None,
+    append: bool,
     force: bool,
     convert: bool,
     threads: int,
@@ -75,9 +79,16 @@ def compress(
 
     INPUTS are image files, folders with -r, or - for stdin. The report counts whole files, and its PSNR is measured on
     what was decoded from them.
+
+    IDX files, .npy, .npz and Parquet go into one archive, and so do folders and several files where -o ends in .cae.
     """
     _refuse_contradictions(ctx, options)
     models.find(options["model"])  # a wrong name is one error, not one for each image
+    if pack.wanted(inputs, output, append, recursive):
+        _refuse_for_archives(ctx, options)
+        return pack.pack(inputs, output, pack.Packing(labels, append, convert, force, threads, as_json, quiet, options))
+    if labels is not None:
+        raise click.UsageError("--labels is for archives: -o must end in .cae, or the input be IDX, .npy, .npz or Parquet")
     suffix = images.BARE_SUFFIX if options["bare"] else images.SUFFIX
     goals, many = files.plan(inputs, output, recursive, images.IMAGE_SUFFIXES, suffix)
     if not goals:
@@ -132,6 +143,12 @@ def _refuse_contradictions(ctx: click.Context, options: dict[str, Any]) -> None:
         raise click.UsageError("--check-bits is for --bare streams: files have a check of 16 to 23 bits")
     if options["lossless"] and options["min_psnr"] is not None:
         raise click.UsageError("--lossless reaches any PSNR: it takes no --min-psnr")
+
+
+def _refuse_for_archives(ctx: click.Context, options: dict[str, Any]) -> None:
+    for name in ("max_bytes", "min_psnr", "bare"):
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name.replace('_', '-')} is for single files: an archive has one quality for all images")
 
 
 def _decode(coded: list[bytes], batch: list[Job], options: dict[str, Any]) -> list[images.Pixels]:

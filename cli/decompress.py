@@ -8,7 +8,8 @@ import click
 from click.core import ParameterSource
 
 from mnistzip import codec, container
-from mnistzip.cli import files
+from mnistzip.archive import Archive
+from mnistzip.cli import files, unpack
 from mnistzip.cli.main import blame
 from mnistzip.cli.progress import Progress
 from mnistzip.data import images
@@ -23,10 +24,9 @@ from mnistzip.rans import CHECK_BITS_MAX
 @click.option(
     "--to",
     "kind",
-    default="png",
-    show_default=True,
     metavar="KIND",
-    help="png, pgm, bmp, tif, webp or npy, where -o has no suffix.",
+    help="png, pgm, bmp, tif, webp or npy, where -o has no suffix; of archives also idx, folder, npz or parquet."
+    "  [default: png; of archives what the images came from]",
 )
 @click.option("--model", metavar="NAME|PATH", help="Model file of files made with one of your own.")
 @click.option("--bare", is_flag=True, help="Streams of compress --bare; -q, --model, --size and --check-bits as agreed.")
@@ -41,6 +41,10 @@ from mnistzip.rans import CHECK_BITS_MAX
 @click.option(
     "--max-pixels", type=click.IntRange(1), default=container.PIXELS_MAX, show_default=True, help="Refuse larger images."
 )
+@click.option("--index", type=click.IntRange(0), metavar="N", help="Of an archive only image N, counted from 0.")
+@click.option("--range", "span", callback=unpack.parse_range, metavar="A:B", help="Of an archive only images A to B-1.")
+@click.option("--labels", metavar="PATH", help="Where the labels of an archive go, with --to idx.  [default: beside it]")
+@click.option("--keep-going", is_flag=True, help="Of a damaged archive, save what is whole.")
 @click.option("-r", "--recursive", is_flag=True, help="Decompress the .cae files in folders.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
 @click.option("--quiet", is_flag=True, help="No report, no progress.")
@@ -50,20 +54,25 @@ def decompress(
     /,
     inputs: tuple[str, ...],
     output: str | None,
-    kind: str,
+    kind: str | None,
     model: str | None,
     bare: bool,
     quality: int,
     size: tuple[int, int],
     check_bits: int,
     max_pixels: int,
+    index: int | None,
+    span: unpack.Range | None,
+    labels: str | None,
+    keep_going: bool,
     recursive: bool,
     force: bool,
     quiet: bool,
 ) -> int:
     """Decompress .cae files: digit.cae to digit.png beside it. The input is kept.
 
-    The kind of image follows from the suffix that -o names, else from --to.
+    The kind of image follows from the suffix that -o names, else from --to. An archive becomes what its images came from:
+    IDX, .npy, .npz, Parquet or a folder.
     """
     agreed = {"quality", "size", "check_bits"}
     if not bare and any(ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in agreed):
@@ -77,7 +86,16 @@ def decompress(
             content, quality=quality, shape=shape, model=model or DEFAULT, check_bits=check_bits, max_pixels=max_pixels
         )
 
-    suffix = "." + kind.lower().lstrip(".")
+    archives = [name for name in inputs if unpack.is_archive(name)]
+    if archives and not bare:
+        if len(inputs) > 1:
+            raise click.UsageError("archives are decompressed one at a time")
+        with Archive(archives[0], model=model, max_pixels=max_pixels, recover=keep_going) as archive:
+            how = unpack.Unpacking(kind and kind.lower(), labels, index, span, keep_going, force, quiet)
+            return unpack.unpack(archives[0], archive, output, how)
+    if labels is not None or index is not None or span is not None:
+        raise click.UsageError("--labels, --index and --range are for archives")
+    suffix = "." + (kind or "png").lower().lstrip(".")
     taken = images.BARE_SUFFIX if bare else images.SUFFIX
     goals, many = files.plan(inputs, output, recursive, {taken}, suffix)
     if not goals:

@@ -69,7 +69,19 @@ def plan(
     return goals, many
 
 
-def write(name: str, content: bytes, source: str, force: bool) -> None:
+def require_free(name: str | None, source: str, force: bool) -> None:
+    """Raise :class:`~mnistzip.errors.ImageError` if an output is a folder, the input, or exists and may not be overwritten."""
+    if name is None or name == STREAM or not os.path.exists(name):
+        return
+    if os.path.isdir(name):
+        raise ImageError(f"{name} is a folder")
+    if os.path.exists(source) and os.path.samefile(name, source):
+        raise ImageError(f"{name} is the input itself: name another output")
+    if os.path.isfile(name) and not force:
+        raise ImageError(f"{name} exists already: -f overwrites it")
+
+
+def write(name: str, content: bytes, source: str, force: bool, sync: bool = True) -> None:
     """Write a whole file or leave what was there: a temporary file in the same folder takes its place at the end.
 
     The new file has the modification time of ``source``. An existing file is refused without ``force``.
@@ -96,8 +108,9 @@ def write(name: str, content: bytes, source: str, force: bool) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+            if sync:  # where a call writes thousands of files, waiting for the disk each time would take most of it
+                file.flush()
+                os.fsync(file.fileno())
         os.chmod(partial, _mode(path, source))
         if source != STREAM:
             times = os.stat(source)

@@ -9,8 +9,10 @@ import click
 
 from mnistzip import codec
 from mnistzip import model as registry
-from mnistzip.cli import files
+from mnistzip.archive import Archive
+from mnistzip.cli import files, listing, unpack
 from mnistzip.cli.main import blame
+from mnistzip.container import SIDE_MAX
 from mnistzip.data import images
 from mnistzip.errors import MnistzipError
 
@@ -18,11 +20,16 @@ from mnistzip.errors import MnistzipError
 @click.command(short_help="Say what .cae files hold.")
 @click.argument("inputs", nargs=-1, required=True)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def info(inputs: tuple[str, ...], as_json: bool) -> int:
+@click.option("-v", "--verbose", is_flag=True, help="Of archives also each image: index, size, label, name.")
+def info(inputs: tuple[str, ...], as_json: bool, verbose: bool) -> int:
     """Describe .cae files by their headers. `mnistzip test` checks their content."""
     failed = 0
     for name in inputs:
         try:
+            if unpack.is_archive(name):
+                with Archive(name, max_pixels=SIDE_MAX**2) as archive:
+                    failed += listing.describe(name, archive, as_json, verbose)
+                continue
             told = codec.info(images.read_bytes(name))
         except (MnistzipError, OSError) as error:
             failed += 1
@@ -53,6 +60,11 @@ def test(inputs: tuple[str, ...], model: str | None, recursive: bool, quiet: boo
         raise click.UsageError(f"no {images.SUFFIX} files in " + " ".join(inputs))
     for name in names:
         try:
+            if unpack.is_archive(name):
+                with Archive(name, model=model) as archive:
+                    lost = listing.check(name, archive, quiet)
+                failed += bool(lost)
+                continue
             codec.decode(images.read_bytes(name), model=model)
         except (MnistzipError, OSError) as error:
             failed += 1

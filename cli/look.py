@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import sys
+from collections.abc import Iterator
+from itertools import islice
 
 import click
 import numpy as np
 
 from mnistzip import metrics
-from mnistzip.cli import files
+from mnistzip.archive import Archive
+from mnistzip.cli import files, unpack
+from mnistzip.container import PIXELS_MAX
 from mnistzip.data import images
 from mnistzip.errors import ImageError
 
 INK = " .:-=+*#%@"  # dark to light, for terminals without colours
+SHEET_GREY = 64  # between the images of a contact sheet
+TOGETHER = 64  # images of an archive decoded together
 GAP = 4  # pixels between the parts of a sheet, before it is enlarged
 
 
@@ -23,14 +30,82 @@ GAP = 4  # pixels between the parts of a sheet, before it is enlarged
 @click.argument("inputs", nargs=-1, required=True)
 @click.option("--model", metavar="NAME|PATH", help="Model file of files made with one of your own.")
 @click.option("--ascii", "plain", is_flag=True, help="Letters instead of colours.")
-def show(inputs: tuple[str, ...], model: str | None, plain: bool) -> None:
-    """Draw .cae files or other greyscale images in the terminal, two pixels a character."""
+@click.option("--index", type=click.IntRange(0), metavar="N", help="Of an archive only image N, counted from 0.")
+@click.option("--grid", is_flag=True, help="All images in one sheet, as archives are shown anyway.")
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, metavar="N", help="Images in a sheet at most.")
+@click.option("-o", "--output", metavar="PATH", help="Write the sheet as an image file instead.")
+@click.option("-f", "--force", is_flag=True, help="Overwrite an existing sheet.")
+def show(
+    inputs: tuple[str, ...],
+    model: str | None,
+    plain: bool,
+    index: int | None,
+    grid: bool,
+    limit: int,
+    output: str | None,
+    force: bool,
+) -> None:
+    """Draw .cae files or other greyscale images in the terminal, two pixels a character; archives as a contact sheet."""
     plain = plain or not sys.stdout.isatty() or "NO_COLOR" in os.environ
+    draw = _letters if plain else _blocks
+    if grid or output is not None:
+        wanted = islice((image for name in inputs for image in _images(name, model, index)), limit)
+        whole = contact_sheet(list(wanted), None if output is not None else _columns(plain))
+        if output is None:
+            click.echo(draw(whole))
+        else:
+            suffix = os.path.splitext(output)[1].lower() or ".png"
+            files.write(output, images.write_image(whole, suffix), images.STREAM, force)
+        return
     for name in inputs:
-        image, _ = images.any_image(name, True, model)
+        if unpack.is_archive(name) and index is None:
+            image = contact_sheet(list(islice(_images(name, model, None), limit)), _columns(plain))
+        else:
+            image = next(_images(name, model, index))
         if len(inputs) > 1:
             click.echo(f"{name}:")
-        click.echo(_letters(image) if plain else _blocks(image))
+        click.echo(draw(image))
+
+
+def _images(name: str, model: str | None, index: int | None) -> Iterator[images.Pixels]:
+    """The images of an archive, or one of them, or that of any other file."""
+    if not unpack.is_archive(name):
+        yield images.any_image(name, True, model)[0]
+        return
+    with Archive(name, model=model) as archive:
+        if index is not None and index >= len(archive):
+            raise click.UsageError(f"--index {index}: the archive has {len(archive)} images, counted from 0")
+        wanted = range(len(archive)) if index is None else [index]
+        for start in range(0, len(wanted), TOGETHER):
+            yield from archive.read(wanted[start : start + TOGETHER])
+
+
+def _columns(plain: bool) -> int:
+    """Pixels that fit side by side into the terminal."""
+    return shutil.get_terminal_size().columns // (2 if plain else 1)
+
+
+def contact_sheet(several: list[images.Pixels], width: int | None) -> images.Pixels:
+    """Images in rows, about as many as columns, or as many side by side as ``width`` pixels hold.
+
+    Raises:
+        ImageError: no images.
+    """
+    if not several:
+        raise ImageError("there are no images to show")
+    rows, columns = (max(image.shape[axis] for image in several) + 1 for axis in (0, 1))
+    across = math.isqrt(len(several) - 1) + 1 if width is None else max(1, (width + 1) // columns)
+    across = min(across, len(several))
+    down = -(-len(several) // across)
+    if rows * down * columns * across > PIXELS_MAX:
+        raise ImageError(
+            f"a sheet of {len(several)} images of up to {columns - 1}x{rows - 1} is too large: --limit takes fewer"
+        )
+    whole = np.full((rows * down, columns * across), SHEET_GREY, np.uint8)
+    for k, image in enumerate(several):
+        top, left = k // across * rows, k % across * columns
+        whole[top : top + image.shape[0], left : left + image.shape[1]] = image
+    return whole[:-1, :-1]
 
 
 def _fit(image: images.Pixels, columns_per_pixel: int) -> images.Pixels:

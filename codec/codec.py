@@ -113,12 +113,12 @@ def decode_bare(
         LimitError: more pixels than allowed.
         OptionError: an option outside its range.
     """
-    _require_within("quality", quality, 1, container.QUALITY_MAX)
-    _require_within("check_bits", check_bits, 0, rans.CHECK_BITS_MAX)
+    require_within("quality", quality, 1, container.QUALITY_MAX)
+    require_within("check_bits", check_bits, 0, rans.CHECK_BITS_MAX)
     if len(shape) != 2:
         raise OptionError(f"shape is {shape!r}: give height and width")
     for side in shape:
-        _require_within("side", side, 1, container.SIDE_MAX)
+        require_within("side", side, 1, container.SIDE_MAX)
     if shape[0] * shape[1] > max_pixels:
         raise LimitError(f"{shape[1]}x{shape[0]} is more than the limit of {max_pixels} pixels")
     found = models.find(model)
@@ -142,16 +142,16 @@ def encode_many(
     Args:
         images: uint8 array of shape ``(N, H, W)`` or a sequence of ``(H, W)`` arrays of any sizes.
     """
-    _require_within("quality", quality, 1, container.QUALITY_MAX)
-    _require_within("effort", effort, 0, EFFORT_MAX)
+    require_within("quality", quality, 1, container.QUALITY_MAX)
+    require_within("effort", effort, 0, EFFORT_MAX)
     if max_bytes is not None:
-        _require_within("max_bytes", max_bytes, 1, 1 << 40)
+        require_within("max_bytes", max_bytes, 1, 1 << 40)
     if min_psnr is not None and not (isinstance(min_psnr, (int, float, np.number)) and min_psnr >= 0):
         raise OptionError(f"min_psnr is {min_psnr!r}: give a number of dB, 0 or more")
-    _require_within("check_bits", check_bits, 0, rans.CHECK_BITS_MAX)
+    require_within("check_bits", check_bits, 0, rans.CHECK_BITS_MAX)
     if bare and (lossless or min_psnr is not None):
         raise OptionError("a bare stream is lossy and of an agreed quality: it takes neither lossless nor min_psnr")
-    pixels = [_as_image(image, index) for index, image in enumerate(images)]
+    pixels = [as_image(image, index) for index, image in enumerate(images)]
     if lossless:
         files = [store(image) for image in pixels]
         for index, file in enumerate(files):
@@ -193,7 +193,7 @@ def _decode_batch(files: Sequence[bytes], model: str | Path | Model | None, max_
             assert header.model is not None
             by_model.setdefault(header.model, []).append(index)
     for name, members in by_model.items():
-        decoded = decode_images(_model_for(name, model), [parsed[index] for index in members])
+        decoded = decode_images(model_for(name, model), [parsed[index] for index in members])
         images |= zip(members, decoded, strict=True)
     return [images[index] for index in range(len(parsed))]
 
@@ -234,12 +234,14 @@ def _as_bytes(data: bytes | bytearray | memoryview) -> bytes:
     return bytes(data)
 
 
-def _require_within(name: str, value: int, low: int, high: int) -> None:
+def require_within(name: str, value: int, low: int, high: int) -> None:
+    """Raise :class:`~mnistzip.errors.OptionError` unless an option is a whole number within its range."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value <= high:
         raise OptionError(f"{name} is {value!r}: give a whole number in {low}..{high}")
 
 
-def _as_image(image: ArrayLike, index: int) -> Pixels:
+def as_image(image: ArrayLike, index: int) -> Pixels:
+    """An image as contiguous uint8 of shape ``(H, W)``; an error that names ``index`` if it is none."""
     array = np.asarray(image)
     where = f"image {index}" if index else "the image"
     if array.ndim != 2:
@@ -252,7 +254,7 @@ def _as_image(image: ArrayLike, index: int) -> Pixels:
     return np.ascontiguousarray(array)
 
 
-def _model_for(name: int | bytes, given: str | Path | Model | None) -> Model:
+def model_for(name: int | bytes, given: str | Path | Model | None) -> Model:
     """The model that a file names by id or fingerprint."""
     if isinstance(name, int):
         return given if isinstance(given, Model) and given.number == name else models.by_number(name)

@@ -4,6 +4,7 @@
 |---|---|---|
 | 0 | 2 | ``CA E1``: "CAE" and format version 1 |
 | 2 | 1 | 1..100: lossy, model ``mnist``, 28x28, this quality; the header ends here |
+|   |   | 127: an archive of many images, which :mod:`mnistzip.archive` reads |
 |   |   | 128..255: bit 6 = size follows, bits 5-4 = mode, bits 3-0 = model or method |
 |   | 8 | fingerprint of the model, if the model is 15 |
 |   | 1 | quality 1..100, if lossy |
@@ -26,6 +27,7 @@ DEFAULT_SIDE = 28
 QUALITY_MAX = 100
 NAMED_BY_HASH = 15
 HASH_BYTES = 8
+ARCHIVE = 127  # the kind of a file of many images
 
 
 class Mode(IntEnum):
@@ -62,7 +64,7 @@ class Header:
     def to_bytes(self) -> bytes:
         """The one form that this header has."""
         sized = (self.width, self.height) != (DEFAULT_SIDE, DEFAULT_SIDE)
-        size = _varint(self.width) + _varint(self.height) if sized else b""
+        size = varint(self.width) + varint(self.height) if sized else b""
         if self.mode is Mode.STORED:
             assert self.method is not None
             return MAGIC + bytes([128 | sized << 6 | self.mode << 4 | self.method]) + size
@@ -86,7 +88,7 @@ def parse(data: bytes, pixels_max: int = PIXELS_MAX) -> tuple[Header, bytes]:
         raise FormatError(f"not a mnistzip file: it begins with {data[:4].hex(' ') or 'nothing'}, not with ca e1")
     if data[1] != MAGIC[1]:
         raise UnsupportedError(f"format version {data[1] & 15} needs a newer mnistzip (this one reads version 1)")
-    reader = _Reader(data, len(MAGIC))
+    reader = Reader(data, len(MAGIC))
     header = _fields(reader)
     if header.to_bytes() != data[: reader.at]:
         raise FormatError("the header is damaged: it is not in its shortest form")
@@ -95,10 +97,12 @@ def parse(data: bytes, pixels_max: int = PIXELS_MAX) -> tuple[Header, bytes]:
     return header, data[reader.at :]
 
 
-def _fields(reader: _Reader) -> Header:
+def _fields(reader: Reader) -> Header:
     first = reader.byte("the header")
     if 1 <= first <= QUALITY_MAX:
         return Header(Mode.LOSSY, DEFAULT_SIDE, DEFAULT_SIDE, model=0, quality=first)
+    if first == ARCHIVE:
+        raise UnsupportedError("this file is an archive of many images: mnistzip.Archive opens it")
     low, sized = first & 15, bool(first & 64)
     mode = (first >> 4) & 3
     if first < 128 or mode not in (Mode.LOSSY, Mode.STORED):
@@ -118,7 +122,7 @@ def _fields(reader: _Reader) -> Header:
     return Header(Mode.LOSSY, width, height, model=model, quality=quality)
 
 
-def _varint(value: int) -> bytes:
+def varint(value: int) -> bytes:
     """Little-endian base 128, the top bit of a byte says that another follows."""
     out = bytearray()
     while value > 127:
@@ -128,7 +132,7 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
-class _Reader:
+class Reader:
     """Takes fields off the front of a file and says which one was cut off."""
 
     def __init__(self, data: bytes, at: int = 0) -> None:
@@ -167,7 +171,7 @@ class _Reader:
 
 def join_streams(streams: list[bytes]) -> bytes:
     """Streams of one payload: the length of each but the last as a varint, then their bytes."""
-    return b"".join([_varint(len(stream)) for stream in streams[:-1]] + streams)
+    return b"".join([varint(len(stream)) for stream in streams[:-1]] + streams)
 
 
 def split_streams(payload: bytes, count: int) -> list[bytes]:
@@ -178,7 +182,7 @@ def split_streams(payload: bytes, count: int) -> list[bytes]:
     """
     if count > len(payload):
         raise FormatError(f"the file is cut short: {len(payload)} bytes cannot hold {count} streams")
-    reader = _Reader(payload)
+    reader = Reader(payload)
     lengths = [reader.varint("the length of a stream", len(payload)) for _ in range(count - 1)]
     streams = [reader.take(length, "a stream") for length in lengths]
     streams.append(payload[reader.at :])

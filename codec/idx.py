@@ -10,7 +10,10 @@ import gzip
 import math
 import struct
 import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +22,9 @@ from mnistzip.errors import FormatError
 
 UINT8 = 8
 GZIP = b"\x1f\x8b"
+INT32 = 12
 BYTES_MAX = 1 << 31
+BLOCK_BYTES = 1 << 20
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
@@ -28,24 +33,67 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     Raises:
         FormatError: not IDX, another type than uint8, or fewer or more bytes than its dimensions say.
     """
+    shape = idx_shape(path)
+    if math.prod(shape) > BYTES_MAX:
+        raise FormatError(f"{path}: {shape} is more than {BYTES_MAX} bytes")
+    blocks = list(idx_blocks(path))
+    return np.concatenate(blocks) if blocks else np.zeros(shape, np.uint8)
+
+
+def idx_shape(path: Path) -> tuple[int, ...]:
+    """The dimensions of an IDX file of uint8.
+
+    Raises:
+        FormatError: not IDX, another type than uint8, or cut short.
+    """
+    with _opened(path) as stream:
+        return _read_shape(path, stream)
+
+
+def idx_blocks(path: Path) -> Iterator[NDArray[np.uint8]]:
+    """The array of an IDX file, so many along its first dimension at a time that a block has about a MiB.
+
+    Raises:
+        FormatError: as for :func:`read_idx`.
+    """
+    with _opened(path) as stream:
+        shape = _read_shape(path, stream)
+        each = math.prod(shape[1:])
+        step = max(1, BLOCK_BYTES // max(each, 1))
+        for start in range(0, shape[0] if shape else 0, step):
+            count = min(step, shape[0] - start)
+            body = stream.read(count * each)
+            if len(body) != count * each:
+                held = start * each + len(body)
+                raise FormatError(f"{path}: {held} bytes of data for the shape {shape}, which has {math.prod(shape)}")
+            yield np.frombuffer(body, np.uint8).reshape(count, *shape[1:])
+        if stream.read(1):
+            count = math.prod(shape)
+            raise FormatError(f"{path}: {count + 1} or more bytes of data for the shape {shape}, which has {count}")
+
+
+def idx_header(shape: Sequence[int], kind: int = UINT8) -> bytes:
+    """What stands before the elements of an IDX file."""
+    return struct.pack(f">BBBB{len(shape)}I", 0, 0, kind, len(shape), *shape)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    """The content of a file, gzipped or not."""
     with path.open("rb") as file:
         zipped = file.read(2) == GZIP
-    opener = gzip.open if zipped else open
     try:
-        with opener(path, "rb") as stream:
-            head = stream.read(4)
-            if len(head) < 4 or head[:3] != bytes([0, 0, UINT8]):
-                raise FormatError(f"{path}: not an IDX file of uint8 (it begins with {head.hex(' ')})")
-            raw = stream.read(4 * head[3])
-            if len(raw) < 4 * head[3]:
-                raise FormatError(f"{path}: cut short in its dimensions")
-            shape = struct.unpack(f">{head[3]}I", raw)
-            count = math.prod(shape)
-            if count > BYTES_MAX:
-                raise FormatError(f"{path}: {shape} is more than {BYTES_MAX} bytes")
-            body = stream.read(count + 1)
+        with path.open("rb") as plain, gzip.GzipFile(fileobj=plain) if zipped else plain as stream:
+            yield stream  # type: ignore[misc]  # a GzipFile is as good to read from
     except (EOFError, zlib.error, gzip.BadGzipFile) as cause:
         raise FormatError(f"{path}: damaged gzip: {cause}") from cause
-    if len(body) != count:
-        raise FormatError(f"{path}: {len(body)} or more bytes of data for the shape {shape}, which has {count}")
-    return np.frombuffer(body, np.uint8).reshape(shape).copy()
+
+
+def _read_shape(path: Path, stream: IO[bytes]) -> tuple[int, ...]:
+    head = stream.read(4)
+    if len(head) < 4 or head[:3] != bytes([0, 0, UINT8]):
+        raise FormatError(f"{path}: not an IDX file of uint8 (it begins with {head.hex(' ')})")
+    raw = stream.read(4 * head[3])
+    if len(raw) < 4 * head[3]:
+        raise FormatError(f"{path}: cut short in its dimensions")
+    return struct.unpack(f">{head[3]}I", raw)

@@ -176,7 +176,7 @@ def _check(header: bytes, stream: int, y: Ints) -> int:
 
 
 @dataclass(frozen=True)
-class _Lanes:
+class Streams:
     """Which tiles each stream of a batch holds: stream ``s`` has tiles ``first[s] .. first[s] + count[s]`` of the batch."""
 
     first: Ints
@@ -184,7 +184,12 @@ class _Lanes:
     streams: list[int]  # streams of each image
 
     @staticmethod
-    def of(counts: Sequence[int]) -> _Lanes:
+    def in_tiles(tiles: int) -> int:
+        """How many streams so many tiles of one image take."""
+        return -(-tiles // TILES_PER_STREAM)
+
+    @staticmethod
+    def of(counts: Sequence[int]) -> Streams:
         first, count, streams, tile = [], [], [], 0
         for tiles in counts:
             starts = range(0, tiles, TILES_PER_STREAM)
@@ -192,7 +197,7 @@ class _Lanes:
             count += [min(TILES_PER_STREAM, tiles - start) for start in starts]
             streams.append(len(starts))
             tile += tiles
-        return _Lanes(np.array(first, np.int64), np.array(count, np.int64), streams)
+        return Streams(np.array(first, np.int64), np.array(count, np.int64), streams)
 
     def checks(self, headers: list[bytes], y: Ints) -> Ints:
         """The check of every stream: (streams,)."""
@@ -204,7 +209,7 @@ class _Lanes:
 
 def _encode_streams(model: Model, headers: list[Header], counts: list[int], y: Ints, row: Ints, check_bits: int) -> list[bytes]:
     """The payload of each image."""
-    lanes = _Lanes.of(counts)
+    lanes = Streams.of(counts)
     checks = lanes.checks([header.to_bytes() for header in headers], y)
     deepest = int(lanes.count.max())
     streams: list[bytes] = []
@@ -228,7 +233,7 @@ def decode_images(model: Model, parsed: Sequence[tuple[Header, bytes]], check_bi
     """Images of files under one model."""
     headers = [header for header, _ in parsed]
     counts = [tiles_in(header.width, header.height) for header in headers]
-    lanes = _Lanes.of(counts)
+    lanes = Streams.of(counts)
     streams: list[bytes] = []
     for (_, payload), n in zip(parsed, lanes.streams, strict=True):
         streams += container.split_streams(payload, n)

@@ -212,10 +212,10 @@ class Prior:
         )
 
     def decode(self, lanes: rans.Decoder, row: Rows, more: NDArray[np.bool_]) -> Ints:
-        """Take one latent off every lane.
+        """Take one latent off every lane, or, of lanes that latents share, all of theirs.
 
         Args:
-            lanes: N lanes.
+            lanes: N lanes, or lanes that hold N latents.
             row: index of each lane's quality, shape ``(N,)``.
             more: which lanes hold another latent, shape ``(N,)``; the others stay as they are.
 
@@ -227,8 +227,6 @@ class Prior:
         x = np.zeros((n, SYMBOLS), np.float32)
         near = np.zeros((n, PLACES * a), np.float32)
         near_bias, far_bias = self.near_bias[row], self.far_bias[row]
-        everyone = np.arange(n)
-        idle = not more.all()
         for place in range(PLACES):
             s = place * CHANNELS  # the first symbol of this place
             mine = slice(place * a, place * a + a)
@@ -244,12 +242,7 @@ class Prior:
                 requantize(far, self.far_shift[own], ACTIVATIONS)
                 total = far @ self.head_weight[s + c] + self.head_bias[s + c]
                 edges = cumulative(requantize(total, self.head_shift[s + c], LOGITS))
-                value = (edges[:, 1:] <= lanes.slots()[:, None]).sum(axis=1)
-                starts = edges[everyone, value]
-                freqs = edges[everyone, value + 1] - starts
-                if idle:
-                    starts, freqs = np.where(more, starts, 0), np.where(more, freqs, rans.TOTAL)
-                lanes.advance(starts, freqs)
+                value = lanes.take(edges, more)
                 x[:, s + c] = value + self.low
         return x.astype(np.int64)
 

@@ -19,6 +19,7 @@ Sources: Duda 2013, arXiv 1311.2540 (rANS); Giesen 2014, arXiv 1402.3392 (byte-w
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,6 +32,7 @@ TOTAL = 1 << PROBABILITY_BITS  # frequencies of one alphabet sum to this
 CHECK_BITS_MIN = 16  # of a check in a file; streams without a header may ask for fewer
 CHECK_BITS_MAX = 23
 LOW = 1 << 23  # a state below this takes in a byte, if the lane has one left
+FEW_LANES = 8  # so many are stepped faster one by one than by numpy
 _EMIT = 31 - PROBABILITY_BITS  # a state of f << _EMIT or more gives off a byte before coding f
 
 Ints = NDArray[np.int64]
@@ -137,7 +139,7 @@ def _reverse(slot: Ints) -> Ints:
 
 
 class Decoder:
-    """Steps all lanes through their symbols: look at :meth:`slots`, find the symbols, :meth:`advance`, and :meth:`finish`.
+    """Steps all lanes through their symbols: :meth:`take` them, given their frequencies, and :meth:`finish`.
 
     Raises:
         FormatError: a lane is too short or its first state is not one that the encoder writes.
@@ -156,6 +158,22 @@ class Decoder:
         for state in head:
             if state[0] == 0:  # a shorter form exists
                 raise FormatError(f"a coded stream begins with the impossible state {state.hex()}: the file is damaged")
+
+    def take(self, edges: Ints, more: NDArray[np.bool_]) -> Ints:
+        """The next symbol's index in its alphabet, taken off every lane: (lanes,).
+
+        Args:
+            edges: cumulative frequencies of all symbols, shape ``(lanes, values + 1)``, from 0 to 65536.
+            more: which lanes hold another symbol, shape ``(lanes,)``; the others stay as they are.
+        """
+        index: Ints = (edges[:, 1:] <= self.slots()[:, None]).sum(axis=1)
+        everyone = np.arange(len(edges))
+        starts = edges[everyone, index]
+        freqs = edges[everyone, index + 1] - starts
+        if not more.all():
+            starts, freqs = np.where(more, starts, 0), np.where(more, freqs, TOTAL)
+        self.advance(starts, freqs)
+        return index
 
     def slots(self) -> Ints:
         """The number in ``0..65535`` that falls into each lane's next symbol's interval, shape ``(lanes,)``."""
@@ -180,3 +198,63 @@ class Decoder:
         strong = (check_bits <= bits) & (bits <= CHECK_BITS_MAX)
         expected = _first_states(checks, np.clip(bits, 0, CHECK_BITS_MAX))
         return (self._at == self._end) & strong & (self._x == expected)
+
+
+class SharedDecoder(Decoder):
+    """Lanes whose latents take turns: the first symbol of each latent of a lane, then the second of each, and so on.
+
+    Each step thus asks for the symbols of all latents together, which costs little more than asking for one. The checks have 16
+    bits at least; no state of such a lane lies below 2^16, and one that does is damaged.
+
+    Args:
+        lanes: as for :class:`Decoder`.
+        counts: how many latents each lane holds, 1 or more, shape ``(lanes,)``.
+    """
+
+    def __init__(self, lanes: Sequence[bytes], counts: Ints) -> None:
+        super().__init__(lanes)
+        self._counts = counts
+        self._first = np.cumsum(counts) - counts
+        self._sunk = np.zeros(len(lanes), bool)
+        self._scalars = [list(map(int, state)) for state in zip(self._x, self._at, self._end, strict=True)]
+        self._few = len(lanes) <= FEW_LANES
+
+    def take(self, edges: Ints, more: NDArray[np.bool_]) -> Ints:
+        """As :meth:`Decoder.take`, for all latents, those of a lane beside each other: (latents,)."""
+        if self._few:
+            return self._take_one_by_one(edges)
+        index = np.empty(len(edges), np.int64)
+        for depth in range(int(self._counts.max())):
+            held = depth < self._counts
+            latent = np.where(held, self._first + depth, self._first)
+            self._sunk |= self._x < TOTAL
+            found = super().take(edges[latent], held)
+            index[latent[held]] = found[held]
+        return index
+
+    def _take_one_by_one(self, edges: Ints) -> Ints:
+        """The same in plain integers."""
+        index, content = [], self._bytes
+        tables = iter(edges.tolist())
+        for lane, count in enumerate(self._counts.tolist()):
+            x, at, end = self._scalars[lane]
+            for _ in range(count):
+                table = next(tables)
+                if x < TOTAL:
+                    self._sunk[lane] = True
+                slot = x & (TOTAL - 1)
+                k = bisect_right(table, slot) - 1
+                x = (table[k + 1] - table[k]) * (x >> PROBABILITY_BITS) + slot - table[k]
+                while x < LOW and at < end:
+                    x = x << 8 | int(content[at])
+                    at += 1
+                index.append(k)
+            self._scalars[lane] = [x, at, end]
+        return np.array(index, np.int64)
+
+    def finish(self, checks: Ints, check_bits: int = CHECK_BITS_MIN) -> NDArray[np.bool_]:
+        """As :meth:`Decoder.finish`: (lanes,) bool."""
+        if self._few:
+            self._x = np.array([x for x, _, _ in self._scalars], np.int64)
+            self._at = np.array([at for _, at, _ in self._scalars], np.int64)
+        return super().finish(checks, check_bits) & ~self._sunk

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mnistzip import codec
-from mnistzip.container import MAGIC, PIXELS_MAX
+from mnistzip.container import ARCHIVE, MAGIC, PIXELS_MAX
 from mnistzip.errors import ImageError, LimitError, MnistzipError
 from mnistzip.model import Model
 
@@ -77,6 +77,11 @@ def is_cae(content: bytes) -> bool:
     return content[:1] == MAGIC[:1] and content[1:2] != b"" and content[1] >> 4 == MAGIC[1] >> 4
 
 
+def is_archive(content: bytes) -> bool:
+    """Whether bytes begin as an archive of many images does."""
+    return is_cae(content) and content[2:3] == bytes([ARCHIVE])
+
+
 def parse_image(name: str, content: bytes, convert: bool = False) -> Pixels:
     """The same from the bytes of a file."""
     if not content:
@@ -109,7 +114,7 @@ def _kind(content: bytes) -> str:
     if is_cae(content):
         return "it is a .cae file: decompress it"
     if content[:3] == b"\0\0\x08" or content[:2] == b"\x1f\x8b":
-        return "IDX data sets are not taken by this version, which writes one image a file"
+        return "it looks like an IDX data set, which goes into an archive"
     return f"it begins with {content[:4].hex(' ')}"
 
 

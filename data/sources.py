@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistzip.data.images import IMAGE_SUFFIXES, STREAM, SUFFIX, any_image
+from mnistzip.archive import Archive
+from mnistzip.data.images import IMAGE_SUFFIXES, STREAM, SUFFIX, any_image, is_archive
 from mnistzip.errors import FormatError, ImageError, ModelError
 from mnistzip.idx import GZIP, UINT8, read_idx
 
@@ -46,9 +47,9 @@ def load(
     """Read images from files and folders, or a data set by its name.
 
     Args:
-        sources: image files, ``.cae`` files, folders of them (searched to the bottom), IDX files (``.gz`` too), ``.npy`` or
-            ``.npz`` arrays of shape ``(H, W)`` or ``(N, H, W)``; ``-``, one image from
-            stdin; or the name of a torchvision data set, such as ``mnist``.
+        sources: image files, ``.cae`` files, archives too, folders of them (searched to the bottom), IDX files (``.gz`` too),
+            ``.npy`` or ``.npz`` arrays of shape ``(H, W)`` or ``(N, H, W)``; ``-``, one image from stdin; or the name of a
+            torchvision data set, such as ``mnist``.
         convert: take colour, transparency and 16 bits as 8-bit grey instead of refusing them.
         limit: stop after so many images.
         train: of a torchvision data set the training part, not the test part.
@@ -90,6 +91,10 @@ def _read(source: str, convert: bool, train: bool, model: str | None) -> Iterato
     elif path.is_dir():
         for file in walk(path, {*IMAGE_SUFFIXES, SUFFIX}):
             yield str(file.relative_to(path)), any_image(str(file), convert, model)[0]
+    elif path.is_file() and _is_archive(path):
+        with Archive(path, model=model) as archive:
+            names = archive.names or [""] * len(archive)
+            yield from ((name or str(index), image) for index, (name, image) in enumerate(zip(names, archive, strict=True)))
     elif path.is_file() and (stack := _stack(path)) is not None:
         yield from ((str(index), image) for index, image in enumerate(stack))
     elif path.is_file():
@@ -98,6 +103,11 @@ def _read(source: str, convert: bool, train: bool, model: str | None) -> Iterato
         raise ImageError(f"{source}: no such file or folder")
     else:
         yield from ((str(index), image) for index, image in enumerate(torchvision_images(source, train)))
+
+
+def _is_archive(path: Path) -> bool:
+    with path.open("rb") as file:
+        return is_archive(file.read(4))
 
 
 def _stack(path: Path) -> Pixels | None:

@@ -4,13 +4,16 @@
 
 ``valid/NAME.cae`` decodes to the pixels in ``valid/NAME.pgm``, ``bare/NAME.bare`` to those beside it, given what
 ``agreed.json`` says. ``invalid/NAME.cae`` has one fault, and
-``invalid/expected.json`` says for each the error and a part of its message.
+``invalid/expected.json`` says for each the error and a part of its message. ``archive/NAME.cae`` holds images of which
+``archive/expected.json`` says sizes, CRC-32 of the pixels, names and labels; ``invalid-archive`` holds archives of one fault.
 """
 
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -107,9 +110,111 @@ def invalid(good: bytes, stored: bytes, tiled: bytes) -> dict[str, tuple[bytes, 
     }
 
 
+def archives() -> dict[str, bytes]:
+    """Archives of several kinds."""
+    digits = read_idx(HERE / "data" / "digits-idx3-ubyte.gz")
+    rows, columns = np.mgrid[:61, :90]
+    plaid = ((rows * 5 % 256) ^ (columns * 3 % 256)).astype(np.uint8)
+    noise = np.random.default_rng(8).integers(0, 256, (28, 28)).astype(np.uint8)
+    sizes = [digits[0], digits[1][4:13, 4:24], noise, np.hstack(list(digits[:20])), plaid, np.zeros((3, 1), np.uint8)]
+    with TemporaryDirectory() as folder:
+        grown = Path(folder) / "grown.cae"
+        for images, options in (
+            (digits[:5], {"quality": 20}),
+            (digits[5:8], {"model": "classic"}),
+            (digits[8:9], {"lossless": True}),
+        ):
+            with mnistzip.ArchiveWriter(grown, append=True, effort=0, **options) as writer:
+                writer.extend(images)
+        appended = grown.read_bytes()
+    return {
+        "empty": mnistzip.encode_archive([]),
+        "tiny": mnistzip.encode_archive(
+            np.array([[[0, 255]], [[128, 7]]], np.uint8), lossless=True
+        ),  # FORMAT.md goes through it byte by byte
+        "two": mnistzip.encode_archive(digits[:2]),
+        "digits": mnistzip.encode_archive(digits[:30], labels=np.arange(30) * 9 - 1, effort=0),
+        "sizes": mnistzip.encode_archive(sizes, names=["a.png", "b/c.png", "", "b/d", "ä", "e.png"], effort=0),
+        "lossless": mnistzip.encode_archive(digits[:20], labels=np.arange(20) % 10, lossless=True),
+        "lossless-sizes": mnistzip.encode_archive(sizes, lossless=True),
+        "grown": appended,
+    }
+
+
+def told_of(archive: mnistzip.Archive) -> dict[str, Any]:
+    """What an archive holds."""
+    images = list(archive)
+    return {
+        "sizes": [[image.shape[1], image.shape[0]] for image in images],
+        "crc32": [zlib.crc32(image.tobytes()) for image in images],
+        "names": archive.names,
+        "labels": None if archive.labels is None else archive.labels.tolist(),
+    }
+
+
+def invalid_archives(good: bytes, empty: bytes) -> dict[str, tuple[bytes, str, str]]:
+    """One fault each, for whoever reads all images in order."""
+    group = good[4 : 4 + 52]
+    tables = int.from_bytes(group[24:28], "little")
+    index_at = int.from_bytes(good[-40 + 16 : -40 + 24], "little")
+    footer = good[-40:]
+
+    def flipped(at: int) -> bytes:
+        data = bytearray(good)
+        data[at] ^= 1
+        return bytes(data)
+
+    def headed(at: int, value: int) -> bytes:
+        """The head changed and its check made to match."""
+        head = bytearray(good[4 : 4 + 48])
+        head[at] = value
+        table = good[4 + 52 : 4 + 52 + tables]
+        check = zlib.crc32(table, zlib.crc32(bytes(head))).to_bytes(4, "little")
+        return good[:4] + bytes(head) + check + good[4 + 52 :]
+
+    def footed(at: int, value: int, data: bytes = good) -> bytes:
+        """The footer changed and its check made to match."""
+        end = bytearray(data[-40:-8])
+        end[at] = value
+        return data[:-40] + bytes(end) + zlib.crc32(bytes(end)).to_bytes(4, "little") + data[-4:]
+
+    return {
+        "start-only": (good[:4], "FormatError", "cut short"),
+        "reserved-start": (good[:3] + b"\1" + good[4:], "UnsupportedError", "archive byte 0x01"),
+        "future-version": (b"\xca\xe2" + good[2:], "UnsupportedError", "needs a newer mnistzip"),
+        "truncated": (good[:-1], "FormatError", "does not end as archives do"),
+        "trailing-byte": (good + b"\0", "FormatError", "does not end as archives do"),
+        "joined": (good + good, "FormatError", "do not fill"),
+        "no-index": (good[:index_at] + footer, "FormatError", "do not fill"),
+        "damaged-footer": (flipped(len(good) - 40), "FormatError", "does not end as archives do"),
+        "damaged-index": (flipped(index_at), "FormatError", "entry 0 does not match"),
+        "damaged-head": (flipped(4 + 18), "FormatError", "do not match their check"),
+        "damaged-table": (flipped(4 + 52), "FormatError", "do not match their check"),
+        "damaged-lane": (flipped(4 + 52 + tables + 9), "FormatError", "does not match its check"),
+        "other-lane-check": (headed(40, good[4 + 40] ^ 1), "FormatError", "does not match its check"),
+        "other-pixel-check": (headed(44, good[4 + 44] ^ 1), "FormatError", "group 0 does not match its check"),
+        "other-quality": (headed(9, good[4 + 9] ^ 1), "FormatError", "does not match its check"),
+        "other-model": (headed(16, good[4 + 16] ^ 1), "ModelError", "written with the model"),
+        "reserved-method": (headed(6, 1), "UnsupportedError", "coding method 1"),
+        "reserved-flag": (headed(7, 128), "UnsupportedError", "group flags 0x80"),
+        "reserved-model": (headed(8, 14), "UnsupportedError", "model number 14"),
+        "unknown-model": (headed(8, 9), "ModelError", "shipped model 9"),
+        "no-images-in-a-lane": (headed(10, 0), "FormatError", "contradict"),
+        "quality-zero": (headed(9, 0), "FormatError", "contradict"),
+        "more-images-than-the-index-says": (headed(4, 9), "FormatError", "damaged"),
+        "huge-images": (headed(13, 255), "FormatError", "not what index and footer say"),
+        "lanes-past-the-end": (headed(30, 1), "FormatError", "are left for it"),
+        "many-images": (footed(3, 255, empty), "FormatError", "do not fill"),
+        "reserved-origin": (footed(24, 6), "UnsupportedError", "footer"),
+        "reserved-footer-flag": (footed(25, 1), "UnsupportedError", "footer"),
+        "reserved-footer-bytes": (footed(30, 1), "UnsupportedError", "footer"),
+        "labels-in-the-footer-only": (footed(25, 4), "FormatError", "not what index and footer say"),
+    }
+
+
 def main() -> None:
     """Write all vectors anew."""
-    for kind in ("valid", "invalid", "bare"):
+    for kind in ("valid", "invalid", "bare", "archive", "invalid-archive"):
         (VECTORS / kind).mkdir(parents=True, exist_ok=True)
         for old in (VECTORS / kind).iterdir():
             old.unlink()
@@ -129,7 +234,17 @@ def main() -> None:
         (VECTORS / "invalid" / f"{name}.cae").write_bytes(content)
         expected[name] = {"error": kind, "says": says}
     (VECTORS / "invalid" / "expected.json").write_text(json.dumps(expected, indent=2) + "\n")
-    print(f"{len(files)} valid, {len(agreed)} bare and {len(expected)} invalid vectors")
+    many = archives()
+    for name, content in many.items():
+        (VECTORS / "archive" / f"{name}.cae").write_bytes(content)
+    told = {name: told_of(mnistzip.Archive(content)) for name, content in many.items()}
+    (VECTORS / "archive" / "expected.json").write_text(json.dumps(told) + "\n")
+    faults = {}
+    for name, (content, kind, says) in invalid_archives(many["two"], many["empty"]).items():
+        (VECTORS / "invalid-archive" / f"{name}.cae").write_bytes(content)
+        faults[name] = {"error": kind, "says": says}
+    (VECTORS / "invalid-archive" / "expected.json").write_text(json.dumps(faults, indent=2) + "\n")
+    print(f"{len(files)} valid, {len(agreed)} bare, {len(many)} archive and {len(expected) + len(faults)} invalid vectors")
 
 
 if __name__ == "__main__":

@@ -238,7 +238,7 @@ def test_a_damaged_image_is_one_line(size: int, digit_png: Path, capsys: pytest.
 def test_idx_and_cae_inputs_say_what_they_are(tmp_path: Path, digit: Pixels, capsys: pytest.CaptureFixture[str]) -> None:
     idx = tmp_path / "images.idx"
     idx.write_bytes(gzip.decompress((Path(__file__).parent / "data" / "digits-idx3-ubyte.gz").read_bytes()))
-    fails(capsys, 1, "IDX data set", "compress", idx)
+    fails(capsys, 1, "IDX data set", "compare", idx, idx)
     packed = tmp_path / "digit.cae"
     packed.write_bytes(mnistzip.encode(digit, effort=0))
     fails(capsys, 1, "decompress it", "compress", packed, "-o", tmp_path / "x.cae")

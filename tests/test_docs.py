@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import re
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import mnistzip
 from mnistzip import container
 from mnistzip.cli.main import COMMANDS, run
 from mnistzip.errors import MnistzipError
+from mnistzip.idx import idx_header
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -44,6 +47,33 @@ def test_the_worked_example_of_the_format_is_a_file_that_decodes() -> None:
     assert [int(number) for number in told.groups()] == [len(data), len(data) - len(payload), len(payload)]
     assert header.quality == 50
     assert mnistzip.decode(data).shape == (28, 28)
+
+
+def test_the_archive_that_the_format_goes_through_is_one() -> None:
+    lines = re.search(r"```archive\n(.*?)```", FORMAT, re.DOTALL)
+    assert lines is not None
+    data = bytes.fromhex(lines[1])
+    assert data == (ROOT / "tests" / "vectors" / "archive" / "tiny.cae").read_bytes()
+    assert f"has {len(data)} bytes" in FORMAT
+    assert [image.tolist() for image in mnistzip.Archive(data)] == [[[0, 255]], [[128, 7]]]
+
+
+def test_the_examples_of_the_page_on_archives_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs" / "archives.md").read_text()
+    digits = ROOT / "tests" / "data" / "digits-idx3-ubyte.gz"
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "t10k-images-idx3-ubyte.gz").write_bytes(digits.read_bytes())
+    (tmp_path / "t10k-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx_header((64,)) + bytes(range(64))))
+    (tmp_path / "more").mkdir()
+    for name in ("a.png", "b.png"):
+        (tmp_path / "more" / name).write_bytes((ROOT / "tests" / "data" / "digit.png").read_bytes())
+    for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL):
+        for line in block.splitlines():
+            words = shlex.split(line, comments=True)
+            assert words[0] == "mnistzip"
+            assert run(words[1:]) == 0, line
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(block, {})
 
 
 def test_the_changelog_knows_this_version() -> None:

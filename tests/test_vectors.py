@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,8 @@ VECTORS = Path(__file__).parent / "vectors"
 VALID = sorted(path.stem for path in (VECTORS / "valid").glob("*.cae"))
 AGREED = json.loads((VECTORS / "bare" / "agreed.json").read_text())
 EXPECTED = json.loads((VECTORS / "invalid" / "expected.json").read_text())
+ARCHIVES = json.loads((VECTORS / "archive" / "expected.json").read_text())
+FAULTY_ARCHIVES = json.loads((VECTORS / "invalid-archive" / "expected.json").read_text())
 
 
 @pytest.mark.parametrize("name", VALID)
@@ -47,8 +50,29 @@ def test_faults_are_named(name: str) -> None:
     assert EXPECTED[name]["says"] in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ARCHIVES)
+def test_golden_archives_hold_what_they_held(name: str) -> None:
+    told = ARCHIVES[name]
+    with mnistzip.Archive(VECTORS / "archive" / f"{name}.cae") as archive:
+        for images in (list(archive), [archive[k] for k in range(len(archive))]):
+            assert [[image.shape[1], image.shape[0]] for image in images] == told["sizes"]
+            assert [zlib.crc32(image.tobytes()) for image in images] == told["crc32"]
+        assert archive.names == told["names"]
+        assert (None if archive.labels is None else archive.labels.tolist()) == told["labels"]
+
+
+@pytest.mark.parametrize("name", FAULTY_ARCHIVES)
+def test_faults_of_archives_are_named(name: str) -> None:
+    with pytest.raises(mnistzip.MnistzipError) as caught:
+        [*mnistzip.Archive(VECTORS / "invalid-archive" / f"{name}.cae")]
+    assert type(caught.value).__name__ == FAULTY_ARCHIVES[name]["error"]
+    assert FAULTY_ARCHIVES[name]["says"] in str(caught.value)
+
+
 def test_every_vector_is_listed_and_none_is_missing() -> None:
     assert {path.stem for path in (VECTORS / "invalid").glob("*.cae")} == set(EXPECTED)
     assert {path.stem for path in (VECTORS / "valid").glob("*.pgm")} == set(VALID)
     assert {path.stem for path in (VECTORS / "bare").glob("*.bare")} == set(AGREED)
+    assert {path.stem for path in (VECTORS / "archive").glob("*.cae")} == set(ARCHIVES)
+    assert {path.stem for path in (VECTORS / "invalid-archive").glob("*.cae")} == set(FAULTY_ARCHIVES)
     assert len(VALID) >= 18

@@ -1,0 +1,106 @@
+"""What ``mnistzip info`` and ``test`` say of archives."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import click
+import numpy as np
+
+from mnistzip import model as registry
+from mnistzip.archive import Archive
+from mnistzip.cli.progress import Progress
+from mnistzip.cli.unpack import blame_damage, damage
+from mnistzip.container import NAMED_BY_HASH, Mode
+from mnistzip.errors import MnistzipError
+from mnistzip.groups import Head
+
+
+def describe(name: str, archive: Archive, as_json: bool, verbose: bool) -> int:
+    """Say what an archive holds, by its index and the heads of its groups; how many groups are damaged."""
+    ways: Counter[tuple[str, str, int | None]] = Counter()
+    groups = stored = coded = damaged = 0
+    for group in archive.groups():
+        groups += 1
+        if isinstance(group, MnistzipError):
+            damaged += 1
+            click.echo(f"mnistzip: {name}: {group}", err=True)
+            continue
+        ways[_way(group.head)] += group.head.images
+        coded += group.head.lanes_bytes
+        if group.head.method is Mode.LOSSY:
+            stored += sum(len(group.images_of(lane)) for lane in np.flatnonzero(group.stored).tolist())
+    count, size = len(archive), archive.size
+    parts = [{"mode": mode, "model": model, "quality": quality, "images": n} for (mode, model, quality), n in ways.items()]
+    if as_json:
+        height, width = archive.shape or (None, None)
+        row = {
+            "input": name,
+            "mode": "archive",
+            "images": count,
+            "width": width,
+            "height": height,
+            "bytes": size,
+            "bytes_per_image": round(size / count, 3) if count else None,
+            "coded_bytes": coded,
+            "groups": groups,
+            "origin": archive.origin.name.lower(),
+            "names": archive.has_names,
+            "labels": archive.has_labels,
+            "parts": parts,
+        }
+        click.echo(json.dumps(row))
+        return damaged
+    shape = f"{archive.shape[1]}x{archive.shape[0]}" if archive.shape else "of several sizes" if count else "of no size"
+    more = "".join(f", {what}" for what, has in (("names", archive.has_names), ("labels", archive.has_labels)) if has)
+    click.echo(f"{name}: archive of {count} images, {shape}{more}")
+    each = f", {size / count:.2f} an image" if count else ""
+    click.echo(f"  {size} bytes{each}: {groups} groups, coded images {coded}, all else {size - coded}")
+    for part in parts:
+        quality = f", quality {part['quality']}" if part["quality"] else ""
+        click.echo(f"  {part['images']} images: {part['mode']}, model {part['model']}{quality}")
+    if stored:
+        click.echo(f"  {stored} of them lossless, as that is smaller")
+    if verbose:
+        _list(archive)
+    return damaged
+
+
+def _way(head: Head) -> tuple[str, str, int | None]:
+    """Mode, model and quality, for people."""
+    if head.method is Mode.STORED:
+        return "lossless", "none", None
+    names = {number: shipped for shipped, number in registry.SHIPPED.items()}
+    model = head.fingerprint.hex() if head.model == NAMED_BY_HASH else names.get(head.model, f"number {head.model}")
+    return "lossy", model, head.quality
+
+
+def _list(archive: Archive) -> None:
+    """A line for each image."""
+    index = 0
+    for group, names, labels in archive.details():
+        for k, (height, width) in enumerate(group.shapes.tolist()):
+            label = "" if labels is None else f" label {labels[k]}"
+            name = "" if names is None else f" {names[k]}"
+            click.echo(f"  {index + k}: {width}x{height}{label}{name}")
+        index += group.head.images
+
+
+def check(name: str, archive: Archive, quiet: bool) -> int:
+    """Decode all of an archive and name the damaged images; how many there are, or groups without their names."""
+    lost: dict[int, MnistzipError] = {}
+    nameless = 0
+    with Progress(len(archive), "test", show=not quiet) as progress:
+        for part in archive.parts(details=True):
+            lost |= damage(part, True)
+            if isinstance(part.names, MnistzipError):
+                nameless += 1
+                click.echo(
+                    f"mnistzip: {name}: images {part.first} to {part.first + len(part.images) - 1}: {part.names}", err=True
+                )
+            progress.advance(len(part.images))
+    blame_damage(name, archive, lost)
+    if not lost and not nameless and not quiet:
+        click.echo(f"{name}: ok, {len(archive)} images")
+    return len(lost) + nameless

@@ -1,0 +1,144 @@
+"""What ``mnistzip compress`` does where many images go into one archive."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import click
+
+from mnistzip import metrics
+from mnistzip.cli.main import blame
+from mnistzip.cli.progress import Progress
+from mnistzip.data import images
+from mnistzip.data.streams import holds_many, open_stream
+from mnistzip.errors import ImageError
+from mnistzip.pack import ArchiveWriter
+
+
+@dataclass(frozen=True)
+class Packing:
+    """Options of ``compress`` that concern archives; ``options`` are those of the coder."""
+
+    labels: str | None
+    append: bool
+    convert: bool
+    force: bool
+    threads: int
+    as_json: bool
+    quiet: bool
+    options: dict[str, Any]
+
+
+def wanted(inputs: Sequence[str], output: str | None, append: bool, recursive: bool) -> bool:
+    """Whether inputs go into an archive rather than into files of their own."""
+    if append or any(holds_many(name) for name in inputs):
+        return True
+    if output is None or not output.lower().endswith(images.SUFFIX) or os.path.isdir(output):
+        return False
+    return len(inputs) > 1 or recursive or os.path.isdir(inputs[0])
+
+
+def pack(inputs: Sequence[str], output: str | None, how: Packing) -> int:
+    """Put the images of all inputs into one archive; the exit code."""
+    target = _target(inputs, output)
+    _require_free(target, inputs, how)
+    old = os.path.getsize(target) if how.append and os.path.isfile(target) else 0
+    stream = open_stream(inputs, labels=how.labels, convert=how.convert, model=how.options["model"])
+    settings = {key: how.options[key] for key in ("quality", "lossless", "effort", "model")}
+    place = _place(target)
+    failed = 0
+    with (
+        ArchiveWriter(
+            place,
+            append=how.append,
+            threads=how.threads,
+            origin=stream.origin,
+            shape=stream.shape,
+            like=inputs[0] if len(inputs) == 1 and os.path.isfile(inputs[0]) and not how.append else None,
+            **settings,
+        ) as writer,
+        Progress(stream.count or 0, "compress", show=not how.quiet) as progress,
+    ):
+        before = writer.count
+        for item in stream.items:
+            try:
+                if isinstance(item.image, Exception):
+                    raise item.image
+                writer.add(item.image, name=item.name if stream.named else None, label=item.label)
+            except (ImageError, OSError) as error:
+                failed += 1
+                click.echo(blame(item.where, error), err=True)
+            progress.advance()
+        if failed and writer.count == before:
+            raise ImageError("none of the images could be taken: nothing was written")
+    if not isinstance(place, str):
+        place.flush()
+    if not how.quiet:
+        told = inputs[0] if len(inputs) == 1 else f"{len(inputs)} inputs"
+        _report(told, target, writer, writer.count - before, writer.size - old, how.as_json)
+    return 1 if failed else 0
+
+
+def _target(inputs: Sequence[str], output: str | None) -> str:
+    """Where the archive goes: beside a single input, into a folder, or where ``-o`` says."""
+    inside = output is not None and output != images.STREAM and (os.path.isdir(output) or output.endswith(os.sep))
+    if output is not None and not inside:
+        return output
+    if len(inputs) > 1:
+        raise click.UsageError(f"several inputs go into one archive: name it with -o NAME{images.SUFFIX}")
+    first = Path(inputs[0])
+    name = (first.name if first.is_dir() else Path(first.name.removesuffix(".gz")).stem) + images.SUFFIX
+    return str((first.parent if output is None else Path(output)) / name)
+
+
+def _require_free(target: str, inputs: Sequence[str], how: Packing) -> None:
+    """Raise unless an archive may be written there."""
+    if target == images.STREAM:
+        if how.append:
+            raise click.UsageError("--append needs an archive that is a file: name it with -o")
+        return
+    if not os.path.isfile(target):
+        return
+    if any(name != images.STREAM and os.path.exists(name) and os.path.samefile(name, target) for name in inputs):
+        raise ImageError(f"{target} is the input itself: name another output")
+    if not how.force and not how.append:
+        raise ImageError(f"{target} exists already: -f overwrites it, --append adds to it")
+
+
+def _place(target: str) -> str | IO[bytes]:
+    """A path, or where it leads to a device or a pipe, or to stdout, an open file: nothing can be moved over those."""
+    if target == images.STREAM:
+        return sys.stdout.buffer
+    return target if os.path.isfile(target) or not os.path.exists(target) else open(target, "wb")
+
+
+def _report(told: str, target: str, writer: ArchiveWriter, count: int, size: int, as_json: bool) -> None:
+    raw = writer.raw_bytes
+    error = writer.squared_error / raw if raw else 0.0
+    decibels = metrics.psnr_of_mse(error)
+    to_stderr = target == images.STREAM
+    if as_json:
+        row = {
+            "input": told,
+            "output": target,
+            "images": count,
+            "raw_bytes": raw,
+            "png_bytes": None,
+            "bytes": size,
+            "ratio": round(raw / size, 3),
+            "ratio_vs_png": None,
+            "bpp": round(metrics.bpp(size, raw), 4) if raw else None,
+            "psnr_db": round(decibels, 3) if error else None,
+        }
+        click.echo(json.dumps(row), err=to_stderr)
+        return
+    quality = f"{decibels:.2f} dB" if error else "identical"
+    each = f" ({size / count:.2f} each)" if count else ""
+    rates = f": {raw / size:.1f}x raw, {metrics.bpp(size, raw):.3f} bpp, {quality}" if count else ""
+    click.echo(f"{told} -> {target}\n  {count} images, {raw} bytes raw -> {size} bytes{each}{rates}", err=to_stderr)

@@ -1,0 +1,365 @@
+"""Read archives: many images in one file, any of them without the others."""
+
+from __future__ import annotations
+
+import os
+import threading
+import zlib
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnistzip import container
+from mnistzip.codec import model_for
+from mnistzip.coding import pixels_crc, unpack_lanes
+from mnistzip.container import NAMED_BY_HASH, Mode
+from mnistzip.errors import FormatError, MnistzipError, ModelError, OptionError
+from mnistzip.groups import LABELS, NAMES, Group, read_group
+from mnistzip.index import Extent, Index, Origin, Scan
+from mnistzip.model import Model
+from mnistzip.storage import open_storage
+
+LANES_KEPT = 8  # decoded last, for whoever asks for images one after the other
+KEPT_PIXELS = 1 << 16  # of a lane that is kept
+GROUPS_KEPT = 64  # heads and tables
+
+Pixels = NDArray[np.uint8]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Images of one group.
+
+    Attributes:
+        first: index of the first of them in the archive.
+        images: uint8 ``(H, W)`` each, or what is wrong with it.
+        names: of each, None if the archive has none, or what is wrong with them.
+        labels: likewise, shape ``(len(images),)``.
+    """
+
+    first: int
+    images: list[Pixels | MnistzipError]
+    names: list[str] | MnistzipError | None
+    labels: Ints | MnistzipError | None
+
+
+class Archive:
+    """An archive of images: ``len()``, ``[i]``, ``[a:b]``, iteration, ``.names``, ``.labels``.
+
+    Only what is asked for is read. Several threads may read at once. Close it, or use it in a ``with`` statement.
+
+    Args:
+        source: path, address that fsspec knows (``s3://...``, with the extra ``fsspec``), or the bytes of an archive.
+        model: the custom model that an archive names by its fingerprint; shipped models are found without it.
+        max_pixels: larger images are refused before memory is taken.
+        recover: where the end of the file is lost or damaged, look for groups and count images from the first one found.
+
+    Raises:
+        FormatError: not an archive, cut short or damaged. Damage to images is found when they are read.
+        OptionError: the address needs fsspec, which is missing.
+        OSError: no such file.
+    """
+
+    def __init__(
+        self,
+        source: str | os.PathLike[str] | bytes | bytearray | memoryview,
+        *,
+        model: str | Path | Model | None = None,
+        max_pixels: int = container.PIXELS_MAX,
+        recover: bool = False,
+    ) -> None:
+        self._opened = (source, model, max_pixels, recover)
+        self._model = model
+        self._max_pixels = max_pixels
+        self._models: dict[bytes, Model] = {}
+        self._groups: dict[int, Group] = {}
+        self._recent: OrderedDict[tuple[int, int], list[Pixels]] = OrderedDict()
+        self._lock = threading.Lock()
+        self._storage = open_storage(source)
+        try:
+            self._index = Index(self._storage)
+        except FormatError as error:
+            if not recover or self._storage.size < len(container.MAGIC):
+                self._storage.close()
+                raise
+            try:
+                self._index = Scan(self._storage)
+            except MnistzipError:
+                self._storage.close()
+                raise error from None
+        self.recovered = isinstance(self._index, Scan)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reopen, self._opened
+
+    def __enter__(self) -> Archive:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._storage.close()
+
+    def __len__(self) -> int:
+        return self._index.count
+
+    @overload
+    def __getitem__(self, which: int) -> Pixels: ...
+    @overload
+    def __getitem__(self, which: slice) -> list[Pixels]: ...
+    def __getitem__(self, which: int | slice) -> Pixels | list[Pixels]:
+        """An image, uint8 ``(H, W)``, or a list of some.
+
+        Raises:
+            IndexError: no such image.
+            FormatError: it is damaged; others may be whole.
+        """
+        if isinstance(which, slice):
+            return self.read(range(*which.indices(len(self))))
+        return self.read([self._place(which)])[0]
+
+    def __iter__(self) -> Iterator[Pixels]:
+        for part in self.parts():
+            for index, image in enumerate(part.images, part.first):
+                if isinstance(image, MnistzipError):
+                    raise type(image)(f"image {index}: {image}") from image
+                yield image
+
+    def read(self, indices: Sequence[int]) -> list[Pixels]:
+        """The images of these indices, in this order; those that share a group are decoded together."""
+        places = [self._place(index) for index in indices]
+        wanted: dict[int, tuple[Extent, dict[int, None]]] = {}
+        lane_of: dict[int, tuple[int, int, int]] = {}  # image -> group, lane, place within
+        extent: Extent | None = None
+        for image in sorted(set(places)):
+            if extent is None or image >= extent.first + extent.images:
+                extent = self._index.find(image)
+            group = self._group(extent)
+            lane, within = divmod(image - extent.first, group.head.per_lane)
+            lane_of[image] = extent.number, lane, within
+            wanted.setdefault(extent.number, (extent, {}))[1][lane] = None
+        lanes: dict[tuple[int, int], list[Pixels]] = {}
+        for number, (extent, numbers) in wanted.items():
+            lanes |= {(number, lane): images for lane, images in self._lanes(extent, list(numbers)).items()}
+        found = {image: lanes[number, lane][within] for image, (number, lane, within) in lane_of.items()}
+        return [found[image].copy() for image in places]
+
+    @property
+    def names(self) -> list[str] | None:
+        """The name of every image, a path below a folder or empty, or None if the archive has none."""
+        if not self._index.footer.names:
+            return None
+        return self.names_between(0, len(self))
+
+    def names_between(self, start: int, stop: int) -> list[str]:
+        """The names of some images; none if the archive has none."""
+        names: list[str] = []
+        at = start
+        while at < stop and self.has_names:
+            extent = self._index.find(at)
+            every = self._group(extent).read_names(self._storage.read) or []
+            names += every[at - extent.first : stop - extent.first]
+            at = extent.first + extent.images
+        return names
+
+    @property
+    def labels(self) -> Ints | None:
+        """The label of every image, int64 of shape ``(len,)``, or None if the archive has none."""
+        if not self._index.footer.labels:
+            return None
+        parts = (self._group(extent).read_labels(self._storage.read) for extent in self._extents())
+        return np.concatenate([np.empty(0, np.int64), *(part for part in parts if part is not None)])
+
+    @property
+    def origin(self) -> Origin:
+        """What the images came from."""
+        return self._index.footer.origin
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """``(H, W)`` of all images, or None where they differ."""
+        footer = self._index.footer
+        return (footer.height, footer.width) if footer.width else None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the whole file."""
+        return self._storage.size
+
+    @property
+    def has_names(self) -> bool:
+        """Whether the images have names."""
+        return self._index.footer.names
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether the images have labels."""
+        return self._index.footer.labels
+
+    def groups(self) -> Iterator[Group | MnistzipError]:
+        """Head and table of every group, or what is wrong with it."""
+        for number in range(self._index.groups):
+            try:
+                yield self._group(self._index.extent(number))
+            except MnistzipError as error:
+                yield error
+
+    def details(self) -> Iterator[tuple[Group, list[str] | None, Ints | None]]:
+        """Head and table, names and labels of every group."""
+        for extent in self._extents():
+            group = self._group(extent)
+            yield group, group.read_names(self._storage.read), group.read_labels(self._storage.read)
+
+    def parts(self, start: int = 0, stop: int | None = None, details: bool = False) -> Iterator[Part]:
+        """The images of a range, group by group; a damaged one is an error in its place.
+
+        Where all of a group is read its own two checks are held against it, as well as those of its lanes.
+
+        Args:
+            start, stop: indices of the first image and behind the last.
+            details: names and labels too.
+
+        Raises:
+            FormatError: the index is damaged.
+        """
+        stop = len(self) if stop is None else min(stop, len(self))
+        at = start
+        while at < stop:
+            extent = self._index.find(at)
+            end = min(stop, extent.first + extent.images)
+            yield self._part(extent, at - extent.first, end - extent.first, details)
+            at = end
+
+    def _part(self, extent: Extent, start: int, stop: int, details: bool) -> Part:
+        first = extent.first + start
+        try:
+            group = self._group(extent)
+        except MnistzipError as error:
+            return Part(first, [error] * (stop - start), error if self.has_names else None, error if self.has_labels else None)
+        names: list[str] | MnistzipError | None = None
+        labels: Ints | MnistzipError | None = None
+        if details:
+            try:
+                every = group.read_names(self._storage.read)
+                names = None if every is None else every[start:stop]
+            except MnistzipError as error:
+                names = error
+            try:
+                numbers = group.read_labels(self._storage.read)
+                labels = None if numbers is None else numbers[start:stop]
+            except MnistzipError as error:
+                labels = error
+        return Part(first, self._images(extent, group, start, stop), names, labels)
+
+    def _images(self, extent: Extent, group: Group, start: int, stop: int) -> list[Pixels | MnistzipError]:
+        """Images of a group, or what is wrong with each."""
+        per_lane = group.head.per_lane
+        lanes = range(start // per_lane, -(-stop // per_lane))
+        at, end = int(group.ends[lanes.start]), int(group.ends[lanes.stop])
+        try:
+            content = self._storage.read(group.lanes_at + at, end - at)
+            pieces = [content[group.ends[lane] - at : group.ends[lane + 1] - at] for lane in lanes]
+            found = unpack_lanes(group, self._model_of(group), lanes, pieces)
+        except MnistzipError as error:
+            return [error] * (stop - start)
+        images: list[Pixels | MnistzipError] = []
+        for lane, decoded in zip(lanes, found, strict=True):
+            images += [decoded] * len(group.images_of(lane)) if isinstance(decoded, FormatError) else decoded
+        whole = [image for image in images if not isinstance(image, MnistzipError)]
+        if stop - start == group.head.images == len(whole) and not _matches(group, content, whole):
+            return [FormatError(f"group {extent.number} does not match its check")] * len(whole)
+        skipped = lanes.start * per_lane
+        return images[start - skipped : stop - skipped]
+
+    def _lanes(self, extent: Extent, numbers: list[int]) -> dict[int, list[Pixels]]:
+        """Decoded lanes of a group; an error if any is damaged."""
+        with self._lock:
+            out = {lane: self._recent[extent.number, lane] for lane in numbers if (extent.number, lane) in self._recent}
+        missing = [lane for lane in numbers if lane not in out]
+        if not missing:
+            return out
+        group = self._group(extent)
+        spans = [(int(group.ends[lane]), int(group.ends[lane + 1])) for lane in missing]
+        if missing[-1] - missing[0] == len(missing) - 1:  # side by side: one read
+            content = self._storage.read(group.lanes_at + spans[0][0], spans[-1][1] - spans[0][0])
+            pieces = [content[a - spans[0][0] : b - spans[0][0]] for a, b in spans]
+        else:
+            pieces = [self._storage.read(group.lanes_at + a, b - a) for a, b in spans]
+        for lane, decoded in zip(missing, unpack_lanes(group, self._model_of(group), missing, pieces), strict=True):
+            if isinstance(decoded, FormatError):
+                first = extent.first + group.images_of(lane).start
+                told = f"images {first} to {first + len(group.images_of(lane)) - 1}"
+                raise FormatError(f"the file is damaged in {told}: {decoded}") from decoded
+            out[lane] = decoded
+            if sum(image.size for image in decoded) <= KEPT_PIXELS:
+                with self._lock:
+                    self._recent[extent.number, lane] = decoded
+                    while len(self._recent) > LANES_KEPT:
+                        self._recent.popitem(last=False)
+        return out
+
+    def _group(self, extent: Extent) -> Group:
+        """Head and table of a group."""
+        known = self._groups.get(extent.number)
+        if known is not None:
+            return known
+        group = read_group(self._storage.read, extent.offset, extent.size, self._max_pixels)
+        footer = self._index.footer
+        has = bool(group.head.flags & LABELS), bool(group.head.flags & NAMES)
+        one_size = not footer.width or (group.head.width, group.head.height) == (footer.width, footer.height)
+        if not self.recovered:
+            agreed = has == (footer.labels, footer.names) and one_size
+            if group.head.size != extent.size or group.head.images != extent.images or not agreed:
+                raise FormatError(f"group {extent.number} is damaged: it is not what index and footer say")
+        if len(self._groups) >= GROUPS_KEPT:
+            self._groups.clear()
+        self._groups[extent.number] = group
+        return group
+
+    def _model_of(self, group: Group) -> Model | None:
+        """The model that a group names.
+
+        Raises:
+            ModelError: it is not at hand, or has other weights than when the group was written.
+        """
+        head = group.head
+        if head.method is Mode.STORED:
+            return None
+        model = self._models.get(head.fingerprint)
+        if model is None:
+            model = model_for(head.fingerprint if head.model == NAMED_BY_HASH else head.model, self._model)
+            if model.fingerprint != head.fingerprint:
+                told = f"{model.name} {head.fingerprint.hex()}, but here it is {model.fingerprint.hex()}"
+                raise ModelError(f"the archive was written with the model {told}")
+            self._models[head.fingerprint] = model
+        return model
+
+    def _extents(self) -> Iterator[Extent]:
+        return (self._index.extent(number) for number in range(self._index.groups))
+
+    def _place(self, index: int) -> int:
+        if isinstance(index, bool) or not isinstance(index, (int, np.integer)):
+            raise OptionError(f"an archive is asked for image {index!r}: give a whole number or a slice")
+        place = int(index) + (len(self) if index < 0 else 0)
+        if not 0 <= place < len(self):
+            raise IndexError(f"image {index} of an archive of {len(self)}")
+        return place
+
+
+def _matches(group: Group, content: bytes, images: list[Pixels]) -> bool:
+    """Whether a whole group matches its two checks."""
+    return zlib.crc32(content) == group.head.lanes_crc and pixels_crc(images) == group.head.pixels_crc
+
+
+def _reopen(source: str, model: str | None, max_pixels: int, recover: bool) -> Archive:
+    """Open an archive in another process."""
+    return Archive(source, model=model, max_pixels=max_pixels, recover=recover)

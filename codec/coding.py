@@ -1,0 +1,171 @@
+"""Images of a group to lanes and back, by the group's method.
+
+A new method, such as a pixel model, is a :class:`~mnistzip.container.Mode` and one more branch in the two functions here.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnistzip.container import NAMED_BY_HASH, QUALITY_MAX, Mode
+from mnistzip.errors import FormatError
+from mnistzip.groups import Group, Head, Shape, place_of, sizes_of, write_group
+from mnistzip.lanes import decode_lanes, encode_lanes
+from mnistzip.metrics import mse
+from mnistzip.model import Model
+from mnistzip.refine import refine
+from mnistzip.stored import deflate, inflate
+from mnistzip.tiles import from_tiles, tiles_in, to_tiles
+
+LANE_TILES = 4  # tiles that share a lane, where an image has fewer
+STORED_IMAGES, STORED_PIXELS = 16, 1 << 16  # images and pixels that share a stored lane at most, but for single images
+CHECK_BYTES = 2  # of a stored lane
+
+Pixels = NDArray[np.uint8]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How images are coded; ``model`` is None where every pixel is kept."""
+
+    model: Model | None
+    quality: int
+    effort: int
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A group's bytes.
+
+    Attributes:
+        images: how many.
+        raw_bytes, squared_error: sums over them.
+    """
+
+    content: bytes
+    images: int
+    raw_bytes: int
+    squared_error: float
+
+
+def pack_group(setting: Setting, images: list[Pixels], labels: Ints | None, names: list[str] | None) -> Packed:
+    """Code images into a group."""
+    shapes = [(image.shape[0], image.shape[1]) for image in images]
+    width, height, sizes = sizes_of(shapes)
+    model = setting.model
+    if model is None:
+        largest = max(image.size for image in images)
+        per_lane = max(1, min(STORED_IMAGES, STORED_PIXELS // largest, len(images)))
+        how = (len(images), Mode.STORED, 0, 0, 0, per_lane, width, height, bytes(8))
+    else:
+        most = max(tiles_in(w, h) for h, w in shapes)
+        per_lane = max(1, min(LANE_TILES // most, len(images)))
+        number = NAMED_BY_HASH if model.number is None else model.number
+        how = (len(images), Mode.LOSSY, 0, number, setting.quality, per_lane, width, height, model.fingerprint)
+    head = Head(*how, 0, 0, 0, 0, 0, 0)
+    place = place_of(head, sizes)
+    starts = range(0, len(images), per_lane)
+    places = [place + lane.to_bytes(4, "little") for lane in range(len(starts))]
+    lanes = [_store(images[start : start + per_lane], where) for start, where in zip(starts, places, strict=True)]
+    stored = [True] * len(lanes)
+    decoded = images
+    if model is not None:
+        coded, x_hat = _code(model, setting, images, places, per_lane)
+        stored = [len(plain) < len(lossy) for plain, lossy in zip(lanes, coded, strict=True)]
+        lanes = [plain if keep else lossy for keep, plain, lossy in zip(stored, lanes, coded, strict=True)]
+        decoded = [images[i] if stored[i // per_lane] else x_hat[i] for i in range(len(images))]
+    head = Head(*how, 0, 0, 0, 0, 0, pixels_crc(decoded))
+    error = sum(mse(image, other) * image.size for image, other in zip(images, decoded, strict=True) if image is not other)
+    raw = sum(image.size for image in images)
+    return Packed(write_group(head, sizes, stored, lanes, labels, names), len(images), raw, float(error))
+
+
+def pixels_crc(images: Sequence[Pixels]) -> int:
+    """CRC-32 of the grey levels of images, one after the other."""
+    crc = 0
+    for image in images:
+        crc = zlib.crc32(image.tobytes(), crc)
+    return crc
+
+
+def _code(
+    model: Model, setting: Setting, images: list[Pixels], places: list[bytes], per_lane: int
+) -> tuple[list[bytes], list[Pixels]]:
+    """Lossy lanes, and what they decode to."""
+    tiles = [to_tiles(image) for image in images]
+    counts = [len(part) for part in tiles]
+    x = np.concatenate(tiles)
+    row = np.full(len(x), model.row(setting.quality), np.int64)
+    y = model.transforms.analyse(x, row)
+    y = refine(model, x, y, row, setting.effort)
+    per_lane_tiles = [sum(counts[start : start + per_lane]) for start in range(0, len(images), per_lane)]
+    lanes = encode_lanes(model, places, per_lane_tiles, y, row)
+    parts = np.split(model.transforms.synthesize(y, row), np.cumsum(counts)[:-1])
+    return lanes, [from_tiles(part, *image.shape[::-1]) for part, image in zip(parts, images, strict=True)]
+
+
+def _store(images: Sequence[Pixels], place: bytes) -> bytes:
+    raw = b"".join(image.tobytes() for image in images)
+    deflated = deflate(raw)
+    return (deflated if len(deflated) < len(raw) else raw) + _check(place, raw)
+
+
+def _check(place: bytes, raw: bytes) -> bytes:
+    return (zlib.crc32(raw, zlib.crc32(place)) & 0xFFFF).to_bytes(CHECK_BYTES, "big")
+
+
+def _unstore(lane: bytes, shapes: list[Shape], place: bytes) -> list[Pixels]:
+    body, check = lane[:-CHECK_BYTES], lane[-CHECK_BYTES:]
+    ends = np.cumsum([height * width for height, width in shapes])
+    raw = body if len(body) == ends[-1] else inflate(body, int(ends[-1]))
+    if len(raw) != ends[-1] or _check(place, raw) != check:
+        raise FormatError("its content does not match its check")
+    parts = np.split(np.frombuffer(raw, np.uint8), ends[:-1])
+    return [part.reshape(shape).copy() for part, shape in zip(parts, shapes, strict=True)]
+
+
+def unpack_lanes(
+    group: Group, model: Model | None, numbers: Sequence[int], lanes: Sequence[bytes]
+) -> list[list[Pixels] | FormatError]:
+    """Of each lane its images, uint8 ``(H, W)`` each, or what is wrong with it.
+
+    Args:
+        model: that the group names; None if it is stored.
+        numbers: which lanes of the group these are.
+        lanes: their bytes.
+    """
+    out: list[list[Pixels] | FormatError] = [FormatError("never looked at")] * len(lanes)
+    coded: list[int] = []
+    for k, number in enumerate(numbers):
+        if not group.stored[number]:
+            coded.append(k)
+            continue
+        try:
+            out[k] = _unstore(lanes[k], group.shapes_of(number), group.place_of_lane(number))
+        except FormatError as error:
+            out[k] = error
+    if not coded or model is None:
+        return out
+    assert 1 <= group.head.quality <= QUALITY_MAX
+    shapes = {k: group.shapes_of(numbers[k]) for k in coded}
+    tiles = {k: [tiles_in(width, height) for height, width in shapes[k]] for k in coded}
+    row = model.row(group.head.quality)
+    places = [group.place_of_lane(numbers[k]) for k in coded]
+    latents = decode_lanes(model, row, places, [lanes[k] for k in coded], [sum(tiles[k]) for k in coded])
+    for k, y in zip(coded, latents, strict=True):
+        if isinstance(y, FormatError):
+            out[k] = y
+    sound = [(k, y) for k, y in zip(coded, latents, strict=True) if not isinstance(y, FormatError)]
+    if sound:
+        whole = np.concatenate([y for _, y in sound])
+        x_hat = model.transforms.synthesize(whole, np.full(len(whole), row, np.int64))
+        parts = iter(np.split(x_hat, np.cumsum([count for k, _ in sound for count in tiles[k]])[:-1]))
+        for k, _ in sound:
+            out[k] = [from_tiles(next(parts), width, height) for height, width in shapes[k]]
+    return out

@@ -1,0 +1,292 @@
+"""Write archives, image by image, in bounded memory; append to one."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections import deque
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import repeat
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from mnistzip import container
+from mnistzip import model as models
+from mnistzip.codec import DEFAULT_EFFORT, DEFAULT_QUALITY, EFFORT_MAX, as_image, require_within
+from mnistzip.coding import Packed, Setting, pack_group
+from mnistzip.errors import FormatError, OptionError
+from mnistzip.index import START, Footer, Index, Origin, entry
+from mnistzip.model import Model
+from mnistzip.names import require_name
+from mnistzip.storage import WholeFile, copy_range, open_storage
+
+GROUP_IMAGES = 1024
+GROUP_PIXELS = 1 << 21  # a group ends with the image that reaches this
+GROUP_NAMES = 1 << 20  # or these bytes of names
+
+Pixels = NDArray[np.uint8]
+Ints = NDArray[np.int64]
+
+
+class ArchiveWriter:
+    """Write an archive, in a ``with`` statement; the file appears when that ends without an error, and whole.
+
+    Images are coded in groups of 1,024, of fewer if they are large; what is in memory is a few groups. The bytes are the same
+    whatever the number of threads and however the images are handed over.
+
+    Args:
+        target: path of the file, or a file opened for writing in binary.
+        quality, lossless, effort, model: as for :func:`mnistzip.encode`.
+        append: go on behind the images of the archive that is there, if there is one. It is copied: until the end the old
+            archive stays as it is.
+        threads: groups coded side by side.
+        origin: what the images come from, for ``mnistzip decompress`` to give back the like.
+        shape: ``(H, W)`` that an archive without images says to be of.
+        like: a file whose modification time the archive gets, and its permissions if it replaces no file.
+
+    Raises:
+        OptionError: an option outside its range.
+        ModelError: no such model.
+        FormatError: ``append`` to a file that is no archive or has a damaged index.
+
+    Attributes:
+        count: images given so far.
+        raw_bytes, squared_error: sums over the images coded so far.
+        size: bytes of the finished archive.
+    """
+
+    def __init__(
+        self,
+        target: str | os.PathLike[str] | IO[bytes],
+        *,
+        quality: int = DEFAULT_QUALITY,
+        lossless: bool = False,
+        effort: int = DEFAULT_EFFORT,
+        model: str | Path | Model = models.DEFAULT,
+        append: bool = False,
+        threads: int = 1,
+        origin: Origin = Origin.NONE,
+        shape: tuple[int, int] | None = None,
+        like: str | None = None,
+    ) -> None:
+        require_within("quality", quality, 1, container.QUALITY_MAX)
+        require_within("effort", effort, 0, EFFORT_MAX)
+        require_within("threads", threads, 1, 1 << 10)
+        self._setting = Setting(None if lossless else models.find(model), quality, effort)
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._waiting: deque[Future[Packed]] = deque()
+        self._images: list[Pixels] = []
+        self._names: list[str] = []
+        self._labels: list[int] = []
+        self._pixels = self._name_bytes = 0
+        self._named: bool | None = None
+        self._labelled: bool | None = None
+        self._origin = origin
+        self._shape = shape
+        self._mixed = False
+        self._entries = bytearray()
+        self._coded = 0  # images in groups that were written
+        self._at = len(START)
+        self.count = 0
+        self.raw_bytes = 0
+        self.squared_error = 0.0
+        self.size = 0
+        self._whole: WholeFile | None = None
+        self._old: str | None = None
+        if isinstance(target, (str, os.PathLike)):
+            if append and os.path.exists(target):
+                self._old = os.fspath(target)
+            self._whole = WholeFile(target, like)
+            self._out: IO[bytes] = self._whole.file
+        elif append:
+            raise OptionError("only an archive in a file can be appended to: give its path")
+        else:
+            self._out = target
+        try:
+            if self._old is None:
+                self._out.write(START)
+            else:
+                self._copy(self._old)
+        except BaseException:
+            self.abandon()
+            raise
+
+    def _copy(self, old: str) -> None:
+        """Take over the groups of an archive."""
+        storage = open_storage(old)
+        try:
+            index = Index(storage)
+            footer = index.footer
+            for number in range(footer.groups):
+                extent = index.extent(number)
+                self._entries += entry(extent.first, extent.offset)
+            copy_range(storage, 0, footer.index_at, self._out)
+        except FormatError as cause:
+            raise type(cause)(f"{old} cannot be appended to: {cause}") from cause
+        finally:
+            storage.close()
+        self._at = footer.index_at
+        self._coded = self.count = footer.count
+        if footer.count:
+            self._named, self._labelled = footer.names, footer.labels
+            self._mixed = not footer.width
+            self._origin = footer.origin
+        if footer.width:
+            self._shape = (footer.height, footer.width)
+
+    def __enter__(self) -> ArchiveWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abandon()
+
+    def add(self, image: ArrayLike, *, name: str | None = None, label: int | None = None) -> None:
+        """Add an image, uint8 ``(H, W)``. Either every image of an archive has a name, or none has; likewise a label.
+
+        Args:
+            name: a path below a folder, with ``/``; may be empty.
+            label: an integer of 64 bits.
+
+        Raises:
+            ImageError: not a greyscale image of 8 bits, or a name that could lead out of a folder.
+            OptionError: a name or label is missing or one too many.
+        """
+        pixels = as_image(image, self.count)
+        if self._named is None:
+            self._named, self._labelled = name is not None, label is not None
+        for what, told, every in (("name", name, self._named), ("label", label, self._labelled)):
+            if (told is not None) != every:
+                raise OptionError(f"image {self.count} has {'a' if told is not None else 'no'} {what}, unlike those before it")
+        if label is not None and (not isinstance(label, (int, np.integer)) or not -(1 << 63) <= label < 1 << 63):
+            raise OptionError(f"label {label!r} of image {self.count} is not an integer of 64 bits")
+        if name is not None:
+            self._names.append(require_name(name))
+            self._name_bytes += len(name.encode()) + 1
+        if label is not None:
+            self._labels.append(int(label))
+        self._images.append(pixels.copy())
+        self._pixels += pixels.size
+        if self.count == 0:
+            self._shape = (pixels.shape[0], pixels.shape[1])
+        self._mixed = self._mixed or self._shape != pixels.shape
+        self.count += 1
+        if len(self._images) >= GROUP_IMAGES or self._pixels >= GROUP_PIXELS or self._name_bytes >= GROUP_NAMES:
+            self._end_group()
+
+    def extend(
+        self,
+        images: Iterable[ArrayLike],
+        *,
+        names: Iterable[str] | None = None,
+        labels: Iterable[int] | NDArray[np.integer] | None = None,
+    ) -> None:
+        """Add several images, with a name and a label for each if given."""
+        all_names = repeat(None) if names is None else names
+        all_labels = repeat(None) if labels is None else labels
+        every, more_names, more_labels = iter(images), iter(all_names), iter(all_labels)
+        missing = object()
+        for image in every:
+            name, label = next(more_names, missing), next(more_labels, missing)
+            if name is missing or label is missing:
+                raise OptionError("there are fewer names or labels than images")
+            self.add(image, name=name, label=label)  # type: ignore[arg-type]
+        for given, left in ((names, more_names), (labels, more_labels)):
+            if given is not None and next(left, missing) is not missing:
+                raise OptionError("there are more names or labels than images")
+
+    def close(self) -> None:
+        """Write what is left, index and footer, and move the file into place."""
+        try:
+            self.finish()
+            if self._whole is not None:
+                self._whole.commit()
+        except BaseException:
+            self.abandon()
+            raise
+
+    def finish(self) -> None:
+        """Write what is left, index and footer."""
+        if self._images:
+            self._end_group()
+        while self._waiting:
+            self._put(self._waiting.popleft().result())
+        if self._pool is not None:
+            self._pool.shutdown()
+        height, width = self._shape if self._shape and not self._mixed else (0, 0)
+        groups = len(self._entries) // len(entry(0, 0))
+        has = bool(self._labelled), bool(self._named)
+        footer = Footer(self.count, groups, self._at, self._origin, width, height, *has)
+        end = bytes(self._entries) + entry(self._coded, self._at) + footer.to_bytes()
+        self._out.write(end)
+        self.size = self._at + len(end)
+
+    def abandon(self) -> None:
+        """Give up; what was there before stays."""
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+        if self._whole is not None:
+            self._whole.abandon()
+
+    def _end_group(self) -> None:
+        names = self._names if self._named else None
+        labels = np.array(self._labels, np.int64) if self._labelled else None
+        images = self._images
+        self._images, self._names, self._labels = [], [], []
+        self._pixels = self._name_bytes = 0
+        if self._pool is None:
+            self._put(pack_group(self._setting, images, labels, names))
+            return
+        self._waiting.append(self._pool.submit(pack_group, self._setting, images, labels, names))
+        if len(self._waiting) > self._threads:
+            self._put(self._waiting.popleft().result())
+
+    def _put(self, packed: Packed) -> None:
+        self._entries += entry(self._coded, self._at)
+        self._coded += packed.images
+        self.raw_bytes += packed.raw_bytes
+        self.squared_error += packed.squared_error
+        self._at += len(packed.content)
+        self._out.write(packed.content)
+
+
+def encode_archive(
+    images: Iterable[ArrayLike],
+    *,
+    names: Iterable[str] | None = None,
+    labels: Iterable[int] | NDArray[np.integer] | None = None,
+    quality: int = DEFAULT_QUALITY,
+    lossless: bool = False,
+    effort: int = DEFAULT_EFFORT,
+    model: str | Path | Model = models.DEFAULT,
+    threads: int = 1,
+) -> bytes:
+    """Code many images into the bytes of one archive.
+
+    Args:
+        images: uint8 array of shape ``(N, H, W)`` or ``(H, W)`` arrays of any sizes.
+        names: of each, a path below a folder, with ``/``; may be empty.
+        labels: of each, an integer of 64 bits.
+        quality, lossless, effort, model: as for :func:`mnistzip.encode`.
+        threads: groups coded side by side; the bytes are the same.
+
+    Raises:
+        ImageError: an image that is not greyscale of 8 bits, or a name that could lead out of a folder.
+        OptionError: an option outside its range, or not as many names or labels as images.
+        ModelError: no such model.
+    """
+    out = io.BytesIO()
+    shape = images.shape[1:] if isinstance(images, np.ndarray) and images.ndim == 3 and min(images.shape[1:]) else None
+    with ArchiveWriter(
+        out, quality=quality, lossless=lossless, effort=effort, model=model, threads=threads, shape=shape
+    ) as writer:
+        writer.extend(images, names=names, labels=labels)
+    return out.getvalue()

@@ -1,0 +1,163 @@
+"""Where archives lie: bytes at hand, mapped files, remote files by fsspec. And files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import stat
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Protocol
+
+from mnistzip.errors import FormatError, OptionError
+
+
+class Storage(Protocol):
+    """Bytes that can be read from anywhere, by several threads at once."""
+
+    size: int
+
+    def read(self, offset: int, count: int) -> bytes:
+        """So many bytes from an offset; a :class:`~mnistzip.errors.FormatError` if they are not all there."""
+
+    def close(self) -> None:
+        """Let go of what is open; nothing can be read afterwards."""
+
+
+class Held:
+    """Bytes at hand, or a local file mapped into memory: only what is read of it is loaded."""
+
+    def __init__(self, content: bytes | mmap.mmap) -> None:
+        self.size = len(content)
+        self._content: bytes | mmap.mmap | None = content
+
+    def read(self, offset: int, count: int) -> bytes:
+        content = self._content
+        if content is None:
+            raise OptionError("the archive is closed")
+        piece = content[offset : offset + count]
+        return _whole(piece, offset, count)
+
+    def close(self) -> None:
+        content, self._content = self._content, None
+        if isinstance(content, mmap.mmap):
+            content.close()
+
+
+class Remote:
+    """A file that fsspec reaches, such as ``s3://bucket/digits.cae``; each read asks for its bytes alone."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            from fsspec.core import url_to_fs
+        except ImportError as cause:
+            raise OptionError(f"{url} is reached by fsspec, which is missing: pip install 'mnistzip[fsspec]'") from cause
+        try:
+            self._files, self._path = url_to_fs(url)
+        except ImportError as cause:  # the one for this kind of address
+            raise OptionError(f"{url} is reached by fsspec, which says: {cause}") from cause
+        except ValueError as cause:
+            raise OptionError(f"{url} is no address that fsspec knows: {cause}") from cause
+        self.size = int(self._files.size(self._path))
+        self._open = True
+
+    def read(self, offset: int, count: int) -> bytes:
+        if not self._open:
+            raise OptionError("the archive is closed")
+        if not count:
+            return b""
+        return _whole(bytes(self._files.cat_file(self._path, start=offset, end=offset + count)), offset, count)
+
+    def close(self) -> None:
+        self._open = False
+
+
+def _whole(piece: bytes, offset: int, count: int) -> bytes:
+    if len(piece) < count:
+        raise FormatError(f"the file is cut short: it ends within {count} bytes from byte {offset}")
+    return piece
+
+
+def open_storage(source: str | os.PathLike[str] | bytes | bytearray | memoryview) -> Storage:
+    """Open a path, an address that fsspec knows, or bytes.
+
+    Raises:
+        OptionError: fsspec is needed and missing, or does not know such addresses.
+        OSError: no such file.
+    """
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return Held(bytes(source))
+    if not isinstance(source, (str, os.PathLike)):
+        raise OptionError(f"an archive is given as {type(source).__name__}: give its path or its bytes")
+    if isinstance(source, str) and "://" in source:
+        return Remote(source)
+    with open(source, "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return Held(file.read())  # a pipe cannot be mapped
+        if not os.fstat(file.fileno()).st_size:
+            return Held(b"")  # nor can nothing
+        return Held(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+class WholeFile:
+    """A file that takes its place only when it is whole: what was there before stays there until then.
+
+    As a context manager it gives the open file; it is moved into place unless an error leaves the block.
+
+    Args:
+        path: where it goes.
+        like: a file whose modification time and, where none is replaced, permissions it gets.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], like: str | None = None) -> None:
+        self._like = like
+        self.path = Path(os.path.realpath(path))  # a link keeps pointing where it points
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        handle, self.partial = tempfile.mkstemp(prefix=".mnistzip-", suffix=".partial", dir=self.path.parent)
+        self.file: IO[bytes] = os.fdopen(handle, "w+b")
+
+    def __enter__(self) -> IO[bytes]:
+        return self.file
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        if kind is None:
+            self.commit()
+        else:
+            self.abandon()
+
+    def commit(self) -> None:
+        """Write everything to disk and move the file into place."""
+        try:
+            self.file.flush()
+            os.fsync(self.file.fileno())
+            self.file.close()
+            os.chmod(self.partial, self._mode())
+            if self._like is not None:
+                times = os.stat(self._like)
+                os.utime(self.partial, ns=(times.st_atime_ns, times.st_mtime_ns))
+            os.replace(self.partial, self.path)
+        except BaseException:
+            self.abandon()
+            raise
+
+    def abandon(self) -> None:
+        """Leave what was there before."""
+        self.file.close()
+        Path(self.partial).unlink(missing_ok=True)
+
+    def _mode(self) -> int:
+        """Permissions of the file that it replaces, else of what it is like, else what the umask leaves."""
+        for known in (self.path, self._like):
+            if known is not None and os.path.isfile(known):
+                return stat.S_IMODE(os.stat(known).st_mode)
+        mask = os.umask(0)
+        os.umask(mask)
+        return 0o666 & ~mask
+
+
+def copy_range(source: Storage, start: int, end: int, out: Any) -> None:
+    """Copy bytes into an open file, a few at a time."""
+    step = 1 << 20
+    for at in range(start, end, step):
+        out.write(source.read(at, min(step, end - at)))

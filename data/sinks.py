@@ -1,0 +1,231 @@
+"""Many images out again, one after the other: IDX, arrays, Parquet, or a file each in a folder."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Protocol
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from mnistzip.data.images import IMAGE_SUFFIXES, LOSSLESS_KINDS, STREAM, SUFFIX, write_image
+from mnistzip.data.streams import pyarrow_parquet
+from mnistzip.errors import ImageError, OptionError
+from mnistzip.idx import INT32, idx_header
+from mnistzip.index import Origin
+from mnistzip.storage import WholeFile
+
+KINDS = {"idx": Origin.IDX, "folder": Origin.FOLDER, "npy": Origin.NPY, "npz": Origin.NPZ, "parquet": Origin.PARQUET}
+PARQUET_ROWS = 1024  # written together
+
+Pixels = NDArray[np.uint8]
+Shape = tuple[int, int]
+
+
+class Sink(Protocol):
+    """Takes images one after the other; what it writes appears when it is closed without an error."""
+
+    def add(self, index: int, image: Pixels, name: str, label: int | None) -> None:
+        """Take the next image; ``index`` is its place in the archive."""
+
+    def __enter__(self) -> Sink: ...
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None: ...
+
+
+class _File:
+    """What sinks of one file have in common: it takes its place when all is written, as old as the file ``like``."""
+
+    def __init__(self, path: str, like: str | None) -> None:
+        self._labels: list[int] = []
+        self._whole: WholeFile | None = None
+        if path == STREAM:
+            self._file: IO[bytes] = sys.stdout.buffer
+        elif os.path.exists(path) and not os.path.isfile(path):
+            self._file = open(path, "wb")  # a device or a pipe, which nothing can be moved over  # noqa: SIM115
+        else:
+            self._whole = WholeFile(path, like)
+            self._file = self._whole.file
+
+    def finish(self) -> None:
+        """Write what comes last."""
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                self.finish()
+                if self._whole is not None:
+                    self._whole.commit()
+        except BaseException:
+            self._abandon()
+            raise
+        if kind is not None:
+            self._abandon()
+        elif self._whole is None:
+            self._file.flush()
+
+    def _abandon(self) -> None:
+        if self._whole is not None:
+            self._whole.abandon()
+
+
+class IdxSink(_File):
+    """An IDX file, and another for labels; both gzipped where their names end in ``.gz``."""
+
+    def __init__(self, path: str, labels: str | None, count: int, shape: Shape, like: str | None = None) -> None:
+        super().__init__(path, like)
+        self._label_path = labels
+        self._like = like
+        zipped = path.endswith(".gz")
+        self._out: Any = gzip.GzipFile("", "wb", 9, self._file, mtime=0) if zipped else self._file
+        self._out.write(idx_header((count, *shape)))
+
+    def add(self, index: int, image: Pixels, name: str, label: int | None) -> None:
+        self._out.write(image.tobytes())
+        if label is not None:
+            self._labels.append(label)
+
+    def finish(self) -> None:
+        if self._out is not self._file:
+            self._out.close()
+        if self._label_path is not None:
+            write_idx_labels(self._label_path, self._labels, self._like)
+
+
+def write_idx_labels(path: str, labels: list[int], like: str | None = None) -> None:
+    """Labels as IDX: of bytes where they are 0 to 255, else of 32 bits.
+
+    Raises:
+        OptionError: a label that takes more than 32 bits.
+    """
+    numbers = np.array(labels, np.int64)
+    if numbers.size == 0 or (numbers.min() >= 0 and numbers.max() <= 255):
+        content = idx_header(numbers.shape) + numbers.astype(np.uint8).tobytes()
+    elif numbers.min() >= -(1 << 31) and numbers.max() < 1 << 31:
+        content = idx_header(numbers.shape, INT32) + numbers.astype(">i4").tobytes()
+    else:
+        raise OptionError("IDX has labels of 32 bits at most: --to npz keeps these")
+    with WholeFile(path, like) as file:
+        file.write(gzip.compress(content, 9, mtime=0) if path.endswith(".gz") else content)
+
+
+class NpySink(_File):
+    """One array ``(N, H, W)``; where it is ``.npz``, with ``labels`` and ``names``."""
+
+    def __init__(self, path: str, count: int, shape: Shape, several: bool, like: str | None = None) -> None:
+        super().__init__(path, like)
+        self._zip = zipfile.ZipFile(self._file, "w", zipfile.ZIP_DEFLATED) if several else None
+        entry = zipfile.ZipInfo("images.npy")
+        entry.compress_type = zipfile.ZIP_DEFLATED
+        self._out: IO[bytes] = self._file if self._zip is None else self._zip.open(entry, "w", force_zip64=True)
+        npy.write_array_header_1_0(self._out, {"descr": "|u1", "fortran_order": False, "shape": (count, *shape)})
+        self._names: list[str] = []
+
+    def add(self, index: int, image: Pixels, name: str, label: int | None) -> None:
+        self._out.write(image.tobytes())
+        if self._zip is not None:
+            self._names.append(name)
+            if label is not None:
+                self._labels.append(label)
+
+    def finish(self) -> None:
+        if self._zip is None:
+            return
+        self._out.close()
+        more: dict[str, NDArray[Any]] = {}
+        if self._labels:
+            more["labels"] = np.array(self._labels, np.int64)
+        if any(self._names):
+            more["names"] = np.array(self._names)
+        for key, array in more.items():
+            entry = zipfile.ZipInfo(f"{key}.npy")
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            with self._zip.open(entry, "w", force_zip64=True) as member:
+                npy.write_array(member, array, allow_pickle=False)
+        self._zip.close()
+
+
+class ParquetSink(_File):
+    """A Parquet file with the columns ``image`` (PNG), and ``name`` and ``label`` if there are any."""
+
+    def __init__(self, path: str, named: bool, labelled: bool, like: str | None = None) -> None:
+        parquet = pyarrow_parquet(Path(path))
+        import pyarrow
+
+        super().__init__(path, like)
+        fields = [("image", pyarrow.binary())]
+        fields += [("name", pyarrow.string())] * named + [("label", pyarrow.int64())] * labelled
+        self._schema = pyarrow.schema(fields)
+        self._writer = parquet.ParquetWriter(self._file, self._schema)
+        self._rows: list[dict[str, object]] = []
+
+    def add(self, index: int, image: Pixels, name: str, label: int | None) -> None:
+        self._rows.append({"image": write_image(image, ".png"), "name": name, "label": label})
+        if len(self._rows) >= PARQUET_ROWS:
+            self._flush()
+
+    def _flush(self) -> None:
+        import pyarrow
+
+        self._writer.write_table(pyarrow.Table.from_pylist(self._rows, schema=self._schema))
+        self._rows = []
+
+    def finish(self) -> None:
+        self._flush()
+        self._writer.close()
+
+
+class FolderSink:
+    """A file for each image, below a folder, by its name or its index.
+
+    Where two names are the same, or differ in case only, the later gets ``~INDEX``: on some systems they are one file.
+    """
+
+    def __init__(
+        self, folder: str, suffix: str, write: Callable[[str, bytes], None], renamed: Callable[[str, str], None]
+    ) -> None:
+        self._folder = Path(folder)
+        self._suffix = suffix
+        self._write = write
+        self._renamed = renamed
+        self._taken: set[int] = set()
+
+    def __enter__(self) -> FolderSink:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        """Nothing is left to do: each image was written when it came."""
+
+    def add(self, index: int, image: Pixels, name: str, label: int | None) -> None:
+        stem, suffix = self._parts(name or f"{index:06}")
+        below = stem + suffix
+        if hash(below.casefold()) in self._taken:
+            below = f"{stem}~{index}{suffix}"
+            while hash(below.casefold()) in self._taken:
+                below = f"{below.removesuffix(suffix)}~{suffix}"
+            self._renamed(stem + suffix, below)
+        self._taken.add(hash(below.casefold()))
+        path = self._folder / below
+        home = os.path.realpath(self._folder)
+        if os.path.commonpath([home, os.path.realpath(path.parent)]) != home:
+            raise ImageError(f"{path} would lie outside {self._folder}: a link leads out of it")
+        self._write(str(path), write_image(image, suffix))
+
+    def _parts(self, name: str) -> tuple[str, str]:
+        """A name without its suffix, and the suffix that it gets: its own, if images of that kind keep every pixel."""
+        stem, suffix = os.path.splitext(name)
+        if suffix.lower() not in {*IMAGE_SUFFIXES, SUFFIX, ".npy"}:
+            stem, suffix = name, ""
+        keeps = suffix.lower() in LOSSLESS_KINDS and not self._suffix
+        return stem, suffix.lower() if keeps else self._suffix or ".png"

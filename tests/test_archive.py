@@ -1,0 +1,529 @@
+"""Archives: every image comes back, from anywhere in the file, and damage never gives a wrong one."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import struct
+import tracemalloc
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
+
+import mnistzip
+from mnistzip import coding, pack
+from mnistzip.groups import HEAD_BYTES, LABELS, MARKER, Head, write_group
+from mnistzip.index import ENTRY_BYTES, FOOTER_BYTES, START, Footer, Origin, entry
+from mnistzip.storage import Held
+
+Pixels = NDArray[np.uint8]
+shapes = st.tuples(st.integers(1, 40), st.integers(1, 40))
+some_images = st.lists(arrays(np.uint8, shapes), max_size=12)
+FAST: dict[str, Any] = {"effort": 0}
+
+
+def mixed(digits: Pixels) -> list[Pixels]:
+    """Images of several sizes: some that are best stored, one of many tiles."""
+    noise = np.random.default_rng(0).integers(0, 256, (28, 28)).astype(np.uint8)
+    return [digits[0], noise, digits[1][:5, :20], np.tile(digits[2], (5, 6)), np.zeros((40, 30), np.uint8), *digits[3:9]]
+
+
+def same(a: list[Pixels], b: list[Pixels]) -> bool:
+    return len(a) == len(b) and all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+@pytest.fixture(scope="module")
+def lossy(digits: Pixels) -> bytes:
+    return mnistzip.encode_archive(digits, labels=np.arange(64) % 10, names=[f"d/{k}.png" for k in range(64)], **FAST)
+
+
+@pytest.fixture
+def small_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups of 16 images, so that a few images make several."""
+    monkeypatch.setattr(pack, "GROUP_IMAGES", 16)
+
+
+@settings(deadline=None, max_examples=25)
+@given(images=some_images)
+def test_lossless_keeps_every_pixel_of_any_images(images: list[Pixels]) -> None:
+    archive = mnistzip.Archive(mnistzip.encode_archive(images, lossless=True))
+    assert len(archive) == len(images)
+    assert same(list(archive), images)
+    assert same([archive[k] for k in range(len(images))], images)
+
+
+@settings(deadline=None, max_examples=10)
+@given(images=some_images, quality=st.integers(1, 100))
+def test_lossy_takes_any_images(images: list[Pixels], quality: int) -> None:
+    archive = mnistzip.Archive(mnistzip.encode_archive(images, quality=quality, **FAST))
+    decoded = list(archive)
+    assert [image.shape for image in decoded] == [image.shape for image in images]
+    assert same([archive[k] for k in range(len(images))], decoded)
+
+
+@pytest.mark.parametrize("model", ["mnist", "classic"])
+def test_digits_decode_to_the_very_pixels_of_single_files(model: str, digits: Pixels) -> None:
+    archive = mnistzip.Archive(mnistzip.encode_archive(digits, model=model, **FAST))
+    assert same(archive[:], mnistzip.decode_many(mnistzip.encode_many(digits, model=model, **FAST)))
+
+
+def test_names_labels_and_shape_come_back(lossy: bytes) -> None:
+    with mnistzip.Archive(lossy) as archive:
+        assert archive.names == [f"d/{k}.png" for k in range(64)]
+        assert archive.labels is not None
+        assert (archive.labels == np.arange(64) % 10).all()
+        assert archive.shape == (28, 28)
+    plain = mnistzip.Archive(mnistzip.encode_archive([np.zeros((3, 2), np.uint8), np.zeros((2, 3), np.uint8)]))
+    assert plain.names is plain.labels is plain.shape is None
+
+
+@pytest.mark.parametrize("labels", [[0], [-1, 255], [1 << 40, -(1 << 62)], [(1 << 63) - 1, -(1 << 63)]])
+def test_labels_of_any_size_come_back(labels: list[int], digits: Pixels) -> None:
+    archive = mnistzip.Archive(mnistzip.encode_archive(digits[: len(labels)], labels=labels, lossless=True))
+    assert archive.labels is not None
+    assert archive.labels.tolist() == labels
+
+
+def test_an_archive_of_nothing_comes_back() -> None:
+    for images in ([], np.zeros((0, 28, 28), np.uint8)):
+        archive = mnistzip.Archive(mnistzip.encode_archive(images))
+        assert (len(archive), list(archive), archive[:], archive.names) == (0, [], [], None)
+        with pytest.raises(IndexError):
+            archive[0]
+    assert archive.shape == (28, 28)
+
+
+def test_indices_and_slices_are_those_of_a_list(lossy: bytes) -> None:
+    archive = mnistzip.Archive(lossy)
+    every = list(archive)
+    for which in (slice(3, 9), slice(None, None, -7), slice(60, 99), slice(5, 5), slice(-3, None)):
+        assert same(archive[which], every[which])
+    assert np.array_equal(archive[-1], every[-1])
+    assert np.array_equal(archive[np.int64(5)], every[5])
+    assert same(archive.read([5, 1, 5, -1]), [every[5], every[1], every[5], every[-1]])
+    for wrong in (64, -65):
+        with pytest.raises(IndexError):
+            archive[wrong]
+    for odd in (1.0, "1", True, None):
+        with pytest.raises(mnistzip.OptionError):
+            archive[odd]  # type: ignore[call-overload]
+
+
+def test_an_image_may_be_changed_without_changing_the_next_reading(lossy: bytes) -> None:
+    archive = mnistzip.Archive(lossy)
+    image = archive[3]
+    before = image.copy()
+    image[:] = 0
+    assert np.array_equal(archive[3], before)
+
+
+@pytest.mark.usefixtures("small_groups")
+def test_bytes_do_not_depend_on_threads_or_on_how_images_are_given(digits: Pixels) -> None:
+    once = mnistzip.encode_archive(digits, labels=range(64), **FAST)
+    assert once == mnistzip.encode_archive(digits, labels=range(64), threads=3, **FAST)
+    out = io.BytesIO()
+    with mnistzip.ArchiveWriter(out, **FAST) as writer:
+        writer.extend(digits[:5], labels=range(5))
+        for k in range(5, 30):
+            writer.add(digits[k], label=k)
+        writer.extend(iter(digits[30:]), labels=iter(range(30, 64)))
+    assert out.getvalue() == once
+
+
+def test_the_callers_buffer_may_be_used_again(digits: Pixels) -> None:
+    out, buffer = io.BytesIO(), np.empty((28, 28), np.uint8)
+    with mnistzip.ArchiveWriter(out, lossless=True) as writer:
+        for digit in digits:
+            buffer[:] = digit
+            writer.add(buffer)
+    assert same(list(mnistzip.Archive(out.getvalue())), list(digits))
+
+
+def test_one_image_of_many_reads_little(digits: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = mnistzip.encode_archive(np.tile(digits, (50, 1, 1)), lossless=True)  # 3,200 images, 4 groups
+    taken: list[int] = []
+    whole = Held.read
+
+    def read(self: Held, offset: int, count: int) -> bytes:
+        taken.append(count)
+        return whole(self, offset, count)
+
+    monkeypatch.setattr(Held, "read", read)
+    archive = mnistzip.Archive(data)
+    assert np.array_equal(archive[2999], digits[2999 % 64])
+    assert sum(taken) < 20_000
+
+
+def test_an_image_costs_much_less_than_a_file_of_its_own(digits: Pixels) -> None:
+    many = np.tile(digits, (16, 1, 1))
+    single = sum(map(len, mnistzip.encode_many(digits, **FAST))) * 16
+    assert len(mnistzip.encode_archive(many, **FAST)) < single - 4 * len(many)
+
+
+@pytest.mark.usefixtures("small_groups")
+def test_threads_may_read_at_once(digits: Pixels, tmp_path: Path) -> None:
+    path = tmp_path / "d.cae"
+    path.write_bytes(mnistzip.encode_archive(digits, **FAST))
+    with mnistzip.Archive(path) as archive, ThreadPoolExecutor(4) as pool:
+        every = list(archive)
+        order = np.random.default_rng(1).integers(0, 64, 100).tolist()
+        assert same(list(pool.map(archive.__getitem__, order)), [every[k] for k in order])
+
+
+def test_an_archive_reopens_in_another_process(lossy: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "d.cae"
+    path.write_bytes(lossy)
+    copy = pickle.loads(pickle.dumps(mnistzip.Archive(path)))
+    assert np.array_equal(copy[7], mnistzip.Archive(lossy)[7])
+
+
+def test_a_closed_archive_says_so(lossy: bytes) -> None:
+    with mnistzip.Archive(lossy) as archive:
+        pass
+    with pytest.raises(mnistzip.OptionError, match="closed"):
+        archive[0]
+
+
+def test_remote_files_are_read_in_parts(lossy: bytes) -> None:
+    fsspec = pytest.importorskip("fsspec")
+    with fsspec.open("memory://digits.cae", "wb") as file:
+        file.write(lossy)
+    with mnistzip.Archive("memory://digits.cae") as archive:
+        assert same(archive[10:20], mnistzip.Archive(lossy)[10:20])
+        assert archive.names == mnistzip.Archive(lossy).names
+    with pytest.raises(FileNotFoundError):
+        mnistzip.Archive("memory://nothing.cae")
+    with pytest.raises(mnistzip.OptionError, match="nosuch"):
+        mnistzip.Archive("nosuch://digits.cae")
+
+
+def test_a_missing_fsspec_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "fsspec.core", None)
+    with pytest.raises(mnistzip.OptionError, match=r"pip install 'mnistzip\[fsspec\]'"):
+        mnistzip.Archive("s3://bucket/digits.cae")
+
+
+# Writing
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../x",
+        "a/../../x",
+        "/x",
+        "a//b",
+        "a/",
+        "./a",
+        "C:x",
+        "c:/x",
+        "a\\b",
+        "a\0b",
+        "a\nb",
+        "x" * 256,
+        "x/" * 3000 + "x",
+        "\udcff",
+    ],
+)
+def test_names_that_could_lead_elsewhere_are_refused(name: str, digit: Pixels) -> None:
+    with pytest.raises(mnistzip.ImageError, match="name"):
+        mnistzip.encode_archive([digit], names=[name])
+
+
+@pytest.mark.parametrize("name", ["", "a", "a/b.png", "..a", "12:30.png", "ü/ß.png", "a b", "x" * 255])
+def test_other_names_are_kept(name: str, digit: Pixels) -> None:
+    assert mnistzip.Archive(mnistzip.encode_archive([digit], names=[name], lossless=True)).names == [name]
+
+
+def test_names_and_labels_are_of_all_images_or_of_none(digits: Pixels) -> None:
+    with pytest.raises(mnistzip.OptionError, match="names or labels than images"):
+        mnistzip.encode_archive(digits, labels=range(63))
+    with pytest.raises(mnistzip.OptionError, match="names or labels than images"):
+        mnistzip.encode_archive(digits, names=[str(k) for k in range(65)])
+    writer = mnistzip.ArchiveWriter(io.BytesIO())
+    writer.add(digits[0], name="a")
+    with pytest.raises(mnistzip.OptionError, match="image 1 has no name"):
+        writer.add(digits[1])
+    for label in (1.5, 1 << 63, "a"):
+        with pytest.raises(mnistzip.OptionError, match="label"):
+            mnistzip.encode_archive(digits[:1], labels=[label])  # type: ignore[list-item]
+
+
+def test_the_image_at_fault_is_named(digits: Pixels) -> None:
+    with pytest.raises(mnistzip.ImageError, match="image 2"):
+        mnistzip.encode_archive([digits[0], digits[1], digits[2].astype(float)])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.usefixtures("small_groups")
+def test_appending_gives_both(threads: int, digits: Pixels, tmp_path: Path) -> None:
+    path = tmp_path / "d.cae"
+    for part in (digits[:0], digits[:20], digits[20:21], digits[21:]):
+        with mnistzip.ArchiveWriter(path, append=True, threads=threads, lossless=True) as writer:
+            writer.extend(part, labels=part[:, 14, 14])
+    archive = mnistzip.Archive(path)
+    assert same(list(archive), list(digits))
+    assert archive.labels is not None
+    assert (archive.labels == digits[:, 14, 14]).all()
+    with mnistzip.ArchiveWriter(path, append=True, quality=20, effort=0) as writer:  # another way of coding, another size
+        writer.add(digits[0][:9], label=5)
+    archive = mnistzip.Archive(path)
+    assert same(archive[:64], list(digits))
+    assert archive[64].shape == (9, 28)
+    assert archive.shape is None
+
+
+def test_an_append_that_fails_leaves_the_old_archive(lossy: bytes, digits: Pixels, tmp_path: Path) -> None:
+    path = tmp_path / "d.cae"
+    path.write_bytes(lossy)
+    with pytest.raises(mnistzip.OptionError, match="no name"), mnistzip.ArchiveWriter(path, append=True) as writer:
+        writer.add(digits[0])
+    with pytest.raises(ZeroDivisionError), mnistzip.ArchiveWriter(path, append=True) as writer:
+        writer.add(digits[0], name="x", label=1 // 0)
+    assert path.read_bytes() == lossy
+    path.write_bytes(lossy[:-1])
+    with pytest.raises(mnistzip.FormatError, match="cannot be appended to"):
+        mnistzip.ArchiveWriter(path, append=True)
+    assert path.read_bytes() == lossy[:-1]
+    assert os.listdir(tmp_path) == ["d.cae"]
+    with pytest.raises(mnistzip.OptionError, match="path"):
+        mnistzip.ArchiveWriter(io.BytesIO(), append=True)
+
+
+# Damage
+
+
+def wrong_pixels(data: bytes, images: list[Pixels]) -> list[int]:
+    """Which images differ, of those that damaged bytes still give; no error but ours."""
+    try:
+        archive = mnistzip.Archive(data)
+        parts = list(archive.parts(details=True))
+    except mnistzip.MnistzipError:
+        return []
+    pairs = [(part.first + k, image) for part in parts for k, image in enumerate(part.images)]
+    whole = [(k, image) for k, image in pairs if not isinstance(image, mnistzip.MnistzipError)]
+    return [k for k, image in whole if not np.array_equal(image, images[k])]
+
+
+@pytest.fixture(scope="module", params=["lossy", "lossless", "mixed"])
+def small(request: pytest.FixtureRequest, digits: Pixels) -> bytes:
+    """A small archive of each kind."""
+    if request.param == "mixed":
+        return mnistzip.encode_archive([*mixed(digits)[:3], digits[4]], names=["a", "", "b/c", "d"], **FAST)
+    return mnistzip.encode_archive(digits[:6], labels=range(6), lossless=request.param == "lossless", **FAST)
+
+
+def test_no_flipped_bit_gives_a_wrong_picture(small: bytes) -> None:
+    images = list(mnistzip.Archive(small))
+    ends = [*range(8 * 70), *range(8 * (len(small) - 90), 8 * len(small))]  # every bit of the frame, some between
+    for bit in sorted({*ends, *range(0, 8 * len(small), 29)}):
+        data = bytearray(small)
+        data[bit // 8] ^= 1 << bit % 8
+        assert wrong_pixels(bytes(data), images) == [], f"bit {bit}"
+
+
+def test_every_prefix_is_refused_and_so_is_more(small: bytes) -> None:
+    for data in [*(small[:size] for size in range(len(small))), small + b"\0", small + small]:
+        with pytest.raises(mnistzip.FormatError):
+            mnistzip.Archive(data)
+    images = list(mnistzip.Archive(small))
+    for size in range(len(small)):
+        try:
+            archive = mnistzip.Archive(small[:size], recover=True)
+        except mnistzip.MnistzipError:
+            continue
+        assert same(list(archive), images)
+
+
+@settings(deadline=None, max_examples=150)
+@given(data=st.data())
+def test_any_bytes_within_give_an_error_of_ours(data: st.DataObject) -> None:
+    good = mnistzip.encode_archive([np.full((3, 4), 9, np.uint8)] * 5, labels=range(5), names=list("abcde"), lossless=True)
+    images = list(mnistzip.Archive(good))
+    at = data.draw(st.integers(0, len(good)))
+    put = data.draw(st.binary(max_size=12))
+    cut = data.draw(st.integers(0, 12))
+    assert wrong_pixels(good[:at] + put + good[at + cut :], images) == []
+
+
+@pytest.mark.usefixtures("small_groups")
+def test_damage_in_one_group_leaves_the_others_and_names_its_images(digits: Pixels) -> None:
+    data = bytearray(mnistzip.encode_archive(digits, **FAST))
+    images = list(mnistzip.Archive(bytes(data)))
+    groups = [group for group in mnistzip.Archive(bytes(data)).groups() if not isinstance(group, mnistzip.MnistzipError)]
+    data[groups[1].lanes_at + 10] ^= 1  # in the first lane
+    data[groups[2].offset + 20] ^= 1  # in the head
+    archive = mnistzip.Archive(bytes(data))
+    lost = [
+        part.first + k for part in archive.parts() for k, image in enumerate(part.images) if not isinstance(image, np.ndarray)
+    ]
+    assert lost == [*range(16, 20), *range(32, 48)]
+    assert same(archive[:16], images[:16])
+    assert same(archive[20:32], images[20:32])
+    with pytest.raises(mnistzip.FormatError, match="images 16 to 19"):
+        archive[17]
+    with pytest.raises(mnistzip.FormatError, match="image 16"):
+        list(archive)
+
+
+@pytest.mark.usefixtures("small_groups")
+def test_an_archive_that_lost_its_end_is_recovered(digits: Pixels) -> None:
+    data = mnistzip.encode_archive(digits, labels=range(64), lossless=True)
+    end = 4 + mnistzip.Archive(data)._index.extent(2).offset
+    for broken in (data[:end], data[:-50], data[:-10] + bytes(10)):
+        archive = mnistzip.Archive(broken, recover=True)
+        assert archive.recovered
+        assert len(archive) in (32, 64)
+        assert same(list(archive), list(digits[: len(archive)]))
+        assert archive.labels is not None
+        assert (archive.labels == np.arange(len(archive))).all()
+    for hopeless in (b"", data[:3], data[:30]):
+        with pytest.raises(mnistzip.FormatError):
+            mnistzip.Archive(hopeless, recover=True)
+
+
+def test_an_archive_is_no_single_file_and_the_reverse(lossy: bytes, digit: Pixels) -> None:
+    with pytest.raises(mnistzip.UnsupportedError, match=r"mnistzip\.Archive opens it"):
+        mnistzip.decode(lossy)
+    with pytest.raises(mnistzip.FormatError, match=r"mnistzip\.decode reads it"):
+        mnistzip.Archive(mnistzip.encode(digit, **FAST))
+
+
+# Archives made to do harm: every check matches, what they say does not.
+
+
+def forged(parts: list[bytes], firsts: list[int], offsets: list[int] | None = None, **footer: Any) -> bytes:
+    """An archive of such groups, with an index that says what it is told to."""
+    body = START + b"".join(parts)
+    where = offsets or [len(START) + sum(map(len, parts[:k])) for k in range(len(parts))]
+    index = b"".join(entry(first, offset) for first, offset in zip(firsts, [*where, len(body)], strict=True))
+    told: dict[str, Any] = {"count": firsts[-1], "groups": len(parts), "index_at": len(body)} | footer
+    return body + index + Footer(**told).to_bytes()
+
+
+def head(**change: Any) -> Head:
+    """The head of a group of 2 stored images of 1x1."""
+    usual = (2, coding.Mode.STORED, 0, 0, 0, 2, 1, 1, bytes(8), 0, 0, 0, 0, 0, 0)
+    return Head(*usual).__class__(**(dict(zip(Head.__dataclass_fields__, usual, strict=True)) | change))
+
+
+GROUP = coding.pack_group(coding.Setting(None, 50, 0), [np.full((1, 1), k, np.uint8) for k in (7, 9)], None, None).content
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "says"),
+    [
+        (forged([GROUP], [0, 2], count=(1 << 32) - 1), mnistzip.FormatError, "do not fill"),
+        (forged([GROUP], [0, 2], groups=1 << 60), mnistzip.FormatError, "do not fill"),
+        (forged([GROUP], [0, 2], index_at=1 << 63), mnistzip.FormatError, "do not fill"),
+        (forged([GROUP, GROUP], [0, 2, 4], [4, 4]), mnistzip.FormatError, "no part of the file"),  # a section twice
+        (forged([GROUP, GROUP], [0, 2, 4], [4, 20]), mnistzip.FormatError, "no part of the file"),  # overlapping
+        (forged([GROUP, GROUP], [0, 2, 4], [4 + len(GROUP), 4]), mnistzip.FormatError, "no part of the file"),  # backwards
+        (forged([GROUP, GROUP], [0, 2, 4], [4, 1 << 40]), mnistzip.FormatError, "no part of the file"),  # past the end
+        (forged([GROUP, GROUP], [0, 3, 4]), mnistzip.FormatError, "not what index and footer say"),
+        (forged([GROUP, GROUP], [0, 2, 1 << 62]), mnistzip.FormatError, "do not fill"),
+        (forged([GROUP], [0, 2], labels=True), mnistzip.FormatError, "not what index and footer say"),
+        (forged([GROUP], [0, 2], width=3, height=3), mnistzip.FormatError, "not what index and footer say"),
+        (forged([GROUP], [0, 2], width=3), mnistzip.FormatError, "but not both"),
+        (forged([bytes(60)], [0, 2]), mnistzip.FormatError, "no group"),
+        (forged([], [0], count=5), mnistzip.FormatError, "do not fill"),
+    ],
+)
+def test_an_index_that_lies_is_refused(data: bytes, error: type[Exception], says: str) -> None:
+    with pytest.raises(error, match=says):
+        [*mnistzip.Archive(data)]
+
+
+@pytest.mark.parametrize(
+    ("change", "table", "error", "says"),
+    [
+        ({"method": 1}, b"", mnistzip.UnsupportedError, "method 1"),
+        ({"flags": 16}, b"", mnistzip.UnsupportedError, "flags"),
+        ({"method": 0, "model": 14, "quality": 5}, b"", mnistzip.UnsupportedError, "model number 14"),
+        ({"method": 0, "quality": 0}, b"", mnistzip.FormatError, "contradict"),
+        ({"quality": 5}, b"", mnistzip.FormatError, "contradict"),
+        ({"images": 0}, b"", mnistzip.FormatError, "contradict"),
+        ({"per_lane": 0}, b"", mnistzip.FormatError, "contradict"),
+        ({"images": 300, "per_lane": 257}, b"", mnistzip.FormatError, "contradict"),
+        ({"width": 0}, b"", mnistzip.FormatError, "contradict"),
+        ({"flags": LABELS}, b"", mnistzip.FormatError, "contradict"),
+        ({"flags": 1}, b"\1\1\1\1\3\0", mnistzip.FormatError, "contradict"),
+        ({"flags": 1, "width": 0, "height": 0}, b"\1\0\1\1\3\0", mnistzip.FormatError, "a side is 0"),
+        ({"flags": 1, "width": 0, "height": 0}, b"\xff" * 9, mnistzip.FormatError, "numbers"),
+        ({}, b"", mnistzip.FormatError, "numbers"),
+        ({}, b"\3", mnistzip.FormatError, "numbers"),
+        ({}, b"\x83\0\0", mnistzip.FormatError, "numbers"),
+        ({}, b"\3\0\0", mnistzip.FormatError, "do not fill"),
+        ({}, b"\4\0", mnistzip.FormatError, "do not fill"),
+        ({"lanes_bytes": 1 << 31}, b"\3\0", mnistzip.FormatError, "are left for it"),
+        ({"table_bytes": 1 << 31}, b"\3\0", mnistzip.FormatError, "are left for it"),
+        ({"width": 65535, "height": 65535}, b"\3\0", mnistzip.LimitError, "65535x65535"),
+        ({"images": 2000, "per_lane": 256, "width": 8000, "height": 8000}, bytes(8) + b"\3", mnistzip.LimitError, "of a group"),
+        ({"method": 0, "model": 9, "quality": 5}, b"\3\0", mnistzip.ModelError, "shipped model 9"),
+        ({"method": 0, "model": 15, "quality": 5}, b"\3\0", mnistzip.ModelError, "custom model"),
+        ({"method": 0, "model": 0, "quality": 5}, b"\3\0", mnistzip.ModelError, "written with the model"),
+    ],
+)
+def test_a_group_that_lies_is_refused(change: dict[str, Any], table: bytes, error: type[Exception], says: str) -> None:
+    lying = head(**({"table_bytes": len(table), "lanes_bytes": 3} | change)).to_bytes(table) + b"abc"
+    with pytest.raises(error, match=says):
+        [*mnistzip.Archive(forged([lying], [0, max(change.get("images", 2), 1)]))]
+
+
+def test_bombs_take_no_memory() -> None:
+    bomb = coding.deflate(bytes(1 << 24))
+    table = b"\xff\xff\xff\x07\0"
+    many = {"images": 10000, "per_lane": 256, "width": 28, "height": 28}
+    values = [
+        head(table_bytes=2, lanes_bytes=3, **many | {"width": 65535, "height": 65535}).to_bytes(b"\3\0") + b"abc",
+        write_group(head(), b"", [True], [bomb], None, None),
+        head(table_bytes=len(table), lanes_bytes=(1 << 24) - 1, **many).to_bytes(table) + b"abc",
+    ]
+    tracemalloc.start()
+    for value in values:
+        with pytest.raises(mnistzip.MnistzipError):
+            [*mnistzip.Archive(forged([value], [0, 2 if value is values[1] else 10000]))]
+    assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "raw", [b"../x\0y\0", b"/x\0y\0", b"C:\\x\0y\0", b"a\0", b"a\0b", b"a\0b\0c\0", b"\xff\0b\0", b"x" * 10000 + b"\0b\0"]
+)
+def test_hostile_names_never_leave_the_archive(raw: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mnistzip.groups.pack_names", lambda names: raw)
+    images = [np.full((1, 1), k, np.uint8) for k in (7, 9)]
+    group = coding.pack_group(coding.Setting(None, 50, 0), images, None, ["", ""]).content
+    archive = mnistzip.Archive(forged([group], [0, 2], names=True))
+    with pytest.raises(mnistzip.FormatError, match="name"):
+        archive.names  # noqa: B018
+    assert same(list(archive), images)
+
+
+def test_a_group_whose_pixels_come_out_otherwise_is_refused(digits: Pixels) -> None:
+    setting = coding.Setting(None, 50, 0)
+    good = coding.pack_group(setting, list(digits[:8]), None, None).content
+    raw = bytearray(good)
+    raw[44:48] = struct.pack("<I", 1)  # the check of the pixels
+    table = bytes(raw[HEAD_BYTES : HEAD_BYTES + struct.unpack_from("<I", raw, 24)[0]])
+    raw[48:52] = zlib.crc32(table, zlib.crc32(bytes(raw[:48]))).to_bytes(4, "little")
+    archive = mnistzip.Archive(forged([bytes(raw)], [0, 8]))
+    with pytest.raises(mnistzip.FormatError, match="group 0 does not match its check"):
+        list(archive)
+
+
+def test_the_frame_keeps_its_bytes_for_ever() -> None:
+    assert (START.hex(), MARKER.hex(), HEAD_BYTES, ENTRY_BYTES, FOOTER_BYTES) == ("cae17f00", "cae17f47", 52, 20, 40)
+    assert [(origin.name, origin.value) for origin in Origin] == [
+        ("NONE", 0), ("IDX", 1), ("FOLDER", 2), ("NPY", 3), ("NPZ", 4), ("PARQUET", 5)
+    ]  # fmt: skip
+    assert mnistzip.encode_archive([]).hex() == "cae17f00" + entry(0, 4).hex() + Footer(0, 0, 4).to_bytes().hex()

@@ -1,0 +1,76 @@
+"""Lanes that latents share: the same bytes and symbols however many lanes are coded together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from mnistzip import rans
+from mnistzip.errors import FormatError
+from mnistzip.lanes import decode_lanes, encode_lanes
+from mnistzip.model import Model, shipped
+from mnistzip.prior import SYMBOLS
+
+Ints = NDArray[np.int64]
+TILES = [1, 2, 3, 4, 4, 16, 17, 1, 33, 4, 4, 4, 4]  # of each lane
+PLACES = [b"place %d" % k for k in range(len(TILES))]
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return shipped("mnist")
+
+
+@pytest.fixture(scope="module")
+def y(model: Model, digits: NDArray[np.uint8]) -> Ints:
+    count = sum(TILES)
+    return model.transforms.analyse(np.tile(digits, (2, 1, 1))[:count], np.full(count, 49))
+
+
+@pytest.fixture(scope="module")
+def lanes(model: Model, y: Ints) -> list[bytes]:
+    return encode_lanes(model, PLACES, TILES, y, np.full(len(y), 49))
+
+
+def test_lanes_come_back_alone_and_together(model: Model, y: Ints, lanes: list[bytes]) -> None:
+    assert len(lanes) > rans.FEW_LANES  # by numpy; one by one in plain integers
+    expected = np.split(y, np.cumsum(TILES)[:-1])
+    together = decode_lanes(model, 49, PLACES, lanes, TILES)
+    for k, (symbols, other) in enumerate(zip(expected, together, strict=True)):
+        alone = decode_lanes(model, 49, PLACES[k : k + 1], lanes[k : k + 1], TILES[k : k + 1])[0]
+        assert isinstance(other, np.ndarray)
+        assert isinstance(alone, np.ndarray)
+        assert (other == symbols).all()
+        assert (alone == symbols).all()
+        assert encode_lanes(model, PLACES[k : k + 1], TILES[k : k + 1], symbols, np.full(TILES[k], 49)) == [lanes[k]]
+        assert len(symbols) == TILES[k]
+
+
+def test_a_lane_in_another_place_or_damaged_is_refused_and_the_others_are_not(model: Model, lanes: list[bytes]) -> None:
+    for few in (3, len(lanes)):
+        wrong = [lanes[1], lanes[0][:-1], *lanes[2:few]]
+        out = decode_lanes(model, 49, PLACES[:few], wrong, TILES[:few])
+        assert [isinstance(lane, FormatError) for lane in out] == [True, True, *[False] * (few - 2)]
+    moved = decode_lanes(model, 49, [PLACES[4]], [lanes[3]], [TILES[3]])
+    assert isinstance(moved[0], FormatError)
+    for empty in (b"", b"\0abc"):
+        assert isinstance(decode_lanes(model, 49, PLACES[:1], [empty], [1])[0], FormatError)
+
+
+@pytest.mark.parametrize("flip", range(0, 400, 3))
+def test_damage_is_seen_the_same_alone_and_together(flip: int, model: Model, lanes: list[bytes]) -> None:
+    lane = bytearray(lanes[3])
+    lane[flip // 8 % len(lane)] ^= 1 << flip % 8
+    alone = decode_lanes(model, 49, [PLACES[3]], [bytes(lane)], [TILES[3]])[0]
+    together = decode_lanes(model, 49, PLACES, [*lanes[:3], bytes(lane), *lanes[4:]], TILES)[3]
+    assert isinstance(alone, FormatError)
+    assert isinstance(together, FormatError)
+
+
+def test_a_lane_costs_its_check_once(model: Model, y: Ints, lanes: list[bytes]) -> None:
+    first = sum(TILES[:3])
+    freqs = model.prior.intervals(y[first : first + 4], np.full(4, 49))[1]
+    assert freqs.shape == (4, SYMBOLS)
+    ideal = (16 * freqs.size - np.log2(freqs).sum()) / 8
+    assert ideal < len(lanes[3]) < ideal + 4
