@@ -178,6 +178,8 @@ def _path(name: str, archive: Archive, output: str | None, kind: str, suffix: st
         if output == images.STREAM and kind in {"folder", "parquet", "npz"}:
             raise click.UsageError(f"{kind} cannot go to stdout: name a file or folder with -o")
         return output
+    if name == images.STREAM:
+        raise click.UsageError("an archive from stdin has no name: name the output with -o")
     stem = Path(name.rsplit("/", 1)[-1]).stem if "://" in name else str(Path(name).with_suffix(""))
     if output is not None:
         stem = str(Path(output) / Path(stem).name)

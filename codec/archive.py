@@ -59,7 +59,7 @@ class Archive:
         source: path, address that fsspec knows (``s3://...``, with the extra ``fsspec``), or the bytes of an archive.
         model: the custom model that an archive names by its fingerprint; shipped models are found without it.
         max_pixels: larger images are refused before memory is taken.
-        recover: where the end of the file is lost or damaged, look for groups and count images from the first one found.
+        recover: where index or footer is lost or damaged, look for groups and count images from the first one found.
 
     Raises:
         FormatError: not an archive, cut short or damaged. Damage to images is found when they are read.
@@ -85,6 +85,9 @@ class Archive:
         self._storage = open_storage(source)
         try:
             self._index = Index(self._storage)
+            if recover:
+                for _ in self._extents():
+                    pass  # a damaged entry shows before anything is decoded
         except FormatError as error:
             if not recover or self._storage.size < len(container.MAGIC):
                 self._storage.close()

@@ -256,7 +256,7 @@ def cumulative(logits: Floats) -> Ints:
     behind = (logits.max(axis=-1, keepdims=True) - logits).astype(np.int64)
     weight = OCTAVES[np.minimum(behind, len(OCTAVES) - 1)]
     below = np.zeros((*logits.shape[:-1], values + 1))
-    np.cumsum(weight, axis=-1, out=below[..., 1:])
+    weight.cumsum(axis=-1, out=below[..., 1:])
     edges = np.floor(below * (rans.TOTAL - values) / below[..., -1:]).astype(np.int64)
     edges += np.arange(values + 1)
     return edges

@@ -59,7 +59,10 @@ class Remote:
             raise OptionError(f"{url} is reached by fsspec, which says: {cause}") from cause
         except ValueError as cause:
             raise OptionError(f"{url} is no address that fsspec knows: {cause}") from cause
-        self.size = int(self._files.size(self._path))
+        size = self._files.size(self._path)
+        if size is None:
+            raise OptionError(f"{url} does not say how large it is: download it first")
+        self.size = int(size)
         self._open = True
 
     def read(self, offset: int, count: int) -> bytes:

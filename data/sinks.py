@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import sys
+import unicodedata
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -210,12 +211,12 @@ class FolderSink:
     def add(self, index: int, image: Pixels, name: str, label: int | None) -> None:
         stem, suffix = self._parts(name or f"{index:06}")
         below = stem + suffix
-        if hash(below.casefold()) in self._taken:
+        if _key(below) in self._taken:
             below = f"{stem}~{index}{suffix}"
-            while hash(below.casefold()) in self._taken:
+            while _key(below) in self._taken:
                 below = f"{below.removesuffix(suffix)}~{suffix}"
             self._renamed(stem + suffix, below)
-        self._taken.add(hash(below.casefold()))
+        self._taken.add(_key(below))
         path = self._folder / below
         home = os.path.realpath(self._folder)
         if os.path.commonpath([home, os.path.realpath(path.parent)]) != home:
@@ -229,3 +230,8 @@ class FolderSink:
             stem, suffix = name, ""
         keeps = suffix.lower() in LOSSLESS_KINDS and not self._suffix
         return stem, suffix.lower() if keeps else self._suffix or ".png"
+
+
+def _key(name: str) -> int:
+    """The same for names that some system takes for one, in less memory than the name."""
+    return hash(unicodedata.normalize("NFC", name).casefold())

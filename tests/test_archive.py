@@ -379,7 +379,8 @@ def test_damage_in_one_group_leaves_the_others_and_names_its_images(digits: Pixe
 def test_an_archive_that_lost_its_end_is_recovered(digits: Pixels) -> None:
     data = mnistzip.encode_archive(digits, labels=range(64), lossless=True)
     end = 4 + mnistzip.Archive(data)._index.extent(2).offset
-    for broken in (data[:end], data[:-50], data[:-10] + bytes(10)):
+    damaged_entry = data[:-70] + bytes([data[-70] ^ 1]) + data[-69:]
+    for broken in (data[:end], data[:-50], data[:-10] + bytes(10), damaged_entry):
         archive = mnistzip.Archive(broken, recover=True)
         assert archive.recovered
         assert len(archive) in (32, 64)

@@ -345,6 +345,20 @@ def test_an_archive_is_repacked(packed: Path, tmp_path: Path, digits: Pixels) ->
     assert small.labels.tolist() == list(range(64))
 
 
+def test_archives_go_through_pipes(packed: Path, tmp_path: Path, digits: Pixels) -> None:
+    mnistzip_command = [sys.executable, "-m", "mnistzip"]
+    out = subprocess.run([*mnistzip_command, "compress", IDX, "--lossless", "-o", "-"], capture_output=True, check=True)
+    assert (np.stack(mnistzip.Archive(out.stdout)[:]) == digits).all()
+    back = [*mnistzip_command, "decompress", "-", "--to", "idx", "-o"]
+    done = subprocess.run([*back, "-"], input=out.stdout, capture_output=True, check=True)
+    assert done.stdout == gzip.decompress(IDX.read_bytes())
+    done = subprocess.run([*back, tmp_path / "x"], input=packed.read_bytes(), capture_output=True, check=True)
+    assert (read_idx(tmp_path / "x") == digits).all()
+    one = subprocess.run([*mnistzip_command, "decompress", "-"], input=packed.read_bytes(), capture_output=True, check=False)
+    assert one.returncode == 2
+    assert b"name the output" in one.stderr
+
+
 def test_a_damaged_source_leaves_no_archive(tmp_path: Path, capsys: Out) -> None:
     raw = gzip.decompress(IDX.read_bytes())
     for name, content in (("cut-idx3", raw[:-5]), ("long-idx3", raw + b"x"), ("cut.gz", IDX.read_bytes()[:-20])):

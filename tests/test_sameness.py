@@ -28,6 +28,10 @@ for model in ("mnist", "classic"):
         decoded += mnistzip.decode_many(files[start : start + size])
     for file, image in zip(files, decoded):
         digest.update(file + image.tobytes())
+    archive = mnistzip.encode_archive(digits, model=model, effort=1)
+    digest.update(archive)
+    for image in mnistzip.Archive(archive):
+        digest.update(image.tobytes())
 print(digest.hexdigest())
 """
 DIGITS = Path(__file__).parent / "data" / "digits-idx3-ubyte.gz"
