@@ -53,7 +53,7 @@ def _version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> N
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("-V", "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
 def cli() -> None:
-    """Compress small greyscale images, a digit to some 25 bytes, with a learned codec."""
+    """Compress small greyscale images, a digit to some 23 bytes, with a learned codec."""
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
