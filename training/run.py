@@ -166,5 +166,6 @@ def _optimizers(module: nn.Module, schedule: Schedule, fast: nn.Module | None) -
     adam = torch.optim.AdamW(groups, lr=schedule.rate, betas=schedule.momentum, weight_decay=schedule.decay, fused=True)
     if schedule.matrix_rate is None:
         return [adam]
-    rate = schedule.matrix_rate
-    return [adam, Muon([{"params": [p for p in learned if p in matrices], "full": rate}], lr=rate)]
+    muon = Muon([p for p in learned if p in matrices], lr=schedule.matrix_rate)
+    muon.param_groups[0]["full"] = schedule.matrix_rate
+    return [adam, muon]
