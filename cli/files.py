@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import stat
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import click
 from mnistzip.data.images import STREAM
 from mnistzip.data.sources import walk
 from mnistzip.errors import ImageError
+from mnistzip.storage import WholeFile
 
 
 def expand(names: Iterable[str], recursive: bool, suffixes: set[str]) -> Iterator[tuple[str, Path]]:
@@ -93,39 +92,6 @@ def write(name: str, content: bytes, source: str, force: bool, sync: bool = True
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
         return
-    path = Path(os.path.realpath(name))  # a link keeps pointing where it points
-    if path.is_dir():
-        raise ImageError(f"{name} is a folder")
-    if path.exists() and not stat.S_ISREG(path.stat().st_mode):
-        path.write_bytes(content)  # a device or a pipe, which nothing can be moved over
-        return
-    if source != STREAM and path.exists() and path.samefile(source):
-        raise ImageError(f"{name} is the input itself: name another output")
-    if path.exists() and not force:
-        raise ImageError(f"{name} exists already: -f overwrites it")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(prefix=".mnistzip-", suffix=".partial", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            if sync:  # where a call writes thousands of files, waiting for the disk each time would take most of it
-                file.flush()
-                os.fsync(file.fileno())
-        os.chmod(partial, _mode(path, source))
-        if source != STREAM:
-            times = os.stat(source)
-            os.utime(partial, ns=(times.st_atime_ns, times.st_mtime_ns))
-        os.replace(partial, path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
-
-
-def _mode(path: Path, source: str) -> int:
-    """Permissions for a new file: those of the file it replaces, else of its source, else what the umask leaves."""
-    for known in (path, Path(source)):
-        if known.is_file():
-            return stat.S_IMODE(known.stat().st_mode)
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
+    require_free(name, source, force)
+    with WholeFile(name, None if source == STREAM else source, sync) as file:
+        file.write(content)

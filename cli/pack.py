@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import click
 
@@ -51,7 +51,7 @@ def pack(inputs: Sequence[str], output: str | None, how: Packing) -> int:
     old = os.path.getsize(target) if how.append and os.path.isfile(target) else 0
     stream = open_stream(inputs, labels=how.labels, convert=how.convert, model=how.options["model"])
     settings = {key: how.options[key] for key in ("quality", "lossless", "effort", "model")}
-    place = _place(target)
+    place = sys.stdout.buffer if target == images.STREAM else target
     failed = 0
     with (
         ArchiveWriter(
@@ -109,13 +109,6 @@ def _require_free(target: str, inputs: Sequence[str], how: Packing) -> None:
         raise ImageError(f"{target} is the input itself: name another output")
     if not how.force and not how.append:
         raise ImageError(f"{target} exists already: -f overwrites it, --append adds to it")
-
-
-def _place(target: str) -> str | IO[bytes]:
-    """A path, or where it leads to a device or a pipe, or to stdout, an open file: nothing can be moved over those."""
-    if target == images.STREAM:
-        return sys.stdout.buffer
-    return target if os.path.isfile(target) or not os.path.exists(target) else open(target, "wb")
 
 
 def _report(told: str, target: str, writer: ArchiveWriter, count: int, size: int, as_json: bool) -> None:

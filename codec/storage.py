@@ -106,19 +106,26 @@ def open_storage(source: str | os.PathLike[str] | bytes | bytearray | memoryview
 class WholeFile:
     """A file that takes its place only when it is whole: what was there before stays there until then.
 
-    As a context manager it gives the open file; it is moved into place unless an error leaves the block.
+    As a context manager it gives the open file; it is moved into place unless an error leaves the block. A device or a pipe,
+    which nothing can be moved over, is written to as it is.
 
     Args:
         path: where it goes.
         like: a file whose modification time and, where none is replaced, permissions it gets.
+        sync: wait for the disk. Who writes thousands of files would spend most of the time on that.
     """
 
-    def __init__(self, path: str | os.PathLike[str], like: str | None = None) -> None:
+    def __init__(self, path: str | os.PathLike[str], like: str | None = None, sync: bool = True) -> None:
         self._like = like
+        self._sync = sync
+        self._partial: str | None = None
         self.path = Path(os.path.realpath(path))  # a link keeps pointing where it points
+        if self.path.exists() and not self.path.is_file():
+            self.file: IO[bytes] = open(self.path, "wb")  # noqa: SIM115
+            return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle, self.partial = tempfile.mkstemp(prefix=".mnistzip-", suffix=".partial", dir=self.path.parent)
-        self.file: IO[bytes] = os.fdopen(handle, "w+b")
+        handle, self._partial = tempfile.mkstemp(prefix=".mnistzip-", suffix=".partial", dir=self.path.parent)
+        self.file = os.fdopen(handle, "w+b")
 
     def __enter__(self) -> IO[bytes]:
         return self.file
@@ -133,21 +140,26 @@ class WholeFile:
         """Write everything to disk and move the file into place."""
         try:
             self.file.flush()
-            os.fsync(self.file.fileno())
+            if self._partial is not None and self._sync:
+                os.fsync(self.file.fileno())
             self.file.close()
-            os.chmod(self.partial, self._mode())
-            if self._like is not None:
-                times = os.stat(self._like)
-                os.utime(self.partial, ns=(times.st_atime_ns, times.st_mtime_ns))
-            os.replace(self.partial, self.path)
+            if self._partial is not None:
+                os.chmod(self._partial, self._mode())
+                if self._like is not None:
+                    times = os.stat(self._like)
+                    os.utime(self._partial, ns=(times.st_atime_ns, times.st_mtime_ns))
+                os.replace(self._partial, self.path)
         except BaseException:
             self.abandon()
             raise
 
     def abandon(self) -> None:
         """Leave what was there before."""
-        self.file.close()
-        Path(self.partial).unlink(missing_ok=True)
+        try:
+            self.file.close()
+        finally:
+            if self._partial is not None:
+                Path(self._partial).unlink(missing_ok=True)
 
     def _mode(self) -> int:
         """Permissions of the file that it replaces, else of what it is like, else what the umask leaves."""

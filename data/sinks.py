@@ -8,6 +8,7 @@ import sys
 import unicodedata
 import zipfile
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Protocol
@@ -46,14 +47,8 @@ class _File:
 
     def __init__(self, path: str, like: str | None) -> None:
         self._labels: list[int] = []
-        self._whole: WholeFile | None = None
-        if path == STREAM:
-            self._file: IO[bytes] = sys.stdout.buffer
-        elif os.path.exists(path) and not os.path.isfile(path):
-            self._file = open(path, "wb")  # a device or a pipe, which nothing can be moved over  # noqa: SIM115
-        else:
-            self._whole = WholeFile(path, like)
-            self._file = self._whole.file
+        self._whole = None if path == STREAM else WholeFile(path, like)
+        self._file: IO[bytes] = sys.stdout.buffer if self._whole is None else self._whole.file
 
     def finish(self) -> None:
         """Write what comes last."""
@@ -62,21 +57,11 @@ class _File:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        try:
-            if kind is None:
+        if kind is None:
+            with self._whole or nullcontext():
                 self.finish()
-                if self._whole is not None:
-                    self._whole.commit()
-        except BaseException:
-            self._abandon()
-            raise
-        if kind is not None:
-            self._abandon()
-        elif self._whole is None:
-            self._file.flush()
-
-    def _abandon(self) -> None:
-        if self._whole is not None:
+                self._file.flush()
+        elif self._whole is not None:
             self._whole.abandon()
 
 
