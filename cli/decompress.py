@@ -94,7 +94,7 @@ def decompress(
         with Archive(archives[0], model=model, max_pixels=max_pixels, recover=keep_going) as archive:
             return unpack.unpack(archives[0], archive, output, how)
     piped = images.read_bytes(images.STREAM) if inputs == (images.STREAM,) else b""  # what is there is read once
-    if images.is_archive(piped) and not bare:
+    if container.is_archive(piped) and not bare:
         with Archive(piped, model=model, max_pixels=max_pixels, recover=keep_going) as archive:
             return unpack.unpack(images.STREAM, archive, output, how)
     if labels is not None or index is not None or span is not None:

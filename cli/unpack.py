@@ -65,8 +65,7 @@ def is_archive(name: str) -> bool:
         return True
     if name == images.STREAM or not os.path.isfile(name):
         return False
-    with open(name, "rb") as file:
-        return images.is_archive(file.read(4))
+    return images.leads_to_archive(name)
 
 
 def unpack(name: str, archive: Archive, output: str | None, how: Unpacking) -> int:

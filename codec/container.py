@@ -76,6 +76,24 @@ class Header:
         return MAGIC + bytes([128 | sized << 6 | self.mode << 4 | int(low or 0)]) + name + bytes([self.quality]) + size
 
 
+def is_cae(data: bytes) -> bool:
+    """Whether bytes begin as a mnistzip file of any version does."""
+    return len(data) >= len(MAGIC) and data[0] == MAGIC[0] and data[1] & 0xF0 == MAGIC[1] & 0xF0
+
+
+def is_archive(data: bytes) -> bool:
+    """Whether bytes begin as an archive of many images does."""
+    return is_cae(data) and data[2:3] == bytes([ARCHIVE])
+
+
+def require_magic(data: bytes) -> None:
+    """Raise unless bytes begin as a mnistzip file of this version does: FormatError, or UnsupportedError."""
+    if not is_cae(data):
+        raise FormatError(f"not a mnistzip file: it begins with {data[:4].hex(' ') or 'nothing'}, not with ca e1")
+    if data[1] != MAGIC[1]:
+        raise UnsupportedError(f"format version {data[1] & 15} needs a newer mnistzip (this one reads version 1)")
+
+
 def parse(data: bytes, pixels_max: int = PIXELS_MAX) -> tuple[Header, bytes]:
     """Header and payload of a file.
 
@@ -84,10 +102,7 @@ def parse(data: bytes, pixels_max: int = PIXELS_MAX) -> tuple[Header, bytes]:
         UnsupportedError: a version, mode or bit that this version does not know.
         LimitError: more pixels than ``pixels_max``.
     """
-    if len(data) < len(MAGIC) or data[0] != MAGIC[0] or data[1] & 0xF0 != MAGIC[1] & 0xF0:
-        raise FormatError(f"not a mnistzip file: it begins with {data[:4].hex(' ') or 'nothing'}, not with ca e1")
-    if data[1] != MAGIC[1]:
-        raise UnsupportedError(f"format version {data[1] & 15} needs a newer mnistzip (this one reads version 1)")
+    require_magic(data)
     reader = Reader(data, len(MAGIC))
     header = _fields(reader)
     if header.to_bytes() != data[: reader.at]:

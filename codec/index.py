@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
-from mnistzip.container import ARCHIVE, MAGIC
+from mnistzip.container import ARCHIVE, MAGIC, require_magic
 from mnistzip.errors import FormatError, MnistzipError, UnsupportedError
 from mnistzip.groups import HEAD_BYTES, IMAGES_MAX, LABELS, MARKER, NAMES, PER_LANE_MAX, read_group
 from mnistzip.storage import Storage
@@ -193,10 +193,7 @@ def _markers(storage: Storage) -> Iterator[int]:
 def require_start(storage: Storage) -> None:
     """Raise unless a file begins as an archive of this version."""
     start = storage.read(0, min(len(START), storage.size))
-    if start[:1] != MAGIC[:1] or start[1:2] == b"" or start[1] >> 4 != MAGIC[1] >> 4:
-        raise FormatError(f"not a mnistzip file: it begins with {start.hex(' ') or 'nothing'}, not with ca e1")
-    if start[1] != MAGIC[1]:
-        raise UnsupportedError(f"format version {start[1] & 15} needs a newer mnistzip (this one reads version 1)")
+    require_magic(start)
     if len(start) < len(START):
         raise FormatError(f"the file is cut short: it ends after {len(start)} bytes")
     if start[2] != ARCHIVE:

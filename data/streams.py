@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from mnistzip import codec
 from mnistzip.archive import Archive
-from mnistzip.data.images import IMAGE_SUFFIXES, STREAM, is_archive, is_cae, parse_image, read_image
-from mnistzip.data.sources import walk
+from mnistzip.container import is_archive, is_cae
+from mnistzip.data.images import IMAGE_SUFFIXES, STREAM, leads_to_archive, parse_image, read_image
 from mnistzip.errors import FormatError, ImageError, MnistzipError, OptionError
 from mnistzip.idx import GZIP, UINT8, idx_blocks, idx_shape, read_idx
 from mnistzip.index import Origin
@@ -31,6 +31,7 @@ PARQUET_SUFFIX = ".parquet"
 Pixels = NDArray[np.uint8]
 Ints = NDArray[np.int64]
 Blocks = Iterator[NDArray[Any]]
+Header = tuple[tuple[int, ...], bool, np.dtype[Any]]  # of a .npy file: shape, whether in Fortran's order, type
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,14 @@ class Stream:
     labelled: bool
     items: Iterator[Item]
     shape: tuple[int, int] | None = None
+
+
+def walk(folder: Path, suffixes: Iterable[str]) -> Iterator[Path]:
+    """Files with such suffixes in a folder and below, in order of their paths."""
+    wanted = set(suffixes)
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.suffix.lower() in wanted:
+            yield path
 
 
 def holds_many(name: str) -> bool:
@@ -156,9 +165,8 @@ def _open(source: str, convert: bool, model: str | Path | Model | None, several:
         return _parquet(path, convert)
     if path.suffix.lower() in ARRAY_SUFFIXES:
         return _array(path)
-    with path.open("rb") as file:
-        if is_archive(file.read(4)):
-            return _archive(source, model)
+    if leads_to_archive(path):
+        return _archive(source, model)
     shape = idx_shape(path)
     if len(shape) != 3:
         raise ImageError(f"{path} has shape {shape}, not (N, H, W): it does not hold greyscale images")
@@ -229,40 +237,42 @@ def _array(path: Path) -> Stream:
     try:
         if path.suffix.lower() == ".npy":
             with path.open("rb") as file:
-                shape, _, dtype = _npy_header(file)
-            return _stack(Origin.NPY, str(path), _image_shape(path, shape, dtype), _npy_blocks(path, None))
+                headers = {path.name: _npy_header(file)}
+            _, shape = _images_among(path, headers)
+            return _stack(Origin.NPY, str(path), shape, _npy_blocks(path, None))
         with zipfile.ZipFile(path) as archive:
             headers = {}
             for entry in archive.namelist():
                 with archive.open(entry) as member:
                     headers[entry] = _npy_header(member)
-        fitting = [key for key, (shape, _, dtype) in headers.items() if dtype == np.uint8 and len(shape) in (2, 3)]
-        if len(fitting) != 1:
-            held = ", ".join(f"{key.removesuffix('.npy')} {dtype}{list(shape)}" for key, (shape, _, dtype) in headers.items())
-            raise ImageError(f"{path} holds {held}: exactly one array of uint8 with shape (N, H, W) or (H, W) is taken")
-        shape, _, dtype = headers[fitting[0]]
-        full = _image_shape(path, shape, dtype)
-        wanted = [key for key, (size, _, kind) in headers.items() if size == full[:1] and kind.kind in "iu"]
+        images, shape = _images_among(path, headers)
+        wanted = [key for key, (size, _, kind) in headers.items() if size == shape[:1] and kind.kind in "iu"]
         labels = None
         if len(wanted) == 1:
             with np.load(path, allow_pickle=False) as content:
                 labels = content[wanted[0].removesuffix(".npy")].astype(np.int64)
-        return _stack(Origin.NPZ, str(path), full, _npy_blocks(path, fitting[0]), labels)
+        return _stack(Origin.NPZ, str(path), shape, _npy_blocks(path, images), labels)
     except (ValueError, EOFError, zipfile.BadZipFile) as cause:
         raise FormatError(f"{path} is not an array that can be read: {cause}") from cause
 
 
-def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, whether in Fortran's order, and type."""
+def _npy_header(file: IO[bytes]) -> Header:
     version = npy.read_magic(file)
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    return read(file)
+    header: Header = read(file)
+    if header[2].hasobject:
+        raise ValueError("it holds objects of Python")
+    return header
 
 
-def _image_shape(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, ...]:
-    if dtype != np.uint8 or len(shape) not in (2, 3):
-        raise ImageError(f"{path} holds {dtype} of shape {shape}, not uint8 of shape (N, H, W) or (H, W)")
-    return shape if len(shape) == 3 else (1, *shape)
+def _images_among(path: Path, headers: dict[str, Header]) -> tuple[str, tuple[int, ...]]:
+    """The one array that holds images, and its shape ``(N, H, W)``."""
+    fitting = [key for key, (shape, _, dtype) in headers.items() if dtype == np.uint8 and len(shape) in (2, 3)]
+    if len(fitting) != 1:
+        held = ", ".join(f"{key.removesuffix('.npy')} {dtype}{list(shape)}" for key, (shape, _, dtype) in headers.items())
+        raise ImageError(f"{path} holds {held}: exactly one array of uint8 with shape (N, H, W) or (H, W) is taken")
+    shape = headers[fitting[0]][0]
+    return fitting[0], shape if len(shape) == 3 else (1, *shape)
 
 
 def _npy_blocks(path: Path, entry: str | None) -> Blocks:

@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image, ImageFile
 
 from mnistzip import codec
-from mnistzip.container import MAGIC
+from mnistzip.container import is_cae
 from mnistzip.errors import MnistzipError, ModelError, OptionError
 from mnistzip.model import Model
 
@@ -92,10 +92,6 @@ class CaeImageFile(ImageFile.ImageFile):
         return pixels
 
 
-def _accept(prefix: bytes) -> bool:
-    return prefix[:1] == MAGIC[:1] and len(prefix) > 1 and prefix[1] >> 4 == MAGIC[1] >> 4
-
-
 def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
     if im.mode != "L":
         raise OSError(f"cannot write mode {im.mode} as {FORMAT}")
@@ -117,7 +113,7 @@ def _save_all(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
 
 def register() -> None:
     """Make the format known to Pillow. Importing this module does it; doing it again changes nothing."""
-    Image.register_open(FORMAT, CaeImageFile, _accept)
+    Image.register_open(FORMAT, CaeImageFile, is_cae)
     Image.register_save(FORMAT, _save)
     Image.register_save_all(FORMAT, _save_all)
     Image.register_extension(FORMAT, SUFFIX)
