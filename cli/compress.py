@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -188,6 +187,8 @@ def _code(jobs: Iterator[Job], options: dict[str, Any], threads: int) -> Iterato
         for batch in batches():
             yield from work(batch)
         return
+    from concurrent.futures import ThreadPoolExecutor  # it takes a while to import, and one thread does without
+
     with ThreadPoolExecutor(threads) as pool:
         waiting = []
         for batch in batches():

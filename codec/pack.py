@@ -6,11 +6,10 @@ import io
 import os
 from collections import deque
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import repeat
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,6 +23,9 @@ from mnistzip.index import START, Footer, Index, Origin, entry
 from mnistzip.model import Model
 from mnistzip.names import require_name
 from mnistzip.storage import WholeFile, copy_range, open_storage
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ThreadPoolExecutor
 
 GROUP_IMAGES = 1024
 GROUP_PIXELS = 1 << 21  # a group ends with the image that reaches this
@@ -79,7 +81,7 @@ class ArchiveWriter:
         require_within("threads", threads, 1, 1 << 10)
         self._setting = Setting(None if lossless else models.find(model), quality, effort)
         self._threads = threads
-        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._pool = _pool(threads) if threads > 1 else None
         self._waiting: deque[Future[Packed]] = deque()
         self._images: list[Pixels] = []
         self._names: list[str] = []
@@ -256,6 +258,12 @@ class ArchiveWriter:
         self.squared_error += packed.squared_error
         self._at += len(packed.content)
         self._out.write(packed.content)
+
+
+def _pool(threads: int) -> ThreadPoolExecutor:
+    from concurrent.futures import ThreadPoolExecutor  # it takes a while to import, and most programs do without
+
+    return ThreadPoolExecutor(threads)
 
 
 def encode_archive(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from numpy.typing import NDArray
 
 import mnistzip
@@ -16,7 +17,7 @@ from mnistzip.cli.main import run
 from mnistzip.errors import ImageError, ModelError
 from mnistzip.model import read_model
 from mnistzip.prior import LOGITS_PER_OCTAVE, OCTAVES
-from mnistzip.training import data
+from mnistzip.training import bound, data
 from mnistzip.training.classic import Classic, ClassicConfig
 from mnistzip.training.coder import Coder
 from mnistzip.training.export import export
@@ -242,3 +243,13 @@ def test_varied_images_stay_images_and_only_a_share_is_varied(split: data.Split)
     assert 0 <= varied.min() <= varied.max() <= 1
     assert ((varied[:20] - x[:20]).square().sum((1, 2, 3)) < x[:20].square().sum((1, 2, 3))).all()
     assert torch.equal(vary(x, 0.0), x)
+
+
+def test_the_bound_gives_rate_and_quality_of_every_level(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bound, "BATCH", 29)
+    result = CliRunner().invoke(bound.main, [str(DIGITS), "--epochs", "12"])
+    assert result.exit_code == 0, result.output
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert len(rows) == len(bound.LEVELS)
+    assert rows[-1]["bytes"] > rows[0]["bytes"]
+    assert rows[-1]["psnr_db"] > 8  # about what black alone has

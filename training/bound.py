@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from mnistzip.metrics import PEAK as WHITE
 from mnistzip.metrics import psnr_of_mse
 from mnistzip.training.data import load
+from mnistzip.training.model import Config
 
 LATENTS = 48
 WIDTH = 768
@@ -31,7 +32,6 @@ BLOCKS = 2
 MIXED = 6  # normal distributions that the prior mixes for each latent
 SEEN = 24  # units of the prior that see the earlier latents, for each latent
 LEVEL_WAVES = 8
-LMBDA_LOW, LMBDA_HIGH = 1.6, 2400.0
 BALANCE = 0.45
 BATCH = 500
 RATE = 1e-3
@@ -52,8 +52,7 @@ class Tower(nn.Module):
         nn.init.normal_(self.last.weight, std=0.01)
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
-        waves = level[:, None] * math.pi * torch.arange(1, LEVEL_WAVES + 1)
-        told = torch.cat([waves.cos(), waves.sin()], 1)
+        told = waves(level)
         h = self.enter(x)
         for norm, tell, widen, leave in zip(self.norms, self.told, self.widen, self.leave, strict=True):
             h = h + leave(F.silu(widen(norm(h)) + tell(told)))
@@ -76,12 +75,17 @@ class Prior(nn.Module):
 
     def forward(self, z: Tensor, level: Tensor) -> Tensor:
         """Log densities of latents: (N, LATENTS), (N,) -> (N,)."""
-        waves = level[:, None] * math.pi * torch.arange(1, LEVEL_WAVES + 1)
-        seen = F.silu(z @ (self.see * self.mask) + self.tell(torch.cat([waves.cos(), waves.sin()], 1)))
+        seen = F.silu(z @ (self.see * self.mask) + self.tell(waves(level)))
         said = torch.einsum("nls,lso->nlo", seen.view(len(z), LATENTS, SEEN), self.say) + self.bias
         weight, mean, spread = said.chunk(3, 2)
         each = normal(z[:, :, None], mean, spread)
         return (weight.log_softmax(2) + each).logsumexp(2).sum(1)
+
+
+def waves(level: Tensor) -> Tensor:
+    """Levels in a form that networks take up well: (N,) -> (N, 2 * LEVEL_WAVES)."""
+    phase = level[:, None] * math.pi * torch.arange(1, LEVEL_WAVES + 1)
+    return torch.cat([phase.cos(), phase.sin()], 1)
 
 
 def normal(z: Tensor, mean: Tensor, log_spread: Tensor) -> Tensor:
@@ -120,7 +124,7 @@ def main(data: str, epochs: int, seed: int) -> None:
     torch.set_flush_denormal(True)
     split = load(data)
     train, held_out = (part.flatten(1).float() / WHITE for part in (split.train, split.held_out))
-    vae = Vae()
+    vae, of_codec = Vae(), Config()
     optimizer = torch.optim.AdamW(vae.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, epochs * (len(train) // BATCH), pct_start=0.05)
     began = time.monotonic()
@@ -128,7 +132,7 @@ def main(data: str, epochs: int, seed: int) -> None:
         total = 0.0
         for part in torch.randperm(len(train))[: len(train) // BATCH * BATCH].view(-1, BATCH):
             level = torch.rand(BATCH)
-            lmbda = lmbda_of(level)
+            lmbda = of_codec.lmbda(level)
             bits, error = vae(train[part], level)
             loss = ((bits + lmbda * error) * lmbda**-BALANCE).mean()
             optimizer.zero_grad()
@@ -144,11 +148,6 @@ def main(data: str, epochs: int, seed: int) -> None:
             bits, error = vae(held_out, torch.full((len(held_out),), at))
         told = {"bytes": bits.mean().item() / 8, "psnr_db": psnr_of_mse(error.mean().item() * WHITE**2 / 784)}
         click.echo(json.dumps({name: round(value, 3) for name, value in told.items()}))
-
-
-def lmbda_of(level: Tensor) -> Tensor:
-    """The weight of the squared error at levels in 0..1, as the codec has it."""
-    return LMBDA_LOW * (LMBDA_HIGH / LMBDA_LOW) ** level
 
 
 if __name__ == "__main__":
