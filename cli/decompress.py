@@ -87,16 +87,13 @@ def decompress(
         )
 
     how = unpack.Unpacking(kind and kind.lower(), labels, index, span, keep_going, force, quiet)
-    archives = [] if bare else [name for name in inputs if unpack.is_archive(name)]
+    held = {name: name if len(inputs) > 1 else unpack.at_hand(name) for name in inputs}
+    archives = [] if bare else [name for name in inputs if unpack.is_archive(held[name])]
     if archives:
         if len(inputs) > 1:
             raise click.UsageError("archives are decompressed one at a time")
-        with Archive(archives[0], model=model, max_pixels=max_pixels, recover=keep_going) as archive:
+        with Archive(held[archives[0]], model=model, max_pixels=max_pixels, recover=keep_going) as archive:
             return unpack.unpack(archives[0], archive, output, how)
-    piped = images.read_bytes(images.STREAM) if inputs == (images.STREAM,) else b""  # what is there is read once
-    if container.is_archive(piped) and not bare:
-        with Archive(piped, model=model, max_pixels=max_pixels, recover=keep_going) as archive:
-            return unpack.unpack(images.STREAM, archive, output, how)
     if labels is not None or index is not None or span is not None:
         raise click.UsageError("--labels, --index and --range are for archives")
     suffix = "." + (kind or "png").lower().lstrip(".")
@@ -110,7 +107,7 @@ def decompress(
         for name, goal in goals.items():
             try:
                 outputs.claim(goal, name)
-                image = decode(piped if name == images.STREAM else images.read_bytes(name))
+                image = decode(unpack.bytes_of(held.get(name, name)))
                 wanted = suffix if goal == images.STREAM else Path(goal).suffix.lower() or suffix
                 files.write(goal, images.write_image(image, wanted), name, force)
                 if not quiet and not many and goal != images.STREAM:

@@ -26,11 +26,12 @@ def info(inputs: tuple[str, ...], as_json: bool, verbose: bool) -> int:
     failed = 0
     for name in inputs:
         try:
-            if unpack.is_archive(name):
-                with Archive(name, max_pixels=SIDE_MAX**2) as archive:
+            held = unpack.at_hand(name)
+            if unpack.is_archive(held):
+                with Archive(held, max_pixels=SIDE_MAX**2) as archive:
                     failed += listing.describe(name, archive, as_json, verbose)
                 continue
-            told = codec.info(images.read_bytes(name))
+            told = codec.info(unpack.bytes_of(held))
         except (MnistzipError, OSError) as error:
             failed += 1
             click.echo(blame(name, error), err=True)
@@ -60,12 +61,13 @@ def test(inputs: tuple[str, ...], model: str | None, recursive: bool, quiet: boo
         raise click.UsageError(f"no {images.SUFFIX} files in " + " ".join(inputs))
     for name in names:
         try:
-            if unpack.is_archive(name):
-                with Archive(name, model=model) as archive:
+            held = unpack.at_hand(name)
+            if unpack.is_archive(held):
+                with Archive(held, model=model) as archive:
                     lost = listing.check(name, archive, quiet)
                 failed += bool(lost)
                 continue
-            codec.decode(images.read_bytes(name), model=model)
+            codec.decode(unpack.bytes_of(held), model=model)
         except (MnistzipError, OSError) as error:
             failed += 1
             click.echo(blame(name, error), err=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from mnistzip import container
 from mnistzip.archive import Archive, Part
 from mnistzip.cli import files
 from mnistzip.cli.progress import Progress
@@ -59,13 +60,21 @@ def parse_range(_ctx: click.Context, _parameter: click.Parameter, value: str | N
     return int(parts[0]) if parts[0] else None, int(parts[1]) if parts[1] else None
 
 
-def is_archive(name: str) -> bool:
-    """Whether a file is an archive; what an address such as ``s3://...`` leads to is taken to be one."""
-    if "://" in name:
-        return True
-    if name == images.STREAM or not os.path.isfile(name):
-        return False
-    return images.leads_to_archive(name)
+def at_hand(name: str) -> str | bytes:
+    """The name of an input, or what comes through stdin, which can be read only once."""
+    return images.read_bytes(name) if name == images.STREAM else name
+
+
+def bytes_of(held: str | bytes) -> bytes:
+    """The bytes of what :func:`at_hand` gave."""
+    return held if isinstance(held, bytes) else images.read_bytes(held)
+
+
+def is_archive(held: str | bytes) -> bool:
+    """Whether an input is an archive; what an address such as ``s3://...`` leads to is taken to be one."""
+    if isinstance(held, bytes):
+        return container.is_archive(held)
+    return "://" in held or (os.path.isfile(held) and images.leads_to_archive(held))
 
 
 def unpack(name: str, archive: Archive, output: str | None, how: Unpacking) -> int:

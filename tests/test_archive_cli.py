@@ -357,6 +357,9 @@ def test_archives_go_through_pipes(packed: Path, tmp_path: Path, digits: Pixels)
     one = subprocess.run([*mnistzip_command, "decompress", "-"], input=packed.read_bytes(), capture_output=True, check=False)
     assert one.returncode == 2
     assert b"name the output" in one.stderr
+    for command, says in (("info", b"-: archive of 64 images"), ("test", b"-: ok, 64 images")):
+        told = subprocess.run([*mnistzip_command, command, "-"], input=packed.read_bytes(), capture_output=True, check=True)
+        assert says in told.stdout
 
 
 def test_a_damaged_source_leaves_no_archive(tmp_path: Path, capsys: Out) -> None:
