@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -104,7 +104,7 @@ def unpack(name: str, archive: Archive, output: str | None, how: Unpacking) -> i
             Progress(stop - start, "decompress", not how.quiet) as progress,
         ):
             for part in archive.parts(start, stop, details=True):
-                _put(part, sink, name, goal, set(lost), how.keep_going)
+                _put(part, sink, name, goal, lost, how.keep_going)
                 progress.advance(len(part.images))
     if not how.quiet and goal.path != images.STREAM:
         number = stop - start - len(lost)
@@ -112,7 +112,7 @@ def unpack(name: str, archive: Archive, output: str | None, how: Unpacking) -> i
     return 1 if lost or archive.recovered else 0
 
 
-def _put(part: Part, sink: Sink, name: str, goal: Goal, lost: set[int], keep_going: bool) -> None:
+def _put(part: Part, sink: Sink, name: str, goal: Goal, lost: Container[int], keep_going: bool) -> None:
     """Hand the images of a part to a sink, but those that are lost."""
     names, labels = part.names, part.labels
     if isinstance(names, MnistzipError):
