@@ -18,10 +18,11 @@ from mnistzip import container, rans
 from mnistzip import model as models
 from mnistzip.container import Mode
 from mnistzip.errors import ImageError, LimitError, MnistzipError, ModelError, OptionError
+from mnistzip.lossless import decode_kept, keep
 from mnistzip.lossy import LossyBatch, Setting, decode_images, header_of, require_fits
 from mnistzip.model import Model
 from mnistzip.refine import PASSES
-from mnistzip.stored import store, unstore
+from mnistzip.stored import unstore
 from mnistzip.tiles import tiles_in
 
 DEFAULT_QUALITY = 50
@@ -153,7 +154,7 @@ def encode_many(
         raise OptionError("a bare stream is lossy and of an agreed quality: it takes neither lossless nor min_psnr")
     pixels = [as_image(image, index) for index, image in enumerate(images)]
     if lossless:
-        files = [store(image) for image in pixels]
+        files = keep(models.find(model), pixels)
         for index, file in enumerate(files):
             require_fits(file, max_bytes, index, "lossless")
         return files
@@ -185,15 +186,16 @@ def decode_many(
 def _decode_batch(files: Sequence[bytes], model: str | Path | Model | None, max_pixels: int) -> list[Pixels]:
     parsed = [container.parse(_as_bytes(data), max_pixels) for data in files]
     images: dict[int, Pixels] = {}
-    by_model: dict[int | bytes, list[int]] = {}
+    by_model: dict[tuple[int | bytes, Mode], list[int]] = {}
     for index, (header, payload) in enumerate(parsed):
         if header.mode is Mode.STORED:
             images[index] = unstore(header, payload)
         else:
             assert header.model is not None
-            by_model.setdefault(header.model, []).append(index)
-    for name, members in by_model.items():
-        decoded = decode_images(model_for(name, model), [parsed[index] for index in members])
+            by_model.setdefault((header.model, header.mode), []).append(index)
+    for (name, mode), members in by_model.items():
+        found, some = model_for(name, model), [parsed[index] for index in members]
+        decoded = decode_images(found, some) if mode is Mode.LOSSY else decode_kept(found.pixel_model(), some)
         images |= zip(members, decoded, strict=True)
     return [images[index] for index in range(len(parsed))]
 
@@ -222,7 +224,7 @@ def info(data: bytes) -> Info:
         names = {number: shipped for shipped, number in models.SHIPPED.items()}
         known = header.model
         name = known.hex() if isinstance(known, bytes) else names.get(known or 0, f"number {known}")
-        mode = "lossy"
+        mode = "lossy" if header.mode is Mode.LOSSY else "lossless"
     tiles = 0 if header.mode is Mode.STORED else tiles_in(header.width, header.height)
     size = (header.width, header.height)
     return Info(mode, name, header.quality, *size, tiles, len(data) - len(payload), len(payload))

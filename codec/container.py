@@ -4,6 +4,7 @@
 |---|---|---|
 | 0 | 2 | ``CA E1``: "CAE" and format version 1 |
 | 2 | 1 | 1..100: lossy, model ``mnist``, 28x28, this quality; the header ends here |
+|   |   | 101: every pixel, model ``mnist``, 28x28; the header ends here |
 |   |   | 127: an archive of many images, which :mod:`mnistzip.archive` reads |
 |   |   | 128..255: bit 6 = size follows, bits 5-4 = mode, bits 3-0 = model or method |
 |   | 8 | fingerprint of the model, if the model is 15 |
@@ -27,6 +28,7 @@ DEFAULT_SIDE = 28
 QUALITY_MAX = 100
 NAMED_BY_HASH = 15
 HASH_BYTES = 8
+KEPT = 101  # the kind of a 28x28 image that the pixel model of ``mnist`` coded
 ARCHIVE = 127  # the kind of a file of many images
 
 
@@ -34,6 +36,7 @@ class Mode(IntEnum):
     """What the payload is."""
 
     LOSSY = 0
+    LOSSLESS = 1
     STORED = 2
 
 
@@ -68,12 +71,12 @@ class Header:
         if self.mode is Mode.STORED:
             assert self.method is not None
             return MAGIC + bytes([128 | sized << 6 | self.mode << 4 | self.method]) + size
-        assert self.quality is not None
+        quality = b"" if self.mode is Mode.LOSSLESS else bytes([self.quality or 0])
         if self.model == 0 and not sized:
-            return MAGIC + bytes([self.quality])
+            return MAGIC + (quality or bytes([KEPT]))
         name = self.model if isinstance(self.model, bytes) else b""
         low = NAMED_BY_HASH if name else self.model
-        return MAGIC + bytes([128 | sized << 6 | self.mode << 4 | int(low or 0)]) + name + bytes([self.quality]) + size
+        return MAGIC + bytes([128 | sized << 6 | self.mode << 4 | int(low or 0)]) + name + quality + size
 
 
 def is_cae(data: bytes) -> bool:
@@ -116,11 +119,13 @@ def _fields(reader: Reader) -> Header:
     first = reader.byte("the header")
     if 1 <= first <= QUALITY_MAX:
         return Header(Mode.LOSSY, DEFAULT_SIDE, DEFAULT_SIDE, model=0, quality=first)
+    if first == KEPT:
+        return Header(Mode.LOSSLESS, DEFAULT_SIDE, DEFAULT_SIDE, model=0)
     if first == ARCHIVE:
         raise UnsupportedError("this file is an archive of many images: mnistzip.Archive opens it")
     low, sized = first & 15, bool(first & 64)
     mode = (first >> 4) & 3
-    if first < 128 or mode not in (Mode.LOSSY, Mode.STORED):
+    if first < 128 or mode not in tuple(Mode):
         raise UnsupportedError(f"header byte {first:#04x} is unsupported: it is reserved for later versions")
     if mode == Mode.STORED:
         if low not in (Method.RAW, Method.DEFLATE):
@@ -130,6 +135,9 @@ def _fields(reader: Reader) -> Header:
     if low == NAMED_BY_HASH - 1:
         raise UnsupportedError(f"model number {low} is unsupported: it is reserved for later versions")
     model = reader.take(HASH_BYTES, "the model's fingerprint") if low == NAMED_BY_HASH else low
+    if mode == Mode.LOSSLESS:
+        width, height = reader.size(sized)
+        return Header(Mode.LOSSLESS, width, height, model=model)
     quality = reader.byte("the quality")
     if not 1 <= quality <= QUALITY_MAX:
         raise FormatError(f"quality {quality} is outside 1..{QUALITY_MAX}: the header is damaged")

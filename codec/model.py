@@ -38,6 +38,8 @@ from mnistzip.intnet import (
     SpaceToDepth,
     Upsample,
 )
+from mnistzip.pixels import PIXEL_LAYERS, Affine, PixelModel, PlaneNet
+from mnistzip.planes import Plane
 from mnistzip.prior import Prior
 from mnistzip.transform import Transforms
 
@@ -65,6 +67,7 @@ class Model:
         number: the id of a shipped model in files, or None.
         fingerprint: first 8 bytes of the SHA-256 of the content.
         lmbda: weight of the squared error that each quality was trained for, shape ``(100,)``; only encoders use it.
+        pixels: what codes every pixel; None if the model cannot.
     """
 
     name: str
@@ -73,6 +76,13 @@ class Model:
     transforms: Transforms
     prior: Prior
     lmbda: NDArray[np.int64]
+    pixels: PixelModel | None = None
+
+    def pixel_model(self) -> PixelModel:
+        """What codes every pixel, or :class:`~mnistzip.errors.ModelError`."""
+        if self.pixels is None:
+            raise ModelError(f"the file was coded by a pixel model, and model {self.name} has none: the file or the model is damaged")
+        return self.pixels
 
     def row(self, quality: int) -> int:
         """The row of the tables per quality that a quality 1..100 uses."""
@@ -160,13 +170,16 @@ def read_model(content: bytes, name: str, number: int | None = None) -> Model:
         lmbda = parts.floats("lmbda", 1).astype(np.int64)
         if lmbda.shape != (QUALITIES,) or lmbda.min() < 0:
             raise ValueError("array lmbda is not one weight for each quality")
+        pixels = parts.pixels() if meta.get("pixels") else None
     except (KeyError, TypeError, ValueError, IndexError, RecursionError) as cause:
         raise ModelError(f"model {name} is damaged or not a model of mnistzip: {cause!r}") from cause
     if prior.values != transforms.symbols.high - transforms.symbols.low + 1:
         raise ModelError(f"model {name}: the prior has {prior.values} values for the symbols {transforms.symbols}")
     prior.prove()
     transforms.prove()
-    return Model(name, number, fingerprint(arrays), transforms, prior, lmbda)
+    if pixels is not None:
+        pixels.prove()
+    return Model(name, number, fingerprint(arrays), transforms, prior, lmbda, pixels)
 
 
 def _read_arrays(content: bytes, name: str) -> Arrays:
@@ -238,6 +251,25 @@ class _Parts:
         if len(array) != QUALITIES:
             raise ValueError(f"array {key} has {len(array)} rows, not one for each of the {QUALITIES} qualities")
         return array
+
+    def affine(self, name: str) -> Affine:
+        weight, bias = self.floats(f"{name}.weight", 2), self.floats(f"{name}.bias", 1)
+        return Affine(f"{self._model} {name}", weight, bias, self.shift(f"{name}.shift"))
+
+    def pixels(self) -> PixelModel:
+        nets = []
+        for plane in Plane:
+            at = f"pixels.{plane.name.lower()}"
+            layers = tuple(self.affine(f"{at}.{number}") for number in range(PIXEL_LAYERS))
+            rows, columns = self.floats(f"{at}.rows", 2), self.floats(f"{at}.columns", 2)
+            nets.append(PlaneNet(layers, rows, columns, self.affine(f"{at}.head")))
+        return PixelModel(
+            nets=tuple(nets),
+            query=self.affine("pixels.query"),
+            key=self.affine("pixels.key"),
+            levels=self.floats("pixels.levels", 2),
+            blank=self.floats("pixels.blank", 1).astype(np.int64),
+        )
 
     def layers(self, described: list[dict[str, Any]]) -> tuple[Layer, ...]:
         return tuple(self._layer(entry) for entry in described)

@@ -80,6 +80,8 @@ def _spare_bits(stream: bytes) -> int:
 def _encode(starts: Ints, freqs: Ints, x: Ints) -> list[bytes]:
     """The bytes of each lane, from its first state."""
     lanes, symbols = starts.shape
+    if lanes <= FEW_LANES and x.min(initial=TOTAL) >= TOTAL:
+        return [_encode_one(*lane) for lane in zip(starts.tolist(), freqs.tolist(), x.tolist(), strict=True)]
     out = np.empty((lanes, 2 * symbols + 4), np.uint8)  # a symbol gives off two bytes at most
     size = np.zeros(lanes, np.int64)
     for t in reversed(range(symbols)):
@@ -94,6 +96,21 @@ def _encode(starts: Ints, freqs: Ints, x: Ints) -> list[bytes]:
     while (rest := np.flatnonzero(x)).size:
         _put(out, size, x, rest)
     return [out[lane, : size[lane]][::-1].tobytes() for lane in range(lanes)]
+
+
+def _encode_one(starts: list[int], freqs: list[int], x: int) -> bytes:
+    """The bytes of one lane, in plain integers: faster where lanes are few."""
+    out = bytearray()
+    for start, freq in zip(reversed(starts), reversed(freqs), strict=True):
+        while x >= freq << _EMIT:
+            out.append(x & 255)
+            x >>= 8
+        x = (x // freq << PROBABILITY_BITS) + x % freq + start
+    while x:
+        out.append(x & 255)
+        x >>= 8
+    out.reverse()
+    return bytes(out)
 
 
 def _put(out: NDArray[np.uint8], size: Ints, x: Ints, which: Ints) -> None:
@@ -201,55 +218,73 @@ class Decoder:
 
 
 class SharedDecoder(Decoder):
-    """Lanes whose latents take turns: the first symbol of each latent of a lane, then the second of each, and so on.
+    """Lanes from which several symbols are taken at each step: those of several latents or tiles, or several pixels.
 
-    Each step thus asks for the symbols of all latents together, which costs little more than asking for one. The checks have 16
+    Each step thus asks for many symbols together, which costs little more than asking for one. The checks have 16
     bits at least; no state of such a lane lies below 2^16, and one that does is damaged.
 
     Args:
         lanes: as for :class:`Decoder`.
-        counts: how many latents each lane holds, 1 or more, shape ``(lanes,)``.
+        counts: how many symbols :meth:`take` takes off each lane, 1 or more, shape ``(lanes,)``.
     """
 
     def __init__(self, lanes: Sequence[bytes], counts: Ints) -> None:
         super().__init__(lanes)
-        self._counts = counts
-        self._first = np.cumsum(counts) - counts
+        self._owner = np.repeat(np.arange(len(lanes)), counts)
         self._sunk = np.zeros(len(lanes), bool)
         self._scalars = [list(map(int, state)) for state in zip(self._x, self._at, self._end, strict=True)]
         self._few = len(lanes) <= FEW_LANES
 
     def take(self, edges: Ints, more: NDArray[np.bool_]) -> Ints:
         """As :meth:`Decoder.take`, for all latents, those of a lane beside each other: (latents,)."""
+        return self.take_of(edges, self._owner)
+
+    def take_of(self, edges: Ints, lane: Ints) -> Ints:
+        """The next symbols of some lanes, those of a lane one after the other: (n,).
+
+        Args:
+            edges: cumulative frequencies of all values, shape ``(n, values + 1)``, from 0 to 65536.
+            lane: that each symbol is taken off, rising, shape ``(n,)``.
+        """
         if self._few:
-            return self._take_one_by_one(edges)
+            return self._take_one_by_one(edges, lane)
         index = np.empty(len(edges), np.int64)
-        for depth in range(int(self._counts.max())):
-            held = depth < self._counts
-            latent = np.where(held, self._first + depth, self._first)
-            self._sunk |= self._x < TOTAL
-            found = super().take(edges[latent], held)
-            index[latent[held]] = found[held]
+        first = np.searchsorted(lane, lane)
+        turn = np.arange(len(lane)) - first
+        for depth in range(int(turn.max(initial=-1)) + 1):
+            now = np.flatnonzero(turn == depth) if depth else np.flatnonzero(first == np.arange(len(lane)))
+            mine, table = lane[now], edges[now]
+            x = self._x[mine]
+            self._sunk[mine[x < TOTAL]] = True
+            slot = x & (TOTAL - 1)
+            found = (table[:, 1:] <= slot[:, None]).sum(axis=1)
+            every = np.arange(len(now))
+            start = table[every, found]
+            x = (table[every, found + 1] - start) * (x >> PROBABILITY_BITS) + slot - start
+            at, end = self._at[mine], self._end[mine]
+            while (hungry := np.flatnonzero((x < LOW) & (at < end))).size:
+                x[hungry] = (x[hungry] << 8) | self._bytes[at[hungry]]
+                at[hungry] += 1
+            self._x[mine], self._at[mine] = x, at
+            index[now] = found
         return index
 
-    def _take_one_by_one(self, edges: Ints) -> Ints:
+    def _take_one_by_one(self, edges: Ints, lane: Ints) -> Ints:
         """The same in plain integers."""
         index, content = [], self._bytes
-        tables = iter(edges.tolist())
-        for lane, count in enumerate(self._counts.tolist()):
-            x, at, end = self._scalars[lane]
-            for _ in range(count):
-                table = next(tables)
-                if x < TOTAL:
-                    self._sunk[lane] = True
-                slot = x & (TOTAL - 1)
-                k = bisect_right(table, slot) - 1
-                x = (table[k + 1] - table[k]) * (x >> PROBABILITY_BITS) + slot - table[k]
-                while x < LOW and at < end:
-                    x = x << 8 | int(content[at])
-                    at += 1
-                index.append(k)
-            self._scalars[lane] = [x, at, end]
+        for mine, table in zip(lane.tolist(), edges.tolist(), strict=True):
+            state = self._scalars[mine]
+            x, at, end = state
+            if x < TOTAL:
+                self._sunk[mine] = True
+            slot = x & (TOTAL - 1)
+            k = bisect_right(table, slot) - 1
+            x = (table[k + 1] - table[k]) * (x >> PROBABILITY_BITS) + slot - table[k]
+            while x < LOW and at < end:
+                x = x << 8 | int(content[at])
+                at += 1
+            state[0], state[1] = x, at
+            index.append(k)
         return np.array(index, np.int64)
 
     def finish(self, checks: Ints, check_bits: int = CHECK_BITS_MIN) -> NDArray[np.bool_]:

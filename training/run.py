@@ -26,7 +26,7 @@ SLOW_SHARE = 0.15  # of the learning rate, for what was trained before when a fr
 class Schedule:
     """How long and how fast a phase trains; the learning rates fall from ``rate`` to ``end`` times that.
 
-    ``matrix_rate`` is that of Muon, for the weights of convolutions; without one AdamW trains all.
+    ``matrix_rate`` is that of Muon, for the weights of convolutions or other matrices; without one AdamW trains all.
     """
 
     epochs: int
@@ -63,6 +63,7 @@ class Phase:
         log: Log,
         prepare: Callable[[], None] | None = None,
         fast: nn.Module | None = None,
+        matrices: set[nn.Parameter] | None = None,
     ) -> None:
         self.name = name
         self.prepare = prepare  # called before every epoch
@@ -71,7 +72,7 @@ class Phase:
         self.schedule = schedule
         self.seed = seed
         self.log = log
-        self.optimizers = _optimizers(module, schedule, fast)
+        self.optimizers = _optimizers(module, schedule, fast, matrices)
         self.epoch = 0
         self.seconds = 0.0
 
@@ -151,11 +152,16 @@ class Phase:
         self.log(f"{self.name} " + "  ".join(f"{key} {value:.5g}" for key, value in row.items()))
 
 
-def _optimizers(module: nn.Module, schedule: Schedule, fast: nn.Module | None) -> list[torch.optim.Optimizer]:
-    """AdamW for all, or for all but the weights of convolutions, which then are Muon's."""
+def _optimizers(
+    module: nn.Module, schedule: Schedule, fast: nn.Module | None, matrices: set[nn.Parameter] | None
+) -> list[torch.optim.Optimizer]:
+    """AdamW for all, or for all but some matrices, by default the weights of convolutions, which then are Muon's."""
     learned = [p for p in module.parameters() if p.requires_grad]
     fresh = set() if fast is None else set(fast.parameters())
-    matrices = set() if schedule.matrix_rate is None else {p for p in learned if p.ndim == 4}
+    if schedule.matrix_rate is None:
+        matrices = set()
+    elif matrices is None:
+        matrices = {p for p in learned if p.ndim == 4}
     groups: list[dict[str, Any]] = []
     for parameters, share in (
         ([p for p in learned if p not in matrices | fresh], SLOW_SHARE if fresh else 1.0),

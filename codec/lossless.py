@@ -1,0 +1,148 @@
+"""Images whose every pixel is kept: tiles to streams by the pixel model, and back.
+
+A stream is one rANS lane and holds up to 16 tiles. They take turns, step by step, so that all tiles of a batch advance together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnistzip import container, rans
+from mnistzip.container import Header, Mode
+from mnistzip.errors import FormatError
+from mnistzip.lossy import Streams
+from mnistzip.model import Model
+from mnistzip.pixels import PixelModel
+from mnistzip.planes import PIXELS, STEPS, TILE, Plane
+from mnistzip.stored import store
+from mnistzip.tiles import from_tiles, tiles_in, to_tiles
+
+TILES_TOGETHER = 512  # coded together
+INSIDE = 255
+
+Pixels = NDArray[np.uint8]
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+
+
+def keep(model: Model, images: Sequence[Pixels]) -> list[bytes]:
+    """For each image the smallest file that keeps every pixel."""
+    plain = [store(image) for image in images]
+    if model.pixels is None:
+        return plain
+    headers = [header_of(model, image.shape).to_bytes() for image in images]
+    payloads = encode_payloads(model.pixels, headers, images)
+    return [min(file, head + body, key=len) for file, head, body in zip(plain, headers, payloads, strict=True)]
+
+
+def header_of(model: Model, shape: tuple[int, ...]) -> Header:
+    """The header of a file that the pixel model coded."""
+    height, width = shape
+    return Header(Mode.LOSSLESS, width, height, model=model.fingerprint if model.number is None else model.number)
+
+
+def decode_kept(model: PixelModel, parsed: Sequence[tuple[Header, bytes]]) -> list[Pixels]:
+    """Images of files under one model.
+
+    Raises:
+        FormatError: damaged.
+    """
+    shapes = [(header.height, header.width) for header, _ in parsed]
+    out = decode_payloads(model, [header.to_bytes() for header, _ in parsed], [body for _, body in parsed], [[s] for s in shapes])
+    images = []
+    for found in out:
+        if isinstance(found, FormatError):
+            raise FormatError(f"the file is damaged: {found}")
+        images += found
+    return images
+
+
+def encode_payloads(model: PixelModel, places: Sequence[bytes], images: Sequence[Pixels], group: int = 1) -> list[bytes]:
+    """Payloads of ``group`` images each, the last of what is left; ``places`` are what their checks begin with."""
+    out: list[bytes] = []
+    batch = group * max(1, TILES_TOGETHER // (group * max(map(_tiles, images), default=1)))
+    for start in range(0, len(images), batch):
+        some = images[start : start + batch]
+        out += _encode(model, places[start // group : start // group + -(-len(some) // group)], some, group)
+    return out
+
+
+def _tiles(image: Pixels) -> int:
+    return tiles_in(image.shape[1], image.shape[0])
+
+
+def _encode(model: PixelModel, places: Sequence[bytes], images: Sequence[Pixels], group: int) -> list[bytes]:
+    x = np.concatenate([to_tiles(image, "constant") for image in images])
+    counts = [sum(map(_tiles, images[start : start + group])) for start in range(0, len(images), group)]
+    streams = Streams.of(counts)
+    told = model.intervals(x, _inside([image.shape for image in images]))
+    lane = np.repeat(np.arange(len(streams.count)), streams.count)[told.tile]
+    turn = ((lane * len(Plane) + told.plane) * STEPS + told.step) * len(x) + told.tile
+    order = np.argsort(turn, kind="stable")
+    lane = lane[order]
+    size = np.bincount(lane, minlength=len(streams.count))
+    slot = np.arange(len(lane)) - (np.cumsum(size) - size)[lane]
+    starts = np.zeros((len(size), int(size.max(initial=0))), np.int64)
+    freqs = np.full(starts.shape, rans.TOTAL)
+    starts[lane, slot], freqs[lane, slot] = told.start[order], told.freq[order]
+    coded = rans.encode(starts, freqs, streams.checks(list(places), x.reshape(-1, PIXELS)))
+    ends = np.cumsum(streams.streams)
+    return [container.join_streams(coded[end - n : end]) for end, n in zip(ends, streams.streams, strict=True)]
+
+
+def _inside(shapes: Sequence[tuple[int, ...]]) -> Bools:
+    """Which pixels of each tile images of such shapes cover: (tiles, 784)."""
+    known = {shape: to_tiles(np.full(shape, INSIDE, np.uint8), "constant") > 0 for shape in set(shapes)}
+    return np.concatenate([known[shape] for shape in shapes]).reshape(-1, PIXELS)
+
+
+def decode_payloads(
+    model: PixelModel, places: Sequence[bytes], payloads: Sequence[bytes], shapes: Sequence[Sequence[tuple[int, int]]]
+) -> list[list[Pixels] | FormatError]:
+    """Of each payload its images, uint8 of the ``(H, W)`` given, or what is wrong with it."""
+    out: list[list[Pixels] | FormatError] = [FormatError("never looked at")] * len(payloads)
+    sound: dict[int, list[bytes]] = {}
+    tiles = [sum(tiles_in(width, height) for height, width in some) for some in shapes]
+    for number, payload in enumerate(payloads):
+        try:
+            streams = container.split_streams(payload, Streams.in_tiles(tiles[number]))
+            if not all(stream and stream[0] for stream in streams):
+                raise FormatError("a coded stream is empty or begins with an impossible state")
+            sound[number] = streams
+        except FormatError as error:
+            out[number] = error
+    batch: list[int] = []
+    for number in sound:
+        if batch and sum(tiles[k] for k in batch) + tiles[number] > TILES_TOGETHER:
+            _decode(model, places, sound, tiles, shapes, batch, out)
+            batch = []
+        batch.append(number)
+    if batch:
+        _decode(model, places, sound, tiles, shapes, batch, out)
+    return out
+
+
+def _decode(
+    model: PixelModel,
+    places: Sequence[bytes],
+    sound: dict[int, list[bytes]],
+    tiles: Sequence[int],
+    shapes: Sequence[Sequence[tuple[int, int]]],
+    batch: list[int],
+    out: list[list[Pixels] | FormatError],
+) -> None:
+    """Decode some payloads together into ``out``."""
+    streams = Streams.of([tiles[k] for k in batch])
+    decoder = rans.SharedDecoder([stream for k in batch for stream in sound[k]], streams.count)
+    lane = np.repeat(np.arange(len(streams.count)), streams.count)
+    x = model.decode(decoder, lane, _inside([shape for k in batch for shape in shapes[k]]))
+    whole = decoder.finish(streams.checks([places[k] for k in batch], x.reshape(-1, PIXELS)))
+    parts = iter(np.split(x, np.cumsum([tiles_in(width, height) for k in batch for height, width in shapes[k]])[:-1]))
+    end = np.cumsum(streams.streams)
+    for number, k in enumerate(batch):
+        images = [from_tiles(next(parts), width, height) for height, width in shapes[k]]
+        good = whole[end[number] - streams.streams[number] : end[number]].all()
+        out[k] = images if good else FormatError("its content does not match its check")

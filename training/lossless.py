@@ -1,0 +1,58 @@
+"""The stages in which the pixel model is trained, for the fewest bits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mnistzip.metrics import PEAK as WHITE
+from mnistzip.planes import Plane
+from mnistzip.training.data import Split
+from mnistzip.training.model import dequantize, quantize
+from mnistzip.training.pixels import PixelModel
+from mnistzip.training.run import Log, Phase, Schedule
+
+PROBE_IMAGES = 512  # held-out images that the log follows
+PROBE_BATCH = 64
+LOSS_SCALE = 0.1  # losses are bytes times this
+
+
+@dataclass(frozen=True)
+class PixelStage:
+    """What to do for how long; ``quantized`` runs on integers."""
+
+    name: str
+    schedule: Schedule
+    quantized: bool = False
+
+
+def train_pixel_stage(model: PixelModel, split: Split, stage: PixelStage, seed: int, folder: Path, log: Log) -> Phase:
+    """Train, or go on with, one stage."""
+    switch = quantize if stage.quantized else dequantize
+    matrices = model.matrices()
+    phase = Phase(stage.name, folder, model, stage.schedule, seed, log, prepare=lambda: switch(model), matrices=matrices)
+    probe = split.held_out[:PROBE_IMAGES, 0]
+
+    def loss(x: Tensor) -> Tensor:
+        return model.bits(as_bytes(x)).sum() / (8 * len(x)) * LOSS_SCALE
+
+    phase.train(split.train, loss, lambda: measure(model, probe))
+    model.eval()
+    switch(model)
+    return phase
+
+
+def as_bytes(x: Tensor) -> Tensor:
+    """Images in 0..1 of shape (N, 1, 28, 28) to uint8 of shape (N, 28, 28)."""
+    return torch.round(x[:, 0] * WHITE).to(torch.uint8)
+
+
+@torch.no_grad()
+def measure(model: PixelModel, x: Tensor) -> dict[str, float]:
+    """Mean ideal bytes of images, uint8 (N, 28, 28), of each plane, of pixels that see no ink, and together."""
+    told = torch.cat([model.bits(part) for part in torch.split(x, PROBE_BATCH)], 1).double().mean(1) / 8
+    names = [plane.name.lower() for plane in Plane] + ["blank"]
+    return dict(zip(names, told.tolist(), strict=True)) | {"bytes": told.sum().item()}
