@@ -29,7 +29,7 @@ def describe(name: str, archive: Archive, as_json: bool, verbose: bool) -> int:
             continue
         ways[_way(group.head)] += group.head.images
         coded += group.head.lanes_bytes
-        if group.head.method is Mode.LOSSY:
+        if group.head.method is not Mode.STORED:
             stored += sum(len(group.images_of(lane)) for lane in np.flatnonzero(group.stored).tolist())
     count, size = len(archive), archive.size
     parts = [{"mode": mode, "model": model, "quality": quality, "images": n} for (mode, model, quality), n in ways.items()]
@@ -73,7 +73,7 @@ def _way(head: Head) -> tuple[str, str, int | None]:
         return "lossless", "none", None
     names = {number: shipped for shipped, number in registry.SHIPPED.items()}
     model = head.fingerprint.hex() if head.model == NAMED_BY_HASH else names.get(head.model, f"number {head.model}")
-    return "lossy", model, head.quality
+    return ("lossy", model, head.quality) if head.method is Mode.LOSSY else ("lossless", model, None)
 
 
 def _list(archive: Archive) -> None:

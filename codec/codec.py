@@ -153,16 +153,17 @@ def encode_many(
     if bare and (lossless or min_psnr is not None):
         raise OptionError("a bare stream is lossy and of an agreed quality: it takes neither lossless nor min_psnr")
     pixels = [as_image(image, index) for index, image in enumerate(images)]
+    found = models.find(model)
     if lossless:
-        files = keep(models.find(model), pixels)
+        files = keep(found, pixels)
         for index, file in enumerate(files):
             require_fits(file, max_bytes, index, "lossless")
         return files
-    lossy = LossyBatch(models.find(model), pixels, effort, check_bits if bare else None)
+    lossy = LossyBatch(found, pixels, effort, check_bits if bare else None)
     if min_psnr is not None:
-        return lossy.reach(min_psnr, max_bytes)
+        return lossy.reach(min_psnr, max_bytes, keep(found, pixels))
     if max_bytes is not None:
-        return lossy.squeeze(max_bytes, quality) if bare else lossy.fit(max_bytes)
+        return lossy.squeeze(max_bytes, quality) if bare else lossy.fit(max_bytes, keep(found, pixels))
     return lossy.files([Setting(quality)] * len(pixels), range(len(pixels)))
 
 

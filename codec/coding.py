@@ -1,6 +1,6 @@
 """Images of a group to lanes and back, by the group's method.
 
-A new method, such as a pixel model, is a :class:`~mnistzip.container.Mode` and one more branch in the two functions here.
+A new method is a :class:`~mnistzip.container.Mode` and one more branch in the two functions here.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from mnistzip.container import NAMED_BY_HASH, QUALITY_MAX, Mode
 from mnistzip.errors import FormatError
 from mnistzip.groups import Group, Head, Shape, place_of, sizes_of, write_group
 from mnistzip.lanes import decode_lanes, encode_lanes
+from mnistzip.lossless import decode_payloads, encode_payloads
 from mnistzip.metrics import mse
 from mnistzip.model import Model
 from mnistzip.refine import refine
@@ -32,10 +33,10 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Setting:
-    """How images are coded; ``model`` is None where every pixel is kept."""
+    """How images are coded; ``quality`` is None where every pixel is kept."""
 
-    model: Model | None
-    quality: int
+    model: Model
+    quality: int | None
     effort: int
 
 
@@ -59,7 +60,7 @@ def pack_group(setting: Setting, images: list[Pixels], labels: Ints | None, name
     shapes = [(image.shape[0], image.shape[1]) for image in images]
     width, height, sizes = sizes_of(shapes)
     model = setting.model
-    if model is None:
+    if setting.quality is None and model.pixels is None:
         largest = max(image.size for image in images)
         per_lane = max(1, min(STORED_IMAGES, STORED_PIXELS // largest, len(images)))
         how = (len(images), Mode.STORED, 0, 0, 0, per_lane, width, height, bytes(8))
@@ -67,7 +68,8 @@ def pack_group(setting: Setting, images: list[Pixels], labels: Ints | None, name
         most = max(tiles_in(w, h) for h, w in shapes)
         per_lane = max(1, min(LANE_TILES // most, len(images)))
         number = NAMED_BY_HASH if model.number is None else model.number
-        how = (len(images), Mode.LOSSY, 0, number, setting.quality, per_lane, width, height, model.fingerprint)
+        method = Mode.LOSSLESS if setting.quality is None else Mode.LOSSY
+        how = (len(images), method, 0, number, setting.quality or 0, per_lane, width, height, model.fingerprint)
     head = Head(*how, 0, 0, 0, 0, 0, 0)
     place = place_of(head, sizes)
     starts = range(0, len(images), per_lane)
@@ -75,10 +77,13 @@ def pack_group(setting: Setting, images: list[Pixels], labels: Ints | None, name
     lanes = [_store(images[start : start + per_lane], where) for start, where in zip(starts, places, strict=True)]
     stored = [True] * len(lanes)
     decoded = images
-    if model is not None:
-        coded, x_hat = _code(model, setting, images, places, per_lane)
-        stored = [len(plain) < len(lossy) for plain, lossy in zip(lanes, coded, strict=True)]
-        lanes = [plain if keep else lossy for keep, plain, lossy in zip(stored, lanes, coded, strict=True)]
+    if head.method is not Mode.STORED:
+        if setting.quality is None:
+            coded, x_hat = encode_payloads(model.pixel_model(), places, images, per_lane), images
+        else:
+            coded, x_hat = _code(model, setting.quality, setting.effort, images, places, per_lane)
+        stored = [len(plain) < len(other) for plain, other in zip(lanes, coded, strict=True)]
+        lanes = [plain if keep else other for keep, plain, other in zip(stored, lanes, coded, strict=True)]
         decoded = [images[i] if stored[i // per_lane] else x_hat[i] for i in range(len(images))]
     head = Head(*how, 0, 0, 0, 0, 0, pixels_crc(decoded))
     error = sum(mse(image, other) * image.size for image, other in zip(images, decoded, strict=True) if image is not other)
@@ -95,15 +100,15 @@ def pixels_crc(images: Sequence[Pixels]) -> int:
 
 
 def _code(
-    model: Model, setting: Setting, images: list[Pixels], places: list[bytes], per_lane: int
+    model: Model, quality: int, effort: int, images: list[Pixels], places: list[bytes], per_lane: int
 ) -> tuple[list[bytes], list[Pixels]]:
     """Lossy lanes, and what they decode to."""
     tiles = [to_tiles(image) for image in images]
     counts = [len(part) for part in tiles]
     x = np.concatenate(tiles)
-    row = np.full(len(x), model.row(setting.quality), np.int64)
+    row = np.full(len(x), model.row(quality), np.int64)
     y = model.transforms.analyse(x, row)
-    y = refine(model, x, y, row, setting.effort)
+    y = refine(model, x, y, row, effort)
     per_lane_tiles = [sum(counts[start : start + per_lane]) for start in range(0, len(images), per_lane)]
     lanes = encode_lanes(model, places, per_lane_tiles, y, row)
     parts = np.split(model.transforms.synthesize(y, row), np.cumsum(counts)[:-1])
@@ -152,8 +157,14 @@ def unpack_lanes(
             out[k] = error
     if not coded or model is None:
         return out
-    assert 1 <= group.head.quality <= QUALITY_MAX
     shapes = {k: group.shapes_of(numbers[k]) for k in coded}
+    if group.head.method is Mode.LOSSLESS:
+        places = [group.place_of_lane(numbers[k]) for k in coded]
+        kept = decode_payloads(model.pixel_model(), places, [lanes[k] for k in coded], list(shapes.values()))
+        for k, found in zip(coded, kept, strict=True):
+            out[k] = found
+        return out
+    assert 1 <= group.head.quality <= QUALITY_MAX
     tiles = {k: [tiles_in(width, height) for height, width in shapes[k]] for k in coded}
     row = model.row(group.head.quality)
     places = [group.place_of_lane(numbers[k]) for k in coded]

@@ -45,6 +45,8 @@ class Method(IntEnum):
 
     RAW = 0
     DEFLATE = 1
+    UP = 2  # each row less the one above, deflated
+    GRADIENT = 3  # each pixel less left + up - upper left, deflated
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,7 @@ def _fields(reader: Reader) -> Header:
     if first < 128 or mode not in tuple(Mode):
         raise UnsupportedError(f"header byte {first:#04x} is unsupported: it is reserved for later versions")
     if mode == Mode.STORED:
-        if low not in (Method.RAW, Method.DEFLATE):
+        if low not in tuple(Method):
             raise UnsupportedError(f"storage method {low} is unsupported: it is reserved for later versions")
         width, height = reader.size(sized)
         return Header(Mode.STORED, width, height, method=Method(low))

@@ -195,10 +195,11 @@ def _require_known(head: Head) -> None:
     """Refuse what the check cannot: fields that were written so on purpose."""
     if head.flags & ~_KNOWN_FLAGS:
         raise UnsupportedError(f"group flags {head.flags:#04x} are unsupported: some are reserved for later versions")
-    if head.method is Mode.LOSSY and head.model == NAMED_BY_HASH - 1:
+    if head.method is not Mode.STORED and head.model == NAMED_BY_HASH - 1:
         raise UnsupportedError(f"model number {head.model} is unsupported: it is reserved for later versions")
-    if head.method is Mode.LOSSY:
-        sound = 1 <= head.quality <= QUALITY_MAX and head.model <= NAMED_BY_HASH
+    if head.method is not Mode.STORED:
+        lowest, highest = (1, QUALITY_MAX) if head.method is Mode.LOSSY else (0, 0)
+        sound = lowest <= head.quality <= highest and head.model <= NAMED_BY_HASH
     else:
         sound = not (head.quality or head.model or any(head.fingerprint) or head.flags & MIXED)
     one_size = not head.flags & SIZES

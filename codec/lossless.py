@@ -1,6 +1,6 @@
 """Images whose every pixel is kept: tiles to streams by the pixel model, and back.
 
-A stream is one rANS lane and holds up to 16 tiles. They take turns, step by step, so that all tiles of a batch advance together.
+A stream is one rANS lane and holds up to 16 tiles. They take turns, step by step, so that all tiles advance together.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mnistzip.errors import FormatError
 from mnistzip.lossy import Streams
 from mnistzip.model import Model
 from mnistzip.pixels import PixelModel
-from mnistzip.planes import PIXELS, STEPS, TILE, Plane
+from mnistzip.planes import PIXELS, STEPS, Plane
 from mnistzip.stored import store
 from mnistzip.tiles import from_tiles, tiles_in, to_tiles
 
@@ -30,7 +30,7 @@ Ints = NDArray[np.int64]
 
 def keep(model: Model, images: Sequence[Pixels]) -> list[bytes]:
     """For each image the smallest file that keeps every pixel."""
-    plain = [store(image) for image in images]
+    plain = [store(image, differences=True) for image in images]
     if model.pixels is None:
         return plain
     headers = [header_of(model, image.shape).to_bytes() for image in images]
@@ -51,8 +51,9 @@ def decode_kept(model: PixelModel, parsed: Sequence[tuple[Header, bytes]]) -> li
         FormatError: damaged.
     """
     shapes = [(header.height, header.width) for header, _ in parsed]
-    out = decode_payloads(model, [header.to_bytes() for header, _ in parsed], [body for _, body in parsed], [[s] for s in shapes])
-    images = []
+    places, payloads = [header.to_bytes() for header, _ in parsed], [payload for _, payload in parsed]
+    out = decode_payloads(model, places, payloads, [[shape] for shape in shapes])
+    images: list[Pixels] = []
     for found in out:
         if isinstance(found, FormatError):
             raise FormatError(f"the file is damaged: {found}")
@@ -88,7 +89,7 @@ def _encode(model: PixelModel, places: Sequence[bytes], images: Sequence[Pixels]
     starts = np.zeros((len(size), int(size.max(initial=0))), np.int64)
     freqs = np.full(starts.shape, rans.TOTAL)
     starts[lane, slot], freqs[lane, slot] = told.start[order], told.freq[order]
-    coded = rans.encode(starts, freqs, streams.checks(list(places), x.reshape(-1, PIXELS)))
+    coded = rans.encode(starts, freqs, streams.checks(list(places), x.reshape(-1, PIXELS).astype(np.int64)))
     ends = np.cumsum(streams.streams)
     return [container.join_streams(coded[end - n : end]) for end, n in zip(ends, streams.streams, strict=True)]
 
@@ -139,7 +140,7 @@ def _decode(
     decoder = rans.SharedDecoder([stream for k in batch for stream in sound[k]], streams.count)
     lane = np.repeat(np.arange(len(streams.count)), streams.count)
     x = model.decode(decoder, lane, _inside([shape for k in batch for shape in shapes[k]]))
-    whole = decoder.finish(streams.checks([places[k] for k in batch], x.reshape(-1, PIXELS)))
+    whole = decoder.finish(streams.checks([places[k] for k in batch], x.reshape(-1, PIXELS).astype(np.int64)))
     parts = iter(np.split(x, np.cumsum([tiles_in(width, height) for k in batch for height, width in shapes[k]])[:-1]))
     end = np.cumsum(streams.streams)
     for number, k in enumerate(batch):

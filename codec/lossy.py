@@ -88,9 +88,9 @@ class LossyBatch:
             out.append(min(self.stored[i], header.to_bytes() + payload, key=len))
         return out
 
-    def fit(self, max_bytes: int) -> list[bytes]:
-        """For each image the best quality whose file fits; every pixel where even that fits."""
-        stored = {i: file for i, file in enumerate(self.stored) if len(file) <= max_bytes}
+    def fit(self, max_bytes: int, kept: Sequence[bytes]) -> list[bytes]:
+        """For each image the best quality whose file fits; that of ``kept``, which keeps every pixel, where even that fits."""
+        stored = {i: file for i, file in enumerate(kept) if len(file) <= max_bytes}
         qualities = [Setting(quality) for quality in range(1, container.QUALITY_MAX + 1)]
         rest = [i for i in range(len(self.images)) if i not in stored]
         found = stored | self._fitting(max_bytes, rest, qualities, "at the lowest quality")
@@ -115,8 +115,8 @@ class LossyBatch:
                 require_fits(self.files([settings[0]], [i])[0], max_bytes, i, how)
         return found
 
-    def reach(self, min_psnr: float, max_bytes: int | None) -> list[bytes]:
-        """For each image the smallest file that reaches a PSNR."""
+    def reach(self, min_psnr: float, max_bytes: int | None, kept: Sequence[bytes]) -> list[bytes]:
+        """For each image the smallest file that reaches a PSNR; those of ``kept`` keep every pixel."""
 
         def reaches(which: list[int], files: list[bytes]) -> list[bool]:
             images = self._decode(files)
@@ -125,8 +125,8 @@ class LossyBatch:
         qualities = [Setting(quality) for quality in range(container.QUALITY_MAX, 0, -1)]
         found = self._farthest(reaches, list(range(len(self.images))), qualities)
         out = []
-        for i, stored in enumerate(self.stored):
-            file = min(stored, found.get(i, stored), key=len)
+        for i, whole in enumerate(kept):
+            file = min(whole, found.get(i, whole), key=len)
             require_fits(file, max_bytes, i, f"for {min_psnr:g} dB")
             out.append(file)
         return out

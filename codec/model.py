@@ -81,7 +81,7 @@ class Model:
     def pixel_model(self) -> PixelModel:
         """What codes every pixel, or :class:`~mnistzip.errors.ModelError`."""
         if self.pixels is None:
-            raise ModelError(f"the file was coded by a pixel model, and model {self.name} has none: the file or the model is damaged")
+            raise ModelError(f"the file keeps every pixel by the pixel model of {self.name}, which has none")
         return self.pixels
 
     def row(self, quality: int) -> int:

@@ -79,7 +79,7 @@ class ArchiveWriter:
         require_within("quality", quality, 1, container.QUALITY_MAX)
         require_within("effort", effort, 0, EFFORT_MAX)
         require_within("threads", threads, 1, 1 << 10)
-        self._setting = Setting(None if lossless else models.find(model), quality, effort)
+        self._setting = Setting(models.find(model), None if lossless else quality, effort)
         self._threads = threads
         self._pool = _pool(threads) if threads > 1 else None
         self._waiting: deque[Future[Packed]] = deque()

@@ -5,8 +5,8 @@ layers, logits. Shades are also copied: every earlier pixel of the tile that lie
 with a weight that is a power of two of the product of a query and a key. Digits repeat their greys, as they were resampled
 from few black and white pixels.
 
-The encoder evaluates all pixels at once, the decoder those of one step of all tiles. As sums of integers do not depend on order,
-both get the same frequencies bit for bit.
+The encoder evaluates all pixels at once, the decoder those of one step of all tiles. As sums of integers do not depend on
+order, both get the same frequencies bit for bit.
 
 Sources: Gu et al. 2016, arXiv 1603.06393 (copying); Vaswani et al. 2017, arXiv 1706.03762 (queries and keys).
 """
@@ -23,7 +23,6 @@ from mnistzip import rans
 from mnistzip.errors import ModelError
 from mnistzip.intnet import ACTIVATION_MAX, ACTIVATIONS, Floats, Range, half_of, power_of_two, prove_exact, requantize, require
 from mnistzip.planes import (
-    LEVELS,
     ORDER,
     PAD,
     PIXELS,
@@ -79,7 +78,7 @@ class Affine:
         inputs, outputs = self.weight.shape
         require(self.bias.shape == (outputs,) == self.shift.shape, self.name)
         require(np.ndim(peak) == 0 or np.shape(peak) == (inputs,), self.name)
-        prove_exact(self.name, self.weight, peak, np.abs(self.bias) + more)
+        prove_exact(self.name, self.weight, peak, (np.abs(self.bias) + more).astype(np.float32))
 
     def __call__(self, x: Floats, to: Range, extra: Floats | None = None) -> Floats:
         """(n, inputs) -> (n, outputs), clipped."""
@@ -133,7 +132,7 @@ class PlaneNet:
 
 
 class Symbols(NamedTuple):
-    """Coded symbols: tile, plane and step of each, start and frequency of its interval; in the order of planes, tiles, pixels."""
+    """Coded symbols: tile, plane and step of each, start and frequency of its interval; by plane, tile, pixel."""
 
     tile: Ints
     plane: Ints
@@ -171,7 +170,9 @@ class PixelModel:
         require(self.levels.shape == (RANGES * SHADES, size), "pixels levels")
         self.query.prove(ACTIVATION_MAX)
         self.key.prove(ACTIVATION_MAX)
-        prove_exact("pixels copy", np.full((size, 1), KEY_PEAK, np.float32), KEY_PEAK + np.abs(self.levels).max(), 1 << KEY_SHIFT)
+        prove_exact(
+            "pixels copy", np.full((size, 1), KEY_PEAK, np.float32), KEY_PEAK + np.abs(self.levels).max(), 1 << KEY_SHIFT
+        )
         if self.blank.shape != (PIXELS,) or self.blank.min() < 1 or self.blank.max() >= rans.TOTAL:
             raise ModelError(f"pixels blank: a frequency is outside 1..{rans.TOTAL - 1}")
 
@@ -315,7 +316,7 @@ class _Copies:
 
 
 def _chosen(plane: Plane, grey: Pixels, inside: Bools) -> tuple[Ints, Ints]:
-    """Tile and pixel of all that have a symbol in a plane, tile by tile in coding order; earlier planes of ``grey`` are known."""
+    """Tile and pixel of all that have a symbol in a plane, tile by tile in coding order, given earlier planes of ``grey``."""
     chosen = inside
     if plane is not Plane.INK:
         chosen = grey > 0

@@ -117,7 +117,7 @@ PEAKS = {Plane.INK: 1, Plane.SOLID: 1, Plane.LEVEL: RANGES, Plane.SHADE: SHADE_P
 
 
 def input_peaks(plane: Plane) -> NDArray[np.float32]:
-    """The largest magnitude of each number that the network of a plane is given; of shades, also which range it is: (inputs,)."""
+    """The largest magnitude of each number that the network of a plane is given, the range of shades at the end: (inputs,)."""
     peaks = [np.full(len(view.window), PEAKS[view.plane]) for view in VIEWS[plane]]
     return np.concatenate([*peaks, np.ones(RANGES if plane is Plane.SHADE else 0)]).astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""Files that keep every pixel without a model: raw or deflated, whichever is smaller, and a check."""
+"""Files that keep every pixel without a model: raw, deflated, or deflated differences, whichever is smallest, and a check."""
 
 from __future__ import annotations
 
@@ -15,13 +15,17 @@ CHECK_BYTES = 2
 Pixels = NDArray[np.uint8]
 
 
-def store(image: Pixels) -> bytes:
-    """A file that keeps every pixel: the smaller of raw and deflated rows."""
+def store(image: Pixels, differences: bool = False) -> bytes:
+    """A file that keeps every pixel: the smallest of raw and deflated rows and, if asked for, deflated differences."""
     height, width = image.shape
-    deflated = deflate(image.tobytes())
-    small = len(deflated) < image.size
-    header = Header(Mode.STORED, width, height, method=Method.DEFLATE if small else Method.RAW).to_bytes()
-    return header + (deflated if small else image.tobytes()) + _check(header, image)
+    bodies = {Method.RAW: image.tobytes(), Method.DEFLATE: deflate(image.tobytes())}
+    if differences:
+        up = np.diff(image, axis=0, prepend=np.uint8(0))  # modulo 256
+        bodies[Method.UP] = deflate(up.tobytes())
+        bodies[Method.GRADIENT] = deflate(np.diff(up, axis=1, prepend=np.uint8(0)).tobytes())
+    method = min(bodies, key=lambda method: len(bodies[method]))
+    header = Header(Mode.STORED, width, height, method=method).to_bytes()
+    return header + bodies[method] + _check(header, image)
 
 
 def deflate(raw: bytes) -> bytes:
@@ -58,11 +62,15 @@ def unstore(header: Header, payload: bytes) -> Pixels:
     """
     body, check = payload[:-CHECK_BYTES], payload[-CHECK_BYTES:]
     pixels = header.width * header.height
-    if header.method is Method.DEFLATE:
+    if header.method is not Method.RAW:
         body = inflate(body, pixels)
     if len(body) != pixels:
         raise FormatError(f"the file holds {len(body)} pixels, not the {pixels} of a {header.width}x{header.height} image")
     image = np.frombuffer(body, np.uint8).reshape(header.height, header.width).copy()
+    if header.method is Method.GRADIENT:
+        image = np.add.accumulate(image, axis=1, dtype=np.uint8)
+    if header.method in (Method.UP, Method.GRADIENT):
+        image = np.add.accumulate(image, axis=0, dtype=np.uint8)
     if _check(header.to_bytes(), image) != check:
         raise FormatError("the file is damaged: its content does not match its check")
     return image

@@ -114,6 +114,7 @@ class Enter(Affine):
 
 
 def hidden(inputs: int, outputs: int) -> Affine:
+    """A layer from activations to activations."""
     return Affine(inputs, torch.full((outputs,), SCALE), torch.full((inputs,), float(ACTIVATION_MAX)))
 
 
@@ -241,8 +242,9 @@ class PixelModel(Quantizable):
 
     def matrices(self) -> set[nn.Parameter]:
         """The weights of hidden layers."""
-        layers = [layer for net in self.nets for layer in (net.enter, *net.middle)]
-        return {layer.weight for layer in layers}
+        layers = [part for part in self.modules() if isinstance(part, Affine)]
+        outer = [part for part in self.modules() if isinstance(part, Head)] + [self.copy.query, self.copy.key]
+        return {layer.weight for layer in layers if layer not in outer}
 
     def bits(self, x: Tensor) -> Tensor:
         """Images, uint8 (N, 28, 28), to bits of each plane and of pixels that see no ink: (5, N)."""
@@ -263,16 +265,17 @@ class PixelModel(Quantizable):
         lane, number = chosen[:, self.order].nonzero(as_tuple=True)
         pixel = self.order[number]
         at = lane * STRIDE**2 + self.place[pixel]
-        parts = [seen[view.plane][at[:, None] + torch.from_numpy(view.window)] for view in VIEWS[plane]]
+        near = {id(view.window): at[:, None] + torch.from_numpy(view.window) for view in VIEWS[plane]}
+        parts = [seen[view.plane][near[id(view.window)]] for view in VIEWS[plane]]
         value = grey[lane, pixel]
         solid = value >= SOLID
         where = torch.where(solid, LEVELS, value - 1 >> 5)
         net = self.nets[plane]
         assert isinstance(net, PlaneNet)
         if plane is Plane.SHADE:
-            parts.append(F.one_hot(where, RANGES))
+            parts.append(F.one_hot(where, RANGES).to(torch.int8))
         kind = torch.float32 if net.quantized else self.kind
-        h = net.features(torch.cat([part.to(kind) for part in parts], 1), pixel)
+        h = net.features(torch.cat(parts, 1).to(kind), pixel)
         logits = net.head.logits(h)
         if plane is Plane.SHADE:
             symbol = torch.where(solid, value - SOLID, value - 1 & 31)
@@ -294,4 +297,3 @@ class PixelModel(Quantizable):
             ink += (~around & (part.reshape(-1, PIXELS) > 0)).sum(0)
         chance = (ink + 0.05) / (total + 1)
         self.blank.copy_(torch.round(chance * 65536).clamp(1, 65535) / 65536)
-

@@ -38,6 +38,7 @@ class Schedule:
     decay: float = 1e-4
     end: float = 0.01
     matrix_rate: float | None = None
+    fall_over: int | None = None  # epochs that the fall is laid out over, where the phase ends before it
 
     def share_at(self, step: int, steps: int) -> float:
         """Of the full rate: linear warm-up, then half a cosine; or all of it all along."""
@@ -99,7 +100,7 @@ class Phase:
         self.folder.mkdir(parents=True, exist_ok=True)
         self.resume()
         per_epoch = len(images) // self.schedule.batch
-        steps = per_epoch * self.schedule.epochs
+        steps = per_epoch * (self.schedule.fall_over or self.schedule.epochs)
         while self.epoch < self.schedule.epochs:
             began = time.monotonic()
             self.module.train()
