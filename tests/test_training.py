@@ -58,7 +58,7 @@ def test_integer_network_equals_its_torch_twin(kind: str, digits: NDArray[np.uin
             parameter.add_(torch.randn_like(parameter) * 0.05)
     coder.eval()
     quantize(coder)
-    model = read_model(export(coder), "twin")
+    model = read_model(export(coder, qualities()), "twin")
     row = np.arange(len(digits)) * 99 // 63
     level = qualities()[torch.from_numpy(row)]
     with torch.no_grad():

@@ -19,42 +19,44 @@ from mnistzip.model import FILE_VERSION, QUALITIES
 from mnistzip.refine import BIT, LMBDA_SHIFT
 from mnistzip.training.classic import SIGMOID_PEAK, Classic
 from mnistzip.training.coder import Coder
-from mnistzip.training.model import FINE_SHIFT, LATENT_PEAK, Block, Codec, Conv, Gain, Head, Prior, Transform, qualities
+from mnistzip.training.model import FINE_SHIFT, LATENT_PEAK, Block, Codec, Conv, Gain, Head, Prior, Transform
 
 Arrays = dict[str, NDArray[np.generic]]
 Layers = list[dict[str, Any]]
 ACTIVATIONS = [0, ACTIVATION_MAX]
 
 
-def export(coder: Coder) -> bytes:
-    """The model file of a quantized codec and head."""
+def export(coder: Coder, levels: Tensor) -> bytes:
+    """The model file of a quantized codec and head; ``levels`` are those of the qualities, shape (100,)."""
     codec = coder.codec
     arrays: Arrays = {}
     largest = codec.config.symbol_max
     with torch.no_grad():
-        analysis, synthesis = classic(codec, arrays) if isinstance(codec, Classic) else variable_rate(codec, arrays)
-        arrays["fine"] = integers(codec.fines(qualities()))
-        arrays["step"] = integers(codec.steps(qualities()))
-        arrays["lmbda"] = lmbda_per_grey(codec.config.lmbda(qualities()))
-        prior(codec.prior, coder.head, arrays)
+        analysis, synthesis = (
+            classic(codec, levels, arrays) if isinstance(codec, Classic) else variable_rate(codec, levels, arrays)
+        )
+        arrays["fine"] = integers(codec.fines(levels))
+        arrays["step"] = integers(codec.steps(levels))
+        arrays["lmbda"] = lmbda_per_grey(codec.config.lmbda(levels))
+        prior(codec.prior, coder.head, levels, arrays)
     meta = {"version": FILE_VERSION, "symbols": [-largest, largest], "fine_shift": FINE_SHIFT}
     return pack(meta | {"analysis": analysis, "synthesis": synthesis}, arrays)
 
 
-def variable_rate(codec: Codec, arrays: Arrays) -> tuple[Layers, Layers]:
+def variable_rate(codec: Codec, levels: Tensor, arrays: Arrays) -> tuple[Layers, Layers]:
     """Analysis and synthesis of ``mnist`` and its like."""
-    analysis = transform(codec.analysis, "analysis", [-LATENT_PEAK, LATENT_PEAK], arrays)
-    synthesis = transform(codec.synthesis, "synthesis", [0, WHITE], arrays)
+    analysis = transform(codec.analysis, "analysis", [-LATENT_PEAK, LATENT_PEAK], levels, arrays)
+    synthesis = transform(codec.synthesis, "synthesis", [0, WHITE], levels, arrays)
     return [{"op": "space_to_depth", "size": 4}, *analysis], [*synthesis, {"op": "depth_to_space", "size": 4}]
 
 
-def classic(codec: Classic, arrays: Arrays) -> tuple[Layers, Layers]:
+def classic(codec: Classic, levels: Tensor, arrays: Arrays) -> tuple[Layers, Layers]:
     """Analysis and synthesis of the ancestor."""
     pool, upsample = {"op": "max_pool"}, {"op": "upsample"}
-    first = conv(codec.first, "first", ACTIVATIONS, arrays)
-    second = conv(codec.second, "second", ACTIVATIONS, arrays)
-    third = conv(codec.third, "third", ACTIVATIONS, arrays)
-    fourth = conv(codec.fourth, "fourth", [-SIGMOID_PEAK - 1, SIGMOID_PEAK], arrays)
+    first = conv(codec.first, "first", ACTIVATIONS, levels, arrays)
+    second = conv(codec.second, "second", ACTIVATIONS, levels, arrays)
+    third = conv(codec.third, "third", ACTIVATIONS, levels, arrays)
+    fourth = conv(codec.fourth, "fourth", [-SIGMOID_PEAK - 1, SIGMOID_PEAK], levels, arrays)
     arrays["sigmoid.table"] = integers(codec.sigmoid_table())
     sigmoid = {"op": "lookup", "name": "sigmoid", "low": -SIGMOID_PEAK - 1}
     return [first, pool, second, pool], [upsample, third, upsample, fourth, sigmoid]
@@ -75,9 +77,9 @@ def integers(values: Tensor) -> NDArray[np.generic]:
     raise OverflowError(f"a weight of {np.abs(array).max():.0f} does not fit 32 bits")
 
 
-def conv(layer: Conv, name: str, to: list[int], arrays: Arrays) -> dict[str, Any]:
+def conv(layer: Conv, name: str, to: list[int], levels: Tensor, arrays: Arrays) -> dict[str, Any]:
     """One convolution; its arrays go into ``arrays``."""
-    weight, place, quality = layer.integers(qualities())
+    weight, place, quality = layer.integers(levels)
     outputs, inputs, kernel, _ = weight.shape
     arrays[f"{name}.weight"] = integers(weight.permute(2, 3, 1, 0).reshape(kernel * kernel * inputs, outputs))
     arrays[f"{name}.place"] = integers(place.permute(1, 2, 0))
@@ -86,31 +88,31 @@ def conv(layer: Conv, name: str, to: list[int], arrays: Arrays) -> dict[str, Any
     return {"op": "conv", "name": name, "kernel": kernel, "to": to}
 
 
-def gain(layer: Gain, name: str, arrays: Arrays) -> dict[str, Any]:
+def gain(layer: Gain, name: str, levels: Tensor, arrays: Arrays) -> dict[str, Any]:
     """One gain per level; its factors go into ``arrays``."""
-    arrays[f"{name}.factor"] = integers(layer.factor(qualities()))
+    arrays[f"{name}.factor"] = integers(layer.factor(levels))
     return {"op": "gain", "name": name, "to": ACTIVATIONS}
 
 
-def transform(part: Transform, name: str, to: list[int], arrays: Arrays) -> Layers:
+def transform(part: Transform, name: str, to: list[int], levels: Tensor, arrays: Arrays) -> Layers:
     """The layers of one transform."""
-    layers = [conv(part.enter, f"{name}.enter", ACTIVATIONS, arrays), gain(part.first, f"{name}.first", arrays)]
+    layers = [conv(part.enter, f"{name}.enter", ACTIVATIONS, levels, arrays), gain(part.first, f"{name}.first", levels, arrays)]
     for number, block in enumerate(part.blocks):
         assert isinstance(block, Block)
         at = f"{name}.{number}"
         inner = [
-            conv(block.enter, f"{at}.enter", ACTIVATIONS, arrays),
-            gain(block.gain, f"{at}.gain", arrays),
-            conv(block.leave, f"{at}.leave", [-ACTIVATION_MAX, ACTIVATION_MAX], arrays),
+            conv(block.enter, f"{at}.enter", ACTIVATIONS, levels, arrays),
+            gain(block.gain, f"{at}.gain", levels, arrays),
+            conv(block.leave, f"{at}.leave", [-ACTIVATION_MAX, ACTIVATION_MAX], levels, arrays),
         ]
         layers.append({"op": "residual", "layers": inner, "to": ACTIVATIONS})
-    return [*layers, gain(part.last, f"{name}.last", arrays), conv(part.leave, f"{name}.leave", to, arrays)]
+    return [*layers, gain(part.last, f"{name}.last", levels, arrays), conv(part.leave, f"{name}.leave", to, levels, arrays)]
 
 
-def prior(part: Prior, head: Head, arrays: Arrays) -> None:
+def prior(part: Prior, head: Head, levels: Tensor, arrays: Arrays) -> None:
     """The entropy model and its head."""
     near, far, skip = part.integers()
-    near_bias, far_bias = part.biases(qualities())
+    near_bias, far_bias = part.biases(levels)
     weight, bias = head.integers()
     arrays |= {
         "prior.near_weight": integers(near),

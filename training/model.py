@@ -125,7 +125,7 @@ def levels() -> Tensor:
 
 
 def qualities() -> Tensor:
-    """The level of each quality 1..100, shape (100,): more of them are high, as the lowest levels lie close together."""
+    """The level of each quality 1..100 before any are chosen (see :mod:`mnistzip.training.levels`), shape (100,)."""
     return levels() ** QUALITY_POWER
 
 

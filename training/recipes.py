@@ -24,7 +24,8 @@ from mnistzip.training.classic import Classic, ClassicConfig, float_psnr, train_
 from mnistzip.training.coder import Coder
 from mnistzip.training.data import Split, load
 from mnistzip.training.export import export
-from mnistzip.training.model import Codec, Config, quantize
+from mnistzip.training.levels import choose
+from mnistzip.training.model import Codec, Config, qualities, quantize
 from mnistzip.training.run import Log, Phase, Schedule
 from mnistzip.training.stages import Stage, cost_of_integers, train_stage
 
@@ -91,7 +92,8 @@ def train(source: str, name: str, out: Path, folder: Path, seed: int, log: Log, 
     coder = Coder(codec)
     phases += [train_stage(coder, split, stage, seed, folder, log) for stage in recipe.stages]
     quantize(coder.eval())
-    content = export(coder)
+    levels = qualities() if isinstance(codec, Classic) else choose(coder, split.held_out, folder, log)
+    content = export(coder, levels)
     model = read_model(content, out.stem, SHIPPED.get(out.stem))  # proves every bound before anything is written
     report = {
         "model": out.stem,
@@ -106,7 +108,8 @@ def train(source: str, name: str, out: Path, folder: Path, seed: int, log: Log, 
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
         "threads": torch.get_num_threads(),
         "held_out": held_out_results(model, split),
-        "integers": cost_of_integers(coder, split.held_out.float() / metrics.PEAK),
+        "integers": cost_of_integers(coder, split.held_out.float() / metrics.PEAK, levels),
+        "levels": [round(level, 4) for level in levels.tolist()],
         **extra,
     }
     command = f"mnistzip train {Path(source).name} --recipe {name} --seed {seed} -o {out.name}"

@@ -127,15 +127,18 @@ def _told(at: str, bits: Tensor, error: Tensor, x: Tensor) -> dict[str, float]:
     return {f"bytes{at}": bits.double().mean().item() / 8, f"dB{at}": psnr_of_mse(mse)}
 
 
-def cost_of_integers(coder: Coder, x: Tensor) -> list[dict[str, float]]:
-    """Ideal bytes and PSNR of the same weights on the integer grid and in float, for images in 0..1, by quality."""
+def cost_of_integers(coder: Coder, x: Tensor, levels: Tensor) -> list[dict[str, float]]:
+    """Ideal bytes and PSNR of the same weights on the integer grid and in float, for images in 0..1, by quality.
+
+    ``levels`` are those of the qualities, shape (100,).
+    """
     rows = []
     with torch.no_grad():
         for quality in PROBES:
             row: dict[str, float] = {"quality": quality}
             for name, switch in (("float", dequantize), ("integer", quantize)):
                 switch(coder)
-                parts = [coder(part, qualities()[quality - 1].expand(len(part))) for part in torch.split(x, 500)]
+                parts = [coder(part, levels[quality - 1].expand(len(part))) for part in torch.split(x, 500)]
                 bits, error = (torch.cat(values) for values in zip(*parts, strict=True))
                 told = _told("", bits, error, x)
                 row |= {f"{name}_bytes": round(told["bytes"], 4), f"{name}_psnr_db": round(told["dB"], 4)}
