@@ -15,7 +15,7 @@ from typing import Any
 
 from mnistzip.bench import peers
 from mnistzip.bench.coder import Coder, versions
-from mnistzip.bench.ours import Ours
+from mnistzip.bench.ours import OurArchive, Ours
 from mnistzip.bench.solid import Parquet, TarXz, sheet_of
 from mnistzip.codec import DEFAULT_EFFORT, EFFORT_MAX
 from mnistzip.errors import OptionError
@@ -145,7 +145,8 @@ def _of_mnistzip(model: str | None) -> list[Codec]:
     keep = {"": {"lossless": True}}
     return [
         *codecs,
-        Codec("mnistzip-lossless", "mnistzip lossless", Kind.LOSSLESS, keep, Ours, ("mnistzip", "zlib"), cost=0.3, ours=True),
+        Codec("mnistzip-lossless", "mnistzip lossless", Kind.LOSSLESS, keep, Ours, ("mnistzip", "numpy"), cost=8, ours=True),
+        Codec("archive", "mnistzip archive, lossless", Kind.SOLID, keep, OurArchive, ("mnistzip", "numpy"), cost=8, ours=True),
     ]
 
 

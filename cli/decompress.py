@@ -45,6 +45,7 @@ from mnistzip.rans import CHECK_BITS_MAX
 @click.option("--range", "span", callback=unpack.parse_range, metavar="A:B", help="Of an archive only images A to B-1.")
 @click.option("--labels", metavar="PATH", help="Where the labels of an archive go, with --to idx.  [default: beside it]")
 @click.option("--keep-going", is_flag=True, help="Of a damaged archive, save what is whole.")
+@click.option("--preview", is_flag=True, help="Of lossless files a quick look: no fine shades, and no check for damage.")
 @click.option("-r", "--recursive", is_flag=True, help="Decompress the .cae files in folders.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
 @click.option("--quiet", is_flag=True, help="No report, no progress.")
@@ -65,6 +66,7 @@ def decompress(
     span: unpack.Range | None,
     labels: str | None,
     keep_going: bool,
+    preview: bool,
     recursive: bool,
     force: bool,
     quiet: bool,
@@ -79,6 +81,8 @@ def decompress(
         raise click.UsageError("--quality, --size and --check-bits are for --bare streams: a file says them itself")
 
     def decode(content: bytes) -> images.Pixels:
+        if preview:
+            return codec.preview(content, model=model, max_pixels=max_pixels)
         if not bare:
             return codec.decode(content, model=model, max_pixels=max_pixels)
         shape = (size[1], size[0])
@@ -89,6 +93,8 @@ def decompress(
     how = unpack.Unpacking(kind and kind.lower(), labels, index, span, keep_going, force, quiet)
     held = {name: name if len(inputs) > 1 else unpack.at_hand(name) for name in inputs}
     archives = [] if bare else [name for name in inputs if unpack.is_archive(held[name])]
+    if preview and (bare or archives):
+        raise click.UsageError("--preview is for single files")
     if archives:
         if len(inputs) > 1:
             raise click.UsageError("archives are decompressed one at a time")

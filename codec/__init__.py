@@ -1,7 +1,7 @@
 """mnistzip: a learned codec for small greyscale images, exact and light."""
 
 from mnistzip.archive import Archive
-from mnistzip.codec import Info, decode, decode_bare, decode_many, encode, encode_many, info
+from mnistzip.codec import Info, decode, decode_bare, decode_many, encode, encode_many, info, preview
 from mnistzip.errors import FormatError, ImageError, LimitError, MnistzipError, ModelError, OptionError, UnsupportedError
 from mnistzip.metrics import bpp, mse, psnr
 from mnistzip.pack import ArchiveWriter, encode_archive
@@ -28,5 +28,6 @@ __all__ = [
     "encode_many",
     "info",
     "mse",
+    "preview",
     "psnr",
 ]

@@ -18,7 +18,7 @@ from mnistzip import container, rans
 from mnistzip import model as models
 from mnistzip.container import Mode
 from mnistzip.errors import ImageError, LimitError, MnistzipError, ModelError, OptionError
-from mnistzip.lossless import decode_kept, keep
+from mnistzip.lossless import decode_kept, keep, preview_kept
 from mnistzip.lossy import LossyBatch, Setting, decode_images, header_of, require_fits
 from mnistzip.model import Model
 from mnistzip.refine import PASSES
@@ -93,6 +93,21 @@ def decode(data: bytes, *, model: str | Path | Model | None = None, max_pixels: 
         ModelError: the file needs a model that is not at hand.
     """
     return decode_many([data], model=model, max_pixels=max_pixels)[0]
+
+
+def preview(data: bytes, *, model: str | Path | Model | None = None, max_pixels: int = container.PIXELS_MAX) -> Pixels:
+    """A quick look at a lossless file: uint8 ``(H, W)``, most grey levels off by up to 16; any other file is decoded.
+
+    The shades, most of the file and half of the time, are left out, and with them the check: damage may go unnoticed.
+
+    Raises:
+        FormatError, LimitError, ModelError: as for :func:`decode`.
+    """
+    header, payload = container.parse(_as_bytes(data), max_pixels)
+    if header.mode is not Mode.LOSSLESS:
+        return decode(data, model=model, max_pixels=max_pixels)
+    assert header.model is not None
+    return preview_kept(model_for(header.model, model).pixel_model(), header, payload)
 
 
 def decode_bare(

@@ -61,6 +61,19 @@ def decode_kept(model: PixelModel, parsed: Sequence[tuple[Header, bytes]]) -> li
     return images
 
 
+def preview_kept(model: PixelModel, header: Header, payload: bytes) -> Pixels:
+    """An image without its shades: every grey level in the middle of its range, of 32 mostly. Nothing is checked.
+
+    Raises:
+        FormatError: the payload does not hold as many streams as it should.
+    """
+    streams = Streams.of([tiles_in(header.width, header.height)])
+    decoder = rans.SharedDecoder(container.split_streams(payload, streams.streams[0]), streams.count)
+    lane = np.repeat(np.arange(len(streams.count)), streams.count)
+    tiles = model.decode(decoder, lane, _inside([(header.height, header.width)]), preview=True)
+    return from_tiles(tiles, header.width, header.height)
+
+
 def encode_payloads(model: PixelModel, places: Sequence[bytes], images: Sequence[Pixels], group: int = 1) -> list[bytes]:
     """Payloads of ``group`` images each, the last of what is left; ``places`` are what their checks begin with."""
     out: list[bytes] = []

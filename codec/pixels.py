@@ -51,6 +51,7 @@ KEY_SHIFT = 4  # bits that the product of query and key is divided by
 KEYS = Range(-KEY_PEAK, KEY_PEAK)
 TILES_TOGETHER = 64  # whose votes are counted together
 WIDTH_MAX = 1024
+MIDDLE_SOLID = 253
 PIXEL_LAYERS = 3  # hidden ones, of each plane
 
 Ints = NDArray[np.int64]
@@ -248,20 +249,20 @@ class PixelModel:
         np.clip(query[:, :-1], -KEY_PEAK, KEY_PEAK, out=query[:, :-1])
         return query, self.key(h, KEYS) + self.levels[where * SHADES + shade]
 
-    def decode(self, lanes: rans.SharedDecoder, lane: Ints, inside: Bools) -> Pixels:
-        """Take whole tiles off their lanes.
+    def decode(self, lanes: rans.SharedDecoder, lane: Ints, inside: Bools, preview: bool = False) -> Pixels:
+        """Take whole tiles off their lanes, or, for a preview, all but the shades.
 
         Args:
             lane: the lane of each tile, rising, shape ``(N,)``.
             inside: which pixels the image covers, shape ``(N, 784)``.
 
         Returns:
-            Grey levels, shape ``(N, 28, 28)``.
+            Grey levels, shape ``(N, 28, 28)``; in a preview those in the middle of their ranges.
         """
         count = len(lane)
         grey = np.zeros((count, PIXELS), np.uint8)
         seen = {plane: np.zeros(count * STRIDE * STRIDE, np.int8) for plane in Plane}
-        for plane in Plane:
+        for plane in list(Plane)[: Plane.SHADE] if preview else Plane:
             tile, pixel = _chosen(plane, grey, inside)
             order = np.argsort(STEP[pixel], kind="stable")
             ends = np.searchsorted(STEP[pixel][order], np.arange(STEPS + 1))
@@ -281,6 +282,8 @@ class PixelModel:
                 seen[plane][at] = SEEN_AS[plane][value]
                 if plane is Plane.SOLID:
                     seen[Plane.LEVEL][at[symbol > 0]] = RANGES
+        if preview:
+            grey = np.where(grey == 0, 0, np.where(grey >= SOLID, MIDDLE_SOLID, grey + SHADES // 2 - 1)).astype(np.uint8)
         return grey.reshape(count, TILE, TILE)
 
 

@@ -51,6 +51,11 @@ def valid() -> dict[str, bytes]:
         "mnist-plaid-90x61": mnistzip.encode(plaid, effort=0),
         "mnist-20x9": mnistzip.encode(digits[9][4:13, 4:24], effort=0),
         "lossless-digit": mnistzip.encode(digits[10], lossless=True),
+        "stored-digit": mnistzip.encode(digits[10], lossless=True, model="classic"),  # which has no pixel model
+        "lossless-wide-digits": mnistzip.encode(np.hstack(list(digits[:20])), lossless=True),  # 20 tiles, two streams
+        "lossless-20x9": mnistzip.encode(digits[9][4:13, 4:24], lossless=True),
+        "lossless-blank": mnistzip.encode(np.zeros((28, 28), np.uint8), lossless=True),
+        "lossless-smooth": mnistzip.encode((rows + columns).astype(np.uint8), lossless=True),
         "lossless-noise": mnistzip.encode(noise, lossless=True),
         "lossless-1x1": mnistzip.encode(digits[11][14:15, 14:15], lossless=True),
         "lossless-90x61": mnistzip.encode(plaid, lossless=True),
@@ -69,7 +74,7 @@ def bare() -> dict[str, tuple[Pixels, dict[str, Any]]]:
     }
 
 
-def invalid(good: bytes, stored: bytes, tiled: bytes) -> dict[str, tuple[bytes, str, str]]:
+def invalid(good: bytes, stored: bytes, tiled: bytes, kept: bytes) -> dict[str, tuple[bytes, str, str]]:
     """One fault each: bytes, kind of error, part of its message."""
     flipped = bytearray(good)
     flipped[-2] ^= 1
@@ -82,7 +87,7 @@ def invalid(good: bytes, stored: bytes, tiled: bytes) -> dict[str, tuple[bytes, 
         "png": ((HERE / "data" / "digit.png").read_bytes(), "FormatError", "89 50 4e 47"),
         "future-version": (b"\xca\xe2" + good[2:], "UnsupportedError", "needs a newer mnistzip"),
         "reserved-byte": (b"\xca\xe1\x70" + good[3:], "UnsupportedError", "unsupported"),
-        "reserved-mode": (b"\xca\xe1\x90" + good[3:], "UnsupportedError", "unsupported"),
+        "reserved-mode": (b"\xca\xe1\xb0" + good[3:], "UnsupportedError", "unsupported"),
         "reserved-method": (b"\xca\xe1\xa7" + good[3:], "UnsupportedError", "unsupported"),
         "unknown-model": (b"\xca\xe1\x8932" + good[3:], "ModelError", "shipped model 9"),
         "custom-model": (b"\xca\xe1\x8f" + bytes(8) + b"2" + good[3:], "ModelError", "needs the custom model 0000000000000000"),
@@ -105,6 +110,17 @@ def invalid(good: bytes, stored: bytes, tiled: bytes) -> dict[str, tuple[bytes, 
         "lossy-called-stored": (b"\xca\xe1\xa1" + good[3:], "FormatError", "damaged"),
         "stored-called-lossy": (good[:3] + stored[3:], "FormatError", "damaged"),
         "stored-called-raw": (b"\xca\xe1\xa0" + stored[3:], "FormatError", "pixels"),
+        "lossless-truncated": (kept[:-1], "FormatError", "damaged"),
+        "lossless-trailing-byte": (kept + b"\0", "FormatError", "damaged"),
+        "lossless-flipped-bit": (kept[:-2] + bytes([kept[-2] ^ 1]) + kept[-1:], "FormatError", "damaged"),
+        "lossless-header-only": (kept[:3], "FormatError", "cut short"),
+        "lossless-of-zeros": (kept[:3] + bytes(30), "FormatError", "impossible state"),
+        "lossless-of-ones": (kept[:3] + b"\xff" * 30, "FormatError", "damaged"),
+        "lossless-long-header": (b"\xca\xe1\x90" + kept[3:], "FormatError", "shortest form"),
+        "lossless-model-without-pixels": (b"\xca\xe1\x91" + kept[3:], "ModelError", "classic, which has none"),
+        "lossless-custom-model": (b"\xca\xe1\x9f" + bytes(8) + kept[3:], "ModelError", "needs the custom model"),
+        "lossless-called-lossy": (good[:3] + kept[3:], "FormatError", "damaged"),
+        "lossy-called-lossless": (kept[:3] + good[3:], "FormatError", "damaged"),
         "stored-truncated": (stored[:-1], "FormatError", "do"),
         "stored-wrong-check": (stored[:-1] + bytes([stored[-1] ^ 1]), "FormatError", "does not match its check"),
     }
@@ -230,7 +246,8 @@ def main() -> None:
         write_pgm(VECTORS / "bare" / f"{name}.pgm", mnistzip.decode_bare(stream, **agreed[name]))
     (VECTORS / "bare" / "agreed.json").write_text(json.dumps(agreed, indent=2) + "\n")
     expected = {}
-    for name, (content, kind, says) in invalid(files["mnist-q50"], files["lossless-digit"], files["mnist-wide-digits"]).items():
+    broken = invalid(*(files[name] for name in ("mnist-q50", "stored-digit", "mnist-wide-digits", "lossless-digit")))
+    for name, (content, kind, says) in broken.items():
         (VECTORS / "invalid" / f"{name}.cae").write_bytes(content)
         expected[name] = {"error": kind, "says": says}
     (VECTORS / "invalid" / "expected.json").write_text(json.dumps(expected, indent=2) + "\n")

@@ -54,4 +54,21 @@ def card(report: dict[str, Any], command: str) -> str:
     for row in report["integers"]:
         both = [f"{row[f'{kind}_bytes']:.3f} B, {row[f'{kind}_psnr_db']:.3f} dB" for kind in ("float", "integer")]
         lines.append(f"| {row['quality']} | {both[0]} | {both[1]} |")
+    if "lossless" in report:
+        lines += _of_pixels(report["lossless"])
     return "\n".join(lines) + "\n"
+
+
+def _of_pixels(told: dict[str, Any]) -> list[str]:
+    """What keeping every pixel takes."""
+    integer, real = told["integer_bytes"], told["float_bytes"]
+    parts = [name for name in integer if name != "bytes"]
+    return [
+        "",
+        f"Every pixel kept, held-out images: whole files of {told['file_bytes']:.2f} B. Ideal code length of each plane:",
+        "",
+        f"| | {' | '.join(parts)} | together |",
+        "|---" * (len(parts) + 2) + "|",
+        f"| float | {' | '.join(f'{real[name]:.2f}' for name in parts)} | {real['bytes']:.2f} B |",
+        f"| integer | {' | '.join(f'{integer[name]:.2f}' for name in parts)} | {integer['bytes']:.2f} B |",
+    ]

@@ -26,10 +26,15 @@ Layers = list[dict[str, Any]]
 ACTIVATIONS = [0, ACTIVATION_MAX]
 
 
-def export(coder: Coder, levels: Tensor) -> bytes:
-    """The model file of a quantized codec and head; ``levels`` are those of the qualities, shape (100,)."""
+def export(coder: Coder, levels: Tensor, pixels: Arrays | None = None) -> bytes:
+    """The model file of a quantized codec and head.
+
+    Args:
+        levels: those of the qualities, shape (100,).
+        pixels: the arrays of a pixel model, if it has one.
+    """
     codec = coder.codec
-    arrays: Arrays = {}
+    arrays: Arrays = dict(pixels or {})
     largest = codec.config.symbol_max
     with torch.no_grad():
         analysis, synthesis = (
@@ -40,7 +45,8 @@ def export(coder: Coder, levels: Tensor) -> bytes:
         arrays["lmbda"] = lmbda_per_grey(codec.config.lmbda(levels))
         prior(codec.prior, coder.head, levels, arrays)
     meta = {"version": FILE_VERSION, "symbols": [-largest, largest], "fine_shift": FINE_SHIFT}
-    return pack(meta | {"analysis": analysis, "synthesis": synthesis}, arrays)
+    kept = {"pixels": True} if pixels else {}
+    return pack(meta | kept | {"analysis": analysis, "synthesis": synthesis}, arrays)
 
 
 def variable_rate(codec: Codec, levels: Tensor, arrays: Arrays) -> tuple[Layers, Layers]:

@@ -226,7 +226,7 @@ class PixelModel(Quantizable):
         self.nets = nn.ModuleList(PlaneNet(plane, width) for plane, width in zip(Plane, widths, strict=True))
         self.copy = Copy(config.shade, config.key)
         self.blank: Tensor
-        self.register_buffer("blank", torch.full((PIXELS,), 0.01))
+        self.register_buffer("blank", torch.full((PIXELS,), 1 / 64))
         self.kind = torch.bfloat16
         for name, value in {"order": planes.ORDER, "step": planes.STEP, "place": planes.PLACE}.items():
             self.register_buffer(name, torch.from_numpy(value), persistent=False)

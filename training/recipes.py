@@ -18,14 +18,18 @@ import torch
 
 from mnistzip import metrics
 from mnistzip.codec import decode_many, encode_many
+from mnistzip.lossless import keep
 from mnistzip.model import SHIPPED, Model, read_model
 from mnistzip.training.card import card
 from mnistzip.training.classic import Classic, ClassicConfig, float_psnr, train_classic
 from mnistzip.training.coder import Coder
 from mnistzip.training.data import Split, load
-from mnistzip.training.export import export
+from mnistzip.training.export import Arrays, export
 from mnistzip.training.levels import choose
-from mnistzip.training.model import Codec, Config, qualities, quantize
+from mnistzip.training.lossless import PixelStage, measure, train_pixel_stage
+from mnistzip.training.model import Codec, Config, dequantize, qualities, quantize
+from mnistzip.training.pixel_export import export_pixels
+from mnistzip.training.pixels import PixelConfig, PixelModel
 from mnistzip.training.run import Log, Phase, Schedule
 from mnistzip.training.stages import Stage, cost_of_integers, train_stage
 
@@ -35,11 +39,19 @@ REPORT_IMAGES = 1000
 
 @dataclass(frozen=True)
 class Recipe:
-    """A configuration and the schedules of all phases; ``autoencoder`` is that of ``classic`` before it becomes a codec."""
+    """A configuration and the schedules of all phases.
+
+    Attributes:
+        autoencoder: of ``classic``, before it becomes a codec.
+        pixels: the pixel model, or None for a model that keeps no pixels by one.
+        pixel_stages: how that is trained.
+    """
 
     config: Config
     stages: tuple[Stage, ...]
     autoencoder: Schedule | None = None
+    pixels: PixelConfig | None = None
+    pixel_stages: tuple[PixelStage, ...] = ()
 
 
 RECIPES = {
@@ -49,6 +61,16 @@ RECIPES = {
             Stage("rounded", Schedule(epochs=85, batch=256, rate=8e-3, matrix_rate=0.02, end=0.06), changed=0.5),
             Stage("searched", Schedule(epochs=5, batch=256, rate=6e-4, matrix_rate=1.5e-3, warm_up=100, end=0.3), passes=3),
             Stage("integers", Schedule(epochs=4, batch=256, rate=2e-4, matrix_rate=5e-4, warm_up=50), passes=1, quantized=True),
+        ),
+        pixels=PixelConfig(),
+        pixel_stages=(
+            PixelStage("pixels", Schedule(epochs=3, batch=64, rate=2e-3, matrix_rate=0.02, warm_up=200, fall_over=24)),
+            PixelStage("pixels-fall", Schedule(epochs=15, batch=96, rate=2e-3, matrix_rate=0.02, warm_up=50)),
+            PixelStage(
+                "pixels-integers",
+                Schedule(epochs=1, batch=96, rate=1e-4, matrix_rate=5e-4, warm_up=50, end=0.05),
+                quantized=True,
+            ),
         ),
     ),
     # The first phase is the ancestor's: batch 20, Adam 0.001, 10 epochs.
@@ -92,8 +114,12 @@ def train(source: str, name: str, out: Path, folder: Path, seed: int, log: Log, 
     coder = Coder(codec)
     phases += [train_stage(coder, split, stage, seed, folder, log) for stage in recipe.stages]
     quantize(coder.eval())
+    pixels: Arrays = {}
+    if recipe.pixels is not None:
+        pixel_phases, pixels, extra["lossless"] = train_pixels(split, recipe, seed, folder, log)
+        phases += pixel_phases
     levels = qualities() if isinstance(codec, Classic) else choose(coder, split.held_out, folder, log)
-    content = export(coder, levels)
+    content = export(coder, levels, pixels)
     model = read_model(content, out.stem, SHIPPED.get(out.stem))  # proves every bound before anything is written
     report = {
         "model": out.stem,
@@ -112,11 +138,29 @@ def train(source: str, name: str, out: Path, folder: Path, seed: int, log: Log, 
         "levels": [round(level, 4) for level in levels.tolist()],
         **extra,
     }
+    if model.pixels is not None:
+        files = keep(model, list(split.held_out[:REPORT_IMAGES, 0].numpy()))
+        report["lossless"]["file_bytes"] = round(sum(map(len, files)) / len(files), 3)
     command = f"mnistzip train {Path(source).name} --recipe {name} --seed {seed} -o {out.name}"
     _write(out, content)
     _write(out.with_suffix(".json"), json.dumps(report, indent=2).encode() + b"\n")
     _write(out.with_suffix(".md"), card(report, command).encode())
     return report
+
+
+def train_pixels(split: Split, recipe: Recipe, seed: int, folder: Path, log: Log) -> tuple[list[Phase], Arrays, dict[str, Any]]:
+    """Train, or go on with, the pixel model: its phases, its arrays and what it takes on held-out images."""
+    assert recipe.pixels is not None
+    torch.manual_seed(seed)
+    model = PixelModel(recipe.pixels)
+    model.count_blank(split.train[:, 0])
+    phases = [train_pixel_stage(model, split, stage, seed, folder, log) for stage in recipe.pixel_stages]
+    told: dict[str, Any] = {"config": recipe.pixels.as_dict()}
+    images = split.held_out[:REPORT_IMAGES, 0]
+    for name, switch in (("float", dequantize), ("integer", quantize)):
+        switch(model.eval())
+        told[f"{name}_bytes"] = {part: round(size, 4) for part, size in measure(model, images).items()}
+    return phases, export_pixels(model), told
 
 
 def held_out_results(model: Model, split: Split) -> list[dict[str, float]]:
