@@ -64,13 +64,9 @@ RECIPES = {
         ),
         pixels=PixelConfig(),
         pixel_stages=(
-            PixelStage("pixels", Schedule(epochs=3, batch=64, rate=2e-3, matrix_rate=0.02, warm_up=200, fall_over=24)),
-            PixelStage("pixels-fall", Schedule(epochs=15, batch=96, rate=2e-3, matrix_rate=0.02, warm_up=50)),
-            PixelStage(
-                "pixels-integers",
-                Schedule(epochs=1, batch=96, rate=1e-4, matrix_rate=5e-4, warm_up=50, end=0.05),
-                quantized=True,
-            ),
+            PixelStage("pixels-1", Schedule(epochs=3, batch=64, rate=2e-3, matrix_rate=0.02, warm_up=200, fall_over=24)),
+            PixelStage("pixels-2", Schedule(epochs=3, batch=96, rate=2e-3, matrix_rate=0.02, warm_up=50, fall_over=15)),
+            PixelStage("pixels-3", Schedule(epochs=10, batch=96, rate=1.8e-3, matrix_rate=0.018, warm_up=20)),
         ),
     ),
     # The first phase is the ancestor's: batch 20, Adam 0.001, 10 epochs.
