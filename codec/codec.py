@@ -18,7 +18,7 @@ from mnistzip import container, rans
 from mnistzip import model as models
 from mnistzip.container import Mode
 from mnistzip.errors import ImageError, LimitError, MnistzipError, ModelError, OptionError
-from mnistzip.lossy import LossyBatch, Setting, decode_images, header_of, require_fits
+from mnistzip.lossy import LossyBatch, decode_images, header_of, require_fits
 from mnistzip.model import Model
 from mnistzip.refine import PASSES
 from mnistzip.stored import store, unstore
@@ -162,7 +162,7 @@ def encode_many(
         return lossy.reach(min_psnr, max_bytes)
     if max_bytes is not None:
         return lossy.squeeze(max_bytes, quality) if bare else lossy.fit(max_bytes)
-    return lossy.files([Setting(quality)] * len(pixels), range(len(pixels)))
+    return lossy.files([quality] * len(pixels), range(len(pixels)))
 
 
 def decode_many(
