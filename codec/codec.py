@@ -19,7 +19,7 @@ from mnistzip import model as models
 from mnistzip.container import Mode
 from mnistzip.errors import ImageError, LimitError, MnistzipError, ModelError, OptionError
 from mnistzip.lossless import decode_kept, keep, preview_kept
-from mnistzip.lossy import LossyBatch, Setting, decode_images, header_of, require_fits
+from mnistzip.lossy import LossyBatch, decode_images, header_of, require_fits
 from mnistzip.model import Model
 from mnistzip.refine import PASSES
 from mnistzip.stored import unstore
@@ -179,7 +179,7 @@ def encode_many(
         return lossy.reach(min_psnr, max_bytes, keep(found, pixels))
     if max_bytes is not None:
         return lossy.squeeze(max_bytes, quality) if bare else lossy.fit(max_bytes, keep(found, pixels))
-    return lossy.files([Setting(quality)] * len(pixels), range(len(pixels)))
+    return lossy.files([quality] * len(pixels), range(len(pixels)))
 
 
 def decode_many(

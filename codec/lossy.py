@@ -9,7 +9,6 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,24 +19,19 @@ from mnistzip.errors import FormatError, LimitError
 from mnistzip.metrics import psnr
 from mnistzip.model import Model
 from mnistzip.prior import SYMBOLS
-from mnistzip.refine import refine
+from mnistzip.refine import BIT, COST, fit, refine
 from mnistzip.stored import store, unstore
 from mnistzip.tiles import from_tiles, tiles_in, to_tiles
+from mnistzip.transform import chunks
 
 TILES_PER_STREAM = 16
-LOOK_AHEAD = 6  # settings tried beyond where a budget's bisection ended
-THRIFT_MAX = 12
+LOOK_AHEAD = 6  # qualities tried beyond where a budget's bisection ended
+TAIL = 1.0  # bits that a stream takes above its check and the ideal code length, before it is rounded up to bytes
+SPARE = (0, 1, 2, 4, 8, 16, 32)  # bits that a budget's search leaves free, as far as that is needed
 TILES_TOGETHER = 64  # tiles whose symbols are turned into intervals together
 
 Pixels = NDArray[np.uint8]
 Ints = NDArray[np.int64]
-
-
-class Setting(NamedTuple):
-    """A quality, and by how many powers of two the search lets bits count for more than the quality asks."""
-
-    quality: int
-    thrift: int = 0
 
 
 Verdict = Callable[[list[int], list[bytes]], list[bool]]  # images and their files -> which meet a budget
@@ -68,17 +62,14 @@ class LossyBatch:
         """Files that keep every pixel."""
         return [store(image) for image in self.images]
 
-    def files(self, settings: Sequence[Setting], which: Sequence[int]) -> list[bytes]:
-        """Files of the images ``which`` at a setting each; stored where that is smaller."""
+    def files(self, qualities: Sequence[int], which: Sequence[int]) -> list[bytes]:
+        """Files of the images ``which`` at a quality each; stored where that is smaller."""
         if not which:
             return []
-        headers = [header_of(self.model, self.images[i].shape, s.quality) for i, s in zip(which, settings, strict=True)]
-        counts = [len(self.tiles[i]) for i in which]
-        x = np.concatenate([self.tiles[i] for i in which])
-        row = np.repeat([self.model.row(s.quality) for s in settings], counts)
-        lmbda = self.model.lmbda[row] >> np.repeat([s.thrift for s in settings], counts)
+        x, counts, row = self._tiles(qualities, which)
         y = self.model.transforms.analyse(x, row)
-        y = refine(self.model, x, y, row, self.effort, lmbda)
+        y = refine(self.model, x, y, row, self.effort)
+        headers = [header_of(self.model, self.images[i].shape, quality) for i, quality in zip(which, qualities, strict=True)]
         check_bits = rans.CHECK_BITS_MIN if self.bare is None else self.bare
         streams = _encode_streams(self.model, headers, counts, y, row, check_bits)
         if self.bare is not None:
@@ -91,29 +82,55 @@ class LossyBatch:
     def fit(self, max_bytes: int, kept: Sequence[bytes]) -> list[bytes]:
         """For each image the best quality whose file fits; that of ``kept``, which keeps every pixel, where even that fits."""
         stored = {i: file for i, file in enumerate(kept) if len(file) <= max_bytes}
-        qualities = [Setting(quality) for quality in range(1, container.QUALITY_MAX + 1)]
+        qualities = range(1, container.QUALITY_MAX + 1)
         rest = [i for i in range(len(self.images)) if i not in stored]
-        found = stored | self._fitting(max_bytes, rest, qualities, "at the lowest quality")
-        return [found[i] for i in range(len(self.images))]
-
-    def squeeze(self, max_bytes: int, quality: int) -> list[bytes]:
-        """For each image a file of this very quality that fits, with as little thrift as that takes."""
-        everyone = list(range(len(self.images)))
-        settings = [Setting(quality, thrift) for thrift in range(THRIFT_MAX, -1, -1)]
-        found = self._fitting(max_bytes, everyone, settings, f"at quality {quality}, effort {self.effort}")
-        return [found[i] for i in everyone]
-
-    def _fitting(self, max_bytes: int, which: list[int], settings: Sequence[Setting], how: str) -> dict[int, bytes]:
-        """For each image the file at the last setting that fits; an error that says ``how`` it was tried if none does."""
 
         def fits(_which: list[int], files: list[bytes]) -> list[bool]:
             return [len(file) <= max_bytes for file in files]
 
-        found = self._farthest(fits, which, settings)
-        for i in which:
+        found = stored | self._farthest(fits, rest, qualities)
+        for i in rest:
             if i not in found:
-                require_fits(self.files([settings[0]], [i])[0], max_bytes, i, how)
-        return found
+                require_fits(self.files([1], [i])[0], max_bytes, i, "at the lowest quality")
+        return [found[i] for i in range(len(self.images))]
+
+    def squeeze(self, max_bytes: int, quality: int) -> list[bytes]:
+        """For each image the bare stream of this very quality that fits with the least error found.
+
+        The bits are shared among an image's tiles as the analysis alone would spend them.
+        """
+        found: dict[int, bytes] = {}
+        for spare in SPARE:
+            which = [i for i in range(len(self.images)) if i not in found]
+            files = self._squeezed(8 * max_bytes - spare, quality, which)
+            found |= {i: file for i, file in zip(which, files, strict=True) if len(file) <= max_bytes}
+        for i in range(len(self.images)):
+            if i not in found:
+                file = self._squeezed(8 * max_bytes - SPARE[-1], quality, [i])[0]
+                require_fits(file, max_bytes, i, f"at quality {quality}, effort {self.effort}")
+        return [found[i] for i in range(len(self.images))]
+
+    def _squeezed(self, bits: int, quality: int, which: Sequence[int]) -> list[bytes]:
+        """Bare streams of images that were searched to take so many bits or less, as far as the search could."""
+        if not which:
+            return []
+        assert self.bare is not None
+        x, counts, row = self._tiles([quality] * len(which), which)
+        y = self.model.transforms.analyse(x, row)
+        streams = np.array([Streams.in_tiles(count) for count in counts])
+        ideal = np.maximum(bits - streams * (self.bare + TAIL) - 8 * (streams - 1), 0)
+        spent = np.concatenate([COST[self.model.prior.intervals(y[part], row[part])[1]].sum(axis=1) for part in chunks(len(y))])
+        total = np.add.reduceat(spent, np.cumsum([0, *counts[:-1]]))
+        limit = spent * np.repeat(np.floor(ideal * BIT).astype(np.int64), counts) // np.repeat(total, counts)
+        y = fit(self.model, x, row, self.effort, limit)
+        headers = [header_of(self.model, self.images[i].shape, quality) for i in which]
+        return _encode_streams(self.model, headers, counts, y, row, self.bare)
+
+    def _tiles(self, qualities: Sequence[int], which: Sequence[int]) -> tuple[Pixels, list[int], Ints]:
+        """Tiles of some images, how many each image has, and the row of each tile's quality."""
+        counts = [len(self.tiles[i]) for i in which]
+        row = np.repeat([self.model.row(quality) for quality in qualities], counts)
+        return np.concatenate([self.tiles[i] for i in which]), counts, row
 
     def reach(self, min_psnr: float, max_bytes: int | None, kept: Sequence[bytes]) -> list[bytes]:
         """For each image the smallest file that reaches a PSNR; those of ``kept`` keep every pixel."""
@@ -122,7 +139,7 @@ class LossyBatch:
             images = self._decode(files)
             return [psnr(self.images[i], image) >= min_psnr for i, image in zip(which, images, strict=True)]
 
-        qualities = [Setting(quality) for quality in range(container.QUALITY_MAX, 0, -1)]
+        qualities = range(container.QUALITY_MAX, 0, -1)
         found = self._farthest(reaches, list(range(len(self.images))), qualities)
         out = []
         for i, whole in enumerate(kept):
@@ -131,18 +148,18 @@ class LossyBatch:
             out.append(file)
         return out
 
-    def _farthest(self, holds: Verdict, which: list[int], settings: Sequence[Setting]) -> dict[int, bytes]:
-        """For each image the file at the last of ``settings`` that ``holds``; images without one are left out.
+    def _farthest(self, holds: Verdict, which: list[int], qualities: Sequence[int]) -> dict[int, bytes]:
+        """For each image the file at the last of ``qualities`` that ``holds``; images without one are left out.
 
-        Found by bisection, as what holds at one setting nearly always holds at those before it; the next few after the last
+        Found by bisection, as what holds at one quality nearly always holds at those before it; the next few after the last
         are tried as well, as an image's size and PSNR do not rise quite steadily.
         """
         found: dict[int, bytes] = {}
-        last, end = dict.fromkeys(which, 0), dict.fromkeys(which, len(settings))
+        last, end = dict.fromkeys(which, 0), dict.fromkeys(which, len(qualities))
 
         def attempt(place: dict[int, int]) -> None:
             images = list(place)
-            files = self.files([settings[place[i] - 1] for i in images], images)
+            files = self.files([qualities[place[i] - 1] for i in images], images)
             for i, file, good in zip(images, files, holds(images, files), strict=True):
                 if good:
                     found[i], last[i] = file, place[i]
@@ -153,7 +170,7 @@ class LossyBatch:
             attempt({i: (last[i] + end[i] + 1) // 2 for i in undecided})
         edge = dict(last)
         for ahead in range(1, LOOK_AHEAD + 1):
-            attempt({i: edge[i] + ahead for i in which if edge[i] + ahead <= len(settings)})
+            attempt({i: edge[i] + ahead for i in which if edge[i] + ahead <= len(qualities)})
         return found
 
     def _decode(self, files: list[bytes]) -> list[Pixels]:

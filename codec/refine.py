@@ -7,10 +7,15 @@ does not lower an image's cost it is undone, and the next pass moves fewer. High
 that promise a loss, searched on from and kept where the loss was made good. Costs are integers and the gradient is the
 same everywhere (see :mod:`mnistzip.gradient`), so every machine finds the same latent. The decoder never knows.
 
+Where a latent has to fit so many bits, bits below that limit are free: the search lowers lmbda until the latent fits, and
+from there on only takes what lessens the error within the limit.
+
 Source: Campos et al. 2019, arXiv 1906.01223 (content-adaptive refinement), here as a discrete search.
 """
 
 from __future__ import annotations
+
+from copy import copy
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +32,16 @@ KICKS = (0, 0, 0, 0, 0, 0, 0, 0, 20, 100)
 FIRST_MOVES = 8  # symbols moved at once in the first pass
 MOST_MOVES = 40
 KICK_MOVES, KICK_PASSES = 3, 4  # first moves and passes after a kick
+FIT_PASSES = (0, 15, 20, 30, 40, 60, 60, 80, 100, 120)  # the same where there is a limit
+FIT_KICKS = (0, 0, 0, 0, 0, 0, 10, 25, 60, 150)
+FIT_STARTS = (0, 4, 8)  # qualities below the one asked for, whose analysis the search begins from; the best end counts
+FIT_MOVES = 4  # symbols moved at once where lmbda was lowered and nothing was left to move
 BIT = 256  # one bit in COST
 LMBDA_SHIFT = 14  # model.lmbda weighs squared grey levels against COST in units of 2^-14
 
+STATE = ("y", "bits", "error", "weight", "up", "down", "slope")
+
+Pixels = NDArray[np.uint8]
 Ints = NDArray[np.int64]
 
 # A fixed image of signs that look random: the 17th bit of multiples of 2^32 over the golden ratio.
@@ -40,7 +52,7 @@ COST = np.zeros(rans.TOTAL + 1, np.int64)
 COST[1:] = np.rint(BIT * (rans.PROBABILITY_BITS - np.log2(np.arange(1, rans.TOTAL + 1))))
 
 
-def refine(model: Model, x: NDArray[np.uint8], y: Ints, row: Rows, effort: int, lmbda: Ints | None = None) -> Ints:
+def refine(model: Model, x: Pixels, y: Ints, row: Rows, effort: int) -> Ints:
     """Better symbols for images.
 
     Args:
@@ -48,17 +60,15 @@ def refine(model: Model, x: NDArray[np.uint8], y: Ints, row: Rows, effort: int, 
         y: the symbols to begin from, shape ``(N, 196)``.
         row: index of each image's quality, shape ``(N,)``.
         effort: 0..9, how long to search.
-        lmbda: weight of each image's squared error, in the unit of the model's, shape ``(N,)``; its quality's if None.
 
     Returns:
         Symbols, shape ``(N, 196)``.
     """
     if not PASSES[effort]:
         return y
-    weight = model.lmbda[row] if lmbda is None else lmbda
     out = y.copy()
     for part in chunks(len(x)):
-        search = _Search(model, x[part], y[part], row[part], weight[part])
+        search = _Search(model, x[part], y[part], row[part])
         search.descend(PASSES[effort], FIRST_MOVES)
         for _ in range(KICKS[effort]):
             search.kick()
@@ -66,19 +76,60 @@ def refine(model: Model, x: NDArray[np.uint8], y: Ints, row: Rows, effort: int, 
     return out
 
 
-class _Search:
-    """Some images, their symbols, and what each symbol's move up or down would change of the cost, to first order."""
+def fit(model: Model, x: Pixels, row: Rows, effort: int, limit: Ints) -> Ints:
+    """Symbols of least error within so many bits, as far as the search finds some.
 
-    def __init__(
-        self, model: Model, x: NDArray[np.uint8], y: Ints, row: Rows, weight: Ints, curvature: Ints | None = None
-    ) -> None:
-        self._model, self._x, self._row, self._weight = model, x, row, weight
-        self._lmbda = weight / (BIT << LMBDA_SHIFT)  # bits per squared grey level
+    Args:
+        x: images, shape ``(N, 28, 28)``.
+        row: index of each image's quality, shape ``(N,)``.
+        effort: 0..9, how long to search; at 0 the symbols are those of the analysis, whether they fit or not.
+        limit: most bits of each image in units of :data:`COST`, shape ``(N,)``.
+
+    Returns:
+        Symbols, shape ``(N, 196)``.
+    """
+    if not FIT_PASSES[effort]:
+        return model.transforms.analyse(x, row)
+    out = np.empty((len(x), SYMBOLS), np.int64)
+    for part in chunks(len(x)):
+        found: _Search | None = None
+        for lower in FIT_STARTS:
+            y = model.transforms.analyse(x[part], np.maximum(row[part] - lower, 0))
+            search = _Search(model, x[part], y, row[part], limit[part])
+            search.descend(FIT_PASSES[effort], FIRST_MOVES)
+            if found is None:
+                found = search
+            else:
+                found.adopt(search)
+        assert found is not None
+        for _ in range(FIT_KICKS[effort]):
+            found.kick()
+        out[part] = found.y
+    return out
+
+
+class _Search:
+    """Some images, their symbols, and what each symbol's move up or down would change, to first order.
+
+    Attributes:
+        y: symbols, (N, 196).
+        bits, error: what they cost, in units of :data:`COST` and in squared grey levels, (N,).
+        weight: of the squared error, in the unit of the model's ``lmbda``, (N,).
+        up, down: the change in bits that moving a symbol by one promises, (N, 196).
+        slope: the gradient of the squared error, (N, 196).
+    """
+
+    def __init__(self, model: Model, x: Pixels, y: Ints, row: Rows, limit: Ints | None = None) -> None:
+        self._model, self._x, self._row = model, x, row
+        self._fitting = limit is not None
+        self._limit = np.zeros(len(x), np.int64) if limit is None else limit
         self.y = y.copy()
-        self.cost = np.full(len(x), np.iinfo(np.int64).max)
-        self.up, self.down = np.empty(y.shape), np.empty(y.shape)
+        self.weight = model.lmbda[row]
+        self.bits = np.full(len(x), np.iinfo(np.int32).max, np.int64)
+        self.error = self.bits.copy()
+        self.up, self.down, self.slope = (np.empty(y.shape) for _ in range(3))
+        self._curvature: Ints | None = None
         self._kicked = np.zeros(y.shape, bool)
-        self._curvature = curvature
         self.attempt(np.arange(len(x)), y)
 
     def descend(self, passes: int, first_moves: int) -> None:
@@ -86,61 +137,89 @@ class _Search:
         moves = np.full(len(self.y), first_moves)
         tried = np.zeros(self.y.shape, bool)  # moved alone, in vain
         for _ in range(passes):
-            change = np.where(tried, np.inf, self.promised())
+            promised, direction = self.promised()
+            change = np.where(tried, np.inf, promised)
             rank = np.argsort(np.argsort(change, axis=1, kind="stable"), axis=1, kind="stable")
             moved = (rank < moves[:, None]) & (change < 0)
-            active = np.flatnonzero(moved.any(axis=1))
-            if not len(active):
+            idle = ~moved.any(axis=1)
+            slow = idle | (moves == 1)
+            active = np.flatnonzero(~idle)
+            if len(active):
+                better = self.attempt(active, (self.y + np.where(moved, direction, 0))[active])
+                won, lost = active[better], active[~better]
+                alone = lost[moves[lost] == 1]
+                tried[alone] |= moved[alone]
+                moves[won] = np.clip(moves[won] * 3 // 2, 2, MOST_MOVES)
+                moves[lost] = np.maximum(moves[lost] // 2, 1)
+            above = self._fitting & (self.bits > self._limit)
+            self.weight[above & slow] = self.weight[above & slow] * 4 // 5
+            moves[above & idle] = FIT_MOVES
+            tried[above & idle] = False
+            if not len(active) and not above.any():
                 break
-            better = self.attempt(active, (self.y + np.where(moved, self.direction(), 0))[active])
-            won, lost = active[better], active[~better]
-            alone = lost[moves[lost] == 1]
-            tried[alone] |= moved[alone]
-            moves[won] = np.clip(moves[won] * 3 // 2, 2, MOST_MOVES)
-            moves[lost] = np.maximum(moves[lost] // 2, 1)
 
     def kick(self) -> None:
         """Make the move that promises least loss among those not yet made so, search from there, and keep what is better."""
         everyone = np.arange(len(self.y))
-        at = np.where(self._kicked, np.inf, self.promised()).argmin(axis=1)
+        promised, direction = self.promised()
+        at = np.where(self._kicked, np.inf, promised).argmin(axis=1)
         self._kicked[everyone, at] = True
         symbols = self._model.transforms.symbols
         y = self.y.copy()
-        y[everyone, at] = np.clip(y[everyone, at] + self.direction()[everyone, at], symbols.low, symbols.high)
-        other = _Search(self._model, self._x, y, self._row, self._weight, self._curvature)
+        y[everyone, at] = np.clip(y[everyone, at] + direction[everyone, at], symbols.low, symbols.high)
+        other = copy(self)
+        for name in STATE:
+            setattr(other, name, getattr(self, name).copy())
+        other.bits[:] = other.error[:] = np.iinfo(np.int32).max
+        other.attempt(everyone, y)
         other.descend(KICK_PASSES, KICK_MOVES)
-        won = np.flatnonzero(other.cost < self.cost)
-        for name in ("y", "cost", "up", "down"):
+        self.adopt(other)
+
+    def adopt(self, other: _Search) -> None:
+        """Take over what another search of the same images found better."""
+        everyone = np.arange(len(self.y))
+        won = self.better(everyone, other.bits, other.error)
+        if self._fitting:
+            now, then = np.maximum(self.bits, self._limit), np.maximum(other.bits, self._limit)
+            won = (then < now) | ((then == now) & (other.error < self.error))
+        for name in STATE:
             getattr(self, name)[won] = getattr(other, name)[won]
 
-    def promised(self) -> NDArray[np.float64]:
-        """The change of cost in bits that the better move of each symbol promises: (N, 196)."""
-        return np.minimum(self.up, self.down)
+    def promised(self) -> tuple[NDArray[np.float64], Ints]:
+        """The change of cost in bits that the better move of each symbol promises, and that move, 1 or -1: (N, 196)."""
+        lmbda = (self.weight / (BIT << LMBDA_SHIFT))[:, None]  # bits per squared grey level
+        assert self._curvature is not None
+        curved = 0.5 * lmbda * self._curvature[:, None]
+        room = ((self._limit - self.bits) / BIT)[:, None]
+        free = np.maximum(room, 0)
+        up = np.maximum(self.up, room) - free + lmbda * self.slope + curved
+        down = np.maximum(self.down, room) - free - lmbda * self.slope + curved
+        return np.minimum(up, down), np.where(up < down, 1, -1)
 
-    def direction(self) -> Ints:
-        """The better move of each symbol, 1 or -1: (N, 196)."""
-        return np.where(self.up < self.down, 1, -1)
+    def better(self, which: Ints, bits: Ints, error: Ints) -> NDArray[np.bool_]:
+        """Whether images would cost less with so many bits and so much error; what fits the limit must go on to."""
+        limit, weight = self._limit[which], self.weight[which]
+        now = (np.maximum(self.bits[which], limit) << LMBDA_SHIFT) + weight * self.error[which]
+        less: NDArray[np.bool_] = (np.maximum(bits, limit) << LMBDA_SHIFT) + weight * error < now
+        return less & ((bits <= limit) | (self.bits[which] > limit))
 
     def attempt(self, which: Ints, y: Ints) -> NDArray[np.bool_]:
         """Give images other symbols where that lowers their cost; whether it did."""
         row = self._row[which]
         freqs, prior_tape = self._model.prior.frequencies(y, row)
         x_hat, tapes = self._model.transforms.trace(y, row)
-        error = x_hat.astype(np.int64) - self._x[which]
-        chosen = COST[_at(freqs, y.T - self._model.prior.low)].sum(axis=0)
-        distortion = np.square(error).reshape(len(y), TILE * TILE).sum(axis=1)
-        cost = (chosen << LMBDA_SHIFT) + self._weight[which] * distortion
-        better = cost < self.cost[which]
+        off = x_hat.astype(np.int64) - self._x[which]
+        bits = COST[_at(freqs, y.T - self._model.prior.low)].sum(axis=0)
+        error = np.square(off).reshape(len(y), TILE * TILE).sum(axis=1)
+        better = self.better(which, bits, error)
         won = which[better]
-        self.y[won], self.cost[won] = y[better], cost[better]
         if len(won):
-            slope = self._model.prior.back(prior_tape.of(better), y[better])
-            doubled = 2 * error[better].astype(np.float32)
+            self.y[won], self.bits[won], self.error[won] = y[better], bits[better], error[better]
             tapes = tuple(tape.of(better) for tape in tapes)
             if self._curvature is None:
                 self._curvature = self._probed(tapes, row)
-            distorted = self._model.transforms.back(tapes, doubled, row[better])
-            self._promise(won, freqs[:, better], slope + self._lmbda[won, None] * distorted)
+            self.slope[won] = self._model.transforms.back(tapes, 2 * off[better].astype(np.float32), row[better])
+            self._promise(won, freqs[:, better], self._model.prior.back(prior_tape.of(better), y[better]))
         return better
 
     def _probed(self, tapes: tuple[Tape, ...], row: Rows) -> Ints:
@@ -154,16 +233,14 @@ class _Search:
         mean: Ints = np.rint(squares).astype(np.int64).sum(axis=1) // SYMBOLS
         return mean
 
-    def _promise(self, which: Ints, freqs: Ints, slope: NDArray[np.float64]) -> None:
-        """Note what moves would change, in bits, given the slope by way of later symbols and of the image."""
+    def _promise(self, which: Ints, freqs: Ints, later: NDArray[np.float32]) -> None:
+        """Note how moves would change the bits, given the gradient by way of later symbols."""
         symbols = self._model.transforms.symbols
         y = self.y[which]
         index = y.T - symbols.low
         own = COST[_at(freqs, index)]
-        assert self._curvature is not None
-        curved = (0.5 * self._lmbda[which] * self._curvature[which])[:, None]
-        up = (COST[_at(freqs, np.minimum(index + 1, symbols.high - symbols.low))] - own).T / BIT + slope + curved
-        down = (COST[_at(freqs, np.maximum(index - 1, 0))] - own).T / BIT - slope + curved
+        up = (COST[_at(freqs, np.minimum(index + 1, symbols.high - symbols.low))] - own).T / BIT + later
+        down = (COST[_at(freqs, np.maximum(index - 1, 0))] - own).T / BIT - later
         self.up[which] = np.where(y < symbols.high, up, np.inf)
         self.down[which] = np.where(y > symbols.low, down, np.inf)
 

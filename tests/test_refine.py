@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from mnistzip import model as models
 from mnistzip.model import Model
-from mnistzip.refine import BIT, COST, LMBDA_SHIFT, PASSES, refine
+from mnistzip.refine import BIT, COST, LMBDA_SHIFT, PASSES, fit, refine
 
 Ints = NDArray[np.int64]
 
@@ -50,6 +50,23 @@ def test_an_image_gets_the_same_symbols_in_any_batch(digits: NDArray[np.uint8]) 
     assert (together == backwards).all()
     for i in (0, 40, 72):
         assert (refine(model, x[i : i + 1], y[i : i + 1], row[i : i + 1], 3) == together[i]).all()
+
+
+def test_a_limit_is_met_and_room_below_it_is_used(digits: NDArray[np.uint8]) -> None:
+    model = models.shipped("mnist")
+    x, row = digits[:16], np.full(16, 40)
+
+    def told(y: Ints) -> tuple[Ints, Ints]:
+        _, freqs = model.prior.intervals(y, row)
+        return COST[freqs].sum(axis=1), np.square(model.transforms.synthesize(y, row).astype(np.int64) - x).sum(axis=(1, 2))
+
+    bits, _ = told(refine(model, x, model.transforms.analyse(x, row), row, 3))
+    less, more = bits * 9 // 10, bits * 11 // 10
+    (few, coarse), (many, fine) = (told(fit(model, x, row, 3, limit)) for limit in (less, more))
+    assert (few <= less).all()
+    assert (many <= more).all()
+    assert (few > 0.95 * less).mean() > 0.8
+    assert (fine < coarse).all()
 
 
 def test_costs_in_bits_are_those_of_the_coder() -> None:

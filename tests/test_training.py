@@ -21,6 +21,7 @@ from mnistzip.training import bound, data
 from mnistzip.training.classic import Classic, ClassicConfig
 from mnistzip.training.coder import Coder
 from mnistzip.training.export import export
+from mnistzip.training.levels import climb, psnr_of
 from mnistzip.training.model import Codec, Config, exact_shift, flatten, qualities, quantize
 from mnistzip.training.muon import Muon, orthogonal
 from mnistzip.training.recipes import RECIPES, train
@@ -172,6 +173,21 @@ def test_a_recipe_leads_from_images_to_a_working_codec(name: str, tmp_path: Path
     again = train(str(DIGITS), name, tmp_path / "again.npz", tmp_path / "again", 3, lambda _: None, quick)
     assert report["sha256"] in out.with_suffix(".md").read_text()
     assert again["sha256"] == report["sha256"]
+
+
+def test_chosen_levels_rise_though_the_curve_does_not_and_leave_out_what_is_poor_for_its_size() -> None:
+    at = np.linspace(0, 1, 200)[:, None]
+    random = np.random.default_rng(3)
+    size = 4 + 36 * at + random.normal(0, 0.1, (200, 1)) + random.normal(0, 3, 100) + random.normal(0, 0.1, (200, 100))
+    error = 784 * 255**2 / 10 ** (1.8 + 1.4 * np.sqrt(at) + random.normal(0, 0.005, (200, 1))) * random.uniform(0.99, 1.01, 100)
+    error[100:108] *= 1.3
+    chosen = climb(size, error.astype(np.int64), 60)
+    assert (chosen[0], chosen[-1], len(chosen)) == (0, 199, 60)
+    assert np.diff(size.mean(axis=1)[chosen]).min() > 0
+    assert np.diff(psnr_of(error.astype(np.int64))[chosen]).min() > 0
+    assert not np.isin(chosen, np.arange(100, 108)).any()
+    falling = climb(size[::-1], error[::-1].astype(np.int64), 5)  # no way up: a way all the same
+    assert (np.diff(falling) > 0).all()
 
 
 def test_training_lowers_its_loss(tmp_path: Path, split: data.Split) -> None:
