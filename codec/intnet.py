@@ -225,6 +225,35 @@ class Conv:
 
 
 @dataclass(frozen=True)
+class Affine:
+    """Integer weights ``(inputs, outputs)``, biases and shifts ``(outputs,)``."""
+
+    name: str
+    weight: Floats
+    bias: Floats
+    shift: Floats
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bias", self.bias + half_of(self.shift))
+        object.__setattr__(self, "shift", power_of_two(-self.shift))
+
+    def prove(self, peak: Floats | int, more: Floats | int = 0) -> None:
+        """Raise :class:`ModelError` unless shapes fit and all sums are exact; ``more`` is what is added to the bias."""
+        inputs, outputs = self.weight.shape
+        require(self.bias.shape == (outputs,) == self.shift.shape, self.name)
+        require(np.ndim(peak) == 0 or np.shape(peak) == (inputs,), self.name)
+        prove_exact(self.name, self.weight, peak, (np.abs(self.bias) + more).astype(np.float32))
+
+    def __call__(self, x: Floats, to: Range, extra: Floats | None = None) -> Floats:
+        """(n, inputs) -> (n, outputs), clipped."""
+        total = x @ self.weight
+        total += self.bias
+        if extra is not None:
+            total += extra
+        return requantize(total, self.shift, to)
+
+
+@dataclass(frozen=True)
 class Gain:
     """Multiply each channel by a gain per quality, in 256ths: ``factor`` has shape ``(qualities, C)``."""
 

@@ -23,9 +23,11 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from mnistzip.copying import Copying
 from mnistzip.errors import ModelError
 from mnistzip.intnet import (
     SUM_MAX,
+    Affine,
     Conv,
     DepthToSpace,
     Floats,
@@ -38,7 +40,7 @@ from mnistzip.intnet import (
     SpaceToDepth,
     Upsample,
 )
-from mnistzip.pixels import PIXEL_LAYERS, Affine, PixelModel, PlaneNet
+from mnistzip.pixels import PIXEL_LAYERS, PixelModel, PlaneNet
 from mnistzip.planes import Plane
 from mnistzip.prior import Prior
 from mnistzip.transform import Transforms
@@ -265,9 +267,11 @@ class _Parts:
             nets.append(PlaneNet(layers, rows, columns, self.affine(f"{at}.head")))
         return PixelModel(
             nets=tuple(nets),
-            query=self.affine("pixels.query"),
-            key=self.affine("pixels.key"),
-            levels=self.floats("pixels.levels", 2),
+            copying=Copying(
+                query=self.affine("pixels.query"),
+                key=self.affine("pixels.key"),
+                levels=self.floats("pixels.levels", 2),
+            ),
             blank=self.floats("pixels.blank", 1).astype(np.int64),
         )
 

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mnistzip import planes
+from mnistzip.copying import COPY_HIGH, COPY_LOW, KEY_PEAK, KEY_SHIFT
 from mnistzip.intnet import ACTIVATION_MAX
-from mnistzip.pixels import COPY_HIGH, COPY_LOW, KEY_PEAK, KEY_SHIFT
 from mnistzip.planes import LEVELS, PAD, PIXELS, RANGES, SHADES, SOLID, STRIDE, TILE, VALUES, VIEWS, Plane, input_peaks
 from mnistzip.prior import LOGITS_PER_OCTAVE
 from mnistzip.training.model import LOGIT_SCALE, SCALE, Quantizable, exact_shift, round_ste

@@ -1,0 +1,129 @@
+"""Copying: shades that a tile has shown before are more likely.
+
+Every earlier pixel of the same tile and range votes for its own shade, with a weight that is a power of two of the product of
+a query, made of what the pixel to be coded sees, and a key, made of what the voter saw and of its own grey level. Digits repeat
+their greys, as they were resampled from few black and white pixels. The weight of a shade is multiplied by one and its votes.
+
+Sources: Gu et al. 2016, arXiv 1603.06393 (copying); Vaswani et al. 2017, arXiv 1706.03762 (queries and keys).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnistzip import rans
+from mnistzip.intnet import ACTIVATION_MAX, Affine, Floats, Range, prove_exact, require
+from mnistzip.planes import RANGES, SHADES, STEP
+from mnistzip.prior import LOGITS, LOGITS_PER_OCTAVE, OCTAVES
+
+COPY_LOW, COPY_HIGH = -10, 8  # octaves that a vote is clipped to
+COPY_BITS = 10  # a vote of one is 2^10
+KEY_PEAK = 255
+KEY_SHIFT = 4  # bits that the product of query and key is divided by
+KEYS = Range(-KEY_PEAK, KEY_PEAK)
+_VOTES = OCTAVES[(COPY_HIGH - COPY_LOW) * LOGITS_PER_OCTAVE :: -1] >> 20 - COPY_BITS - COPY_HIGH  # by score, the lowest first
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Copying:
+    """What queries and keys are made by.
+
+    Attributes:
+        query: features to ``key`` numbers and a gate, which is added to every product.
+        key: features to ``key`` numbers.
+        levels: what each grey level adds to its key, ``(288, key)``: 32 shades of each range.
+    """
+
+    query: Affine
+    key: Affine
+    levels: Floats
+
+    def prove(self, width: int) -> None:
+        """Raise :class:`~mnistzip.errors.ModelError` unless shapes fit features of this width and every sum is exact."""
+        require(self.key.weight.shape[0] == width, self.key.name)
+        size = self.key.weight.shape[1]
+        require(self.query.weight.shape == (width, size + 1), self.query.name)
+        require(self.levels.shape == (RANGES * SHADES, size), "pixels levels")
+        self.query.prove(ACTIVATION_MAX)
+        self.key.prove(ACTIVATION_MAX)
+        largest = KEY_PEAK + int(np.abs(self.levels).max())
+        prove_exact("pixels copy", np.full((size, 1), KEY_PEAK, np.float32), largest, 0)
+
+    def queries(self, h: Floats) -> tuple[Floats, Floats]:
+        """Queries, (n, key), and gates, (n,), of features, (n, width)."""
+        query = self.query(h, LOGITS)
+        return np.clip(query[:, :-1], KEYS.low, KEYS.high), query[:, -1]
+
+    def keys(self, h: Floats, where: Ints, shade: Ints) -> Floats:
+        """Keys of pixels whose range and shade are known: (n, key)."""
+        return self.key(h, KEYS) + self.levels[where * SHADES + shade]
+
+    def votes(self, h: Floats, tile: Ints, pixel: Ints, where: Ints, shade: Ints) -> Ints:
+        """The votes for each shade of pixels of whole tiles, tile by tile in coding order: (n, 32)."""
+        query, gate = self.queries(h)
+        key = self.keys(h, where, shade)
+        _, owner, count = np.unique(tile, return_inverse=True, return_counts=True)
+        first = np.cumsum(count) - count
+        slot = np.arange(len(tile)) - first[owner]
+        grid = (len(count), int(count.max(initial=0)))
+        queries, keys = np.zeros((2, *grid, key.shape[1]), np.float32)
+        queries[owner, slot], keys[owner, slot] = query, key
+        step, place = np.full((2, *grid), -1)
+        step[owner, slot], place[owner, slot] = STEP[pixel], where
+        earlier = (step[:, None] < step[:, :, None]) & (place[:, None] == place[:, :, None])
+        lane, asking, asked = np.nonzero(earlier & (place[:, None] >= 0))
+        product = (queries @ keys.transpose(0, 2, 1))[lane, asking, asked]
+        row, voter = first[lane] + asking, first[lane] + asked
+        return count_votes(product, gate[row], row, shade[voter], len(tile))
+
+
+class Copies:
+    """The keys of the shades decoded so far, tile by tile."""
+
+    def __init__(self, copying: Copying, tiles: int, most: int) -> None:
+        self._copying = copying
+        self._count = np.zeros(tiles, np.int64)
+        self._keys = np.zeros((tiles, most, copying.levels.shape[1]), np.float32)
+        self._where = np.full((tiles, most), -1)
+        self._shade = np.zeros((tiles, most), np.int64)
+
+    def votes(self, h: Floats, tile: Ints, where: Ints) -> Ints:
+        """The votes for each shade of the pixels of one step: (n, 32)."""
+        query, gate = self._copying.queries(h)
+        most = int(self._count[tile].max())
+        asking, asked = np.nonzero(self._where[tile, :most] == where[:, None])
+        owner = tile[asking]
+        product = np.einsum("nk,nk->n", query[asking], self._keys[owner, asked])
+        return count_votes(product, gate[asking], asking, self._shade[owner, asked], len(tile))
+
+    def add(self, h: Floats, tile: Ints, where: Ints, shade: Ints) -> None:
+        """Remember the pixels of one step; tiles rise."""
+        slot = self._count[tile] + np.arange(len(tile)) - np.searchsorted(tile, tile)
+        self._keys[tile, slot] = self._copying.keys(h, where, shade)
+        self._where[tile, slot], self._shade[tile, slot] = where, shade
+        np.add.at(self._count, tile, 1)
+
+
+def count_votes(product: Floats, gate: Floats, row: Ints, shade: Ints, rows: int) -> Ints:
+    """Sum votes, in 2^-10, by row and shade: (rows, 32)."""
+    score = np.floor(product * np.float32(2.0**-KEY_SHIFT) + np.float32(0.5)) + gate
+    low, high = COPY_LOW * LOGITS_PER_OCTAVE, COPY_HIGH * LOGITS_PER_OCTAVE
+    weight = _VOTES[np.clip(score, low, high).astype(np.int64) - low]
+    total = np.bincount(row * SHADES + shade, weights=weight, minlength=rows * SHADES)  # in float64, below 2^28
+    return total.astype(np.int64).reshape(rows, SHADES)
+
+
+def shade_edges(logits: Floats, votes: Ints) -> Ints:
+    """Cumulative frequencies of shades: as :func:`~mnistzip.prior.cumulative`, each weight times one and its votes."""
+    behind = (logits.max(axis=1, keepdims=True) - logits).astype(np.int64)
+    weight = OCTAVES[np.minimum(behind, len(OCTAVES) - 1)] * ((1 << COPY_BITS) + votes) >> COPY_BITS  # below 2^38
+    edges = np.zeros((len(logits), SHADES + 1), np.int64)
+    weight.cumsum(axis=1, out=edges[:, 1:])
+    edges[:] = edges * (rans.TOTAL - SHADES) // edges[:, -1:]  # products below 2^60
+    edges += np.arange(SHADES + 1)
+    return edges
