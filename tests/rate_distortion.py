@@ -5,10 +5,12 @@
     python tests/rate_distortion.py packets  IMAGES --max-bytes 51 --count 1000
     python tests/rate_distortion.py packets  IMAGES --max-bytes 11 --bare -q 20 --count 1000
     python tests/rate_distortion.py readable TRAIN_IMAGES TRAIN_LABELS IMAGES LABELS -q 20 -q 50
+    python tests/rate_distortion.py plot
 
 IMAGES and LABELS are IDX files. Sizes are whole files (with ``--bare``, whole streams), and PSNR is that of the mean squared
 error of what was decoded from them. ``readable`` trains a digit classifier on the originals and reads the decoded digits with
-it; it needs torch.
+it; it needs torch. ``plot`` draws ``docs/rate-distortion.png`` from that file, the results of the benchmark and what was
+published of DRASIC; it needs matplotlib.
 """
 
 from __future__ import annotations
@@ -29,7 +31,12 @@ import mnistzip
 from mnistzip import metrics
 from mnistzip.idx import read_idx
 
-RESULTS = Path(__file__).parents[1] / "docs" / "rate-distortion.json"
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "docs" / "rate-distortion.json"
+PLOT = RESULTS.with_suffix(".png")
+PEERS = ("webp", "jpeg", "jpegxl", "avif")
+# Bytes and dB in Diao, Ding and Tarokh 2020, arXiv 1903.09887: of digits smoothed to 32x32, without a header
+DRASIC = ((16, 24.8), (32, 31.1), (48, 35.6))
 PART = 125  # images that a process codes at a time
 READER_EPOCHS = 8
 
@@ -175,6 +182,39 @@ def readable(
         _, decoded = measure(pixels, **options)
         told[f"bare, quality {quality}, at most {most} B"] = round(float((read(decoded) == truth).mean()), 4)
     keep(f"{model}, readable, effort {effort}", told)
+
+
+@main.command()
+def plot() -> None:
+    """Draw the curves beside those of other codecs and the published points of DRASIC."""
+    from matplotlib.figure import Figure
+
+    from mnistzip.bench.labels import bytes_axis
+    from mnistzip.bench.plots import styled
+    from mnistzip.bench.results import read_results
+
+    curves: dict[str, list[tuple[float, float]]] = {}
+    for row in read_results(ROOT / "bench" / "results" / "results.json").rows:
+        if row.codec in {"mnist-e0", "mnist", *PEERS} and row.mean_bytes and row.psnr_db is not None:
+            curves.setdefault(row.label, []).append((row.mean_bytes, row.psnr_db))
+    told = json.loads(RESULTS.read_text())
+    if best := told.get("mnist, effort 9"):
+        curves[f"mnistzip mnist, effort 9 (first {best[0]['images']} digits)"] = [
+            (row["mean_bytes"], row["psnr_db"]) for row in best
+        ]
+    with styled():
+        figure = Figure(figsize=(7.6, 5.2), layout="constrained")
+        axes = figure.subplots()
+        bytes_axis(axes.xaxis, [size for points in curves.values() for size, _ in points])
+        for label, points in curves.items():
+            ours = label.startswith("mnistzip")
+            axes.plot(*zip(*sorted(points), strict=True), marker="o" if ours else ".", linewidth=2 if ours else 1, label=label)
+        axes.plot(*zip(*DRASIC, strict=True), "k*", markersize=11, label="DRASIC, published: smoothed to 32x32, no header")
+        axes.set_xlabel("bytes of an image's file, mean")
+        axes.set_ylabel("PSNR, dB")
+        axes.legend()
+        figure.savefig(PLOT, dpi=120, metadata={"Software": None})
+    click.echo(f"{PLOT.name}: {len(curves)} curves")
 
 
 def reader(images: Pixels, labels: NDArray[np.uint8]) -> Any:
