@@ -32,7 +32,8 @@ def pack(inputs: Sequence[str], output: str | None, as_json: bool, quiet: bool, 
     if output is None or output == images.STREAM or images.STREAM in inputs:
         raise click.UsageError("--engine ray reads files and folders and writes a folder: name it with -o")
     try:
-        from mnistzip.plugins.ray import Report, Summary, pack_shards
+        from mnistzip.plugins.ray import pack_shards
+        from mnistzip.plugins.shards import Report, Summary
     except ImportError as cause:
         raise OptionError(str(cause)) from cause
 
