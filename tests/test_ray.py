@@ -109,6 +109,16 @@ def test_a_folder_with_an_unreadable_image_exits_with_1(digit_png: Path, tmp_pat
     assert "1 images" in told.out
 
 
+def test_the_commands_of_the_page_on_plugins_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(__file__).parents[1]
+    (tmp_path / "tests").symlink_to(root / "tests")
+    monkeypatch.chdir(tmp_path)
+    section = (root / "docs" / "plugins.md").read_text().split("## Ray\n")[1].split("\n## ")[0]
+    lines = section.split("```sh\n")[1].split("```")[0].splitlines()
+    assert [run(line.split()[1:]) for line in lines] == [0, 0]
+    assert len(list((tmp_path / "shards").glob("part-*.cae"))) == 2
+
+
 def test_workers_are_a_number(idx: Path, tmp_path: Path) -> None:
     from mnistzip.plugins.ray import pack_shards
 
