@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from mnistzip import codec, metrics
 from mnistzip import model as models
-from mnistzip.cli import files, pack
+from mnistzip.cli import files, pack, shards
 from mnistzip.cli.main import blame
 from mnistzip.cli.progress import Progress
 from mnistzip.data import images
@@ -54,6 +54,16 @@ class Job:
 @click.option("--append", is_flag=True, help="Add to the archive that -o names.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
 @click.option("-T", "--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads for many images.")
+@click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True,
+              help="ray: into a folder of shards, by all workers of a cluster.")  # fmt: skip
+@click.option("--to", type=click.Choice(["cae", "parquet"]), default="cae", show_default=True, help="What shards are.")
+@click.option(
+    "--shard-size", type=click.IntRange(1), default=1 << 16, show_default=True, metavar="N", help="Images in a shard."
+)
+@click.option(
+    "--workers", type=click.IntRange(1), metavar="N", help="Of --engine ray; by default one for each CPU that Ray has."
+)
+@click.option("--resume", is_flag=True, help="Go on with shards that were begun; finished ones are skipped.")
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON, one object a line.")
 @click.option("--quiet", is_flag=True, help="No report, no progress.")
 @click.option("-v", "--verbose", is_flag=True, help="Also say what is in each file.")
@@ -72,6 +82,11 @@ def compress(
     as_json: bool,
     quiet: bool,
     verbose: bool,
+    engine: str,
+    to: str,
+    shard_size: int,
+    workers: int | None,
+    resume: bool,
     **options: Any,
 ) -> int:
     """Compress greyscale images to .cae files: digit.png to digit.cae beside it. The input is kept.
@@ -82,7 +97,12 @@ def compress(
     IDX files, .npy, .npz and Parquet go into one archive, and so do folders and several files where -o ends in .cae.
     """
     _refuse_contradictions(ctx, options)
+    shards.refuse_contradictions(ctx, engine)
     models.find(options["model"])  # a wrong name is one error, not one for each image
+    if engine == "ray":
+        how = {key: options[key] for key in ("quality", "lossless", "effort", "model")}
+        run = {"to": to, "shard_size": shard_size, "workers": workers, "resume": resume, "labels": labels, "convert": convert}
+        return shards.pack(inputs, output, as_json, quiet, **run, **how)
     if pack.wanted(inputs, output, append, recursive):
         _refuse_for_archives(ctx, options)
         return pack.pack(inputs, output, pack.Packing(labels, append, convert, force, threads, as_json, quiet, options))

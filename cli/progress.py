@@ -38,10 +38,10 @@ class Progress:
             self._task = self._bar.add_task(self._what, total=self._total)
         return self
 
-    def advance(self, steps: float = 1, doing: str | None = None) -> None:
-        """So many steps done; ``doing`` replaces what the bar says."""
+    def advance(self, steps: float = 1, doing: str | None = None, total: float | None = None) -> None:
+        """So many steps done; ``doing`` replaces what the bar says, ``total`` how many steps there are."""
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, advance=steps, description=doing or self._what)
+            self._bar.update(self._task, advance=steps, description=doing or self._what, total=total)
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         if self._bar is not None:

@@ -156,6 +156,11 @@ class Archive:
         found = {image: lanes[number, lane][within] for image, (number, lane, within) in lane_of.items()}
         return [found[image].copy() for image in places]
 
+    def group_of(self, index: int) -> range:
+        """The indices that share a group with an image: decoded together they cost far less than one by one."""
+        extent = self._index.find(self._place(index))
+        return range(extent.first, extent.first + extent.images)
+
     @property
     def names(self) -> list[str] | None:
         """The name of every image, a path below a folder or empty, or None if the archive has none."""

@@ -26,6 +26,7 @@ from mnistzip.tiles import from_tiles, tiles_in, to_tiles
 LANE_TILES = 4  # tiles that share a lane, where an image has fewer
 STORED_IMAGES, STORED_PIXELS = 16, 1 << 16  # images and pixels that share a stored lane at most, but for single images
 CHECK_BYTES = 2  # of a stored lane
+LITERAL_BITS = 5  # what a deflate stream spends on each byte value that occurs, at least
 
 Pixels = NDArray[np.uint8]
 Ints = NDArray[np.int64]
@@ -74,16 +75,18 @@ def pack_group(setting: Setting, images: list[Pixels], labels: Ints | None, name
     place = place_of(head, sizes)
     starts = range(0, len(images), per_lane)
     places = [place + lane.to_bytes(4, "little") for lane in range(len(starts))]
-    lanes = [_store(images[start : start + per_lane], where) for start, where in zip(starts, places, strict=True)]
-    stored = [True] * len(lanes)
-    decoded = images
-    if head.method is not Mode.STORED:
+    parts = [images[start : start + per_lane] for start in starts]
+    if head.method is Mode.STORED:
+        lanes = [_store(part, where) for part, where in zip(parts, places, strict=True)]
+        stored = [True] * len(lanes)
+        decoded = images
+    else:
         if setting.quality is None:
             coded, x_hat = encode_payloads(model.pixel_model(), places, images, per_lane), images
         else:
             coded, x_hat = _code(model, setting.quality, setting.effort, images, places, per_lane)
-        stored = [len(plain) < len(other) for plain, other in zip(lanes, coded, strict=True)]
-        lanes = [plain if keep else other for keep, plain, other in zip(stored, lanes, coded, strict=True)]
+        lanes = [_smaller(other, part, where) for other, part, where in zip(coded, parts, places, strict=True)]
+        stored = [lane is not other for lane, other in zip(lanes, coded, strict=True)]
         decoded = [images[i] if stored[i // per_lane] else x_hat[i] for i in range(len(images))]
     head = Head(*how, 0, 0, 0, 0, 0, pixels_crc(decoded))
     error = sum(mse(image, other) * image.size for image, other in zip(images, decoded, strict=True) if image is not other)
@@ -113,6 +116,20 @@ def _code(
     lanes = encode_lanes(model, places, per_lane_tiles, y, row)
     parts = np.split(model.transforms.synthesize(y, row), np.cumsum(counts)[:-1])
     return lanes, [from_tiles(part, *image.shape[::-1]) for part, image in zip(parts, images, strict=True)]
+
+
+def _smaller(coded: bytes, images: Sequence[Pixels], place: bytes) -> bytes:
+    """A lane as the model codes it, or the stored one if that is smaller.
+
+    Nearly always it cannot be, and nothing is deflated to find out: each grey level that occurs is a literal of a deflate
+    stream at least once, and a literal takes five bits or more on average. A Huffman code that spends fewer has few literals;
+    to have them all takes many blocks, whose heads take more than that saves.
+    """
+    levels = len(set(b"".join(image.tobytes() for image in images)))
+    if CHECK_BYTES + levels * LITERAL_BITS // 8 >= len(coded):
+        return coded
+    plain = _store(images, place)
+    return plain if len(plain) < len(coded) else coded
 
 
 def _store(images: Sequence[Pixels], place: bytes) -> bytes:

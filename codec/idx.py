@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import os
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
@@ -50,8 +51,12 @@ def idx_shape(path: Path) -> tuple[int, ...]:
         return _read_shape(path, stream)
 
 
-def idx_blocks(path: Path) -> Iterator[NDArray[np.uint8]]:
+def idx_blocks(path: Path, first: int = 0) -> Iterator[NDArray[np.uint8]]:
     """The array of an IDX file, so many along its first dimension at a time that a block has about a MiB.
+
+    Args:
+        path: plain or gzipped.
+        first: where along the first dimension to begin.
 
     Raises:
         FormatError: as for :func:`read_idx`.
@@ -60,7 +65,8 @@ def idx_blocks(path: Path) -> Iterator[NDArray[np.uint8]]:
         shape = _read_shape(path, stream)
         each = math.prod(shape[1:])
         step = max(1, BLOCK_BYTES // max(each, 1))
-        for start in range(0, shape[0] if shape else 0, step):
+        stream.seek(first * each, os.SEEK_CUR)
+        for start in range(first, shape[0] if shape else 0, step):
             count = min(step, shape[0] - start)
             body = stream.read(count * each)
             if len(body) != count * each:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import zipfile
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from itertools import chain
+from dataclasses import dataclass, replace
+from itertools import accumulate, chain, islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,6 +28,7 @@ from mnistzip.model import Model
 BLOCK_BYTES = 1 << 20  # read together
 ARRAY_SUFFIXES = {".npy", ".npz"}
 PARQUET_SUFFIX = ".parquet"
+PARQUET_BATCH = 256  # rows
 
 Pixels = NDArray[np.uint8]
 Ints = NDArray[np.int64]
@@ -104,7 +106,7 @@ def open_stream(
         OptionError: as many labels as images are needed; or a library is missing.
     """
     several = len(sources) > 1
-    streams = [_open(source, convert, model, several) for source in sources]
+    streams = [open_source(source, convert=convert, model=model, several=several) for source in sources]
     named, labelled = any(stream.named for stream in streams), all(stream.labelled for stream in streams)
     counts = [stream.count for stream in streams]
     known = [count for count in counts if count is not None]
@@ -155,29 +157,45 @@ def _labelled(items: Iterator[Item], labels: Ints, name: str, count: int | None)
     return pairs()
 
 
-def _open(source: str, convert: bool, model: str | Path | Model | None, several: bool) -> Stream:
+def open_source(
+    source: str,
+    *,
+    convert: bool = False,
+    model: str | Path | Model | None = None,
+    several: bool = False,
+    first: int = 0,
+) -> Stream:
+    """Images of one source; the arguments and errors are those of :func:`open_stream`.
+
+    Args:
+        several: the names of a folder's images begin with that of the folder.
+        first: leave out so many images; no more is read for that than the kind of source demands.
+    """
     path = Path(source)
     if source != STREAM and path.is_dir():
-        return _folder(path, convert, path.name if several else "")
+        return folder_stream(path, image_files(path)[first:], convert, path.name if several else "")
     if not holds_many(source):
         return _one(source, convert)
     if path.suffix.lower() == PARQUET_SUFFIX:
-        return _parquet(path, convert)
+        return _parquet(path, convert, first)
     if path.suffix.lower() in ARRAY_SUFFIXES:
-        return _array(path)
+        stream = _array(path)
+        return replace(stream, items=islice(stream.items, first, None))
     if leads_to_archive(path):
-        return _archive(source, model)
+        return _archive(source, model, first)
     shape = idx_shape(path)
     if len(shape) != 3:
         raise ImageError(f"{path} has shape {shape}, not (N, H, W): it does not hold greyscale images")
-    return _stack(Origin.IDX, source, shape, idx_blocks(path))
+    return _stack(Origin.IDX, source, shape, idx_blocks(path, first), first=first)
 
 
-def _stack(origin: Origin, source: str, shape: tuple[int, ...], blocks: Blocks, labels: Ints | None = None) -> Stream:
+def _stack(
+    origin: Origin, source: str, shape: tuple[int, ...], blocks: Blocks, labels: Ints | None = None, first: int = 0
+) -> Stream:
     """A stream of the images of an array ``(N, H, W)`` that comes in blocks of rows."""
 
     def items() -> Iterator[Item]:
-        number = 0
+        number = first
         for block in blocks:
             for image in block:
                 yield Item(image, "", None if labels is None else int(labels[number]), f"{source}, image {number}")
@@ -203,10 +221,16 @@ def _item(source: str, name: str, convert: bool) -> Item:
         return Item(error, name, None, source)
 
 
-def _folder(folder: Path, convert: bool, below: str) -> Stream:
+def image_files(folder: Path) -> list[Path]:
+    """The image files in a folder and below, one at least, in order of their paths."""
     files = list(walk(folder, IMAGE_SUFFIXES))
     if not files:
         raise ImageError(f"no images in {folder}: nothing there ends in {', '.join(sorted(IMAGE_SUFFIXES))}")
+    return files
+
+
+def folder_stream(folder: Path, files: Sequence[Path], convert: bool, below: str) -> Stream:
+    """Images of a folder that are named after where they are in it, below ``below``."""
 
     def items() -> Iterator[Item]:
         for file in files:
@@ -215,12 +239,12 @@ def _folder(folder: Path, convert: bool, below: str) -> Stream:
     return Stream(Origin.FOLDER, len(files), True, False, items())
 
 
-def _archive(source: str, model: str | Path | Model | None) -> Stream:
+def _archive(source: str, model: str | Path | Model | None, first: int) -> Stream:
     archive = Archive(source, model=model)
 
     def items() -> Iterator[Item]:
         with archive:
-            for part in archive.parts(details=True):
+            for part in archive.parts(first, details=True):
                 for told in (part.names, part.labels):
                     if isinstance(told, MnistzipError):
                         raise told
@@ -308,7 +332,7 @@ def pyarrow_parquet(path: Path) -> Any:
     return pyarrow.parquet
 
 
-def _parquet(path: Path, convert: bool) -> Stream:
+def _parquet(path: Path, convert: bool, first: int) -> Stream:
     """The images of a Parquet file: a column of encoded images, as binary or as Hugging Face's ``{bytes, path}``."""
     parquet = pyarrow_parquet(path)
     import pyarrow
@@ -339,10 +363,16 @@ def _parquet(path: Path, convert: bool) -> Stream:
     columns = [column for column in (image, label, name) if column]
 
     def items() -> Iterator[Item]:
-        number = 0
+        sizes = [file.metadata.row_group(k).num_rows for k in range(file.num_row_groups)]
+        ends = list(accumulate(sizes))
+        begin = bisect_right(ends, first)  # row groups before are not read
+        number = ends[begin - 1] if begin else 0
         with file:
-            for batch in file.iter_batches(batch_size=256, columns=columns):
-                for row in batch.to_pylist():
+            groups = range(begin, len(ends))
+            for batch in file.iter_batches(batch_size=PARQUET_BATCH, columns=columns, row_groups=groups):
+                skipped = min(max(first - number, 0), len(batch))
+                number += skipped
+                for row in batch.slice(skipped).to_pylist():
                     where = f"{path}, row {number}"
                     held = row[image]
                     content = held["bytes"] if isinstance(held, dict) else held

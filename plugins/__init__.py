@@ -1,4 +1,4 @@
-"""mnistzip within other libraries: Pillow (and imageio through it), Zarr and numcodecs. docs/plugins.md shows each at work.
+"""mnistzip within other libraries: Pillow (imageio through it), PyTorch, Ray, Zarr, numcodecs. docs/plugins.md shows them.
 
 Nothing here is imported by mnistzip itself; each module needs the library that it is named after.
 """

@@ -70,6 +70,22 @@ def test_lossy_takes_any_images(images: list[Pixels], quality: int) -> None:
     assert same([archive[k] for k in range(len(images))], decoded)
 
 
+@settings(deadline=None, max_examples=50)
+@given(images=st.lists(arrays(np.uint8, shapes, elements=st.integers(0, 255), fill=st.just(0)), min_size=1, max_size=4))
+def test_the_smaller_of_lossy_and_stored_lane_is_taken_without_deflating_in_vain(images: list[Pixels]) -> None:
+    plain = coding._store(images, b"place")
+    for size in range(1, len(plain) + 2):
+        lossy = bytes(size)
+        assert coding._smaller(lossy, images, b"place") == (plain if len(plain) < size else lossy)
+
+
+@pytest.mark.parametrize("levels", range(1, 257))
+def test_no_deflate_stream_is_smaller_than_its_grey_levels_allow(levels: int) -> None:
+    image = np.repeat(np.arange(levels, dtype=np.uint8), 3)[None]
+    plain = coding._store([image], b"place")
+    assert coding._smaller(bytes(len(plain) + 1), [image], b"place") == plain
+
+
 @pytest.mark.parametrize("model", ["mnist", "classic"])
 def test_digits_decode_to_the_very_pixels_of_single_files(model: str, digits: Pixels) -> None:
     archive = mnistzip.Archive(mnistzip.encode_archive(digits, model=model, **FAST))

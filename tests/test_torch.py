@@ -1,0 +1,173 @@
+"""The data set of PyTorch, with the real torch and beside the real torchvision."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch.utils.data import DataLoader, default_collate
+
+import mnistzip
+from mnistzip import pack
+from mnistzip.errors import FormatError, OptionError
+from mnistzip.plugins.torch import ArchiveDataset
+from torch_speed import mnist_of, to_tensor
+
+Pixels = NDArray[np.uint8]
+LABELS = np.arange(64) * 7 % 10
+
+
+@pytest.fixture
+def archive(digits: Pixels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """64 digits, every pixel kept, in groups of 16."""
+    monkeypatch.setattr(pack, "GROUP_IMAGES", 16)
+    path = tmp_path / "digits.cae"
+    path.write_bytes(mnistzip.encode_archive(digits, labels=LABELS, lossless=True))
+    return path
+
+
+def seen(loader: DataLoader[Any]) -> tuple[Pixels, list[int]]:
+    """All images and labels of a loader, in its order."""
+    batches = list(loader)
+    images = torch.cat([images for images, _ in batches]).squeeze(1).mul(255).round().to(torch.uint8)
+    return images.numpy(), torch.cat([labels for _, labels in batches]).tolist()
+
+
+def test_items_are_those_of_torchvisions_mnist(archive: Path, digits: Pixels, tmp_path: Path) -> None:
+    peer, ours = mnist_of(tmp_path, digits, LABELS), ArchiveDataset(archive)
+    assert len(ours) == len(peer) == 64
+    assert ours.targets is not None
+    assert torch.equal(ours.targets, peer.targets)
+    for index in (0, 17, 63, -1):
+        (image, label), (wanted, number) = ours[index], peer[index]
+        assert isinstance(image, Image.Image)
+        assert (image.mode, image.size, type(label), label) == (wanted.mode, wanted.size, type(number), number)
+        assert image.tobytes() == wanted.tobytes()
+
+
+def test_the_same_training_code_sees_the_same_batches(archive: Path, digits: Pixels, tmp_path: Path) -> None:
+    how: dict[str, Any] = {"batch_size": 10, "shuffle": True}
+    peer = mnist_of(tmp_path, digits, LABELS, to_tensor)
+    ours = ArchiveDataset(archive, transform=to_tensor)
+    batches = [list(DataLoader(data, generator=torch.Generator().manual_seed(3), **how)) for data in (peer, ours)]
+    for (images, labels), (wanted, numbers) in zip(*batches, strict=True):
+        assert torch.equal(images, wanted)
+        assert torch.equal(labels, numbers)
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_workers_give_what_one_process_gives(start: str, archive: Path, digits: Pixels) -> None:
+    data = ArchiveDataset(archive, transform=to_tensor)
+    assert data[3][1] == LABELS[3]  # decoded in the parent first, whose open archive a forked worker must not use
+    images, labels = seen(DataLoader(data, 10, num_workers=2, multiprocessing_context=start))
+    assert np.array_equal(images, digits)
+    assert labels == LABELS.tolist()
+
+
+def test_a_forked_process_opens_the_archive_for_itself(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = ArchiveDataset(archive)
+    before = data._open()
+    assert data._open() is before
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    assert data._open() is not before
+
+
+def test_pickling_keeps_everything_but_what_is_decoded(archive: Path, digits: Pixels) -> None:
+    data = ArchiveDataset(archive, target_transform=str)
+    size = len(pickle.dumps(data))
+    assert len(data.__getitems__(range(64))) == 64
+    assert len(pickle.dumps(data)) == size
+    again = pickle.loads(pickle.dumps(data))
+    assert (np.asarray(again[5][0]) == digits[5]).all()
+    assert again[5][1] == str(LABELS[5])
+
+
+def test_transforms_are_called_with_image_and_label(archive: Path) -> None:
+    data = ArchiveDataset(archive, lambda image: image.size, lambda label: -label)
+    assert data[4] == ((28, 28), -LABELS[4])
+
+
+def test_lossy_images_are_those_of_the_archive(digits: Pixels) -> None:
+    packed = mnistzip.encode_archive(digits, labels=LABELS, effort=0)
+    batch = ArchiveDataset(packed).__getitems__([60, 3, 3, 10])
+    wanted = mnistzip.Archive(packed).read([60, 3, 3, 10])
+    assert all((np.asarray(image) == pixels).all() for (image, _), pixels in zip(batch, wanted, strict=True))
+
+
+@pytest.mark.parametrize("groups", [0, 1, 2.5, 4])
+def test_whatever_fits_into_the_cache_the_images_are_the_same(groups: float, archive: Path, digits: Pixels) -> None:
+    data = ArchiveDataset(archive, transform=to_tensor, cache_bytes=int(groups * 16 * 784))
+    for order in (range(64), np.random.default_rng(0).permutation(64).tolist(), [5] * 3):
+        images, labels = default_collate(data.__getitems__(order))
+        assert np.array_equal(images.squeeze(1).mul(255).round().numpy(), digits[list(order)])
+        assert labels.tolist() == LABELS[list(order)].tolist()
+
+
+def test_groups_are_decoded_once_while_the_cache_has_room_and_never_kept_beyond_it(
+    archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[int] = []
+    parts = mnistzip.Archive.parts
+    monkeypatch.setattr(mnistzip.Archive, "parts", lambda self, start, stop: decoded.append(start) or parts(self, start, stop))
+    ample = ArchiveDataset(archive)
+    for index in [*range(64), *range(0, 64, 5)]:
+        assert ample[index][1] == LABELS[index]
+    assert decoded == [0, 16, 32, 48]
+    decoded.clear()
+    scarce = ArchiveDataset(archive, cache_bytes=2 * 16 * 784)
+    assert len(scarce.__getitems__(range(64))) == 64
+    assert list(scarce._groups) == [32, 48]
+    monkeypatch.setattr("mnistzip.plugins.torch.WORTHWHILE", 4)
+    decoded.clear()
+    assert scarce[0][1] == LABELS[0]  # one image of a group that there is no room for: alone
+    assert scarce[40][1] == LABELS[40]  # of one that is there
+    assert decoded == []
+    assert len(scarce.__getitems__(range(4))) == 4  # worth decoding the others too
+    assert decoded == [0]
+
+
+def test_an_archive_without_labels_gives_images_alone(digits: Pixels) -> None:
+    packed = mnistzip.encode_archive(digits[:3], lossless=True)
+    data = ArchiveDataset(packed, transform=to_tensor)
+    assert data.targets is None
+    assert next(iter(DataLoader(data, 3))).shape == (3, 1, 28, 28)
+    with pytest.raises(OptionError, match="no labels"):
+        ArchiveDataset(packed, target_transform=str)
+
+
+def test_images_of_several_sizes_are_taken(digits: Pixels) -> None:
+    packed = mnistzip.encode_archive([digits[0], digits[1][:9, :5]], labels=[1, 2], lossless=True)
+    assert [(image.size, label) for image, label in ArchiveDataset(packed)] == [((28, 28), 1), ((5, 9), 2)]
+
+
+def test_no_such_image_is_an_index_error(archive: Path) -> None:
+    data = ArchiveDataset(archive)
+    for index in (64, -65):
+        with pytest.raises(IndexError, match="of an archive of 64"):
+            data[index]
+
+
+def test_a_damaged_image_is_named_and_the_others_are_read(archive: Path) -> None:
+    with mnistzip.Archive(archive) as whole:
+        group = next(whole.groups())
+    assert not isinstance(group, mnistzip.MnistzipError)
+    content = bytearray(archive.read_bytes())
+    content[group.lanes_at + 5] ^= 1
+    data = ArchiveDataset(bytes(content))
+    with pytest.raises(FormatError, match="image 3"):
+        data[3]
+    assert data[20][1] == LABELS[20]
+
+
+def test_bad_options_are_refused(archive: Path) -> None:
+    with pytest.raises(OptionError, match="cache_bytes"):
+        ArchiveDataset(archive, cache_bytes=-1)
+    with pytest.raises(FormatError):
+        ArchiveDataset(b"nothing of the kind")
