@@ -57,19 +57,32 @@ class Packed:
 
 
 def pack_group(setting: Setting, images: list[Pixels], labels: Ints | None, names: list[str] | None) -> Packed:
-    """Code images into a group."""
+    """Code images into a group; where every pixel is kept and the pixel model does not help, without it if that is smaller."""
+    if setting.quality is not None:
+        return _pack(setting, Mode.LOSSY, images, labels, names)[0]
+    if setting.model.pixels is None:
+        return _pack(setting, Mode.STORED, images, labels, names)[0]
+    packed, helped = _pack(setting, Mode.LOSSLESS, images, labels, names)
+    if helped:
+        return packed
+    return min(packed, _pack(setting, Mode.STORED, images, labels, names)[0], key=lambda packed: len(packed.content))
+
+
+def _pack(
+    setting: Setting, method: Mode, images: list[Pixels], labels: Ints | None, names: list[str] | None
+) -> tuple[Packed, bool]:
+    """Code images into a group by one method; and whether the model was of use for every lane."""
     shapes = [(image.shape[0], image.shape[1]) for image in images]
     width, height, sizes = sizes_of(shapes)
     model = setting.model
-    if setting.quality is None and model.pixels is None:
+    if method is Mode.STORED:
         largest = max(image.size for image in images)
         per_lane = max(1, min(STORED_IMAGES, STORED_PIXELS // largest, len(images)))
-        how = (len(images), Mode.STORED, 0, 0, 0, per_lane, width, height, bytes(8))
+        how = (len(images), method, 0, 0, 0, per_lane, width, height, bytes(8))
     else:
         most = max(tiles_in(w, h) for h, w in shapes)
         per_lane = max(1, min(LANE_TILES // most, len(images)))
         number = NAMED_BY_HASH if model.number is None else model.number
-        method = Mode.LOSSLESS if setting.quality is None else Mode.LOSSY
         how = (len(images), method, 0, number, setting.quality or 0, per_lane, width, height, model.fingerprint)
     head = Head(*how, 0, 0, 0, 0, 0, 0)
     place = place_of(head, sizes)
@@ -91,7 +104,8 @@ def pack_group(setting: Setting, images: list[Pixels], labels: Ints | None, name
     head = Head(*how, 0, 0, 0, 0, 0, pixels_crc(decoded))
     error = sum(mse(image, other) * image.size for image, other in zip(images, decoded, strict=True) if image is not other)
     raw = sum(image.size for image in images)
-    return Packed(write_group(head, sizes, stored, lanes, labels, names), len(images), raw, float(error))
+    packed = Packed(write_group(head, sizes, stored, lanes, labels, names), len(images), raw, float(error))
+    return packed, not any(stored)
 
 
 def pixels_crc(images: Sequence[Pixels]) -> int:

@@ -146,7 +146,7 @@ def archives() -> dict[str, bytes]:
     return {
         "empty": mnistzip.encode_archive([]),
         "tiny": mnistzip.encode_archive(
-            np.array([[[0, 255]], [[128, 7]]], np.uint8), lossless=True
+            np.array([[[0, 255]], [[128, 7]]], np.uint8), lossless=True, model="classic"
         ),  # FORMAT.md goes through it byte by byte
         "two": mnistzip.encode_archive(digits[:2]),
         "digits": mnistzip.encode_archive(digits[:30], labels=np.arange(30) * 9 - 1, effort=0),
