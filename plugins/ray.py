@@ -71,7 +71,7 @@ def pack_shards(
         Sums over all shards, those that an earlier call finished too. Images that could not be taken are named there.
 
     Raises:
-        ShardError: shards are missing in the end. The others are there: ``resume`` makes those that are missing.
+        ShardError: shards are missing in the end, or Ray cannot be started. ``resume`` makes those that are missing.
         OptionError: an option outside its range, or ``out`` is in use.
         ImageError, FormatError, ModelError, OSError: a source or the model cannot be read.
     """
@@ -124,7 +124,10 @@ def _running(workers: int | None) -> Iterator[None]:
         local: dict[str, Any] = {}
         if not os.environ.get("RAY_ADDRESS"):
             local = {"num_cpus": workers or os.cpu_count(), "include_dashboard": False}
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, **local)
+        try:
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **local)
+        except Exception as cause:  # it has many: no cluster at that address, nodes that do not come up in time
+            raise ShardError(f"Ray cannot be started, resume tries again: {_told(cause)}") from cause
     context = ray.data.DataContext.get_current()
     logger = logging.getLogger("ray.data")
     bars, level = context.enable_progress_bars, logger.level

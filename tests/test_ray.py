@@ -126,6 +126,20 @@ def test_workers_are_a_number(idx: Path, tmp_path: Path) -> None:
         pack_shards([idx], tmp_path / "out", workers=0)
 
 
+def test_a_cluster_that_is_not_there_is_one_line(
+    idx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Out
+) -> None:
+    import ray
+
+    def failing(**_: Any) -> None:
+        raise ConnectionError("nobody answers")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", failing)
+    assert run(["compress", "--engine", "ray", str(idx), "-o", str(tmp_path / "out")]) == 1
+    assert capsys.readouterr().err == "mnistzip: Ray cannot be started, resume tries again: nobody answers\n"
+
+
 def test_without_ray_the_command_that_installs_it_is_named(idx: Path, tmp_path: Path) -> None:
     program = f"""
 import sys
