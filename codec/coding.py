@@ -75,15 +75,11 @@ def _pack(
     shapes = [(image.shape[0], image.shape[1]) for image in images]
     width, height, sizes = sizes_of(shapes)
     model = setting.model
-    if method is Mode.STORED:
-        largest = max(image.size for image in images)
-        per_lane = max(1, min(STORED_IMAGES, STORED_PIXELS // largest, len(images)))
-        how = (len(images), method, 0, 0, 0, per_lane, width, height, bytes(8))
-    else:
-        most = max(tiles_in(w, h) for h, w in shapes)
-        per_lane = max(1, min(LANE_TILES // most, len(images)))
-        number = NAMED_BY_HASH if model.number is None else model.number
-        how = (len(images), method, 0, number, setting.quality or 0, per_lane, width, height, model.fingerprint)
+    per_lane = _per_lane(images, method)
+    number, fingerprint = 0, bytes(8)
+    if method is not Mode.STORED:
+        number, fingerprint = NAMED_BY_HASH if model.number is None else model.number, model.fingerprint
+    how = (len(images), method, 0, number, setting.quality or 0, per_lane, width, height, fingerprint)
     head = Head(*how, 0, 0, 0, 0, 0, 0)
     place = place_of(head, sizes)
     starts = range(0, len(images), per_lane)
@@ -106,6 +102,13 @@ def _pack(
     raw = sum(image.size for image in images)
     packed = Packed(write_group(head, sizes, stored, lanes, labels, names), len(images), raw, float(error))
     return packed, not any(stored)
+
+
+def _per_lane(images: Sequence[Pixels], method: Mode) -> int:
+    """How many images share a lane."""
+    if method is Mode.STORED:
+        return max(1, min(STORED_IMAGES, STORED_PIXELS // max(image.size for image in images), len(images)))
+    return max(1, min(LANE_TILES // max(tiles_in(*image.shape[::-1]) for image in images), len(images)))
 
 
 def pixels_crc(images: Sequence[Pixels]) -> int:
