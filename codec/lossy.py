@@ -168,9 +168,10 @@ class LossyBatch:
 
         while undecided := [i for i in which if last[i] < end[i]]:
             attempt({i: (last[i] + end[i] + 1) // 2 for i in undecided})
-        edge = dict(last)
-        for ahead in range(1, LOOK_AHEAD + 1):
-            attempt({i: edge[i] + ahead for i in which if edge[i] + ahead <= len(qualities)})
+        tried = dict(last)
+        while ahead := {i: tried[i] + 1 for i in which if tried[i] < min(last[i] + LOOK_AHEAD, len(qualities))}:
+            attempt(ahead)
+            tried |= ahead
         return found
 
     def _decode(self, files: list[bytes]) -> list[Pixels]:

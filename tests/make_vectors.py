@@ -211,7 +211,7 @@ def invalid_archives(good: bytes, empty: bytes) -> dict[str, tuple[bytes, str, s
         "other-pixel-check": (headed(44, good[4 + 44] ^ 1), "FormatError", "group 0 does not match its check"),
         "other-quality": (headed(9, good[4 + 9] ^ 1), "FormatError", "does not match its check"),
         "other-model": (headed(16, good[4 + 16] ^ 1), "ModelError", "written with the model"),
-        "reserved-method": (headed(6, 1), "UnsupportedError", "coding method 1"),
+        "reserved-method": (headed(6, 3), "UnsupportedError", "coding method 3"),
         "reserved-flag": (headed(7, 128), "UnsupportedError", "group flags 0x80"),
         "reserved-model": (headed(8, 14), "UnsupportedError", "model number 14"),
         "unknown-model": (headed(8, 9), "ModelError", "shipped model 9"),

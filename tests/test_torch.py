@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,12 @@ Pixels = NDArray[np.uint8]
 LABELS = np.arange(64) * 7 % 10
 
 
+# Where torchvision is of another build than torch, torchmetrics cannot be imported beside it: so the tests do not install it.
+beside_torchvision = pytest.mark.skipif(
+    find_spec("torchvision") is None, reason="compares with torchvision: pip install torchvision"
+)
+
+
 @pytest.fixture
 def archive(digits: Pixels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """64 digits, every pixel kept, in groups of 16."""
@@ -40,6 +47,7 @@ def seen(loader: DataLoader[Any]) -> tuple[Pixels, list[int]]:
     return images.numpy(), torch.cat([labels for _, labels in batches]).tolist()
 
 
+@beside_torchvision
 def test_items_are_those_of_torchvisions_mnist(archive: Path, digits: Pixels, tmp_path: Path) -> None:
     peer, ours = mnist_of(tmp_path, digits, LABELS), ArchiveDataset(archive)
     assert len(ours) == len(peer) == 64
@@ -52,6 +60,7 @@ def test_items_are_those_of_torchvisions_mnist(archive: Path, digits: Pixels, tm
         assert image.tobytes() == wanted.tobytes()
 
 
+@beside_torchvision
 def test_the_same_training_code_sees_the_same_batches(archive: Path, digits: Pixels, tmp_path: Path) -> None:
     how: dict[str, Any] = {"batch_size": 10, "shuffle": True}
     peer = mnist_of(tmp_path, digits, LABELS, to_tensor)

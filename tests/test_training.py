@@ -24,6 +24,7 @@ from mnistzip.training.export import export
 from mnistzip.training.levels import climb, psnr_of
 from mnistzip.training.model import Codec, Config, exact_shift, flatten, qualities, quantize
 from mnistzip.training.muon import Muon, orthogonal
+from mnistzip.training.pixels import PixelConfig
 from mnistzip.training.recipes import RECIPES, train
 from mnistzip.training.run import Phase, Schedule
 from mnistzip.training.search import search
@@ -163,13 +164,24 @@ def test_a_recipe_leads_from_images_to_a_working_codec(name: str, tmp_path: Path
         small |= {"width": 12, "hidden": 6, "blocks": 1}
     stages = tuple(replace(stage, schedule=QUICK) for stage in recipe.stages)
     autoencoder = recipe.autoencoder and QUICK
-    quick = replace(recipe, config=replace(recipe.config, **small), stages=stages, autoencoder=autoencoder)  # type: ignore[arg-type]
+    pixels = recipe.pixels and PixelConfig(ink=4, solid=4, level=4, shade=8, key=2)
+    quick = replace(
+        recipe,
+        config=replace(recipe.config, **small),  # type: ignore[arg-type]
+        stages=stages,
+        autoencoder=autoencoder,
+        pixels=pixels,
+        pixel_stages=tuple(replace(stage, schedule=QUICK) for stage in recipe.pixel_stages),
+    )
     out = tmp_path / "mine.npz"
     report = train(str(DIGITS), name, out, tmp_path / "run", 3, lambda _: None, quick)
     assert report["data"] == {"source": DIGITS.name, "train": 58, "held_out": 6}
     assert json.loads(out.with_suffix(".json").read_text()) == report
     file = mnistzip.encode(digits[0], model=out, effort=0)
     assert mnistzip.decode(file, model=out).shape == (28, 28)
+    kept = mnistzip.encode(digits[0], model=out, lossless=True)
+    assert mnistzip.decode(kept, model=out).tobytes() == digits[0].tobytes()
+    assert ("Every pixel kept" in out.with_suffix(".md").read_text()) == (pixels is not None)
     again = train(str(DIGITS), name, tmp_path / "again.npz", tmp_path / "again", 3, lambda _: None, quick)
     assert report["sha256"] in out.with_suffix(".md").read_text()
     assert again["sha256"] == report["sha256"]
