@@ -36,6 +36,7 @@ FIT_PASSES = (0, 15, 20, 30, 40, 60, 60, 80, 100, 120)  # the same where there i
 FIT_KICKS = (0, 0, 0, 0, 0, 0, 10, 25, 60, 150)
 FIT_STARTS = (0, 4, 8)  # qualities below the one asked for, whose analysis the search begins from; the best end counts
 FIT_MOVES = 4  # symbols moved at once where lmbda was lowered and nothing was left to move
+LATE_PASSES, LATE_KICKS = 80, 20  # more of them for images that are still above their limit, lmbda lowered in every pass
 BIT = 256  # one bit in COST
 LMBDA_SHIFT = 14  # model.lmbda weighs squared grey levels against COST in units of 2^-14
 
@@ -102,8 +103,11 @@ def fit(model: Model, x: Pixels, row: Rows, effort: int, limit: Ints) -> Ints:
             else:
                 found.adopt(search)
         assert found is not None
-        for _ in range(FIT_KICKS[effort]):
-            found.kick()
+        for number in range(FIT_KICKS[effort] + LATE_KICKS):
+            late = number >= FIT_KICKS[effort]
+            if late and not found.above.any():
+                break
+            found.kick(only_above=late)
         out[part] = found.y
     return out
 
@@ -136,11 +140,15 @@ class _Search:
         """Move symbols for which less cost is promised until none is left."""
         moves = np.full(len(self.y), first_moves)
         tried = np.zeros(self.y.shape, bool)  # moved alone, in vain
-        for _ in range(passes):
+        above = self.above
+        for number in range(passes + LATE_PASSES):
+            late = number >= passes
+            if late and not above.any():
+                break
             promised, direction = self.promised()
             change = np.where(tried, np.inf, promised)
             rank = np.argsort(np.argsort(change, axis=1, kind="stable"), axis=1, kind="stable")
-            moved = (rank < moves[:, None]) & (change < 0)
+            moved = (rank < moves[:, None]) & (change < 0) & (above | (not late))[:, None]
             idle = ~moved.any(axis=1)
             slow = idle | (moves == 1)
             active = np.flatnonzero(~idle)
@@ -151,15 +159,23 @@ class _Search:
                 tried[alone] |= moved[alone]
                 moves[won] = np.clip(moves[won] * 3 // 2, 2, MOST_MOVES)
                 moves[lost] = np.maximum(moves[lost] // 2, 1)
-            above = self._fitting & (self.bits > self._limit)
-            self.weight[above & slow] = self.weight[above & slow] * 4 // 5
+            above = self.above
+            self.weight[above & (slow | late)] = self.weight[above & (slow | late)] * 4 // 5
             moves[above & idle] = FIT_MOVES
             tried[above & idle] = False
             if not len(active) and not above.any():
                 break
 
-    def kick(self) -> None:
-        """Make the move that promises least loss among those not yet made so, search from there, and keep what is better."""
+    @property
+    def above(self) -> NDArray[np.bool_]:
+        """Which images take more bits than they may: (N,)."""
+        return self._fitting & (self.bits > self._limit)
+
+    def kick(self, only_above: bool = False) -> None:
+        """Make the move that promises least loss among those not yet made so, search from there, and keep what is better.
+
+        With ``only_above``, images that are within their limit stay as they are, so that they do not hang on others of a batch.
+        """
         everyone = np.arange(len(self.y))
         promised, direction = self.promised()
         at = np.where(self._kicked, np.inf, promised).argmin(axis=1)
@@ -173,15 +189,17 @@ class _Search:
         other.bits[:] = other.error[:] = np.iinfo(np.int32).max
         other.attempt(everyone, y)
         other.descend(KICK_PASSES, KICK_MOVES)
-        self.adopt(other)
+        self.adopt(other, only_above)
 
-    def adopt(self, other: _Search) -> None:
+    def adopt(self, other: _Search, only_above: bool = False) -> None:
         """Take over what another search of the same images found better."""
         everyone = np.arange(len(self.y))
         won = self.better(everyone, other.bits, other.error)
         if self._fitting:
             now, then = np.maximum(self.bits, self._limit), np.maximum(other.bits, self._limit)
             won = (then < now) | ((then == now) & (other.error < self.error))
+        if only_above:
+            won &= self.above
         for name in STATE:
             getattr(self, name)[won] = getattr(other, name)[won]
 
