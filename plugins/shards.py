@@ -97,14 +97,12 @@ class Job:
         """Where a shard's report goes."""
         return Path(self.out) / REPORTS / f"{shard.name}.json"
 
-    def find_model(self) -> Model | None:
-        """The model, None where every pixel is kept.
+    def find_model(self) -> Model:
+        """The model.
 
         Raises:
             ModelError: it is not at hand here, or has other weights than where the plan was made.
         """
-        if self.lossless:
-            return None
         model = models.find(self.model)
         if model.fingerprint.hex() != self.fingerprint:
             told = f"{self.model} is {model.fingerprint.hex()} here and {self.fingerprint} where the plan was made"
@@ -185,8 +183,6 @@ def plan(
         raise OptionError(f"shards are written as {' or '.join(KINDS)}, not as {to!r}")
     codec.require_within("shard_size", shard_size, 1, SHARD_SIZE_MAX)
     codec.encode_many([], lossless=True, quality=quality, effort=effort)  # no images: only the ranges are checked
-    known = model in models.SHIPPED
-    fingerprint = "" if lossless else models.find(model).fingerprint.hex()
     sources = [file for source in sources for file in _expand(os.path.abspath(source))]
     several = len(sources) > 1
     shards: list[Shard] = []
@@ -210,8 +206,8 @@ def plan(
         quality=quality,
         lossless=lossless,
         effort=effort,
-        model=model if known else os.path.abspath(model),
-        fingerprint=fingerprint,
+        model=model if model in models.SHIPPED else os.path.abspath(model),
+        fingerprint=models.find(model).fingerprint.hex(),
         convert=convert,
         labels=None if labels is None else os.path.abspath(labels),
         named=any(stream.named for stream in streams),
@@ -280,7 +276,7 @@ def _finished(job: Job, shard: Shard) -> Report | None:
     return report if whole else None
 
 
-def pack_shard(job: Job, model: Model | None, shard: Shard, sleep: Callable[[float], None] = time.sleep) -> Report:
+def pack_shard(job: Job, model: Model, shard: Shard, sleep: Callable[[float], None] = time.sleep) -> Report:
     """Write a shard's file and then its report; a failing disk or network is tried again. No error is raised, but reported."""
     began = time.perf_counter()
     for attempt in range(ATTEMPTS):
@@ -325,15 +321,15 @@ def _items(job: Job, shard: Shard, report: Report) -> Iterator[Item]:
             yield Item(item.image, item.name, label, item.where)
 
 
-def _write_archive(job: Job, model: Model | None, shard: Shard, report: Report) -> None:
+def _write_archive(job: Job, model: Model, shard: Shard, report: Report) -> None:
     how: dict[str, Any] = {"quality": job.quality, "lossless": job.lossless, "effort": job.effort}
-    with ArchiveWriter(job.path(shard), origin=job.origin, model=model or models.DEFAULT, **how) as writer:
+    with ArchiveWriter(job.path(shard), origin=job.origin, model=model, **how) as writer:
         for item in _items(job, shard, report):
             writer.add(item.image, name=item.name if job.named else None, label=item.label if job.labelled else None)  # type: ignore[arg-type]
     report.squared_error = writer.squared_error
 
 
-def _write_parquet(job: Job, model: Model | None, shard: Shard, report: Report) -> None:
+def _write_parquet(job: Job, model: Model, shard: Shard, report: Report) -> None:
     path = job.path(shard)
     parquet = pyarrow_parquet(path)
     import pyarrow
@@ -354,7 +350,7 @@ def _write_parquet(job: Job, model: Model | None, shard: Shard, report: Report) 
             rows.clear()
 
         for batch in _batches(_items(job, shard, report)):
-            files = codec.encode_many([item.image for item in batch], model=model or models.DEFAULT, **how)  # type: ignore[misc]
+            files = codec.encode_many([item.image for item in batch], model=model, **how)  # type: ignore[misc]
             rows += [{"image": file, "name": item.name, "label": item.label} for file, item in zip(files, batch, strict=True)]
             if len(rows) >= ROWS or sum(len(row["image"]) for row in rows) >= ROW_BYTES:
                 flush()

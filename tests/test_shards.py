@@ -18,8 +18,10 @@ from PIL import Image
 
 import mnistzip
 from mnistzip import pack
+from mnistzip.container import Mode
 from mnistzip.data.streams import open_source
 from mnistzip.errors import FormatError, ImageError, ModelError, OptionError
+from mnistzip.groups import Group
 from mnistzip.idx import idx_header
 from mnistzip.index import Origin
 from mnistzip.plugins import shards
@@ -58,6 +60,10 @@ def run(sources: list[Path], out: Path, resume: bool = False, **options: Any) ->
     job, planned = plan([str(source) for source in sources], str(out), **options)
     left, _ = begin(job, planned, resume)
     return [pack_shard(job, job.find_model(), shard) for shard in left]
+
+
+def groups(archive: mnistzip.Archive) -> list[Group]:
+    return [group for group in archive.groups() if isinstance(group, Group)]
 
 
 def images_in(folder: Path) -> list[Pixels]:
@@ -198,10 +204,10 @@ def test_a_failing_disk_is_tried_again_and_then_reported(idx: Path, tmp_path: Pa
         write(*arguments)
 
     monkeypatch.setattr(shards, "_write_archive", failing)
-    report = pack_shard(job, None, shard, sleep=pauses.append)
+    report = pack_shard(job, job.find_model(), shard, sleep=pauses.append)
     assert (report.images, report.error, pauses) == (64, None, [2, 4])
     faults += [OSError(errno.ENOSPC, "no room")] * 3
-    report = pack_shard(job, None, shard, sleep=lambda _: None)
+    report = pack_shard(job, job.find_model(), shard, sleep=lambda _: None)
     assert report.error is not None
     assert "part-00000: [Errno 28] no room" in report.error
 
@@ -220,9 +226,22 @@ def test_a_source_that_changed_is_noticed(digits: Pixels, idx: Path, tmp_path: P
     job, planned = plan([str(idx)], str(tmp_path / "out"), lossless=True, shard_size=32)
     begin(job, planned, resume=False)
     idx.write_bytes(idx_header((40, 28, 28)) + digits[:40].tobytes())
-    report = pack_shard(job, None, planned[1])
+    report = pack_shard(job, job.find_model(), planned[1])
     assert report.error is not None
     assert "fewer images than when the plan was made" in report.error
+
+
+def test_lossless_shards_are_of_the_model_that_was_asked_for(idx: Path, digits: Pixels, tmp_path: Path) -> None:
+    for kind in ("cae", "parquet"):
+        run([idx], tmp_path / kind, to=kind, lossless=True, model="classic")
+    single = mnistzip.encode_archive(digits[:3], lossless=True, model="classic")
+    assert [group.head.method for group in groups(mnistzip.Archive(tmp_path / "cae" / "part-00000.cae"))] == [Mode.STORED]
+    assert [group.head.method for group in groups(mnistzip.Archive(single))] == [Mode.STORED]
+    rows = pyarrow.parquet.read_table(tmp_path / "parquet" / "part-00000.parquet")["image"].to_pylist()
+    assert rows == mnistzip.encode_many(images_in(tmp_path / "cae"), lossless=True, model="classic")
+    job, _ = plan([str(idx)], str(tmp_path / "out"), lossless=True)
+    with pytest.raises(ModelError, match="one version of mnistzip everywhere"):
+        replace(job, fingerprint="00" * 8).find_model()
 
 
 def test_a_worker_with_other_weights_refuses(idx: Path, tmp_path: Path) -> None:
