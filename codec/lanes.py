@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistzip import container, rans
+from mnistzip import rans
 from mnistzip.errors import FormatError
-from mnistzip.lossy import Streams
+from mnistzip.lossy import Streams, batches, sound_streams
 from mnistzip.model import Model
 from mnistzip.prior import SYMBOLS
 
@@ -54,56 +54,22 @@ def encode_lanes(model: Model, places: Sequence[bytes], tiles: Sequence[int], y:
             wide[held] = narrow[tile]
         wide_starts, wide_freqs = (np.ascontiguousarray(t.swapaxes(1, 2)).reshape(len(first), -1) for t in turns)
         coded += rans.encode(wide_starts, wide_freqs, checks[part])
-    ends = np.cumsum(streams.streams)
-    return [container.join_streams(coded[end - n : end]) for end, n in zip(ends, streams.streams, strict=True)]
+    return streams.payloads(coded)
 
 
 def decode_lanes(
     model: Model, row: int, places: Sequence[bytes], lanes: Sequence[bytes], tiles: Sequence[int]
 ) -> list[Ints | FormatError]:
     """Of each lane its symbols, shape ``(tiles, 196)``, or what is wrong with it. ``row`` is the index of the quality."""
-    out: list[Ints | FormatError] = [FormatError("never looked at")] * len(lanes)
-    sound: dict[int, list[bytes]] = {}
-    for lane, (payload, count) in enumerate(zip(lanes, tiles, strict=True)):
-        try:
-            streams = container.split_streams(payload, Streams.in_tiles(count))
-            if not all(stream and stream[0] for stream in streams):
-                raise FormatError("a coded stream begins with an impossible state")
-            sound[lane] = streams
-        except FormatError as error:
-            out[lane] = error
-    batch: list[int] = []
-    size = 0
-    for lane in sound:
-        batch.append(lane)
-        size += tiles[lane]
-        if size >= TILES_DECODED_TOGETHER:
-            _decode_batch(model, row, places, sound, tiles, batch, out)
-            batch, size = [], 0
-    if batch:
-        _decode_batch(model, row, places, sound, tiles, batch, out)
-    return out
-
-
-def _decode_batch(
-    model: Model,
-    row: int,
-    places: Sequence[bytes],
-    sound: dict[int, list[bytes]],
-    tiles: Sequence[int],
-    batch: list[int],
-    out: list[Ints | FormatError],
-) -> None:
-    """Decode some lanes together into ``out``."""
-    counts = [tiles[lane] for lane in batch]
-    streams = Streams.of(counts)
-    decoder = rans.SharedDecoder([stream for lane in batch for stream in sound[lane]], streams.count)
-    rows = np.full(sum(counts), row, np.int64)
-    y = model.prior.decode(decoder, rows, np.ones(len(rows), bool))
-    whole = decoder.finish(streams.checks([places[lane] for lane in batch], y))
-    end_tile, end_stream = np.cumsum(counts), np.cumsum(streams.streams)
-    for k, lane in enumerate(batch):
-        if whole[end_stream[k] - streams.streams[k] : end_stream[k]].all():
-            out[lane] = y[end_tile[k] - counts[k] : end_tile[k]]
-        else:
-            out[lane] = FormatError("its content does not match its check")
+    sound, damaged = sound_streams(lanes, tiles)
+    out: dict[int, Ints | FormatError] = dict(damaged)
+    for batch in batches(sound, tiles, TILES_DECODED_TOGETHER):
+        counts = [tiles[lane] for lane in batch]
+        streams = Streams.of(counts)
+        decoder = rans.SharedDecoder([stream for lane in batch for stream in sound[lane]], streams.count)
+        rows = np.full(sum(counts), row, np.int64)
+        y = model.prior.decode(decoder, rows, np.ones(len(rows), bool))
+        whole = streams.all_of(decoder.finish(streams.checks([places[lane] for lane in batch], y)))
+        for lane, good, symbols in zip(batch, whole, np.split(y, np.cumsum(counts)[:-1]), strict=True):
+            out[lane] = symbols if good else FormatError("its content does not match its check")
+    return [out[lane] for lane in range(len(lanes))]

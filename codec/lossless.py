@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mnistzip import container, rans
 from mnistzip.container import Header, Mode
 from mnistzip.errors import FormatError
-from mnistzip.lossy import Streams
+from mnistzip.lossy import Streams, batches, sound_streams
 from mnistzip.model import Model
 from mnistzip.pixels import PixelModel
 from mnistzip.planes import PIXELS, STEPS, Plane
@@ -21,7 +21,6 @@ from mnistzip.stored import store
 from mnistzip.tiles import from_tiles, tiles_in, to_tiles
 
 TILES_TOGETHER = 512  # coded together
-INSIDE = 255
 
 Pixels = NDArray[np.uint8]
 Bools = NDArray[np.bool_]
@@ -69,8 +68,7 @@ def preview_kept(model: PixelModel, header: Header, payload: bytes) -> Pixels:
     """
     streams = Streams.of([tiles_in(header.width, header.height)])
     decoder = rans.SharedDecoder(container.split_streams(payload, streams.streams[0]), streams.count)
-    lane = np.repeat(np.arange(len(streams.count)), streams.count)
-    tiles = model.decode(decoder, lane, _inside([(header.height, header.width)]), preview=True)
+    tiles = model.decode(decoder, streams.owner, _inside([(header.height, header.width)]), preview=True)
     return from_tiles(tiles, header.width, header.height)
 
 
@@ -93,7 +91,7 @@ def _encode(model: PixelModel, places: Sequence[bytes], images: Sequence[Pixels]
     counts = [sum(map(_tiles, images[start : start + group])) for start in range(0, len(images), group)]
     streams = Streams.of(counts)
     told = model.intervals(x, _inside([image.shape for image in images]))
-    lane = np.repeat(np.arange(len(streams.count)), streams.count)[told.tile]
+    lane = streams.owner[told.tile]
     turn = ((lane * len(Plane) + told.plane) * STEPS + told.step) * len(x) + told.tile
     order = np.argsort(turn, kind="stable")
     lane = lane[order]
@@ -102,14 +100,13 @@ def _encode(model: PixelModel, places: Sequence[bytes], images: Sequence[Pixels]
     starts = np.zeros((len(size), int(size.max(initial=0))), np.int64)
     freqs = np.full(starts.shape, rans.TOTAL)
     starts[lane, slot], freqs[lane, slot] = told.start[order], told.freq[order]
-    coded = rans.encode(starts, freqs, streams.checks(list(places), x.reshape(-1, PIXELS).astype(np.int64)))
-    ends = np.cumsum(streams.streams)
-    return [container.join_streams(coded[end - n : end]) for end, n in zip(ends, streams.streams, strict=True)]
+    coded = rans.encode(starts, freqs, streams.checks(places, x))
+    return streams.payloads(coded)
 
 
 def _inside(shapes: Sequence[tuple[int, ...]]) -> Bools:
     """Which pixels of each tile images of such shapes cover: (tiles, 784)."""
-    known = {shape: to_tiles(np.full(shape, INSIDE, np.uint8), "constant") > 0 for shape in set(shapes)}
+    known = {shape: to_tiles(np.ones(shape, np.uint8), "constant") > 0 for shape in set(shapes)}
     return np.concatenate([known[shape] for shape in shapes]).reshape(-1, PIXELS)
 
 
@@ -117,46 +114,18 @@ def decode_payloads(
     model: PixelModel, places: Sequence[bytes], payloads: Sequence[bytes], shapes: Sequence[Sequence[tuple[int, int]]]
 ) -> list[list[Pixels] | FormatError]:
     """Of each payload its images, uint8 of the ``(H, W)`` given, or what is wrong with it."""
-    out: list[list[Pixels] | FormatError] = [FormatError("never looked at")] * len(payloads)
-    sound: dict[int, list[bytes]] = {}
     tiles = [sum(tiles_in(width, height) for height, width in some) for some in shapes]
-    for number, payload in enumerate(payloads):
-        try:
-            streams = container.split_streams(payload, Streams.in_tiles(tiles[number]))
-            if not all(stream and stream[0] for stream in streams):
-                raise FormatError("a coded stream is empty or begins with an impossible state")
-            sound[number] = streams
-        except FormatError as error:
-            out[number] = error
-    batch: list[int] = []
-    for number in sound:
-        if batch and sum(tiles[k] for k in batch) + tiles[number] > TILES_TOGETHER:
-            _decode(model, places, sound, tiles, shapes, batch, out)
-            batch = []
-        batch.append(number)
-    if batch:
-        _decode(model, places, sound, tiles, shapes, batch, out)
-    return out
-
-
-def _decode(
-    model: PixelModel,
-    places: Sequence[bytes],
-    sound: dict[int, list[bytes]],
-    tiles: Sequence[int],
-    shapes: Sequence[Sequence[tuple[int, int]]],
-    batch: list[int],
-    out: list[list[Pixels] | FormatError],
-) -> None:
-    """Decode some payloads together into ``out``."""
-    streams = Streams.of([tiles[k] for k in batch])
-    decoder = rans.SharedDecoder([stream for k in batch for stream in sound[k]], streams.count)
-    lane = np.repeat(np.arange(len(streams.count)), streams.count)
-    x = model.decode(decoder, lane, _inside([shape for k in batch for shape in shapes[k]]))
-    whole = decoder.finish(streams.checks([places[k] for k in batch], x.reshape(-1, PIXELS).astype(np.int64)))
-    parts = iter(np.split(x, np.cumsum([tiles_in(width, height) for k in batch for height, width in shapes[k]])[:-1]))
-    end = np.cumsum(streams.streams)
-    for number, k in enumerate(batch):
-        images = [from_tiles(next(parts), width, height) for height, width in shapes[k]]
-        good = whole[end[number] - streams.streams[number] : end[number]].all()
-        out[k] = images if good else FormatError("its content does not match its check")
+    sound, damaged = sound_streams(payloads, tiles)
+    out: dict[int, list[Pixels] | FormatError] = dict(damaged)
+    for batch in batches(sound, tiles, TILES_TOGETHER):
+        streams = Streams.of([tiles[k] for k in batch])
+        decoder = rans.SharedDecoder([stream for k in batch for stream in sound[k]], streams.count)
+        every = [shape for k in batch for shape in shapes[k]]
+        x = model.decode(decoder, streams.owner, _inside(every))
+        checks = streams.checks([places[k] for k in batch], x)
+        whole = streams.all_of(decoder.finish(checks))
+        parts = iter(np.split(x, np.cumsum([tiles_in(width, height) for height, width in every])[:-1]))
+        for k, good in zip(batch, whole, strict=True):
+            images = [from_tiles(next(parts), width, height) for height, width in shapes[k]]
+            out[k] = images if good else FormatError("its content does not match its check")
+    return [out[k] for k in range(len(payloads))]

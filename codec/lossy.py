@@ -6,7 +6,7 @@ A stream is one rANS lane and holds up to 16 tiles of one image. All streams of 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -188,8 +188,8 @@ def header_of(model: Model, shape: tuple[int, ...], quality: int) -> Header:
     return Header(Mode.LOSSY, width, height, model=name, quality=quality)
 
 
-def _check(header: bytes, stream: int, y: Ints) -> int:
-    """What stands for a stream's place and symbols: CRC-32 of header, index of the stream, and symbols."""
+def _check(header: bytes, stream: int, y: NDArray[np.integer]) -> int:
+    """What stands for a stream's place and content: CRC-32 of header, index of the stream, and symbols or grey levels."""
     return zlib.crc32(y.astype(np.int8).tobytes(), zlib.crc32(header + stream.to_bytes(4, "little")))
 
 
@@ -217,8 +217,23 @@ class Streams:
             tile += tiles
         return Streams(np.array(first, np.int64), np.array(count, np.int64), streams)
 
-    def checks(self, headers: list[bytes], y: Ints) -> Ints:
-        """The check of every stream: (streams,)."""
+    @property
+    def owner(self) -> Ints:
+        """The stream of each tile: (tiles,)."""
+        return np.repeat(np.arange(len(self.count)), self.count)
+
+    def payloads(self, coded: Sequence[bytes]) -> list[bytes]:
+        """The payload of each image, of the bytes of all streams."""
+        ends = np.cumsum(self.streams)
+        return [container.join_streams(list(coded[end - n : end])) for end, n in zip(ends, self.streams, strict=True)]
+
+    def all_of(self, whole: NDArray[np.bool_]) -> list[bool]:
+        """Which images have only streams of which something holds, given of which streams it does, shape ``(streams,)``."""
+        ends = np.cumsum(self.streams)
+        return [bool(whole[end - n : end].all()) for end, n in zip(ends, self.streams, strict=True)]
+
+    def checks(self, headers: Sequence[bytes], y: NDArray[np.integer]) -> Ints:
+        """The check of every stream, ``(streams,)``, given what each tile holds, ``(tiles, ...)`` in 8 bits each."""
         places = [(header, k) for header, streams in zip(headers, self.streams, strict=True) for k in range(streams)]
         spans = zip(self.first.tolist(), self.count.tolist(), strict=True)
         values = [_check(h, k, y[a : a + n]) for (h, k), (a, n) in zip(places, spans, strict=True)]
@@ -243,8 +258,36 @@ def _encode_streams(model: Model, headers: list[Header], counts: list[int], y: I
         starts[filled], freqs[filled] = model.prior.intervals(y[members], row[members])
         wide = (len(first), deepest * SYMBOLS)
         streams += rans.encode(starts.reshape(wide), freqs.reshape(wide), checks[part], check_bits)
-    ends = np.cumsum(lanes.streams)
-    return [container.join_streams(streams[end - n : end]) for end, n in zip(ends, lanes.streams, strict=True)]
+    return lanes.payloads(streams)
+
+
+def sound_streams(payloads: Sequence[bytes], tiles: Sequence[int]) -> tuple[dict[int, list[bytes]], dict[int, FormatError]]:
+    """The streams of payloads that hold so many tiles each, by the payload's number; and of the others what is wrong."""
+    sound: dict[int, list[bytes]] = {}
+    damaged: dict[int, FormatError] = {}
+    for number, (payload, count) in enumerate(zip(payloads, tiles, strict=True)):
+        try:
+            streams = container.split_streams(payload, Streams.in_tiles(count))
+            if not all(stream and stream[0] for stream in streams):
+                raise FormatError("a coded stream is empty or begins with an impossible state")
+            sound[number] = streams
+        except FormatError as error:
+            damaged[number] = error
+    return sound, damaged
+
+
+def batches(numbers: Iterable[int], tiles: Sequence[int], together: int) -> Iterator[list[int]]:
+    """Cut payloads into batches of so many tiles together or a few more."""
+    batch: list[int] = []
+    size = 0
+    for number in numbers:
+        batch.append(number)
+        size += tiles[number]
+        if size >= together:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def decode_images(model: Model, parsed: Sequence[tuple[Header, bytes]], check_bits: int = rans.CHECK_BITS_MIN) -> list[Pixels]:

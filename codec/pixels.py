@@ -20,7 +20,6 @@ from mnistzip.copying import Copies, Copying, shade_edges
 from mnistzip.errors import ModelError
 from mnistzip.intnet import ACTIVATION_MAX, ACTIVATIONS, Affine, Floats, requantize, require
 from mnistzip.planes import (
-    ORDER,
     PAD,
     PIXELS,
     PLACE,
@@ -35,6 +34,7 @@ from mnistzip.planes import (
     VALUES,
     VIEWS,
     Plane,
+    chosen,
     input_peaks,
     ranges,
     symbols,
@@ -137,7 +137,7 @@ class PixelModel:
         grey = x.reshape(len(x), PIXELS)
         told: list[tuple[Ints, ...]] = []
         for plane in Plane:
-            tile, pixel = _chosen(plane, grey, inside)
+            tile, pixel = chosen(plane, grey, inside)
             known = symbols(grey[tile, pixel], plane)
             edges = np.empty((len(tile), VALUES[plane] + 1), np.int64)
             for part in _parts(tile):
@@ -189,7 +189,7 @@ class PixelModel:
         grey = np.zeros((count, PIXELS), np.uint8)
         seen = {plane: np.zeros(count * STRIDE * STRIDE, np.int8) for plane in Plane}
         for plane in list(Plane)[: Plane.SHADE] if preview else Plane:
-            tile, pixel = _chosen(plane, grey, inside)
+            tile, pixel = chosen(plane, grey, inside)
             order = np.argsort(STEP[pixel], kind="stable")
             ends = np.searchsorted(STEP[pixel][order], np.arange(STEPS + 1))
             copies = Copies(self.copying, count, int(np.bincount(tile).max(initial=0)) if plane is Plane.SHADE else 0)
@@ -214,17 +214,6 @@ class PixelModel:
         if preview:
             grey = np.where(grey == 0, 0, np.where(grey >= SOLID, MIDDLE_SOLID, grey + SHADES // 2 - 1)).astype(np.uint8)
         return grey.reshape(count, TILE, TILE)
-
-
-def _chosen(plane: Plane, grey: Pixels, inside: Bools) -> tuple[Ints, Ints]:
-    """Tile and pixel of all that have a symbol in a plane, tile by tile in coding order, given earlier planes of ``grey``."""
-    chosen = inside
-    if plane is not Plane.INK:
-        chosen = grey > 0
-    if plane is Plane.LEVEL:
-        chosen = chosen & (grey < SOLID)
-    tile, number = np.nonzero(chosen[:, ORDER])
-    return tile, ORDER[number]
 
 
 def _known(plane: Plane, symbol: Ints, grey: Pixels) -> Pixels:

@@ -67,7 +67,7 @@ SEEN_AS = _tables()
 
 
 def symbols(x: NDArray[np.integer], plane: Plane) -> Ints:
-    """The symbols of grey levels in a plane; nonsense where :func:`coded` says that they have none."""
+    """The symbols of grey levels in a plane; nonsense where :func:`chosen` leaves them out."""
     x = x.astype(np.int64)
     if plane is Plane.INK:
         return (x > 0).astype(np.int64)
@@ -126,3 +126,19 @@ ROW, COLUMN = np.divmod(np.arange(PIXELS), TILE)
 STEP = COLUMN + SLOPE * ROW  # of each pixel, (784,)
 ORDER = np.lexsort((ROW, STEP))  # pixels in coding order
 PLACE = (ROW + PAD) * STRIDE + COLUMN + PAD  # of each pixel in a padded tile
+
+
+def chosen(plane: Plane, grey: Pixels, inside: NDArray[np.bool_]) -> tuple[Ints, Ints]:
+    """Tile and pixel of all that have a symbol in a plane, tile by tile in coding order.
+
+    Args:
+        grey: of tiles, shape ``(N, 784)``, with as much of each grey level as earlier planes tell.
+        inside: pixels that the image covers, shape ``(N, 784)``.
+    """
+    which = inside
+    if plane is not Plane.INK:
+        which = grey > 0
+    if plane is Plane.LEVEL:
+        which = which & (grey < SOLID)
+    tile, number = np.nonzero(which[:, ORDER])
+    return tile, ORDER[number]

@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from mnistzip import planes
 from mnistzip.copying import COPY_HIGH, COPY_LOW, KEY_PEAK, KEY_SHIFT
 from mnistzip.intnet import ACTIVATION_MAX
-from mnistzip.planes import LEVELS, PAD, PIXELS, RANGES, SHADES, SOLID, STRIDE, TILE, VALUES, VIEWS, Plane, input_peaks
+from mnistzip.planes import PAD, PIXELS, RANGES, SHADES, STRIDE, TILE, VALUES, VIEWS, Plane, input_peaks
 from mnistzip.prior import LOGITS_PER_OCTAVE
 from mnistzip.training.model import LOGIT_SCALE, SCALE, Quantizable, exact_shift, round_ste
 
@@ -228,9 +228,8 @@ class PixelModel(Quantizable):
         self.blank: Tensor
         self.register_buffer("blank", torch.full((PIXELS,), 1 / 64))
         self.kind = torch.bfloat16
-        for name, value in {"order": planes.ORDER, "step": planes.STEP, "place": planes.PLACE}.items():
+        for name, value in {"step": planes.STEP, "place": planes.PLACE}.items():
             self.register_buffer(name, torch.from_numpy(value), persistent=False)
-        self.order: Tensor
         self.step: Tensor
         self.place: Tensor
         kernel = torch.zeros(STRIDE * STRIDE)
@@ -250,39 +249,37 @@ class PixelModel(Quantizable):
         """Images, uint8 (N, 28, 28), to bits of each plane and of pixels that see no ink: (5, N)."""
         count = len(x)
         padded = F.pad(x, (PAD, PAD, PAD, PAD))
-        around = F.conv2d((padded > 0).float()[:, None], self.wide)[:, 0].reshape(count, PIXELS) > 0.5
+        around = self._sees_ink(padded)
         seen = {plane: getattr(self, f"seen_{plane}")[padded.reshape(-1).long()] for plane in Plane}
-        grey = x.reshape(count, PIXELS).long()
+        grey = x.reshape(count, PIXELS)
         told = [self._plane(plane, grey, seen, around) for plane in Plane]
         chance = torch.where(grey > 0, self.blank, 1 - self.blank)
         told.append(-(torch.log2(chance) * ~around).sum(1))
         return torch.stack(told)
 
+    def _sees_ink(self, padded: Tensor) -> Tensor:
+        """Which pixels have ink in their wide window: (N, 784)."""
+        return F.conv2d((padded > 0).float()[:, None], self.wide)[:, 0].reshape(-1, PIXELS) > 0.5
+
     def _plane(self, plane: Plane, grey: Tensor, seen: dict[Plane, Tensor], around: Tensor) -> Tensor:
-        chosen = around if plane is Plane.INK else grey > 0
-        if plane is Plane.LEVEL:
-            chosen = chosen & (grey < SOLID)
-        lane, number = chosen[:, self.order].nonzero(as_tuple=True)
-        pixel = self.order[number]
+        chosen = planes.chosen(plane, grey.numpy(), around.numpy())
+        lane, pixel = (torch.from_numpy(part) for part in chosen)
         at = lane * STRIDE**2 + self.place[pixel]
         near = {id(view.window): at[:, None] + torch.from_numpy(view.window) for view in VIEWS[plane]}
         parts = [seen[view.plane][near[id(view.window)]] for view in VIEWS[plane]]
-        value = grey[lane, pixel]
-        solid = value >= SOLID
-        where = torch.where(solid, LEVELS, value - 1 >> 5)
+        value = grey[lane, pixel].numpy()
+        symbol = torch.from_numpy(planes.symbols(value, plane))
         net = self.nets[plane]
         assert isinstance(net, PlaneNet)
         if plane is Plane.SHADE:
+            where = torch.from_numpy(planes.ranges(value))
             parts.append(F.one_hot(where, RANGES).to(torch.int8))
         kind = torch.float32 if net.quantized else self.kind
         h = net.features(torch.cat(parts, 1).to(kind), pixel)
         logits = net.head.logits(h)
         if plane is Plane.SHADE:
-            symbol = torch.where(solid, value - SOLID, value - 1 & 31)
             logits = logits.view(len(h), RANGES, SHADES).gather(1, where.view(-1, 1, 1).expand(-1, 1, SHADES)).squeeze(1)
             logits = logits + torch.log1p(self.copy(h, where * SHADES + symbol, lane, self.step[pixel], len(grey)))
-        else:
-            symbol = (value > 0).long() if plane is Plane.INK else solid.long() if plane is Plane.SOLID else where
         bits = F.cross_entropy(logits, symbol, reduction="none") / math.log(2)
         return torch.zeros(len(grey)).index_add(0, lane, bits)
 
@@ -291,8 +288,7 @@ class PixelModel(Quantizable):
         """Count in images, uint8 (N, 28, 28), how often pixels that see no ink have some."""
         total, ink = torch.zeros(PIXELS), torch.zeros(PIXELS)
         for part in torch.split(x, 1000):
-            padded = (F.pad(part, (PAD, PAD, PAD, PAD)) > 0).float()[:, None]
-            around = F.conv2d(padded, self.wide)[:, 0].reshape(-1, PIXELS) > 0.5
+            around = self._sees_ink(F.pad(part, (PAD, PAD, PAD, PAD)))
             total += (~around).sum(0)
             ink += (~around & (part.reshape(-1, PIXELS) > 0)).sum(0)
         chance = (ink + 0.05) / (total + 1)
