@@ -33,8 +33,8 @@ def section(results: Results) -> str:
         "|---|---|---|---|---|---|---|---|",
         *map(_line, shown),
         "",
-        "Encode and decode: images per second of processor time, in batches. Solid codecs (one sheet, tar.xz, Parquet) put all "
-        "images into one file; its share of an image is shown.",
+        "Encode and decode: images per second of processor time, in batches. Solid codecs (an archive, one sheet, tar.xz, "
+        "Parquet) put all images into one file; its share of an image is shown.",
         "",
         "| BD-rate: bytes at equal PSNR | " + " | ".join(f"`{name}`" for name in _ours(results)) + " |",
         "|---|" + "---|" * len(_ours(results)),

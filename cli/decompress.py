@@ -117,7 +117,8 @@ def decompress(
                 wanted = suffix if goal == images.STREAM else Path(goal).suffix.lower() or suffix
                 files.write(goal, images.write_image(image, wanted), name, force)
                 if not quiet and not many and goal != images.STREAM:
-                    click.echo(f"{name} -> {goal}\n  {image.shape[1]}x{image.shape[0]} pixels")
+                    note = ", a preview: not checked for damage" if preview else ""
+                    click.echo(f"{name} -> {goal}\n  {image.shape[1]}x{image.shape[0]} pixels{note}")
             except BrokenPipeError:
                 raise
             except (MnistzipError, OSError) as error:

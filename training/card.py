@@ -6,7 +6,8 @@ from typing import Any
 
 ABOUT = {
     "mnist": "Variable-rate codec for 28x28 handwritten digits, trained for rate and distortion together: a residual "
-    "convolutional analysis and synthesis at 7x7, conditioned on the quality, and an autoregressive prior.",
+    "convolutional analysis and synthesis at 7x7, conditioned on the quality, and an autoregressive prior. Beside them a pixel "
+    "model that keeps every pixel.",
     "classic": "The plain convolutional autoencoder that mnistzip descends from (28x28 to 16 to 4x7x7 and back, mean squared "
     "error, Adam), its latent quantized afterwards and given an autoregressive prior. It knows nothing of rate: it is here "
     "as a yardstick.",
