@@ -69,6 +69,14 @@ RECIPES = {
             PixelStage("pixels-3", Schedule(epochs=10, batch=96, rate=1.8e-3, matrix_rate=0.018, warm_up=20)),
         ),
     ),
+    "mnist-fast": Recipe(
+        Config(width=48, hidden=32, blocks=2, prior_width=10, prior_hidden=5, symbol_max=15),
+        (
+            Stage("rounded", Schedule(epochs=70, batch=256, rate=8e-3, matrix_rate=0.02, end=0.06), changed=0.5),
+            Stage("searched", Schedule(epochs=4, batch=256, rate=6e-4, matrix_rate=1.5e-3, warm_up=100, end=0.3), passes=3),
+            Stage("integers", Schedule(epochs=4, batch=256, rate=2e-4, matrix_rate=5e-4, warm_up=50), passes=1, quantized=True),
+        ),
+    ),
     # The first phase is the ancestor's: batch 20, Adam 0.001, 10 epochs.
     "classic": Recipe(
         ClassicConfig(),
