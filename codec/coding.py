@@ -20,13 +20,11 @@ from mnistzip.lossless import decode_payloads, encode_payloads
 from mnistzip.metrics import mse
 from mnistzip.model import Model
 from mnistzip.refine import refine
-from mnistzip.stored import deflate, inflate
+from mnistzip.stored import CHECK_BYTES, deflate, inflate, worth_deflating
 from mnistzip.tiles import from_tiles, tiles_in, to_tiles
 
 LANE_TILES = 4  # tiles that share a lane, where an image has fewer
 STORED_IMAGES, STORED_PIXELS = 16, 1 << 16  # images and pixels that share a stored lane at most, but for single images
-CHECK_BYTES = 2  # of a stored lane
-LITERAL_BITS = 5  # what a deflate stream spends on each byte value that occurs, at least
 
 Pixels = NDArray[np.uint8]
 Ints = NDArray[np.int64]
@@ -136,14 +134,8 @@ def _code(
 
 
 def _smaller(coded: bytes, images: Sequence[Pixels], place: bytes) -> bytes:
-    """A lane as the model codes it, or the stored one if that is smaller.
-
-    Nearly always it cannot be, and nothing is deflated to find out: each grey level that occurs is a literal of a deflate
-    stream at least once, and a literal takes five bits or more on average. A Huffman code that spends fewer has few literals;
-    to have them all takes many blocks, whose heads take more than that saves.
-    """
-    levels = len(set(b"".join(image.tobytes() for image in images)))
-    if CHECK_BYTES + levels * LITERAL_BITS // 8 >= len(coded):
+    """A lane as the model codes it, or the stored one if that is smaller."""
+    if not worth_deflating(b"".join(image.tobytes() for image in images), len(coded)):
         return coded
     plain = _store(images, place)
     return plain if len(plain) < len(coded) else coded

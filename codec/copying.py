@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistzip import rans
+from mnistzip.cdf import LOGITS_PER_OCTAVE, OCTAVES, Cdf
 from mnistzip.intnet import ACTIVATION_MAX, Affine, Floats, Range, prove_exact, require
 from mnistzip.planes import RANGES, SHADES, STEP
-from mnistzip.prior import LOGITS, LOGITS_PER_OCTAVE, OCTAVES
+from mnistzip.prior import LOGITS
 
 COPY_LOW, COPY_HIGH = -10, 8  # octaves that a vote is clipped to
 COPY_BITS = 10  # a vote of one is 2^10
@@ -118,12 +118,7 @@ def count_votes(product: Floats, gate: Floats, row: Ints, shade: Ints, rows: int
     return total.astype(np.int64).reshape(rows, SHADES)
 
 
-def shade_edges(logits: Floats, votes: Ints) -> Ints:
-    """Cumulative frequencies of shades: as :func:`~mnistzip.prior.cumulative`, each weight times one and its votes."""
-    behind = (logits.max(axis=1, keepdims=True) - logits).astype(np.int64)
-    weight = OCTAVES[np.minimum(behind, len(OCTAVES) - 1)] * ((1 << COPY_BITS) + votes) >> COPY_BITS  # below 2^38
-    edges = np.zeros((len(logits), SHADES + 1), np.int64)
-    weight.cumsum(axis=1, out=edges[:, 1:])
-    edges[:] = edges * (rans.TOTAL - SHADES) // edges[:, -1:]  # products below 2^60
-    edges += np.arange(SHADES + 1)
-    return edges
+def shade_cdf(logits: Floats, votes: Ints) -> Cdf:
+    """Frequencies of shades, given logits ``(32, n)``: the weight of each is multiplied by one and its votes, ``(n, 32)``."""
+    behind = (logits.max(axis=0) - logits).astype(np.int64)
+    return Cdf.of_weights(OCTAVES.take(behind, mode="clip") * ((1 << COPY_BITS) + votes.T) >> COPY_BITS)  # below 2^38 each

@@ -130,7 +130,7 @@ class Backward:
 def _transposed(layer: Conv) -> Floats:
     """The weights of a convolution from its outputs to its inputs, as :func:`mnistzip.intnet.patches` lays them out."""
     k, outputs = layer.kernel, layer.weight.shape[1]
-    weight = (layer.weight * layer.shift).reshape(k, k, -1, outputs)
+    weight = layer.weight.reshape(k, k, -1, outputs)
     return np.ascontiguousarray(weight[::-1, ::-1].transpose(0, 1, 3, 2)).reshape(k * k * outputs, -1)
 
 

@@ -5,8 +5,9 @@ as long as no partial sum can pass 2^24. So results are equal on every machine a
 the range of its input and proves that bound from its weights (the sum of the weights' magnitudes times the largest input,
 plus the bias) before it is ever run; a layer that cannot be proved raises :class:`ModelError`.
 
-Between layers numbers are brought back to a small range by ``floor(sum / 2^shift + 1/2)``, then clipped. Dividing by a
-power of two is exact in float32, so this too is the same everywhere.
+Between layers numbers are brought back to a small range by ``floor(sum / 2^shift + 1/2)``, then clipped. Weights and biases
+are divided by that power of two, and the half is added to the bias, when a model is loaded: sums are then multiples of
+2^-shift, as exact as integers were.
 
 Arrays are channels-last: (N, H, W, C). ``row`` is the index of an image's quality in tables per quality, shape (N,).
 
@@ -16,7 +17,7 @@ Source: Ballé, Johnston, Minnen 2019, Integer networks for data compression wit
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -64,17 +65,18 @@ def require(fits: bool, what: str) -> None:
         raise ModelError(f"{what}: the shape of its weights does not fit the layers around it")
 
 
-def prove_exact(what: str, weight: Floats, peak: Floats | int, bias_peak: Floats | int) -> None:
-    """Raise :class:`ModelError` unless no partial sum of ``input @ weight + bias`` can pass 2^24.
+def prove_exact(what: str, weight: Floats, peak: Floats | int, bias_peak: Floats | int, unit: Floats | int = 1) -> None:
+    """Raise :class:`ModelError` unless no partial sum of ``input @ weight + bias`` can pass 2^24 units.
 
     Args:
         what: names the layer in the error.
-        weight: integers, shape ``(inputs, outputs)``.
+        weight: multiples of ``unit``, shape ``(inputs, outputs)``.
         peak: largest magnitude of each input, a number or shape ``(inputs,)``.
         bias_peak: largest magnitude of the bias, a number or shape ``(outputs,)``.
+        unit: a power of two for each output, a number or shape ``(outputs,)``.
     """
     peaks = np.broadcast_to(np.asarray(peak, np.float64), weight.shape[:1])
-    worst = float((peaks @ np.abs(weight).astype(np.float64) + bias_peak).max(initial=0.0))
+    worst = float(((peaks @ np.abs(weight).astype(np.float64) + bias_peak) / unit).max(initial=0.0))
     if not worst <= SUM_MAX:
         raise ModelError(f"{what}: sums could reach {worst:.0f}, beyond {SUM_MAX}, where float32 stops being exact")
 
@@ -85,13 +87,12 @@ def power_of_two(exponent: Floats) -> Floats:
 
 
 def half_of(shift: Floats) -> Floats:
-    """What rounds a sum half up before it is divided by ``2^shift``: ``2^(shift-1)``, or 0 where nothing is divided."""
-    return np.where(shift > 0, power_of_two(np.maximum(shift - 1, 0)), 0).astype(np.float32)
+    """What rounds a sum that was divided by ``2^shift`` half up: 1/2, or 0 where nothing is divided."""
+    return np.where(shift > 0, np.float32(0.5), np.float32(0))
 
 
-def requantize(total: Floats, shift: Floats, to: Range) -> Floats:
-    """``floor(total * shift)`` clipped, in place; ``shift`` is 2^-s and the rounding half is already in the bias."""
-    np.multiply(total, shift, out=total)
+def requantize(total: Floats, to: Range) -> Floats:
+    """``floor(total)`` clipped, in place; divided and rounded half up, as weights and bias are."""
     np.floor(total, out=total)
     np.maximum(total, to.low, out=total)
     return np.minimum(total, to.high, out=total)  # np.clip takes as long as the rest where the array is small
@@ -193,6 +194,7 @@ class Conv:
         quality: bias per quality, shape ``(qualities, outputs)``.
         shift: bits that each output's sum is divided by, shape ``(outputs,)``.
         to: what the output is clipped to.
+        unit: of each output, what the others are multiples of once they are divided.
     """
 
     name: str
@@ -202,26 +204,35 @@ class Conv:
     quality: Floats
     shift: Floats
     to: Range
+    unit: Floats = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "place", self.place + half_of(self.shift))
-        object.__setattr__(self, "shift", power_of_two(-self.shift))
+        object.__setattr__(self, "unit", power_of_two(-self.shift))
+        require(self.weight.shape[-1:] == self.place.shape[-1:] == self.quality.shape[-1:] == self.unit.shape, self.name)
+        object.__setattr__(self, "weight", self.weight * self.unit)
+        object.__setattr__(self, "place", self.place * self.unit + half_of(self.shift))
+        object.__setattr__(self, "quality", self.quality * self.unit)
 
     def bound(self, given: Signal) -> Signal:
         outputs = self.weight.shape[-1]
         require(self.weight.shape == (self.kernel**2 * given.channels, outputs), self.name)
         require(self.place.shape in ((given.height, given.width, outputs), (1, 1, outputs)), self.name)
-        require(self.quality.shape[1:] == (outputs,) == self.shift.shape, self.name)
+        require(self.quality.ndim == 2, self.name)
         bias = np.abs(self.place).max(axis=(0, 1)) + np.abs(self.quality).max(axis=0)
-        prove_exact(self.name, self.weight, given.values.peak, bias)
+        prove_exact(self.name, self.weight, given.values.peak, bias, self.unit)
         return Signal(self.to, given.height, given.width, outputs)
 
     def forward(self, x: Floats, row: Rows) -> Floats:
         n, h, w, _ = x.shape
         total = (patches(x, self.kernel) @ self.weight).reshape(n, h, w, -1)
-        total += self.place
-        total += self.quality[row][:, None, None, :]
-        return requantize(total, self.shift, self.to)
+        if len(self.place) == 1:
+            total += self.place + self.quality[row][:, None, None, :]
+        elif (row == row[:1]).all():
+            total += self.place + self.quality[row[:1]]
+        else:
+            total += self.place
+            total += self.quality[row][:, None, None, :]
+        return requantize(total, self.to)
 
 
 @dataclass(frozen=True)
@@ -232,17 +243,18 @@ class Affine:
     weight: Floats
     bias: Floats
     shift: Floats
+    unit: Floats = field(init=False)  # what weights and bias are multiples of once they are divided
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "bias", self.bias + half_of(self.shift))
-        object.__setattr__(self, "shift", power_of_two(-self.shift))
+        object.__setattr__(self, "unit", power_of_two(-self.shift))
+        require(self.weight.shape[1:] == self.bias.shape == self.unit.shape, self.name)
+        object.__setattr__(self, "weight", self.weight * self.unit)
+        object.__setattr__(self, "bias", self.bias * self.unit + half_of(self.shift))
 
     def prove(self, peak: Floats | int, more: Floats | int = 0) -> None:
         """Raise :class:`ModelError` unless shapes fit and all sums are exact; ``more`` is what is added to the bias."""
-        inputs, outputs = self.weight.shape
-        require(self.bias.shape == (outputs,) == self.shift.shape, self.name)
-        require(np.ndim(peak) == 0 or np.shape(peak) == (inputs,), self.name)
-        prove_exact(self.name, self.weight, peak, (np.abs(self.bias) + more).astype(np.float32))
+        require(np.ndim(peak) == 0 or np.shape(peak) == self.weight.shape[:1], self.name)
+        prove_exact(self.name, self.weight, peak, (np.abs(self.bias) + more).astype(np.float32), self.unit)
 
     def __call__(self, x: Floats, to: Range, extra: Floats | None = None) -> Floats:
         """(n, inputs) -> (n, outputs), clipped."""
@@ -250,7 +262,13 @@ class Affine:
         total += self.bias
         if extra is not None:
             total += extra
-        return requantize(total, self.shift, to)
+        return requantize(total, to)
+
+    def transposed(self, x: Floats, to: Range) -> Floats:
+        """(n, inputs) -> (outputs, n), clipped."""
+        total = self.weight.T @ x.T
+        total += self.bias[:, None]
+        return requantize(total, to)
 
 
 @dataclass(frozen=True)
@@ -267,9 +285,9 @@ class Gain:
         return Signal(self.to, given.height, given.width, given.channels)
 
     def forward(self, x: Floats, row: Rows) -> Floats:
-        total = x * self.factor[row][:, None, None, :]
-        total += 1 << (GAIN_SHIFT - 1)
-        return requantize(total, np.array(2.0**-GAIN_SHIFT, np.float32), self.to)
+        total = x * (self.factor[row] * np.float32(2.0**-GAIN_SHIFT))[:, None, None, :]
+        total += np.float32(0.5)
+        return requantize(total, self.to)
 
 
 @dataclass(frozen=True)

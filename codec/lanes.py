@@ -15,9 +15,7 @@ from mnistzip import rans
 from mnistzip.errors import FormatError
 from mnistzip.lossy import Streams, batches, sound_streams
 from mnistzip.model import Model
-from mnistzip.prior import SYMBOLS
 
-TILES_TOGETHER = 64  # whose symbols are turned into intervals together
 TILES_DECODED_TOGETHER = 1024
 
 Ints = NDArray[np.int64]
@@ -33,28 +31,8 @@ def encode_lanes(model: Model, places: Sequence[bytes], tiles: Sequence[int], y:
         row: index of each latent's quality, shape ``(sum of tiles,)``.
     """
     streams = Streams.of(tiles)
-    checks = streams.checks(list(places), y)
-    starts, freqs = np.empty(y.shape, np.int64), np.empty(y.shape, np.int64)
-    for at in range(0, len(y), TILES_TOGETHER):
-        part = slice(at, at + TILES_TOGETHER)
-        starts[part], freqs[part] = model.prior.intervals(y[part], row[part])
-    coded: list[bytes] = []
-    together = max(1, TILES_DECODED_TOGETHER // int(streams.count.max()))
-    for at in range(0, len(checks), together):
-        part = slice(at, at + together)
-        first, count = streams.first[part], streams.count[part]
-        deepest = int(count.max())
-        held = np.arange(deepest) < count[:, None]
-        tile = (first[:, None] + np.arange(deepest))[held]
-        turns = (
-            np.zeros((len(first), deepest, SYMBOLS), np.int64),
-            np.full((len(first), deepest, SYMBOLS), rans.TOTAL, np.int64),
-        )
-        for wide, narrow in zip(turns, (starts, freqs), strict=True):
-            wide[held] = narrow[tile]
-        wide_starts, wide_freqs = (np.ascontiguousarray(t.swapaxes(1, 2)).reshape(len(first), -1) for t in turns)
-        coded += rans.encode(wide_starts, wide_freqs, checks[part])
-    return streams.payloads(coded)
+    intervals = model.prior.intervals(y, row)
+    return streams.payloads(streams.encode(intervals, streams.checks(places, y), turns=True))
 
 
 def decode_lanes(

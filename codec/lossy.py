@@ -8,7 +8,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,15 +19,14 @@ from mnistzip.metrics import psnr
 from mnistzip.model import Model
 from mnistzip.prior import SYMBOLS
 from mnistzip.refine import BIT, COST, fit, refine
-from mnistzip.stored import store, unstore
+from mnistzip.stored import smaller_stored, unstore
 from mnistzip.tiles import from_tiles, tiles_in, to_tiles
-from mnistzip.transform import chunks
 
 TILES_PER_STREAM = 16
 LOOK_AHEAD = 6  # qualities tried beyond where a budget's bisection ended
 TAIL = 1.0  # bits that a stream takes above its check and the ideal code length, before it is rounded up to bytes
 SPARE = (0, 1, 2, 4, 8, 16, 32)  # bits that a budget's search leaves free, as far as that is needed
-TILES_TOGETHER = 64  # tiles whose symbols are turned into intervals together
+LANES_TOGETHER = 4096  # streams of one tile that are coded together
 
 Pixels = NDArray[np.uint8]
 Ints = NDArray[np.int64]
@@ -57,11 +55,6 @@ class LossyBatch:
         self.bare = bare
         self.tiles = [to_tiles(image) for image in images]
 
-    @cached_property
-    def stored(self) -> list[bytes]:
-        """Files that keep every pixel."""
-        return [store(image) for image in self.images]
-
     def files(self, qualities: Sequence[int], which: Sequence[int]) -> list[bytes]:
         """Files of the images ``which`` at a quality each; stored where that is smaller."""
         if not which:
@@ -69,15 +62,19 @@ class LossyBatch:
         x, counts, row = self._tiles(qualities, which)
         y = self.model.transforms.analyse(x, row)
         y = refine(self.model, x, y, row, self.effort)
-        headers = [header_of(self.model, self.images[i].shape, quality) for i, quality in zip(which, qualities, strict=True)]
+        headers = self._headers(qualities, which)
         check_bits = rans.CHECK_BITS_MIN if self.bare is None else self.bare
         streams = _encode_streams(self.model, headers, counts, y, row, check_bits)
         if self.bare is not None:
             return streams
         out = []
         for i, header, payload in zip(which, headers, streams, strict=True):
-            out.append(min(self.stored[i], header.to_bytes() + payload, key=len))
+            out.append(smaller_stored(header + payload, self.images[i]))
         return out
+
+    def _headers(self, qualities: Sequence[int], which: Sequence[int]) -> list[bytes]:
+        pairs = zip(which, qualities, strict=True)
+        return [header_of(self.model, self.images[i].shape, quality).to_bytes() for i, quality in pairs]
 
     def fit(self, max_bytes: int, kept: Sequence[bytes]) -> list[bytes]:
         """For each image the best quality whose file fits; that of ``kept``, which keeps every pixel, where even that fits."""
@@ -119,12 +116,11 @@ class LossyBatch:
         y = self.model.transforms.analyse(x, row)
         streams = np.array([Streams.in_tiles(count) for count in counts])
         ideal = np.maximum(bits - streams * (self.bare + TAIL) - 8 * (streams - 1), 0)
-        spent = np.concatenate([COST[self.model.prior.intervals(y[part], row[part])[1]].sum(axis=1) for part in chunks(len(y))])
+        spent = COST[self.model.prior.intervals(y, row)[1]].sum(axis=1)
         total = np.add.reduceat(spent, np.cumsum([0, *counts[:-1]]))
         limit = spent * np.repeat(np.floor(ideal * BIT).astype(np.int64), counts) // np.repeat(total, counts)
         y = fit(self.model, x, row, self.effort, limit)
-        headers = [header_of(self.model, self.images[i].shape, quality) for i in which]
-        return _encode_streams(self.model, headers, counts, y, row, self.bare)
+        return _encode_streams(self.model, self._headers([quality] * len(which), which), counts, y, row, self.bare)
 
     def _tiles(self, qualities: Sequence[int], which: Sequence[int]) -> tuple[Pixels, list[int], Ints]:
         """Tiles of some images, how many each image has, and the row of each tile's quality."""
@@ -188,11 +184,6 @@ def header_of(model: Model, shape: tuple[int, ...], quality: int) -> Header:
     return Header(Mode.LOSSY, width, height, model=name, quality=quality)
 
 
-def _check(header: bytes, stream: int, y: NDArray[np.integer]) -> int:
-    """What stands for a stream's place and content: CRC-32 of header, index of the stream, and symbols or grey levels."""
-    return zlib.crc32(y.astype(np.int8).tobytes(), zlib.crc32(header + stream.to_bytes(4, "little")))
-
-
 @dataclass(frozen=True)
 class Streams:
     """Which tiles each stream of a batch holds: stream ``s`` has tiles ``first[s] .. first[s] + count[s]`` of the batch."""
@@ -222,6 +213,29 @@ class Streams:
         """The stream of each tile: (tiles,)."""
         return np.repeat(np.arange(len(self.count)), self.count)
 
+    def encode(
+        self, intervals: tuple[Ints, Ints], checks: Ints, check_bits: int = rans.CHECK_BITS_MIN, turns: bool = False
+    ) -> list[bytes]:
+        """The bytes of every stream: its tiles one after the other or, if they take ``turns``, symbol by symbol.
+
+        Args:
+            intervals: starts and frequencies of all symbols, shape ``(tiles, symbols)`` each.
+            checks: of each stream, shape ``(streams,)``.
+        """
+        coded: list[bytes] = []
+        together = max(1, LANES_TOGETHER // int(self.count.max(initial=1)))
+        for at in range(0, len(self.count), together):
+            part = slice(at, at + together)
+            depth = np.arange(int(self.count[part].max()))
+            held = depth < self.count[part, None]
+            tile = (self.first[part, None] + depth)[held]
+            starts, freqs = (
+                _side_by_side(values, tile, held, nothing, turns)
+                for values, nothing in zip(intervals, (0, rans.TOTAL), strict=True)
+            )
+            coded += rans.encode(starts, freqs, checks[part], check_bits)
+        return coded
+
     def payloads(self, coded: Sequence[bytes]) -> list[bytes]:
         """The payload of each image, of the bytes of all streams."""
         ends = np.cumsum(self.streams)
@@ -233,32 +247,39 @@ class Streams:
         return [bool(whole[end - n : end].all()) for end, n in zip(ends, self.streams, strict=True)]
 
     def checks(self, headers: Sequence[bytes], y: NDArray[np.integer]) -> Ints:
-        """The check of every stream, ``(streams,)``, given what each tile holds, ``(tiles, ...)`` in 8 bits each."""
+        """The check of every stream, ``(streams,)``, given what each tile holds, ``(tiles, ...)`` in 8 bits each.
+
+        It stands for a stream's place and content: CRC-32 of header, index of the stream, and symbols or grey levels.
+        """
         places = [(header, k) for header, streams in zip(headers, self.streams, strict=True) for k in range(streams)]
         spans = zip(self.first.tolist(), self.count.tolist(), strict=True)
-        values = [_check(h, k, y[a : a + n]) for (h, k), (a, n) in zip(places, spans, strict=True)]
+        content = y.astype(np.int8)
+        values = [
+            zlib.crc32(content[a : a + n], zlib.crc32(header + k.to_bytes(4, "little")))
+            for (header, k), (a, n) in zip(places, spans, strict=True)
+        ]
         return np.array(values, np.int64)
 
 
-def _encode_streams(model: Model, headers: list[Header], counts: list[int], y: Ints, row: Ints, check_bits: int) -> list[bytes]:
+def _side_by_side(values: Ints, tile: Ints, held: NDArray[np.bool_], nothing: int, turns: bool) -> Ints:
+    """Rows of some tiles to rows of lanes, filled up with ``nothing``: (tiles, symbols) -> (lanes, deepest * symbols).
+
+    Args:
+        tile: the tiles that lanes hold, lane by lane.
+        held: how many they hold: True so many times from the left, shape ``(lanes, deepest)``.
+    """
+    lanes, deepest = held.shape
+    symbols = values.shape[1]
+    wide = np.full((symbols, deepest, lanes) if turns else (deepest, symbols, lanes), nothing, np.int64)
+    wide.transpose((2, 1, 0) if turns else (2, 0, 1))[held] = values[tile]
+    return wide.reshape(-1, lanes).T  # lanes step together: what they take at a time lies side by side
+
+
+def _encode_streams(model: Model, headers: list[bytes], counts: list[int], y: Ints, row: Ints, check_bits: int) -> list[bytes]:
     """The payload of each image."""
-    lanes = Streams.of(counts)
-    checks = lanes.checks([header.to_bytes() for header in headers], y)
-    deepest = int(lanes.count.max())
-    streams: list[bytes] = []
-    together = max(1, TILES_TOGETHER // deepest)
-    for start in range(0, len(checks), together):
-        part = slice(start, start + together)
-        first, count = lanes.first[part], lanes.count[part]
-        tile = first[:, None] + np.arange(deepest)
-        filled = np.arange(deepest) < count[:, None]
-        starts = np.zeros((*tile.shape, SYMBOLS), np.int64)
-        freqs = np.full((*tile.shape, SYMBOLS), rans.TOTAL, np.int64)
-        members = tile[filled]
-        starts[filled], freqs[filled] = model.prior.intervals(y[members], row[members])
-        wide = (len(first), deepest * SYMBOLS)
-        streams += rans.encode(starts.reshape(wide), freqs.reshape(wide), checks[part], check_bits)
-    return lanes.payloads(streams)
+    streams = Streams.of(counts)
+    intervals = model.prior.intervals(y, row)
+    return streams.payloads(streams.encode(intervals, streams.checks(headers, y), check_bits))
 
 
 def sound_streams(payloads: Sequence[bytes], tiles: Sequence[int]) -> tuple[dict[int, list[bytes]], dict[int, FormatError]]:

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistzip import rans
-from mnistzip.copying import Copies, Copying, shade_edges
+from mnistzip.cdf import TOTAL, Cdf
+from mnistzip.copying import Copies, Copying, shade_cdf
 from mnistzip.errors import ModelError
 from mnistzip.intnet import ACTIVATION_MAX, ACTIVATIONS, Affine, Floats, requantize, require
 from mnistzip.planes import (
@@ -39,7 +40,7 @@ from mnistzip.planes import (
     ranges,
     symbols,
 )
-from mnistzip.prior import LOGITS, cumulative
+from mnistzip.prior import LOGITS
 
 TILES_TOGETHER = 64  # whose votes are counted together
 WIDTH_MAX = 1024
@@ -59,6 +60,11 @@ class PlaneNet:
     rows: Floats
     columns: Floats
     head: Affine
+
+    def __post_init__(self) -> None:
+        for name in ("rows", "columns"):
+            require(getattr(self, name).shape[1:] == self.layers[0].unit.shape, self.layers[0].name)
+            object.__setattr__(self, name, getattr(self, name) * self.layers[0].unit)
 
     def prove(self, plane: Plane) -> None:
         first, *others = self.layers
@@ -82,14 +88,14 @@ class PlaneNet:
         return h
 
     def shade_logits(self, h: Floats, where: Ints) -> Floats:
-        """Logits of the shades of each pixel's own range: (n, width) -> (n, 32)."""
-        out = np.empty((len(h), SHADES), np.float32)
+        """Logits of the shades of each pixel's own range: (n, width) -> (32, n)."""
+        out = np.empty((SHADES, len(h)), np.float32)
         for k in range(RANGES):
             if (mine := np.flatnonzero(where == k)).size:
                 own = slice(k * SHADES, (k + 1) * SHADES)
-                total = h[mine] @ self.head.weight[:, own]
-                total += self.head.bias[own]
-                out[mine] = requantize(total, self.head.shift[own], LOGITS)
+                total = self.head.weight[:, own].T @ h[mine].T
+                total += self.head.bias[own, None]
+                out[:, mine] = requantize(total, LOGITS)
         return out
 
 
@@ -122,8 +128,8 @@ class PixelModel:
         for plane, net in zip(Plane, self.nets, strict=True):
             net.prove(plane)
         self.copying.prove(len(self.nets[Plane.SHADE].head.weight))
-        if self.blank.shape != (PIXELS,) or self.blank.min() < 1 or self.blank.max() >= rans.TOTAL:
-            raise ModelError(f"pixels blank: a frequency is outside 1..{rans.TOTAL - 1}")
+        if self.blank.shape != (PIXELS,) or self.blank.min() < 1 or self.blank.max() >= TOTAL:
+            raise ModelError(f"pixels blank: a frequency is outside 1..{TOTAL - 1}")
 
     def intervals(self, x: Pixels, inside: Bools) -> Symbols:
         """The symbols of whole tiles, and where the coder finds them.
@@ -139,34 +145,34 @@ class PixelModel:
         for plane in Plane:
             tile, pixel = chosen(plane, grey, inside)
             known = symbols(grey[tile, pixel], plane)
-            edges = np.empty((len(tile), VALUES[plane] + 1), np.int64)
+            start, freq = np.empty((2, len(tile)), np.int64)
             for part in _parts(tile):
-                edges[part] = self._edges(plane, seen, tile[part], pixel[part], grey[tile[part], pixel[part]])
-            every = np.arange(len(tile))
-            start = edges[every, known]
-            told.append((tile, np.full(len(tile), plane), STEP[pixel], start, edges[every, known + 1] - start))
+                cdf = self._cdf(plane, seen, tile[part], pixel[part], grey[tile[part], pixel[part]])
+                start[part], freq[part] = cdf.interval(known[part])
+            told.append((tile, np.full(len(tile), plane), STEP[pixel], start, freq))
         return Symbols(*(np.concatenate(column) for column in zip(*told, strict=True)))
 
-    def _edges(self, plane: Plane, seen: dict[Plane, NDArray[np.int8]], tile: Ints, pixel: Ints, value: Pixels) -> Ints:
-        """Cumulative frequencies of pixels of whole tiles, in coding order, all of whose grey levels are known."""
+    def _cdf(self, plane: Plane, seen: dict[Plane, NDArray[np.int8]], tile: Ints, pixel: Ints, value: Pixels) -> Cdf:
+        """Frequencies of pixels of whole tiles, in coding order, all of whose grey levels are known."""
         if plane is not Plane.SHADE:
             return self._frequencies(plane, seen, tile, pixel)
         where = ranges(value)
         h, logits = self._shades(seen, tile, pixel, where)
-        return shade_edges(logits, self.copying.votes(h, tile, pixel, where, symbols(value, plane)))
+        return shade_cdf(logits, self.copying.votes(h, tile, pixel, where, symbols(value, plane)))
 
-    def _frequencies(self, plane: Plane, seen: dict[Plane, NDArray[np.int8]], tile: Ints, pixel: Ints) -> Ints:
-        """Cumulative frequencies of all planes but the last."""
+    def _frequencies(self, plane: Plane, seen: dict[Plane, NDArray[np.int8]], tile: Ints, pixel: Ints) -> Cdf:
+        """Frequencies of all planes but the last."""
         x = _view(plane, seen, tile, pixel)
         net = self.nets[plane]
         if plane is not Plane.INK:
-            return cumulative(net.head(net.features(x, pixel), LOGITS))
-        edges = np.empty((len(tile), 3), np.int64)
-        edges[:] = 0, 0, rans.TOTAL
-        edges[:, 1] -= self.blank[pixel] - rans.TOTAL
+            return Cdf.of_logits(net.head.transposed(net.features(x, pixel), LOGITS))
+        sums = np.zeros((3, len(tile)))
+        sums[1:] = TOTAL - self.blank[pixel], np.full(len(tile), TOTAL)
+        total = np.ones(len(tile))
         if (some := np.flatnonzero(x.any(axis=1))).size:
-            edges[some] = cumulative(net.head(net.features(x[some], pixel[some]), LOGITS))
-        return edges
+            cdf = Cdf.of_logits(net.head.transposed(net.features(x[some], pixel[some]), LOGITS))
+            sums[:, some], total[some] = cdf.sums, cdf.total
+        return Cdf(sums, total)
 
     def _shades(self, seen: dict[Plane, NDArray[np.int8]], tile: Ints, pixel: Ints, where: Ints) -> tuple[Floats, Floats]:
         """Features and logits of shades."""
@@ -201,7 +207,7 @@ class PixelModel:
                 if plane is Plane.SHADE:
                     where = ranges(grey[t, p])
                     h, logits = self._shades(seen, t, p, where)
-                    symbol = lanes.take_of(shade_edges(logits, copies.votes(h, t, where)), lane[t])
+                    symbol = lanes.take_of(shade_cdf(logits, copies.votes(h, t, where)), lane[t])
                     copies.add(h, t, where, symbol)
                 else:
                     symbol = lanes.take_of(self._frequencies(plane, seen, t, p), lane[t])

@@ -9,8 +9,7 @@ The 196 symbols are coded in the order row, column, channel. Two hidden layers a
 The encoder evaluates all symbols in three masked matrix products, the decoder takes the same sums place by place. As sums
 of integers do not depend on order, both get the same logits bit for bit.
 
-A logit is in 64ths of a power of two. Logits become cumulative frequencies by a table of 2^(-d/64) and one division of
-integers below 2^53, which float64 does exactly.
+Logits become frequencies in :mod:`mnistzip.cdf`.
 
 Sources: Germain et al. 2015, arXiv 1502.03509 (masks); Minnen et al. 2018, arXiv 1809.02736 (autoregressive priors);
 He et al. 2022, arXiv 2202.07513 (integer priors).
@@ -18,7 +17,6 @@ He et al. 2022, arXiv 2202.07513 (integer priors).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -27,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistzip import rans
+from mnistzip.cdf import LOGITS_PER_OCTAVE, Cdf
 from mnistzip.errors import ModelError
 from mnistzip.gradient import Product, inside
 from mnistzip.intnet import (
@@ -45,34 +44,14 @@ CHANNELS, SIDE = 4, 7
 PLACES = SIDE * SIDE
 SYMBOLS = CHANNELS * PLACES
 LOGITS = Range(-(1 << 15), (1 << 15) - 1)
-LOGITS_PER_OCTAVE = 64
-ONE = 1 << 20  # weight of the most probable value
+TOGETHER = 256  # latents whose symbols are evaluated together: small enough for the processor's cache
 
 Ints = NDArray[np.int64]
 
 
-def octave_table() -> Ints:
-    """``floor(2^(20 - d/64) + 1/2)`` for d = 0 ... 1343, then 0, by integer arithmetic alone, shape (1345,)."""
-    digits = 100  # binary digits of the fixed point; six square roots of 1/2 give 2^(-1/64)
-    root = 1 << digits - 1
-    for _ in range(6):
-        root = math.isqrt(root << digits)
-    powers = [1 << digits]
-    for _ in range(LOGITS_PER_OCTAVE - 1):
-        powers.append(powers[-1] * root >> digits)
-    table = []
-    for octave in range(ONE.bit_length()):
-        shift = digits - ONE.bit_length() + 1 + octave
-        table += [(power + (1 << shift - 1)) >> shift for power in powers]
-    return np.array([*table, 0], np.int64)
-
-
-OCTAVES = octave_table()
-
-
 @dataclass(frozen=True)
 class Tape:
-    """What :meth:`Prior.frequencies` found: ``near`` (N, 49 * a), ``far`` (196, N, b), ``freqs`` (196, N, values)."""
+    """What :meth:`Prior.frequencies` found: ``near`` (N, 49 * a), ``far`` (N, 196 * b), ``freqs`` (196, values, N)."""
 
     near: Floats
     far: Floats
@@ -80,12 +59,12 @@ class Tape:
 
     def of(self, which: NDArray[np.bool_]) -> Tape:
         """The tape of some of the latents."""
-        return Tape(self.near[which], self.far[:, which], self.freqs[:, which])
+        return Tape(self.near[which], self.far[which], self.freqs[:, :, which])
 
 
 @dataclass(frozen=True)
 class Prior:
-    """Weights of the entropy model; all arrays hold integers in float32.
+    """Weights of the entropy model; arrays are given as integers in float32, and kept divided as :mod:`mnistzip.intnet` says.
 
     Attributes:
         near_weight: ``(196, 49 * a)``, symbols to ``near``.
@@ -111,10 +90,19 @@ class Prior:
     low: int
 
     def __post_init__(self) -> None:
-        for layer in ("near", "far", "head"):
-            shift = getattr(self, f"{layer}_shift")
-            object.__setattr__(self, f"{layer}_bias", getattr(self, f"{layer}_bias") + half_of(shift))
-            object.__setattr__(self, f"{layer}_shift", power_of_two(-shift))
+        self._require_shapes()
+        near, far, head = (power_of_two(-shift) for shift in (self.near_shift, self.far_shift, self.head_shift))
+        divided = {
+            "near_weight": self.near_weight * near,
+            "near_bias": self.near_bias * near + half_of(self.near_shift),
+            "far_weight": self.far_weight * far,
+            "skip_weight": self.skip_weight * far,
+            "far_bias": self.far_bias * far + half_of(self.far_shift),
+            "head_weight": self.head_weight * head[:, None],
+            "head_bias": self.head_bias * head + half_of(self.head_shift),
+        }
+        for name, value in divided.items():
+            object.__setattr__(self, name, value)
 
     @property
     def values(self) -> int:
@@ -123,15 +111,15 @@ class Prior:
 
     def prove(self) -> None:
         """Raise :class:`~mnistzip.errors.ModelError` unless every sum is exact in float32."""
-        self._require_shapes()
         symbol = Range(self.low, self.low + self.values - 1).peak
         a = np.abs
-        prove_exact("prior near", self.near_weight, symbol, a(self.near_bias).max(axis=0))
-        far = np.concatenate([self.far_weight, self.skip_weight])
+        near, far, head = (power_of_two(-shift) for shift in (self.near_shift, self.far_shift, self.head_shift))
+        prove_exact("prior near", self.near_weight, symbol, a(self.near_bias).max(axis=0), near)
+        both = np.concatenate([self.far_weight, self.skip_weight])
         peaks = np.repeat(np.array([ACTIVATIONS.high, symbol], np.float32), [len(self.far_weight), SYMBOLS])
-        prove_exact("prior far", far, peaks, a(self.far_bias).max(axis=0))
+        prove_exact("prior far", both, peaks, a(self.far_bias).max(axis=0), far)
         for s in range(SYMBOLS):
-            prove_exact(f"prior head {s}", self.head_weight[s], ACTIVATIONS.high, a(self.head_bias[s]))
+            prove_exact(f"prior head {s}", self.head_weight[s], ACTIVATIONS.high, a(self.head_bias[s]), head[s])
 
     def _require_shapes(self) -> None:
         near, far = self.near_weight.shape[1], self.far_weight.shape[1]
@@ -161,28 +149,44 @@ class Prior:
             y: symbols in coding order, shape ``(N, 196)``.
             row: index of each latent's quality, shape ``(N,)``.
         """
-        _, _, edges = self._states(y, row)
-        index = (y.T - self.low)[..., None]
-        starts = np.take_along_axis(edges, index, axis=2)[..., 0]
-        ends = np.take_along_axis(edges, index + 1, axis=2)[..., 0]
-        return np.ascontiguousarray(starts.T), np.ascontiguousarray((ends - starts).T)
+        starts, freqs = np.empty((2, SYMBOLS, len(y)), np.int64)
+        for at in range(0, len(y), TOGETHER):
+            part = slice(at, at + TOGETHER)
+            _, far = self._states(y[part], row[part])
+            index = y[part].T - self.low
+            for place in range(PLACES):
+                mine = slice(place * CHANNELS, (place + 1) * CHANNELS)
+                starts[mine, part], freqs[mine, part] = self._cdf(far, mine).interval(index[mine])
+        return starts.T, freqs.T
 
-    def _states(self, y: Ints, row: Rows) -> tuple[Floats, Floats, Ints]:
-        """``near`` (N, 49 * a), ``far`` (196, N, b) and the cumulative frequencies of all values (196, N, values + 1)."""
+    def _states(self, y: Ints, row: Rows) -> tuple[Floats, Floats]:
+        """``near`` (N, 49 * a) and ``far`` (N, 196 * b)."""
         x = y.astype(np.float32)
-        near = requantize(x @ self.near_weight + self.near_bias[row], self.near_shift, ACTIVATIONS)
+        near = requantize(x @ self.near_weight + self.near_bias[row], ACTIVATIONS)
         total = near @ self.far_weight
         total += x @ self.skip_weight
         total += self.far_bias[row]
-        far = requantize(total, self.far_shift, ACTIVATIONS).reshape(len(y), SYMBOLS, -1).transpose(1, 0, 2)
-        logits = np.matmul(far, self.head_weight)  # (196, N, values)
-        logits += self.head_bias[:, None]
-        return near, far, cumulative(requantize(logits, self.head_shift[:, None], LOGITS))
+        return near, requantize(total, ACTIVATIONS)
+
+    def _cdf(self, far: Floats, mine: slice) -> Cdf:
+        """Frequencies of some symbols in a row of N latents: of shape ``(symbols, values, N)``."""
+        wide = far.reshape(len(far), SYMBOLS, -1)[:, mine].transpose(1, 2, 0)
+        logits = np.matmul(self._heads[mine], wide)
+        logits += self.head_bias[mine, :, None]
+        return Cdf.of_logits(requantize(logits, LOGITS))
+
+    @cached_property
+    def _heads(self) -> Floats:
+        """The heads' weights, ``(196, values, b)``."""
+        return np.ascontiguousarray(self.head_weight.swapaxes(1, 2))
 
     def frequencies(self, y: Ints, row: Rows) -> tuple[Ints, Tape]:
-        """The frequency of every value of every symbol, ``(196, N, values)``, and what :meth:`back` needs."""
-        near, far, edges = self._states(y, row)
-        freqs = np.diff(edges, axis=2)
+        """The frequency of every value of every symbol, ``(196, values, N)``, and what :meth:`back` needs."""
+        near, far = self._states(y, row)
+        freqs = np.empty((SYMBOLS, self.values, len(y)), np.int64)
+        for place in range(PLACES):
+            mine = slice(place * CHANNELS, (place + 1) * CHANNELS)
+            freqs[mine] = np.diff(self._cdf(far, mine).edges(), axis=1)
         return freqs, Tape(near, far, freqs)
 
     def back(self, tape: Tape, y: Ints) -> Floats:
@@ -192,11 +196,11 @@ class Prior:
         """
         far_product, near_product, skip_product, head_product = self._products
         g = tape.freqs.astype(np.float32)
-        chosen = (y.T - self.low)[..., None]
-        np.put_along_axis(g, chosen, np.take_along_axis(g, chosen, 2) - rans.TOTAL, 2)
+        chosen = (y.T - self.low)[:, None]
+        np.put_along_axis(g, chosen, np.take_along_axis(g, chosen, 1) - rans.TOTAL, 1)
         g *= np.float32(1 / (rans.TOTAL * LOGITS_PER_OCTAVE))
-        g_wide = head_product(g.transpose(1, 0, 2)[:, :, None])[:, :, 0]  # (N, 196, b)
-        g_far = (g_wide * inside(tape.far, ACTIVATIONS).transpose(1, 0, 2)).reshape(len(y), -1)
+        g_wide = head_product(g.transpose(2, 0, 1)[:, :, None])[:, :, 0]  # (N, 196, b)
+        g_far = g_wide.reshape(len(y), -1) * inside(tape.far, ACTIVATIONS)
         g_near = far_product(g_far) * inside(tape.near, ACTIVATIONS)
         g_symbol: Floats = skip_product(g_far) + near_product(g_near)
         return g_symbol
@@ -205,10 +209,10 @@ class Prior:
     def _products(self) -> tuple[Product, Product, Product, Product]:
         """Back through the weights: far to near, near to symbols, far to symbols, logits to far."""
         return (
-            Product.of(np.ascontiguousarray((self.far_weight * self.far_shift).T)),
-            Product.of(np.ascontiguousarray((self.near_weight * self.near_shift).T)),
-            Product.of(np.ascontiguousarray((self.skip_weight * self.far_shift).T)),
-            Product.of(np.ascontiguousarray((self.head_weight * self.head_shift[:, None]).transpose(0, 2, 1))),
+            Product.of(np.ascontiguousarray(self.far_weight.T)),
+            Product.of(np.ascontiguousarray(self.near_weight.T)),
+            Product.of(np.ascontiguousarray(self.skip_weight.T)),
+            Product.of(self._heads),
         )
 
     def decode(self, lanes: rans.Decoder, row: Rows, more: NDArray[np.bool_]) -> Ints:
@@ -231,7 +235,7 @@ class Prior:
             s = place * CHANNELS  # the first symbol of this place
             mine = slice(place * a, place * a + a)
             total = x[:, :s] @ self.near_weight[:s, mine] + near_bias[:, mine]
-            near[:, mine] = requantize(total, self.near_shift[mine], ACTIVATIONS)
+            near[:, mine] = requantize(total, ACTIVATIONS)
             wide = slice(s * b, (s + CHANNELS) * b)
             shared = near[:, : mine.stop] @ self.far_weight[: mine.stop, wide]
             shared += x[:, :s] @ self.skip_weight[:s, wide]
@@ -239,27 +243,12 @@ class Prior:
             for c in range(CHANNELS):
                 own = slice((s + c) * b, (s + c + 1) * b)
                 far = shared[:, c * b : (c + 1) * b] + x[:, s : s + c] @ self.skip_weight[s : s + c, own]
-                requantize(far, self.far_shift[own], ACTIVATIONS)
-                total = far @ self.head_weight[s + c] + self.head_bias[s + c]
-                edges = cumulative(requantize(total, self.head_shift[s + c], LOGITS))
-                value = lanes.take(edges, more)
+                requantize(far, ACTIVATIONS)
+                logits = self._heads[s + c] @ far.T
+                logits += self.head_bias[s + c, :, None]
+                value = lanes.take(Cdf.of_logits(requantize(logits, LOGITS)), more)
                 x[:, s + c] = value + self.low
         return x.astype(np.int64)
-
-
-def cumulative(logits: Floats) -> Ints:
-    """Integer logits ``(..., values)`` to cumulative frequencies ``(..., values + 1)`` from 0 to 65536, each step at least 1.
-
-    ``edge[k] = k + floor(S[k] * (65536 - values) / S[values])`` where ``S[k]`` sums the weights of the first k values.
-    """
-    values = logits.shape[-1]
-    behind = (logits.max(axis=-1, keepdims=True) - logits).astype(np.int64)
-    weight = OCTAVES[np.minimum(behind, len(OCTAVES) - 1)]
-    below = np.zeros((*logits.shape[:-1], values + 1))
-    weight.cumsum(axis=-1, out=below[..., 1:])
-    edges = np.floor(below * (rans.TOTAL - values) / below[..., -1:]).astype(np.int64)
-    edges += np.arange(values + 1)
-    return edges
 
 
 def ideal_bits(freqs: Sequence[int] | Ints) -> float:

@@ -25,10 +25,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from mnistzip.cdf import PROBABILITY_BITS, TOTAL, Cdf
 from mnistzip.errors import FormatError
 
-PROBABILITY_BITS = 16
-TOTAL = 1 << PROBABILITY_BITS  # frequencies of one alphabet sum to this
 CHECK_BITS_MIN = 16  # of a check in a file; streams without a header may ask for fewer
 CHECK_BITS_MAX = 23
 LOW = 1 << 23  # a state below this takes in a byte, if the lane has one left
@@ -176,17 +175,15 @@ class Decoder:
             if state[0] == 0:  # a shorter form exists
                 raise FormatError(f"a coded stream begins with the impossible state {state.hex()}: the file is damaged")
 
-    def take(self, edges: Ints, more: NDArray[np.bool_]) -> Ints:
+    def take(self, cdf: Cdf, more: NDArray[np.bool_]) -> Ints:
         """The next symbol's index in its alphabet, taken off every lane: (lanes,).
 
         Args:
-            edges: cumulative frequencies of all symbols, shape ``(lanes, values + 1)``, from 0 to 65536.
+            cdf: one alphabet for each lane.
             more: which lanes hold another symbol, shape ``(lanes,)``; the others stay as they are.
         """
-        index: Ints = (edges[:, 1:] <= self.slots()[:, None]).sum(axis=1)
-        everyone = np.arange(len(edges))
-        starts = edges[everyone, index]
-        freqs = edges[everyone, index + 1] - starts
+        index = cdf.find(self.slots())
+        starts, freqs = cdf.interval(index)
         if not more.all():
             starts, freqs = np.where(more, starts, 0), np.where(more, freqs, TOTAL)
         self.advance(starts, freqs)
@@ -235,32 +232,31 @@ class SharedDecoder(Decoder):
         self._scalars = [list(map(int, state)) for state in zip(self._x, self._at, self._end, strict=True)]
         self._few = len(lanes) <= FEW_LANES
 
-    def take(self, edges: Ints, more: NDArray[np.bool_]) -> Ints:
+    def take(self, cdf: Cdf, more: NDArray[np.bool_]) -> Ints:
         """As :meth:`Decoder.take`, for all latents, those of a lane beside each other: (latents,)."""
-        return self.take_of(edges, self._owner)
+        return self.take_of(cdf, self._owner)
 
-    def take_of(self, edges: Ints, lane: Ints) -> Ints:
+    def take_of(self, cdf: Cdf, lane: Ints) -> Ints:
         """The next symbols of some lanes, those of a lane one after the other: (n,).
 
         Args:
-            edges: cumulative frequencies of all values, shape ``(n, values + 1)``, from 0 to 65536.
+            cdf: n alphabets.
             lane: that each symbol is taken off, rising, shape ``(n,)``.
         """
         if self._few:
-            return self._take_one_by_one(edges, lane)
-        index = np.empty(len(edges), np.int64)
+            return self._take_one_by_one(cdf, lane)
+        index = np.empty(len(lane), np.int64)
         first = np.searchsorted(lane, lane)
         turn = np.arange(len(lane)) - first
         for depth in range(int(turn.max(initial=-1)) + 1):
             now = np.flatnonzero(turn == depth) if depth else np.flatnonzero(first == np.arange(len(lane)))
-            mine, table = lane[now], edges[now]
+            mine, table = lane[now], cdf.of(now)
             x = self._x[mine]
             self._sunk[mine[x < TOTAL]] = True
             slot = x & (TOTAL - 1)
-            found = (table[:, 1:] <= slot[:, None]).sum(axis=1)
-            every = np.arange(len(now))
-            start = table[every, found]
-            x = (table[every, found + 1] - start) * (x >> PROBABILITY_BITS) + slot - start
+            found = table.find(slot)
+            start, freq = table.interval(found)
+            x = freq * (x >> PROBABILITY_BITS) + slot - start
             at, end = self._at[mine], self._end[mine]
             while (hungry := np.flatnonzero((x < LOW) & (at < end))).size:
                 x[hungry] = (x[hungry] << 8) | self._bytes[at[hungry]]
@@ -269,10 +265,10 @@ class SharedDecoder(Decoder):
             index[now] = found
         return index
 
-    def _take_one_by_one(self, edges: Ints, lane: Ints) -> Ints:
+    def _take_one_by_one(self, cdf: Cdf, lane: Ints) -> Ints:
         """The same in plain integers."""
         index, content = [], self._bytes
-        for mine, table in zip(lane.tolist(), edges.tolist(), strict=True):
+        for mine, table in zip(lane.tolist(), cdf.edges().T.tolist(), strict=True):
             state = self._scalars[mine]
             x, at, end = state
             if x < TOTAL:

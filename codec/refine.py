@@ -37,6 +37,7 @@ FIT_KICKS = (0, 0, 0, 0, 0, 0, 10, 25, 60, 150)
 FIT_STARTS = (0, 4, 8)  # qualities below the one asked for, whose analysis the search begins from; the best end counts
 FIT_MOVES = 4  # symbols moved at once where lmbda was lowered and nothing was left to move
 LATE_PASSES, LATE_KICKS = 80, 20  # more of them for images that are still above their limit, lmbda lowered in every pass
+TOGETHER = 32  # images searched together
 BIT = 256  # one bit in COST
 LMBDA_SHIFT = 14  # model.lmbda weighs squared grey levels against COST in units of 2^-14
 
@@ -68,7 +69,7 @@ def refine(model: Model, x: Pixels, y: Ints, row: Rows, effort: int) -> Ints:
     if not PASSES[effort]:
         return y
     out = y.copy()
-    for part in chunks(len(x)):
+    for part in chunks(len(x), TOGETHER):
         search = _Search(model, x[part], y[part], row[part])
         search.descend(PASSES[effort], FIRST_MOVES)
         for _ in range(KICKS[effort]):
@@ -92,7 +93,7 @@ def fit(model: Model, x: Pixels, row: Rows, effort: int, limit: Ints) -> Ints:
     if not FIT_PASSES[effort]:
         return model.transforms.analyse(x, row)
     out = np.empty((len(x), SYMBOLS), np.int64)
-    for part in chunks(len(x)):
+    for part in chunks(len(x), TOGETHER):
         found: _Search | None = None
         for lower in FIT_STARTS:
             y = model.transforms.analyse(x[part], np.maximum(row[part] - lower, 0))
@@ -237,7 +238,7 @@ class _Search:
             if self._curvature is None:
                 self._curvature = self._probed(tapes, row)
             self.slope[won] = self._model.transforms.back(tapes, 2 * off[better].astype(np.float32), row[better])
-            self._promise(won, freqs[:, better], self._model.prior.back(prior_tape.of(better), y[better]))
+            self._promise(won, freqs[:, :, better], self._model.prior.back(prior_tape.of(better), y[better]))
         return better
 
     def _probed(self, tapes: tuple[Tape, ...], row: Rows) -> Ints:
@@ -264,5 +265,5 @@ class _Search:
 
 
 def _at(freqs: Ints, index: Ints) -> Ints:
-    """The frequency of each symbol: (196, N, values) at (196, N)."""
-    return np.take_along_axis(freqs, index[..., None], 2)[..., 0]
+    """The frequency of each symbol: (196, values, N) at (196, N)."""
+    return np.take_along_axis(freqs, index[:, None], 1)[:, 0]

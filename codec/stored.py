@@ -11,6 +11,7 @@ from mnistzip.container import Header, Method, Mode
 from mnistzip.errors import FormatError
 
 CHECK_BYTES = 2
+LITERAL_BITS = 5  # what a deflate stream spends on each byte value that occurs, at least
 
 Pixels = NDArray[np.uint8]
 
@@ -28,9 +29,28 @@ def store(image: Pixels, differences: bool = False) -> bytes:
     return header + bodies[method] + _check(header, image)
 
 
+def smaller_stored(file: bytes, image: Pixels) -> bytes:
+    """A file that a model coded, or one that keeps every pixel of its image if that is smaller."""
+    if worth_deflating(image.tobytes(), len(file)):
+        return min(store(image), file, key=len)
+    return file
+
+
+def worth_deflating(raw: bytes, size: int) -> bool:
+    """Whether a stored body and its check could be smaller than so many bytes.
+
+    Nearly always they cannot be, and nothing is deflated to find out: each grey level that occurs is a literal of a deflate
+    stream at least once, and a literal takes five bits or more on average. A Huffman code that spends fewer has few literals;
+    to have them all takes many blocks, whose heads take more than that saves.
+    """
+    return CHECK_BYTES + len(set(raw)) * LITERAL_BITS // 8 < size
+
+
 def deflate(raw: bytes) -> bytes:
-    """A raw deflate stream, as small as zlib makes it."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15, 9)
+    """A raw deflate stream, as small as zlib makes it; of little, with tables no larger than it asks for."""
+    window = min(max((len(raw) + 262).bit_length(), 9), 15)  # zlib looks back as far as its window less 262 bytes
+    memory = min(max((len(raw) - 1).bit_length() - 6, 1), 9)  # symbols of one block: 2^6 times that of these bits
+    packer = zlib.compressobj(9, zlib.DEFLATED, -window, memory)
     return packer.compress(raw) + packer.flush()
 
 

@@ -15,6 +15,8 @@ Pixels = NDArray[np.uint8]
 def to_tiles(image: Pixels, beyond: Literal["edge", "constant"] = "edge") -> Pixels:
     """Cut an image into 28x28 tiles, row by row, its edge pixels repeated or, if constant, zeros beyond: (tiles, 28, 28)."""
     height, width = image.shape
+    if (height, width) == (TILE, TILE):
+        return image[None]
     padded = np.pad(image, ((0, -height % TILE), (0, -width % TILE)), mode=beyond)
     rows, columns = padded.shape[0] // TILE, padded.shape[1] // TILE
     return padded.reshape(rows, TILE, columns, TILE).swapaxes(1, 2).reshape(-1, TILE, TILE)

@@ -21,7 +21,7 @@ from mnistzip.intnet import Floats, Layer, Range, Rows, Signal, bound, forward, 
 from mnistzip.prior import CHANNELS, SIDE, SYMBOLS
 
 TILE = 28
-CHUNK = 64  # images that pass the networks together: small enough for the processor's cache
+CHUNK = 16  # images that pass the networks together: small enough for the processor's cache
 PIXELS = Range(0, 255)
 
 Ints = NDArray[np.int64]
@@ -101,6 +101,6 @@ class Transforms:
         return scaled.astype(np.float32)
 
 
-def chunks(count: int) -> Iterator[slice]:
-    """Cut ``count`` images into slices of at most :data:`CHUNK`."""
-    return (slice(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK))
+def chunks(count: int, size: int = CHUNK) -> Iterator[slice]:
+    """Cut ``count`` images into slices of at most ``size``."""
+    return (slice(start, min(start + size, count)) for start in range(0, count, size))

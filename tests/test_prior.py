@@ -6,38 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mnistzip import prior as priors
 from mnistzip import rans
 from mnistzip.model import shipped
 from mnistzip.refine import BIT, COST
-
-
-def test_octave_table_is_the_rounded_power_of_two() -> None:
-    for d in (0, 1, 63, 64, 65, 500, 1343):
-        assert priors.OCTAVES[d] == math.floor(2 ** (20 - d / 64) + 0.5)
-    assert priors.OCTAVES[-1] == 0
-    assert (np.diff(priors.OCTAVES) <= 0).all()
-
-
-def test_frequencies_give_every_value_a_chance_and_fill_the_interval() -> None:
-    logits = np.array([[0, 0, 0], [5000, 0, -32768], [32767, 32767, -32768]], np.float32)
-    edges = priors.cumulative(logits)
-    assert (edges[:, 0] == 0).all()
-    assert (edges[:, -1] == rans.TOTAL).all()
-    assert (np.diff(edges) >= 1).all()
-    assert edges.tolist()[0] == [0, 21845, 43690, 65536]
-
-
-def test_frequencies_equal_integer_division() -> None:
-    random = np.random.default_rng(4)
-    logits = random.integers(-600, 600, (500, 31)).astype(np.float32)
-    edges = priors.cumulative(logits)
-    for row, given in zip(logits.astype(int).tolist(), edges.tolist(), strict=True):
-        weights = [int(priors.OCTAVES[min(max(row) - value, len(priors.OCTAVES) - 1)]) for value in row]
-        total, below = sum(weights), 0
-        for k, weight in enumerate(weights):
-            assert given[k] == k + below * (rans.TOTAL - 31) // total
-            below += weight
 
 
 @pytest.mark.parametrize("name", ["mnist", "classic"])
