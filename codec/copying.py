@@ -67,19 +67,16 @@ class Copying:
         """The votes for each shade of pixels of whole tiles, tile by tile in coding order: (n, 32)."""
         query, gate = self.queries(h)
         key = self.keys(h, where, shade)
-        _, owner, count = np.unique(tile, return_inverse=True, return_counts=True)
-        first = np.cumsum(count) - count
-        slot = np.arange(len(tile)) - first[owner]
-        grid = (len(count), int(count.max(initial=0)))
-        queries, keys = np.zeros((2, *grid, key.shape[1]), np.float32)
-        queries[owner, slot], keys[owner, slot] = query, key
-        step, place = np.full((2, *grid), -1)
-        step[owner, slot], place[owner, slot] = STEP[pixel], where
-        earlier = (step[:, None] < step[:, :, None]) & (place[:, None] == place[:, :, None])
-        lane, asking, asked = np.nonzero(earlier & (place[:, None] >= 0))
-        product = (queries @ keys.transpose(0, 2, 1))[lane, asking, asked]
-        row, voter = first[lane] + asking, first[lane] + asked
-        return count_votes(product, gate[row], row, shade[voter], len(tile))
+        group = tile * RANGES + where
+        order = np.argsort(group, kind="stable")  # pixels that may vote for each other, side by side in coding order
+        _, first, count = np.unique(group[order], return_index=True, return_counts=True)
+        before = np.arange(len(tile)) - np.repeat(first, count)  # pixels of its group before each
+        asking = np.repeat(np.arange(len(tile)), before)
+        asked = np.arange(len(asking)) - np.repeat(np.cumsum(before) - before, before) + np.repeat(np.repeat(first, count), before)
+        step = STEP[pixel[order]]
+        earlier = step[asked] < step[asking]
+        asking, asked = order[asking[earlier]], order[asked[earlier]]
+        return count_votes(products(query, asking, key, asked), gate[asking], asking, shade[asked], len(tile))
 
 
 class Copies:
@@ -98,8 +95,9 @@ class Copies:
         most = int(self._count[tile].max())
         asking, asked = np.nonzero(self._where[tile, :most] == where[:, None])
         owner = tile[asking]
-        product = np.einsum("nk,nk->n", query[asking], self._keys[owner, asked])
-        return count_votes(product, gate[asking], asking, self._shade[owner, asked], len(tile))
+        voter = owner * self._keys.shape[1] + asked
+        product = products(query, asking, self._keys.reshape(-1, query.shape[1]), voter)
+        return count_votes(product, gate[asking], asking, self._shade.reshape(-1)[voter], len(tile))
 
     def add(self, h: Floats, tile: Ints, where: Ints, shade: Ints) -> None:
         """Remember the pixels of one step; tiles rise."""
@@ -107,6 +105,12 @@ class Copies:
         self._keys[tile, slot] = self._copying.keys(h, where, shade)
         self._where[tile, slot], self._shade[tile, slot] = where, shade
         np.add.at(self._count, tile, 1)
+
+
+def products(query: Floats, asking: Ints, key: Floats, asked: Ints) -> Floats:
+    """Products of queries and keys: (pairs,)."""
+    total: Floats = np.einsum("nk,nk->n", query.take(asking, axis=0), key.take(asked, axis=0))
+    return total
 
 
 def count_votes(product: Floats, gate: Floats, row: Ints, shade: Ints, rows: int) -> Ints:

@@ -94,8 +94,7 @@ def half_of(shift: Floats) -> Floats:
 def requantize(total: Floats, to: Range) -> Floats:
     """``floor(total)`` clipped, in place; divided and rounded half up, as weights and bias are."""
     np.floor(total, out=total)
-    np.maximum(total, to.low, out=total)
-    return np.minimum(total, to.high, out=total)  # np.clip takes as long as the rest where the array is small
+    return np.clip(total, to.low, to.high, out=total)
 
 
 class Layer(Protocol):

@@ -264,7 +264,7 @@ class _Parts:
             at = f"pixels.{plane.name.lower()}"
             layers = tuple(self.affine(f"{at}.{number}") for number in range(PIXEL_LAYERS))
             rows, columns = self.floats(f"{at}.rows", 2), self.floats(f"{at}.columns", 2)
-            nets.append(PlaneNet(layers, rows, columns, self.affine(f"{at}.head")))
+            nets.append(PlaneNet(plane, layers, rows, columns, self.affine(f"{at}.head")))
         return PixelModel(
             nets=tuple(nets),
             copying=Copying(

@@ -10,6 +10,7 @@ order, both get the same frequencies bit for bit.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -17,23 +18,19 @@ from numpy.typing import NDArray
 
 from mnistzip import rans
 from mnistzip.cdf import TOTAL, Cdf
+from mnistzip.context import Contexts, bits_to_inputs, inputs_of, places, size_of
 from mnistzip.copying import Copies, Copying, shade_cdf
 from mnistzip.errors import ModelError
 from mnistzip.intnet import ACTIVATION_MAX, ACTIVATIONS, Affine, Floats, requantize, require
 from mnistzip.planes import (
-    PAD,
     PIXELS,
-    PLACE,
     RANGES,
-    SEEN_AS,
     SHADES,
     SOLID,
     STEP,
     STEPS,
-    STRIDE,
     TILE,
     VALUES,
-    VIEWS,
     Plane,
     chosen,
     input_peaks,
@@ -42,7 +39,7 @@ from mnistzip.planes import (
 )
 from mnistzip.prior import LOGITS
 
-TILES_TOGETHER = 64  # whose votes are counted together
+TILES_TOGETHER = 16  # evaluated together: small enough for the processor's cache
 WIDTH_MAX = 1024
 MIDDLE_SOLID = 253
 PIXEL_LAYERS = 3  # hidden ones, of each plane
@@ -56,34 +53,48 @@ Bools = NDArray[np.bool_]
 class PlaneNet:
     """The network of one plane; ``rows`` and ``columns`` are biases of the first layer by where a pixel is, ``(28, width)``."""
 
+    plane: Plane
     layers: tuple[Affine, ...]
     rows: Floats
     columns: Floats
     head: Affine
 
-    def __post_init__(self) -> None:
-        for name in ("rows", "columns"):
-            require(getattr(self, name).shape[1:] == self.layers[0].unit.shape, self.layers[0].name)
-            object.__setattr__(self, name, getattr(self, name) * self.layers[0].unit)
-
-    def prove(self, plane: Plane) -> None:
+    def prove(self) -> None:
+        """Raise :class:`~mnistzip.errors.ModelError` unless every shape fits and every sum is exact."""
         first, *others = self.layers
         width = first.weight.shape[1]
         require(width <= WIDTH_MAX and self.rows.shape == (TILE, width) == self.columns.shape, first.name)
-        first.prove(input_peaks(plane), np.abs(self.rows).max(axis=0) + np.abs(self.columns).max(axis=0))
+        where = np.abs(self.rows).max(axis=0) + np.abs(self.columns).max(axis=0)
+        first.prove(input_peaks(self.plane), where * first.unit)
         for layer in others:
             require(layer.weight.shape == (width, width), layer.name)
             layer.prove(ACTIVATION_MAX)
-        outputs = RANGES * SHADES if plane is Plane.SHADE else VALUES[plane]
+        outputs = RANGES * SHADES if self.plane is Plane.SHADE else VALUES[self.plane]
         require(self.head.weight.shape == (width, outputs), self.head.name)
         self.head.prove(ACTIVATION_MAX)
 
-    def features(self, x: Floats, pixel: Ints) -> Floats:
-        """What pixels see, (n, inputs), and where they are, (n,) -> (n, width)."""
-        row, column = np.divmod(pixel, TILE)
-        first, *others = self.layers
-        h = first(x, ACTIVATIONS, self.rows[row] + self.columns[column])
-        for layer in others:
+    @cached_property
+    def _entry(self) -> Floats:
+        """The first layer's weights, in the order in which :meth:`Contexts.near` gives its inputs."""
+        first, where = self.layers[0], inputs_of(self.plane)
+        out = np.zeros((size_of(self.plane), first.weight.shape[1]), np.float32)
+        out[where] = first.weight[: len(where)]
+        return out
+
+    @cached_property
+    def _place(self) -> Floats:
+        """The first layer's bias, by pixel: (784, width)."""
+        first = self.layers[0]
+        return (self.rows[:, None] + self.columns).reshape(PIXELS, -1) * first.unit + first.bias
+
+    def features(self, x: Floats, pixel: Ints, where: Ints | None = None) -> Floats:
+        """What pixels see, (n, inputs), where they are, (n,), and their ranges of shades, (n,), if they have any: (n, width)."""
+        h = x @ self._entry
+        h += self._place[pixel]
+        if where is not None:
+            h += self.layers[0].weight[-RANGES:][where]
+        h = requantize(h, ACTIVATIONS)
+        for layer in self.layers[1:]:
             h = layer(h, ACTIVATIONS)
         return h
 
@@ -125,8 +136,8 @@ class PixelModel:
     def prove(self) -> None:
         """Raise :class:`ModelError` unless every shape fits and every sum is exact in float32."""
         require(len(self.nets) == len(Plane), "pixels")
-        for plane, net in zip(Plane, self.nets, strict=True):
-            net.prove(plane)
+        for net in self.nets:
+            net.prove()
         self.copying.prove(len(self.nets[Plane.SHADE].head.weight))
         if self.blank.shape != (PIXELS,) or self.blank.min() < 1 or self.blank.max() >= TOTAL:
             raise ModelError(f"pixels blank: a frequency is outside 1..{TOTAL - 1}")
@@ -138,9 +149,8 @@ class PixelModel:
             x: grey levels, shape ``(N, 28, 28)``, 0 outside.
             inside: which pixels the image covers, shape ``(N, 784)``.
         """
-        padded = np.pad(x, ((0, 0), (PAD, PAD), (PAD, PAD)))
-        seen = {plane: table[padded].reshape(-1) for plane, table in SEEN_AS.items()}
         grey = x.reshape(len(x), PIXELS)
+        seen = Contexts.of(grey)
         told: list[tuple[Ints, ...]] = []
         for plane in Plane:
             tile, pixel = chosen(plane, grey, inside)
@@ -152,7 +162,7 @@ class PixelModel:
             told.append((tile, np.full(len(tile), plane), STEP[pixel], start, freq))
         return Symbols(*(np.concatenate(column) for column in zip(*told, strict=True)))
 
-    def _cdf(self, plane: Plane, seen: dict[Plane, NDArray[np.int8]], tile: Ints, pixel: Ints, value: Pixels) -> Cdf:
+    def _cdf(self, plane: Plane, seen: Contexts, tile: Ints, pixel: Ints, value: Pixels) -> Cdf:
         """Frequencies of pixels of whole tiles, in coding order, all of whose grey levels are known."""
         if plane is not Plane.SHADE:
             return self._frequencies(plane, seen, tile, pixel)
@@ -160,25 +170,26 @@ class PixelModel:
         h, logits = self._shades(seen, tile, pixel, where)
         return shade_cdf(logits, self.copying.votes(h, tile, pixel, where, symbols(value, plane)))
 
-    def _frequencies(self, plane: Plane, seen: dict[Plane, NDArray[np.int8]], tile: Ints, pixel: Ints) -> Cdf:
+    def _frequencies(self, plane: Plane, seen: Contexts, tile: Ints, pixel: Ints) -> Cdf:
         """Frequencies of all planes but the last."""
-        x = _view(plane, seen, tile, pixel)
         net = self.nets[plane]
+        at = places(tile, pixel)
         if plane is not Plane.INK:
-            return Cdf.of_logits(net.head.transposed(net.features(x, pixel), LOGITS))
+            return Cdf.of_logits(net.head.transposed(net.features(seen.near(plane, at), pixel), LOGITS))
         sums = np.zeros((3, len(tile)))
-        sums[1:] = TOTAL - self.blank[pixel], np.full(len(tile), TOTAL)
+        sums[1], sums[2] = TOTAL - self.blank[pixel], TOTAL
         total = np.ones(len(tile))
-        if (some := np.flatnonzero(x.any(axis=1))).size:
-            cdf = Cdf.of_logits(net.head.transposed(net.features(x[some], pixel[some]), LOGITS))
+        ink = seen.ink_above(at)
+        if (some := np.flatnonzero(ink.any(axis=1))).size:
+            h = net.features(bits_to_inputs(ink[some]), pixel[some])
+            cdf = Cdf.of_logits(net.head.transposed(h, LOGITS))
             sums[:, some], total[some] = cdf.sums, cdf.total
         return Cdf(sums, total)
 
-    def _shades(self, seen: dict[Plane, NDArray[np.int8]], tile: Ints, pixel: Ints, where: Ints) -> tuple[Floats, Floats]:
+    def _shades(self, seen: Contexts, tile: Ints, pixel: Ints, where: Ints) -> tuple[Floats, Floats]:
         """Features and logits of shades."""
         net = self.nets[Plane.SHADE]
-        own = (where[:, None] == np.arange(RANGES)).astype(np.float32)
-        h = net.features(np.concatenate([_view(Plane.SHADE, seen, tile, pixel), own], 1), pixel)
+        h = net.features(seen.near(Plane.SHADE, places(tile, pixel)), pixel, where)
         return h, net.shade_logits(h, where)
 
     def decode(self, lanes: rans.SharedDecoder, lane: Ints, inside: Bools, preview: bool = False) -> Pixels:
@@ -193,7 +204,7 @@ class PixelModel:
         """
         count = len(lane)
         grey = np.zeros((count, PIXELS), np.uint8)
-        seen = {plane: np.zeros(count * STRIDE * STRIDE, np.int8) for plane in Plane}
+        seen = Contexts(count)
         for plane in list(Plane)[: Plane.SHADE] if preview else Plane:
             tile, pixel = chosen(plane, grey, inside)
             order = np.argsort(STEP[pixel], kind="stable")
@@ -213,10 +224,10 @@ class PixelModel:
                     symbol = lanes.take_of(self._frequencies(plane, seen, t, p), lane[t])
                 value = _known(plane, symbol, grey[t, p])
                 grey[t, p] = value
-                at = t * STRIDE**2 + PLACE[p]
-                seen[plane][at] = SEEN_AS[plane][value]
+                at = places(t, p)
+                seen.tell(plane, at, value)
                 if plane is Plane.SOLID:
-                    seen[Plane.LEVEL][at[symbol > 0]] = RANGES
+                    seen.tell_solid(at[symbol > 0], RANGES)
         if preview:
             grey = np.where(grey == 0, 0, np.where(grey >= SOLID, MIDDLE_SOLID, grey + SHADES // 2 - 1)).astype(np.uint8)
         return grey.reshape(count, TILE, TILE)
@@ -233,12 +244,6 @@ def _known(plane: Plane, symbol: Ints, grey: Pixels) -> Pixels:
     else:
         value = grey + symbol
     return np.minimum(value, 255).astype(np.uint8)
-
-
-def _view(plane: Plane, seen: dict[Plane, NDArray[np.int8]], tile: Ints, pixel: Ints) -> Floats:
-    """What pixels see of others: (n, inputs)."""
-    at = (tile * STRIDE**2 + PLACE[pixel])[:, None]
-    return np.concatenate([seen[view.plane][at + view.window] for view in VIEWS[plane]], 1).astype(np.float32)
 
 
 def _parts(tile: Ints) -> list[slice]:
