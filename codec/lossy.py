@@ -253,7 +253,7 @@ class Streams:
         """
         places = [(header, k) for header, streams in zip(headers, self.streams, strict=True) for k in range(streams)]
         spans = zip(self.first.tolist(), self.count.tolist(), strict=True)
-        content = y.astype(np.int8)
+        content = np.ascontiguousarray(y, np.int8)
         values = [
             zlib.crc32(content[a : a + n], zlib.crc32(header + k.to_bytes(4, "little")))
             for (header, k), (a, n) in zip(places, spans, strict=True)
