@@ -21,6 +21,7 @@ ONE = 1 << 20  # weight of the most probable value
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float32]
+Whole = NDArray[np.float64 | np.int64]
 
 
 def octave_table() -> Ints:
@@ -52,8 +53,8 @@ class Cdf:
         total: shape ``(..., n)``.
     """
 
-    sums: NDArray[np.float64] | Ints
-    total: NDArray[np.float64] | Ints
+    sums: Whole
+    total: Whole
 
     @staticmethod
     def of_logits(logits: Floats) -> Cdf:
@@ -98,7 +99,7 @@ class Cdf:
         return Cdf(self.sums[..., which], self.total[..., which])
 
 
-def _quotient(a: NDArray[np.float64] | Ints, b: NDArray[np.float64] | Ints) -> Ints:
+def _quotient(a: Whole, b: Whole) -> Ints:
     if a.dtype.kind == "f":  # the quotient is below 2^17 and no integer unless it is exact: rounding cannot reach one
         return np.floor(a / b).astype(np.int64)
     return (a // b).astype(np.int64)

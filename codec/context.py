@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistzip.planes import NEAR, PAD, PIXELS, PLACE, SEEN_AS, STRIDE, TILE, VIEWS, WIDE, Plane
+from mnistzip.planes import NEAR, PAD, PLACE, SEEN_AS, STRIDE, TILE, VIEWS, WIDE, Plane
 
 REACH = 7  # columns of ink to either side of a pixel
 ROWS = 9  # of ink: a pixel's own and those above
@@ -28,7 +28,7 @@ for _distance in WIDE.tolist():
 
 
 def inputs_of(plane: Plane) -> Ints:
-    """Where the inputs of a plane's network, in the order of its weights, lie in what :meth:`Contexts.near` gives: (inputs,)."""
+    """Where the inputs of a plane's network, in the order of its weights, lie in what :meth:`Contexts.near` gives."""
     if plane is Plane.INK:
         row, column = np.divmod(-WIDE + REACH, STRIDE)
         return row * 16 + 2 * REACH - column
@@ -76,7 +76,9 @@ class Contexts:
 
     def ink_above(self, at: Ints) -> NDArray[np.uint16]:
         """The ink that pixels see, row by row upwards, as bits: (n, 9)."""
-        return self._ink.take(at[:, None] - _UP) & _WINDOW_BITS
+        ink: NDArray[np.uint16] = self._ink.take(at[:, None] - _UP)
+        ink &= _WINDOW_BITS
+        return ink
 
     def near(self, plane: Plane, at: Ints) -> Floats:
         """What pixels see: (n, inputs)."""

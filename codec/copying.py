@@ -72,7 +72,9 @@ class Copying:
         _, first, count = np.unique(group[order], return_index=True, return_counts=True)
         before = np.arange(len(tile)) - np.repeat(first, count)  # pixels of its group before each
         asking = np.repeat(np.arange(len(tile)), before)
-        asked = np.arange(len(asking)) - np.repeat(np.cumsum(before) - before, before) + np.repeat(np.repeat(first, count), before)
+        asked = (
+            np.arange(len(asking)) - np.repeat(np.cumsum(before) - before, before) + np.repeat(np.repeat(first, count), before)
+        )
         step = STEP[pixel[order]]
         earlier = step[asked] < step[asking]
         asking, asked = order[asking[earlier]], order[asked[earlier]]

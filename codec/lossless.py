@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistzip import container, rans
+from mnistzip.cdf import TOTAL
 from mnistzip.container import Header, Mode
 from mnistzip.errors import FormatError
 from mnistzip.lossy import Streams, batches, sound_streams
@@ -98,7 +99,7 @@ def _encode(model: PixelModel, places: Sequence[bytes], images: Sequence[Pixels]
     size = np.bincount(lane, minlength=len(streams.count))
     slot = np.arange(len(lane)) - (np.cumsum(size) - size)[lane]
     starts = np.zeros((len(size), int(size.max(initial=0))), np.int64)
-    freqs = np.full(starts.shape, rans.TOTAL)
+    freqs = np.full(starts.shape, TOTAL)
     starts[lane, slot], freqs[lane, slot] = told.start[order], told.freq[order]
     coded = rans.encode(starts, freqs, streams.checks(places, x))
     return streams.payloads(coded)

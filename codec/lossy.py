@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistzip import container, rans
+from mnistzip.cdf import TOTAL
 from mnistzip.container import Header, Mode
 from mnistzip.errors import FormatError, LimitError
 from mnistzip.metrics import psnr
@@ -230,8 +231,7 @@ class Streams:
             held = depth < self.count[part, None]
             tile = (self.first[part, None] + depth)[held]
             starts, freqs = (
-                _side_by_side(values, tile, held, nothing, turns)
-                for values, nothing in zip(intervals, (0, rans.TOTAL), strict=True)
+                _side_by_side(values, tile, held, nothing, turns) for values, nothing in zip(intervals, (0, TOTAL), strict=True)
             )
             coded += rans.encode(starts, freqs, checks[part], check_bits)
         return coded
@@ -255,7 +255,7 @@ class Streams:
         spans = zip(self.first.tolist(), self.count.tolist(), strict=True)
         content = np.ascontiguousarray(y, np.int8)
         values = [
-            zlib.crc32(content[a : a + n], zlib.crc32(header + k.to_bytes(4, "little")))
+            zlib.crc32(content[a : a + n].data, zlib.crc32(header + k.to_bytes(4, "little")))
             for (header, k), (a, n) in zip(places, spans, strict=True)
         ]
         return np.array(values, np.int64)

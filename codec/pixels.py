@@ -88,7 +88,7 @@ class PlaneNet:
         return (self.rows[:, None] + self.columns).reshape(PIXELS, -1) * first.unit + first.bias
 
     def features(self, x: Floats, pixel: Ints, where: Ints | None = None) -> Floats:
-        """What pixels see, (n, inputs), where they are, (n,), and their ranges of shades, (n,), if they have any: (n, width)."""
+        """What pixels see, (n, inputs), where they are and, if they have any, their ranges of shades, (n,) each: (n, width)."""
         h = x @ self._entry
         h += self._place[pixel]
         if where is not None:

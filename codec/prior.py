@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistzip import rans
-from mnistzip.cdf import LOGITS_PER_OCTAVE, Cdf
+from mnistzip.cdf import LOGITS_PER_OCTAVE, PROBABILITY_BITS, TOTAL, Cdf
 from mnistzip.errors import ModelError
 from mnistzip.gradient import Product, inside
 from mnistzip.intnet import (
@@ -197,8 +197,8 @@ class Prior:
         far_product, near_product, skip_product, head_product = self._products
         g = tape.freqs.astype(np.float32)
         chosen = (y.T - self.low)[:, None]
-        np.put_along_axis(g, chosen, np.take_along_axis(g, chosen, 1) - rans.TOTAL, 1)
-        g *= np.float32(1 / (rans.TOTAL * LOGITS_PER_OCTAVE))
+        np.put_along_axis(g, chosen, np.take_along_axis(g, chosen, 1) - TOTAL, 1)
+        g *= np.float32(1 / (TOTAL * LOGITS_PER_OCTAVE))
         g_wide = head_product(g.transpose(2, 0, 1)[:, :, None])[:, :, 0]  # (N, 196, b)
         g_far = g_wide.reshape(len(y), -1) * inside(tape.far, ACTIVATIONS)
         g_near = far_product(g_far) * inside(tape.near, ACTIVATIONS)
@@ -253,4 +253,4 @@ class Prior:
 
 def ideal_bits(freqs: Sequence[int] | Ints) -> float:
     """Code length that the frequencies allow, in bits."""
-    return float(rans.PROBABILITY_BITS * np.size(freqs) - np.log2(np.asarray(freqs, np.float64)).sum())
+    return float(PROBABILITY_BITS * np.size(freqs) - np.log2(np.asarray(freqs, np.float64)).sum())

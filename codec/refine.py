@@ -20,7 +20,7 @@ from copy import copy
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistzip import rans
+from mnistzip.cdf import PROBABILITY_BITS, TOTAL
 from mnistzip.gradient import Tape
 from mnistzip.intnet import Rows
 from mnistzip.model import Model
@@ -50,8 +50,8 @@ Ints = NDArray[np.int64]
 SIGNS = (1 - 2 * (np.arange(1, TILE * TILE + 1) * 2654435769 >> 16 & 1)).astype(np.float32).reshape(TILE, TILE)
 
 # Cost of a symbol by its frequency. No entry lies near a rounding edge, so any libm gives this table (a test checks it).
-COST = np.zeros(rans.TOTAL + 1, np.int64)
-COST[1:] = np.rint(BIT * (rans.PROBABILITY_BITS - np.log2(np.arange(1, rans.TOTAL + 1))))
+COST = np.zeros(TOTAL + 1, np.int64)
+COST[1:] = np.rint(BIT * (PROBABILITY_BITS - np.log2(np.arange(1, TOTAL + 1))))
 
 
 def refine(model: Model, x: Pixels, y: Ints, row: Rows, effort: int) -> Ints:

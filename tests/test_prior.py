@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mnistzip import rans
+from mnistzip.cdf import PROBABILITY_BITS, TOTAL
 from mnistzip.model import shipped
 from mnistzip.refine import BIT, COST
 
@@ -26,8 +27,8 @@ def test_decoder_finds_the_very_frequencies_of_the_encoder(name: str, digits: ND
 
 
 def test_costs_of_the_search_do_not_hang_on_the_last_digit_of_a_logarithm() -> None:
-    exact = [BIT * (rans.PROBABILITY_BITS - math.log2(f)) for f in range(1, rans.TOTAL + 1)]
+    exact = [BIT * (PROBABILITY_BITS - math.log2(f)) for f in range(1, TOTAL + 1)]
     margin = min(abs(value % 1 - 0.5) for value in exact)
     assert margin > 1e-8  # a libm errs by some 1e-13 here
     assert COST[1] == 16 * BIT
-    assert COST[rans.TOTAL] == 0
+    assert COST[TOTAL] == 0

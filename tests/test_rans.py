@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mnistzip import rans
+from mnistzip.cdf import PROBABILITY_BITS, TOTAL
 from mnistzip.errors import FormatError
 
 Ints = NDArray[np.int64]
@@ -57,7 +58,7 @@ def test_every_stream_comes_back_and_ends_on_its_check(symbols: list[list[int]],
 
 def test_a_check_is_as_strong_as_its_bytes_allow_and_never_weaker_than_asked() -> None:
     random = np.random.default_rng(3)
-    symbols = random.choice(6, (400, 60), p=np.diff(EDGES) / rans.TOTAL)
+    symbols = random.choice(6, (400, 60), p=np.diff(EDGES) / TOTAL)
     checks = random.integers(0, 1 << 32, 400)
     at_least = {bits: rans.encode(*intervals(symbols), checks, bits) for bits in (0, 8, 16, 23)}
     sizes = {bits: np.array([len(stream) for stream in streams]) for bits, streams in at_least.items()}
@@ -75,7 +76,7 @@ def test_a_check_is_as_strong_as_its_bytes_allow_and_never_weaker_than_asked() -
 def test_filling_up_a_lane_costs_no_byte() -> None:
     symbols = np.array([[3, 2, 1, 4, 4]])
     starts, freqs = intervals(symbols)
-    filled = np.hstack([starts, np.zeros((1, 7), np.int64)]), np.hstack([freqs, np.full((1, 7), rans.TOTAL)])
+    filled = np.hstack([starts, np.zeros((1, 7), np.int64)]), np.hstack([freqs, np.full((1, 7), TOTAL)])
     assert rans.encode(*filled, np.array([5])) == rans.encode(starts, freqs, np.array([5]))
 
 
@@ -87,15 +88,15 @@ def test_no_symbols_leave_the_check_alone() -> None:
 def test_streams_are_no_larger_than_the_range_coder_of_a_known_library_with_a_checksum_of_16_bits() -> None:
     random = np.random.default_rng(1)
     freqs = np.diff(EDGES)
-    symbols = random.choice(6, (300, 196), p=freqs / rans.TOTAL)
+    symbols = random.choice(6, (300, 196), p=freqs / TOTAL)
     ours = sum(map(len, rans.encode(*intervals(symbols), random.integers(0, 65536, 300))))
-    model = constriction.stream.model.Categorical(freqs / rans.TOTAL, perfect=True)
+    model = constriction.stream.model.Categorical(freqs / TOTAL, perfect=True)
     theirs = 0
     for row in symbols:
         coder = constriction.stream.queue.RangeEncoder()
         coder.encode(row.astype(np.int32), model)
         theirs += 4 * len(coder.get_compressed()) + 2
-    ideal = (rans.PROBABILITY_BITS - np.log2(freqs[symbols])).sum() / 8
+    ideal = (PROBABILITY_BITS - np.log2(freqs[symbols])).sum() / 8
     assert ours <= theirs
     assert ours - ideal <= 2.7 * 300  # two bytes of check, and what rounding up to bytes costs
 

@@ -13,10 +13,10 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 
 import mnistzip
+from mnistzip.cdf import LOGITS_PER_OCTAVE, OCTAVES
 from mnistzip.cli.main import run
 from mnistzip.errors import ImageError, ModelError
 from mnistzip.model import read_model
-from mnistzip.prior import LOGITS_PER_OCTAVE, OCTAVES
 from mnistzip.training import bound, data
 from mnistzip.training.classic import Classic, ClassicConfig
 from mnistzip.training.coder import Coder

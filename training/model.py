@@ -19,9 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from mnistzip.cdf import LOGITS_PER_OCTAVE
 from mnistzip.intnet import ACTIVATION_MAX, GAIN_SHIFT, SUM_MAX
 from mnistzip.metrics import PEAK as WHITE
-from mnistzip.prior import LOGITS_PER_OCTAVE
 
 PEAK = 4.0  # float value that the largest activation stands for
 SCALE = (ACTIVATION_MAX + 1) / PEAK  # integer steps per float unit of activations

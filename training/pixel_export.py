@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mnistzip.cdf import TOTAL
 from mnistzip.planes import Plane
-from mnistzip.rans import TOTAL
 from mnistzip.training.export import integers
 from mnistzip.training.pixels import Affine, PixelModel, PlaneNet
 

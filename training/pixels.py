@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mnistzip import planes
+from mnistzip.cdf import LOGITS_PER_OCTAVE
 from mnistzip.copying import COPY_HIGH, COPY_LOW, KEY_PEAK, KEY_SHIFT
 from mnistzip.intnet import ACTIVATION_MAX
 from mnistzip.planes import PAD, PIXELS, RANGES, SHADES, STRIDE, TILE, VALUES, VIEWS, Plane, input_peaks
-from mnistzip.prior import LOGITS_PER_OCTAVE
 from mnistzip.training.model import LOGIT_SCALE, SCALE, Quantizable, exact_shift, round_ste
 
 KEY_SCALE = math.sqrt(LOGITS_PER_OCTAVE * 2**KEY_SHIFT)  # integer steps of keys per unit: a product of one is an octave
