@@ -14,7 +14,7 @@ from mnistzip.errors import ModelError
 @click.option(
     "-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Model file to write (.npz)."
 )
-@click.option("--recipe", default="mnist", show_default=True, help="mnist or classic.")
+@click.option("--recipe", default="mnist", show_default=True, help="mnist, mnist-fast or classic.")
 @click.option(
     "--folder", type=click.Path(file_okay=False, path_type=Path), help="Checkpoints and logs.  [default: beside OUTPUT]"
 )

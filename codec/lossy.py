@@ -27,7 +27,7 @@ TILES_PER_STREAM = 16
 LOOK_AHEAD = 6  # qualities tried beyond where a budget's bisection ended
 TAIL = 1.0  # bits that a stream takes above its check and the ideal code length, before it is rounded up to bytes
 SPARE = (0, 1, 2, 4, 8, 16, 32)  # bits that a budget's search leaves free, as far as that is needed
-LANES_TOGETHER = 4096  # streams of one tile that are coded together
+TILES_TOGETHER = 1024  # coded together: small enough for the processor's cache
 
 Pixels = NDArray[np.uint8]
 Ints = NDArray[np.int64]
@@ -58,8 +58,12 @@ class LossyBatch:
 
     def files(self, qualities: Sequence[int], which: Sequence[int]) -> list[bytes]:
         """Files of the images ``which`` at a quality each; stored where that is smaller."""
-        if not which:
-            return []
+        out: list[bytes] = []
+        for part in batches(range(len(which)), [len(self.tiles[i]) for i in which], TILES_TOGETHER):
+            out += self._batch([qualities[k] for k in part], [which[k] for k in part])
+        return out
+
+    def _batch(self, qualities: Sequence[int], which: Sequence[int]) -> list[bytes]:
         x, counts, row = self._tiles(qualities, which)
         y = self.model.transforms.analyse(x, row)
         y = refine(self.model, x, y, row, self.effort)
@@ -224,7 +228,7 @@ class Streams:
             checks: of each stream, shape ``(streams,)``.
         """
         coded: list[bytes] = []
-        together = max(1, LANES_TOGETHER // int(self.count.max(initial=1)))
+        together = max(1, TILES_TOGETHER // int(self.count.max(initial=1)))
         for at in range(0, len(self.count), together):
             part = slice(at, at + together)
             depth = np.arange(int(self.count[part].max()))
@@ -312,9 +316,20 @@ def batches(numbers: Iterable[int], tiles: Sequence[int], together: int) -> Iter
 
 
 def decode_images(model: Model, parsed: Sequence[tuple[Header, bytes]], check_bits: int = rans.CHECK_BITS_MIN) -> list[Pixels]:
-    """Images of files under one model."""
+    """Images of files under one model.
+
+    Raises:
+        FormatError: one of them is damaged.
+    """
+    counts = [tiles_in(header.width, header.height) for header, _ in parsed]
+    out: list[Pixels] = []
+    for part in batches(range(len(parsed)), counts, TILES_TOGETHER):
+        out += _decode(model, [parsed[k] for k in part], [counts[k] for k in part], check_bits)
+    return out
+
+
+def _decode(model: Model, parsed: Sequence[tuple[Header, bytes]], counts: Sequence[int], check_bits: int) -> list[Pixels]:
     headers = [header for header, _ in parsed]
-    counts = [tiles_in(header.width, header.height) for header in headers]
     lanes = Streams.of(counts)
     streams: list[bytes] = []
     for (_, payload), n in zip(parsed, lanes.streams, strict=True):

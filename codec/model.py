@@ -50,10 +50,11 @@ FILE_LIMIT = 64 << 20  # bytes, of the file and of its arrays together
 LAYERS_MAX = 200
 FINGERPRINT_BYTES = 8
 QUALITIES = 100
-SHIPPED = {"mnist": 0, "classic": 1}  # ids in files: they never change meaning
+SHIPPED = {"mnist": 0, "classic": 1, "mnist-fast": 2}  # ids in files: they never change meaning
 DEFAULT = "mnist"
 ABOUT = {
     "mnist": "variable-rate codec for handwritten digits, trained for rate and distortion together; keeps every pixel, too",
+    "mnist-fast": "the same, several times faster, for a few percent more bytes",
     "classic": "the plain autoencoder that mnistzip descends from, quantized and given a prior",
 }
 

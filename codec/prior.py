@@ -162,11 +162,15 @@ class Prior:
     def _states(self, y: Ints, row: Rows) -> tuple[Floats, Floats]:
         """``near`` (N, 49 * a) and ``far`` (N, 196 * b)."""
         x = y.astype(np.float32)
-        near = requantize(x @ self.near_weight + self.near_bias[row], ACTIVATIONS)
-        total = near @ self.far_weight
-        total += x @ self.skip_weight
-        total += self.far_bias[row]
-        return near, requantize(total, ACTIVATIONS)
+        near, far = self.near_bias[row], self.far_bias[row]
+        a, b = self.near_weight.shape[1] // SIDE, self.far_weight.shape[1] // SIDE  # of a row of places
+        for r in range(SIDE):  # what no place of a row sees has weights of zero and is left out
+            known, mine, wide = slice((r + 1) * CHANNELS * SIDE), slice(r * a, (r + 1) * a), slice(r * b, (r + 1) * b)
+            near[:, mine] += x[:, known] @ self.near_weight[known, mine]
+            requantize(near[:, mine], ACTIVATIONS)
+            far[:, wide] += near[:, : mine.stop] @ self.far_weight[: mine.stop, wide]
+            far[:, wide] += x[:, known] @ self.skip_weight[known, wide]
+        return near, requantize(far, ACTIVATIONS)
 
     def _cdf(self, far: Floats, mine: slice) -> Cdf:
         """Frequencies of some symbols in a row of N latents: of shape ``(symbols, values, N)``."""

@@ -43,7 +43,8 @@ def worth_deflating(raw: bytes, size: int) -> bool:
     stream at least once, and a literal takes five bits or more on average. A Huffman code that spends fewer has few literals;
     to have them all takes many blocks, whose heads take more than that saves.
     """
-    return CHECK_BYTES + len(set(raw)) * LITERAL_BITS // 8 < size
+    levels = np.count_nonzero(np.bincount(np.frombuffer(raw, np.uint8)))
+    return bool(CHECK_BYTES + levels * LITERAL_BITS // 8 < size)
 
 
 def deflate(raw: bytes) -> bytes:
