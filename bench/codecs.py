@@ -137,6 +137,8 @@ def _of_mnistzip(model: str | None) -> list[Codec]:
         _ours("mnist-e0", "mnist", 0, CURVE, 2),
         _ours("mnist-e6", "mnist", 6, SPARSE, 22, asked=True),
         _ours(f"mnist-e{EFFORT_MAX}", "mnist", EFFORT_MAX, SPARSE, 300, asked=True),
+        _ours("mnist-fast", "mnist-fast", DEFAULT_EFFORT, SPARSE, 3),
+        _ours("mnist-fast-e0", "mnist-fast", 0, CURVE, 1),
         _ours("classic", "classic", 0, (1, 25, 50, 100), 2),
     ]
     if model is not None:

@@ -14,6 +14,8 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from mnistzip.intnet import product
+
 PROBABILITY_BITS = 16
 TOTAL = 1 << PROBABILITY_BITS  # frequencies of one alphabet sum to this
 LOGITS_PER_OCTAVE = 64
@@ -61,7 +63,7 @@ class Cdf:
         """From logits of shape ``(..., values, n)``."""
         behind = (logits.max(axis=-2, keepdims=True) - logits).astype(np.int32).astype(np.intp)
         weights = _WEIGHTS.take(behind, mode="clip")
-        sums = _accumulator(logits.shape[-2]) @ weights
+        sums = product(_accumulator(logits.shape[-2]), weights)
         return Cdf(sums, sums[..., -1, :] / TOTAL)
 
     @staticmethod

@@ -33,6 +33,7 @@ from mnistzip.intnet import (
     SpaceToDepth,
     Upsample,
     patches,
+    product,
 )
 
 PEAK = 511  # largest magnitude of a gradient in a matrix product
@@ -65,7 +66,7 @@ class Product:
         _, exponent = np.frexp(largest / np.float32(PEAK))
         whole = np.rint(g * np.ldexp(np.float32(1), -exponent))
         near = patches(whole, kernel).reshape(*g.shape[:-1], -1) if kernel > 1 else whole
-        total: Floats = near @ self.weight
+        total = product(near, self.weight)
         total *= np.ldexp(self.unit, exponent)
         return total
 
@@ -113,11 +114,11 @@ class Backward:
     def back(self, tapes: Sequence[Tape], g: Floats, row: Rows) -> Floats:
         """The gradient of the input, given that of the output."""
         steps = zip(self._layers, self._inner, self._product, tapes, strict=True)
-        for layer, inner, product, tape in reversed(list(steps)):
+        for layer, inner, transposed, tape in reversed(list(steps)):
             if isinstance(layer, Conv | Gain | Residual):
                 g = g * inside(tape.out, layer.to)
-            if product is not None and isinstance(layer, Conv):
-                g = product(g, layer.kernel)
+            if transposed is not None and isinstance(layer, Conv):
+                g = transposed(g, layer.kernel)
             elif inner is not None:
                 g = g + inner.back(tape.inner, g, row)
             elif isinstance(layer, Gain):

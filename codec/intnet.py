@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,8 @@ from mnistzip.errors import ModelError
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
+Numbers = NDArray[np.floating[Any]]
+Exact = TypeVar("Exact", NDArray[np.float32], NDArray[np.float64])
 
 SUM_MAX = 1 << 24  # float32 holds every integer up to here
 ACTIVATION_MAX = 1023
@@ -66,7 +68,7 @@ def require(fits: bool, what: str) -> None:
         raise ModelError(f"{what}: the shape of its weights does not fit the layers around it")
 
 
-def prove_exact(what: str, weight: Floats, peak: Floats | int, bias_peak: Floats | int, unit: Floats | int = 1) -> None:
+def prove_exact(what: str, weight: Floats, peak: Floats | int, bias_peak: Numbers | int, unit: Floats | int = 1) -> None:
     """Raise :class:`ModelError` unless no partial sum of ``input @ weight + bias`` can pass 2^24 units.
 
     Args:
@@ -76,10 +78,24 @@ def prove_exact(what: str, weight: Floats, peak: Floats | int, bias_peak: Floats
         bias_peak: largest magnitude of the bias, a number or shape ``(outputs,)``.
         unit: a power of two for each output, a number or shape ``(outputs,)``.
     """
-    peaks = np.broadcast_to(np.asarray(peak, np.float64), weight.shape[:1])
-    worst = float(((peaks @ np.abs(weight).astype(np.float64) + bias_peak) / unit).max(initial=0.0))
+    if np.ndim(peak):
+        sums = np.abs(weight).astype(np.float64).T @ np.asarray(peak, np.float64)
+    else:
+        sums = np.abs(weight).sum(axis=0, dtype=np.float64) * peak
+    worst = float(((sums + bias_peak) / unit).max(initial=0.0))
     if not worst <= SUM_MAX:
         raise ModelError(f"{what}: sums could reach {worst:.0f}, beyond {SUM_MAX}, where float32 stops being exact")
+
+
+def product(a: Exact, b: Exact) -> Exact:
+    """``a @ b``, of integers that no sum of them makes inexact.
+
+    Some kernels of OpenBLAS also compute with what happens to lie behind the end of a small array. They throw it away, but
+    if it is no number, numpy is led to warn of an invalid value.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        out: Exact = np.matmul(a, b)
+    return out
 
 
 def power_of_two(exponent: Floats) -> Floats:
@@ -195,7 +211,7 @@ def spread(x: Floats, weight: Floats, kernel: int) -> Floats:
     total = np.zeros((n, h, w, weight.shape[1]), np.float32)
     for tap, own in enumerate(weight.reshape(kernel**2, inputs, -1)):
         down, right = tap // kernel - kernel // 2, tap % kernel - kernel // 2  # from a place to the neighbour it sees
-        given = (flat @ own).reshape(total.shape)
+        given = product(flat, own).reshape(total.shape)
         (rows, seen_rows), (columns, seen_columns) = _overlap(down, h), _overlap(right, w)
         total[:, rows, columns] += given[:, seen_rows, seen_columns]
     return total
@@ -250,7 +266,7 @@ class Conv:
         if self.kernel > 1 and self.weight.shape[1] * SPREAD_FROM <= inputs:
             total = spread(x, self.weight, self.kernel)
         else:
-            total = (patches(x, self.kernel) @ self.weight).reshape(n, h, w, -1)
+            total = product(patches(x, self.kernel), self.weight).reshape(n, h, w, -1)
         if len(self.place) == 1:
             total += self.place + self.quality[row][:, None, None, :]
         elif (row == row[:1]).all():
@@ -284,7 +300,7 @@ class Affine:
 
     def __call__(self, x: Floats, to: Range, extra: Floats | None = None) -> Floats:
         """(n, inputs) -> (n, outputs), clipped."""
-        total = x @ self.weight
+        total = product(x, self.weight)
         total += self.bias
         if extra is not None:
             total += extra
@@ -292,7 +308,7 @@ class Affine:
 
     def transposed(self, x: Floats, to: Range) -> Floats:
         """(n, inputs) -> (outputs, n), clipped."""
-        total = self.weight.T @ x.T
+        total = product(self.weight.T, x.T)
         total += self.bias[:, None]
         return requantize(total, to)
 

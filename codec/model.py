@@ -54,7 +54,7 @@ SHIPPED = {"mnist": 0, "classic": 1, "mnist-fast": 2}  # ids in files: they neve
 DEFAULT = "mnist"
 ABOUT = {
     "mnist": "variable-rate codec for handwritten digits, trained for rate and distortion together; keeps every pixel, too",
-    "mnist-fast": "the same, several times faster, for a few percent more bytes",
+    "mnist-fast": "a small mnist, some three times faster, 1 dB below at equal bytes; no pixel model for lossless files",
     "classic": "the plain autoencoder that mnistzip descends from, quantized and given a prior",
 }
 
@@ -239,7 +239,7 @@ class _Parts:
 
     def floats(self, key: str, rank: int) -> Floats:
         array = self._arrays[key]
-        if array.ndim != rank or array.size == 0 or int(np.abs(array.astype(np.int64)).max()) > SUM_MAX:
+        if array.ndim != rank or array.size == 0 or max(-int(array.min()), int(array.max())) > SUM_MAX:
             raise ValueError(f"array {key} of shape {array.shape} is not of rank {rank} or out of range")
         return np.ascontiguousarray(array, np.float32)
 

@@ -21,7 +21,7 @@ from mnistzip.cdf import TOTAL, Cdf
 from mnistzip.context import Contexts, bits_to_inputs, inputs_of, places, size_of
 from mnistzip.copying import Copies, Copying, shade_cdf
 from mnistzip.errors import ModelError
-from mnistzip.intnet import ACTIVATION_MAX, ACTIVATIONS, Affine, Floats, requantize, require
+from mnistzip.intnet import ACTIVATION_MAX, ACTIVATIONS, Affine, Floats, product, requantize, require
 from mnistzip.planes import (
     PIXELS,
     RANGES,
@@ -89,7 +89,7 @@ class PlaneNet:
 
     def features(self, x: Floats, pixel: Ints, where: Ints | None = None) -> Floats:
         """What pixels see, (n, inputs), where they are and, if they have any, their ranges of shades, (n,) each: (n, width)."""
-        h = x @ self._entry
+        h = product(x, self._entry)
         h += self._place[pixel]
         if where is not None:
             h += self.layers[0].weight[-RANGES:][where]
@@ -104,7 +104,7 @@ class PlaneNet:
         for k in range(RANGES):
             if (mine := np.flatnonzero(where == k)).size:
                 own = slice(k * SHADES, (k + 1) * SHADES)
-                total = self.head.weight[:, own].T @ h[mine].T
+                total = product(self.head.weight[:, own].T, h[mine].T)
                 total += self.head.bias[own, None]
                 out[:, mine] = requantize(total, LOGITS)
         return out

@@ -35,6 +35,7 @@ from mnistzip.intnet import (
     Rows,
     half_of,
     power_of_two,
+    product,
     prove_exact,
     requantize,
     require,
@@ -115,9 +116,8 @@ class Prior:
         a = np.abs
         near, far, head = (power_of_two(-shift) for shift in (self.near_shift, self.far_shift, self.head_shift))
         prove_exact("prior near", self.near_weight, symbol, a(self.near_bias).max(axis=0), near)
-        both = np.concatenate([self.far_weight, self.skip_weight])
-        peaks = np.repeat(np.array([ACTIVATIONS.high, symbol], np.float32), [len(self.far_weight), SYMBOLS])
-        prove_exact("prior far", both, peaks, a(self.far_bias).max(axis=0), far)
+        beside = a(self.skip_weight).sum(axis=0, dtype=np.float64) * symbol + a(self.far_bias).max(axis=0)
+        prove_exact("prior far", self.far_weight, ACTIVATIONS.high, beside, far)
         for s in range(SYMBOLS):
             prove_exact(f"prior head {s}", self.head_weight[s], ACTIVATIONS.high, a(self.head_bias[s]), head[s])
 
@@ -166,16 +166,16 @@ class Prior:
         a, b = self.near_weight.shape[1] // SIDE, self.far_weight.shape[1] // SIDE  # of a row of places
         for r in range(SIDE):  # what no place of a row sees has weights of zero and is left out
             known, mine, wide = slice((r + 1) * CHANNELS * SIDE), slice(r * a, (r + 1) * a), slice(r * b, (r + 1) * b)
-            near[:, mine] += x[:, known] @ self.near_weight[known, mine]
+            near[:, mine] += product(x[:, known], self.near_weight[known, mine])
             requantize(near[:, mine], ACTIVATIONS)
-            far[:, wide] += near[:, : mine.stop] @ self.far_weight[: mine.stop, wide]
-            far[:, wide] += x[:, known] @ self.skip_weight[known, wide]
+            far[:, wide] += product(near[:, : mine.stop], self.far_weight[: mine.stop, wide])
+            far[:, wide] += product(x[:, known], self.skip_weight[known, wide])
         return near, requantize(far, ACTIVATIONS)
 
     def _cdf(self, far: Floats, mine: slice) -> Cdf:
         """Frequencies of some symbols in a row of N latents: of shape ``(symbols, values, N)``."""
         wide = far.reshape(len(far), SYMBOLS, -1)[:, mine].transpose(1, 2, 0)
-        logits = np.matmul(self._heads[mine], wide)
+        logits = product(self._heads[mine], wide)
         logits += self.head_bias[mine, :, None]
         return Cdf.of_logits(requantize(logits, LOGITS))
 
@@ -238,17 +238,17 @@ class Prior:
         for place in range(PLACES):
             s = place * CHANNELS  # the first symbol of this place
             mine = slice(place * a, place * a + a)
-            total = x[:, :s] @ self.near_weight[:s, mine] + near_bias[:, mine]
+            total = product(x[:, :s], self.near_weight[:s, mine]) + near_bias[:, mine]
             near[:, mine] = requantize(total, ACTIVATIONS)
             wide = slice(s * b, (s + CHANNELS) * b)
-            shared = near[:, : mine.stop] @ self.far_weight[: mine.stop, wide]
-            shared += x[:, :s] @ self.skip_weight[:s, wide]
+            shared = product(near[:, : mine.stop], self.far_weight[: mine.stop, wide])
+            shared += product(x[:, :s], self.skip_weight[:s, wide])
             shared += far_bias[:, wide]
             for c in range(CHANNELS):
                 own = slice((s + c) * b, (s + c + 1) * b)
-                far = shared[:, c * b : (c + 1) * b] + x[:, s : s + c] @ self.skip_weight[s : s + c, own]
+                far = shared[:, c * b : (c + 1) * b] + product(x[:, s : s + c], self.skip_weight[s : s + c, own])
                 requantize(far, ACTIVATIONS)
-                logits = self._heads[s + c] @ far.T
+                logits = product(self._heads[s + c], far.T)
                 logits += self.head_bias[s + c, :, None]
                 value = lanes.take(Cdf.of_logits(requantize(logits, LOGITS)), more)
                 x[:, s + c] = value + self.low

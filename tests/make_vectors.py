@@ -44,6 +44,10 @@ def valid() -> dict[str, bytes]:
         for quality in (1, 50, 100)
     }
     files |= {
+        f"mnist-fast-q{quality}": mnistzip.encode(digits[quality % 64], quality=quality, model="mnist-fast")
+        for quality in (1, 50, 100)
+    }
+    files |= {
         "mnist-effort0": mnistzip.encode(digits[7], effort=0),
         "mnist-effort9": mnistzip.encode(digits[7], effort=9),
         "mnist-51-bytes": mnistzip.encode(digits[8], max_bytes=51),

@@ -8,7 +8,7 @@ import pytest
 
 from mnistzip.bench.readme import MARKED, main, section
 from mnistzip.bench.results import Row, read_results
-from mnistzip.model import shipped
+from mnistzip.model import SHIPPED, shipped
 
 ROOT = Path(__file__).parent.parent
 FILE = ROOT / "bench" / "results" / "results.json"
@@ -18,7 +18,7 @@ ROWS = {row.key: row for row in RESULTS.rows}
 
 def test_results_are_of_all_test_digits_and_of_the_models_that_ship() -> None:
     assert RESULTS.about["data"]["images"] == 10_000
-    assert RESULTS.about["models"] == {name: shipped(name).fingerprint.hex() for name in ("mnist", "classic")}
+    assert RESULTS.about["models"] == {name: shipped(name).fingerprint.hex() for name in SHIPPED}
 
 
 def test_the_tables_of_the_readme_are_the_results_file() -> None:

@@ -19,7 +19,7 @@ from mnistzip.idx import read_idx
 digits = read_idx(Path(sys.argv[1]))
 size = int(sys.argv[2])
 digest = hashlib.sha256()
-for model in ("mnist", "classic"):
+for model in ("mnist", "classic", "mnist-fast"):
     files = []
     for start in range(0, len(digits), size):
         files += mnistzip.encode_many(digits[start : start + size], model=model, effort=1)

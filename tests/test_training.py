@@ -156,11 +156,11 @@ def test_gradient_of_the_code_length_is_its_slope_between_neighbours(split: data
     assert torch.isclose(gradient[0, 195], slope.detach())
 
 
-@pytest.mark.parametrize("name", ["mnist", "classic"])
+@pytest.mark.parametrize("name", list(RECIPES))
 def test_a_recipe_leads_from_images_to_a_working_codec(name: str, tmp_path: Path, digits: NDArray[np.uint8]) -> None:
     recipe = RECIPES[name]
     small = {"prior_width": 2, "prior_hidden": 2, "anchors": 3}
-    if name == "mnist":
+    if recipe.autoencoder is None:
         small |= {"width": 12, "hidden": 6, "blocks": 1}
     stages = tuple(replace(stage, schedule=QUICK) for stage in recipe.stages)
     autoencoder = recipe.autoencoder and QUICK
@@ -212,7 +212,7 @@ def test_training_lowers_its_loss(tmp_path: Path, split: data.Split) -> None:
 def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "x.npz"
     assert run(["train", str(DIGITS), "-o", str(out), "--recipe", "nonsense"]) == 2
-    assert "mnist, classic" in capsys.readouterr().err
+    assert "mnist, mnist-fast, classic" in capsys.readouterr().err
     out.write_bytes(b"precious")
     assert run(["train", str(DIGITS), "-o", str(out)]) == 1
     assert "-f overwrites it" in capsys.readouterr().err

@@ -145,7 +145,7 @@ def train(source: str, name: str, out: Path, folder: Path, seed: int, log: Log, 
     if model.pixels is not None:
         files = keep(model, list(split.held_out[:REPORT_IMAGES, 0].numpy()))
         report["lossless"]["file_bytes"] = round(sum(map(len, files)) / len(files), 3)
-    command = f"mnistzip train {Path(source).name} --recipe {name} --seed {seed} -o {out.name}"
+    command = f"mnistzip train {Path(source).name} --recipe {name} --seed {seed} -T {report['threads']} -o {out.name}"
     _write(out, content)
     _write(out.with_suffix(".json"), json.dumps(report, indent=2).encode() + b"\n")
     _write(out.with_suffix(".md"), card(report, command).encode())
