@@ -205,7 +205,7 @@ def plot() -> None:
             curves.setdefault(row.label, []).append((row.mean_bytes, row.psnr_db))
     told = json.loads(RESULTS.read_text())
     if best := told.get("mnist, effort 9"):
-        curves[f"mnistzip mnist, effort 9 (first {best[0]['images']} digits)"] = [
+        curves[f"mnistzip mnist, effort 9 ({best[0]['images']} of the digits)"] = [
             (row["mean_bytes"], row["psnr_db"]) for row in best
         ]
     with styled():
