@@ -18,7 +18,7 @@ from mnistzip.lossy import Streams, batches, sound_streams
 from mnistzip.model import Model
 from mnistzip.pixels import PixelModel
 from mnistzip.planes import PIXELS, STEPS, Plane
-from mnistzip.stored import store
+from mnistzip.stored import smaller_stored, store
 from mnistzip.tiles import from_tiles, tiles_in, to_tiles
 
 TILES_TOGETHER = 512  # coded together
@@ -30,12 +30,12 @@ Ints = NDArray[np.int64]
 
 def keep(model: Model, images: Sequence[Pixels]) -> list[bytes]:
     """For each image the smallest file that keeps every pixel."""
-    plain = [store(image, differences=True) for image in images]
     if model.pixels is None:
-        return plain
+        return [store(image, differences=True) for image in images]
     headers = [header_of(model, image.shape).to_bytes() for image in images]
     payloads = encode_payloads(model.pixels, headers, images)
-    return [min(file, head + body, key=len) for file, head, body in zip(plain, headers, payloads, strict=True)]
+    coded = [head + body for head, body in zip(headers, payloads, strict=True)]
+    return [smaller_stored(file, image, differences=True) for file, image in zip(coded, images, strict=True)]
 
 
 def header_of(model: Model, shape: tuple[int, ...]) -> Header:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 
 import numpy as np
@@ -12,39 +13,51 @@ from mnistzip.errors import FormatError
 
 CHECK_BYTES = 2
 LITERAL_BITS = 5  # what a deflate stream spends on each byte value that occurs, at least
+ONE_BLOCK = 1 << 15  # bytes that :func:`deflate` puts into one block and perhaps one symbol of another
 
 Pixels = NDArray[np.uint8]
 
 
 def store(image: Pixels, differences: bool = False) -> bytes:
     """A file that keeps every pixel: the smallest of raw and deflated rows and, if asked for, deflated differences."""
-    height, width = image.shape
-    bodies = {Method.RAW: image.tobytes(), Method.DEFLATE: deflate(image.tobytes())}
+    raw = image.tobytes()
+    bodies = {method: deflate(body) for method, body in _ways(image, differences)}
+    return _file(image, min([(Method.RAW, raw), *bodies.items()], key=lambda way: len(way[1])))
+
+
+def smaller_stored(file: bytes, image: Pixels, differences: bool = False) -> bytes:
+    """A file that a model coded, or one that keeps every pixel of its image if that is smaller."""
+    small = [(method, deflate(body)) for method, body in _ways(image, differences) if worth_deflating(body, len(file))]
+    ways = [_file(image, way) for way in [(Method.RAW, image.tobytes()), *small]]
+    return min([*ways, file], key=len)
+
+
+def _ways(image: Pixels, differences: bool) -> list[tuple[Method, bytes]]:
+    """What can be deflated."""
+    ways = [(Method.DEFLATE, image.tobytes())]
     if differences:
         up = np.diff(image, axis=0, prepend=np.uint8(0))  # modulo 256
-        bodies[Method.UP] = deflate(up.tobytes())
-        bodies[Method.GRADIENT] = deflate(np.diff(up, axis=1, prepend=np.uint8(0)).tobytes())
-    method = min(bodies, key=lambda method: len(bodies[method]))
-    header = Header(Mode.STORED, width, height, method=method).to_bytes()
-    return header + bodies[method] + _check(header, image)
+        ways += [(Method.UP, up.tobytes()), (Method.GRADIENT, np.diff(up, axis=1, prepend=np.uint8(0)).tobytes())]
+    return ways
 
 
-def smaller_stored(file: bytes, image: Pixels) -> bytes:
-    """A file that a model coded, or one that keeps every pixel of its image if that is smaller."""
-    if worth_deflating(image.tobytes(), len(file)):
-        return min(store(image), file, key=len)
-    return file
+def _file(image: Pixels, way: tuple[Method, bytes]) -> bytes:
+    method, body = way
+    header = Header(Mode.STORED, image.shape[1], image.shape[0], method=method).to_bytes()
+    return header + body + _check(header, image)
 
 
 def worth_deflating(raw: bytes, size: int) -> bool:
-    """Whether a stored body and its check could be smaller than so many bytes.
+    """Whether a deflated body and its check could be smaller than so many bytes.
 
-    Nearly always they cannot be, and nothing is deflated to find out: each grey level that occurs is a literal of a deflate
-    stream at least once, and a literal takes five bits or more on average. A Huffman code that spends fewer has few literals;
-    to have them all takes many blocks, whose heads take more than that saves.
+    Nearly always they cannot be, and nothing is deflated to find out. Each of m byte values that occur is a literal of the
+    stream at least once. In one block a prefix code gives m literals log2(m) bits each on average or more, and zlib fills a
+    block of that many symbols but for the last. Over many blocks literals may take fewer, but five bits each at the least: a
+    code that spends fewer has few literals, and the heads of the many blocks that have them all take more than that saves.
     """
-    levels = np.count_nonzero(np.bincount(np.frombuffer(raw, np.uint8)))
-    return bool(CHECK_BYTES + levels * LITERAL_BITS // 8 < size)
+    levels = int(np.count_nonzero(np.bincount(np.frombuffer(raw, np.uint8))))
+    bits = LITERAL_BITS if len(raw) > ONE_BLOCK else max(LITERAL_BITS, math.log2(max(levels - 1, 1)))
+    return CHECK_BYTES + (levels - 1) * bits // 8 < size
 
 
 def deflate(raw: bytes) -> bytes:

@@ -2,8 +2,8 @@
 
     OPENBLAS_NUM_THREADS=1 python tests/speed.py t10k-images-idx3-ubyte.gz [--count 4096] [--profile WHAT]
 
-Batches: images a second of processor time over all threads, the best of some runs, and that over the peer's. One warm call and a
-cold start of the command: the clock. ``--profile`` prints where the time of one row goes instead, such as ``mnist-e0 encode``.
+Batches: images a second of processor time over all threads, the best of some runs, and that over the peer's. One warm call and
+a cold start of the command: the clock. ``--profile 'mnist-e0 encode'`` prints where the time of one row goes instead.
 """
 
 from __future__ import annotations
