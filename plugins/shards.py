@@ -10,6 +10,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,11 +37,13 @@ KINDS = {"cae": ".cae", "parquet": ".parquet"}
 SHARD_SIZE = 1 << 16
 SHARD_SIZE_MAX = 1 << 30
 ATTEMPTS = 3  # where a disk or network fails
+WORKERS_LOST = 4  # after which a shard is given up
 PAUSE = 2.0  # seconds before the second attempt, twice as many before the third
 FAILURES_KEPT = 100  # images of a shard that could not be taken and are named
 ROWS, ROW_BYTES = 1 << 16, 1 << 26  # of a row group of Parquet
 MANIFEST = "_manifest.json"  # readers of Parquet folders leave out what begins with _
 REPORTS = "_reports"
+BEGUN = ".begun"  # beside a shard's report while a worker is at it
 
 
 class ShardError(MnistzipError):
@@ -255,6 +258,8 @@ def begin(job: Job, shards: Sequence[Shard], resume: bool) -> tuple[list[Shard],
         file.write(json.dumps(told).encode())
     for partial in folder.glob(".mnistzip-*.partial"):  # of workers that were killed
         partial.unlink(missing_ok=True)
+    for left_by_dead in (folder / REPORTS).glob(f"*{BEGUN}"):
+        left_by_dead.unlink(missing_ok=True)
     left = []
     for shard in shards:
         report = _finished(job, shard)
@@ -277,7 +282,26 @@ def _finished(job: Job, shard: Shard) -> Report | None:
 
 
 def pack_shard(job: Job, model: Model, shard: Shard, sleep: Callable[[float], None] = time.sleep) -> Report:
-    """Write a shard's file and then its report; a failing disk or network is tried again. No error is raised, but reported."""
+    """Write a shard's file and then its report; a failing disk or network is tried again. No error is raised, but reported.
+
+    A shard whose workers died again and again, for want of memory perhaps, is given up.
+    """
+    begun = job.report_path(shard).with_suffix(BEGUN)
+    try:
+        begun.parent.mkdir(parents=True, exist_ok=True)
+        with begun.open("ab") as file:
+            file.write(b"*")  # one for every worker that began
+        if begun.stat().st_size > WORKERS_LOST:
+            return Report(shard.number, error=f"{shard.name}: {WORKERS_LOST} workers died of it")
+        return _pack_shard(job, model, shard, sleep)
+    except OSError as error:
+        return Report(shard.number, error=f"{shard.name}: {error}")
+    finally:
+        with suppress(OSError):
+            begun.unlink()
+
+
+def _pack_shard(job: Job, model: Model, shard: Shard, sleep: Callable[[float], None]) -> Report:
     began = time.perf_counter()
     for attempt in range(ATTEMPTS):
         report = Report(shard.number)

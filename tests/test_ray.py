@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ import mnistzip
 from mnistzip.cli.main import run
 from mnistzip.errors import OptionError
 from mnistzip.idx import idx_header
+from mnistzip.plugins.shards import ShardError
 
 # Ray's own: it assigns to its deprecated settings as it makes them.
 pytestmark = pytest.mark.filterwarnings("ignore:`use_.*` is deprecated:DeprecationWarning:ray.data.context")
@@ -47,6 +49,29 @@ def idx(digits: Pixels, tmp_path: Path) -> Path:
 
 def hashes(folder: Path) -> dict[str, str]:
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.glob("part-*")}
+
+
+def test_a_shard_that_no_worker_survives_is_named_and_all_others_are_made(
+    idx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mnistzip.plugins import ray as cluster_packing
+
+    class Mortal(cluster_packing._Packer):
+        def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
+            from mnistzip.plugins import shards
+
+            if pickle.loads(batch["shard"][0]).number == 2:
+                shards._pack_shard = lambda *_: os._exit(1)
+            return super().__call__(batch)
+
+    monkeypatch.setattr(cluster_packing, "_Packer", Mortal)
+    with pytest.raises(ShardError, match=r"1 of 6 shards are missing, resume makes them: part-00002.*: 4 workers died of it"):
+        cluster_packing.pack_shards([idx], tmp_path / "out", workers=2, shard_size=12, effort=0)
+    assert len(hashes(tmp_path / "out")) == 5
+    assert not list((tmp_path / "out").rglob("*.begun"))
+    monkeypatch.undo()
+    summary = cluster_packing.pack_shards([idx], tmp_path / "out", workers=1, shard_size=12, effort=0, resume=True)
+    assert (summary.shards, summary.images) == (6, 64)
 
 
 @pytest.mark.parametrize("to", ["cae", "parquet"])
