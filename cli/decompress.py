@@ -101,6 +101,7 @@ def decompress(
         with Archive(held[archives[0]], model=model, max_pixels=max_pixels, recover=keep_going) as archive:
             return unpack.unpack(archives[0], archive, output, how)
     if labels is not None or index is not None or span is not None:
+        _require_there(inputs)
         raise click.UsageError("--labels, --index and --range are for archives")
     suffix = "." + (kind or "png").lower().lstrip(".")
     taken = images.BARE_SUFFIX if bare else images.SUFFIX
@@ -128,3 +129,10 @@ def decompress(
     if many and not quiet:
         click.echo(f"{len(goals) - failed} images decompressed" + (f", {failed} failed" if failed else ""))
     return 1 if failed else 0
+
+
+def _require_there(inputs: tuple[str, ...]) -> None:
+    """Raise :class:`FileNotFoundError` for a file that is not there: that matters more than what it should be."""
+    for name in inputs:
+        if name != images.STREAM:
+            Path(name).stat()

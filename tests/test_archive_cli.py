@@ -379,7 +379,13 @@ def test_a_stopped_append_leaves_the_old_archive(signal_number: int, tmp_path: P
     path.write_bytes(mnistzip.encode_archive(digits[:8], lossless=True))
     before = path.read_bytes()
     np.save(tmp_path / "many.npy", np.tile(digits, (100, 1, 1)))
-    command = [sys.executable, "-m", "mnistzip", "compress", tmp_path / "many.npy", "-e", "5", "--append", "-o", path]
+    program = """
+import signal
+from mnistzip.cli.main import main
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
+main()
+"""
+    command = [sys.executable, "-c", program, "compress", tmp_path / "many.npy", "-e", "5", "--append", "-o", path]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
         for _ in range(200):
             if list(tmp_path.glob(".mnistzip*")):
@@ -417,3 +423,9 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
         done = subprocess.run(line, capture_output=True, text=True, check=True)
         assert int(done.stdout.splitlines()[-1]) < 60_000  # KiB
     assert (tmp_path / "b-idx").read_bytes() == source.read_bytes()
+
+
+def test_an_archive_that_is_not_there_is_said_to_be_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    gone = tmp_path / "gone.cae"
+    assert run(["decompress", str(gone), "--index", "17"]) == 1
+    assert capsys.readouterr().err == f"mnistzip: {gone}: No such file or directory\n"
