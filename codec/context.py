@@ -28,7 +28,7 @@ for _distance in WIDE.tolist():
 
 
 def inputs_of(plane: Plane) -> Ints:
-    """Where the inputs of a plane's network, in the order of its weights, lie in what :meth:`Contexts.near` gives."""
+    """Where the inputs of a plane's network, in the order of its weights, lie in what :class:`Contexts` gives: (inputs,)."""
     if plane is Plane.INK:
         row, column = np.divmod(-WIDE + REACH, STRIDE)
         return row * 16 + 2 * REACH - column
@@ -38,7 +38,7 @@ def inputs_of(plane: Plane) -> Ints:
 
 
 def size_of(plane: Plane) -> int:
-    """How many inputs :meth:`Contexts.near` gives for each pixel."""
+    """How many inputs :class:`Contexts` gives for each pixel."""
     return ROWS * 16 if plane is Plane.INK else len(NEAR) * (plane + 1)
 
 
@@ -81,9 +81,7 @@ class Contexts:
         return ink
 
     def near(self, plane: Plane, at: Ints) -> Floats:
-        """What pixels see: (n, inputs)."""
-        if plane is Plane.INK:
-            return bits_to_inputs(self.ink_above(at))
+        """What pixels see in planes after the first, for which there is :meth:`ink_above`: (n, inputs)."""
         packed = self._known.view(np.int32)[:, 0].take(at[:, None] + NEAR)
         known = packed.view(np.int8).reshape(len(at), len(NEAR), len(Plane))
         return known[:, :, : plane + 1].astype(np.float32).reshape(len(at), -1)

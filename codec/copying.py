@@ -70,11 +70,10 @@ class Copying:
         group = tile * RANGES + where
         order = np.argsort(group, kind="stable")  # pixels that may vote for each other, side by side in coding order
         _, first, count = np.unique(group[order], return_index=True, return_counts=True)
-        before = np.arange(len(tile)) - np.repeat(first, count)  # pixels of its group before each
+        first = np.repeat(first, count)  # of each pixel's group
+        before = np.arange(len(tile)) - first  # how many of the group come earlier
         asking = np.repeat(np.arange(len(tile)), before)
-        asked = (
-            np.arange(len(asking)) - np.repeat(np.cumsum(before) - before, before) + np.repeat(np.repeat(first, count), before)
-        )
+        asked = np.arange(len(asking)) + np.repeat(first + before - np.cumsum(before), before)
         step = STEP[pixel[order]]
         earlier = step[asked] < step[asking]
         asking, asked = order[asking[earlier]], order[asked[earlier]]

@@ -298,12 +298,10 @@ class Affine:
         require(np.ndim(peak) == 0 or np.shape(peak) == self.weight.shape[:1], self.name)
         prove_exact(self.name, self.weight, peak, (np.abs(self.bias) + more).astype(np.float32), self.unit)
 
-    def __call__(self, x: Floats, to: Range, extra: Floats | None = None) -> Floats:
+    def __call__(self, x: Floats, to: Range) -> Floats:
         """(n, inputs) -> (n, outputs), clipped."""
         total = product(x, self.weight)
         total += self.bias
-        if extra is not None:
-            total += extra
         return requantize(total, to)
 
     def transposed(self, x: Floats, to: Range) -> Floats:

@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 
 from mnistzip import rans
 from mnistzip.errors import FormatError
-from mnistzip.lossy import Streams, batches, sound_streams
+from mnistzip.lossy import TILES_TOGETHER, Streams, batches, sound_streams
 from mnistzip.model import Model
-
-TILES_DECODED_TOGETHER = 1024
 
 Ints = NDArray[np.int64]
 
@@ -41,7 +39,7 @@ def decode_lanes(
     """Of each lane its symbols, shape ``(tiles, 196)``, or what is wrong with it. ``row`` is the index of the quality."""
     sound, damaged = sound_streams(lanes, tiles)
     out: dict[int, Ints | FormatError] = dict(damaged)
-    for batch in batches(sound, tiles, TILES_DECODED_TOGETHER):
+    for batch in batches(sound, tiles, TILES_TOGETHER):
         counts = [tiles[lane] for lane in batch]
         streams = Streams.of(counts)
         decoder = rans.SharedDecoder([stream for lane in batch for stream in sound[lane]], streams.count)

@@ -75,7 +75,7 @@ class PlaneNet:
 
     @cached_property
     def _entry(self) -> Floats:
-        """The first layer's weights, in the order in which :meth:`Contexts.near` gives its inputs."""
+        """The first layer's weights, in the order in which :class:`Contexts` gives its inputs."""
         first, where = self.layers[0], inputs_of(self.plane)
         out = np.zeros((size_of(self.plane), first.weight.shape[1]), np.float32)
         out[where] = first.weight[: len(where)]

@@ -92,7 +92,7 @@ class Prior:
 
     def __post_init__(self) -> None:
         self._require_shapes()
-        near, far, head = (power_of_two(-shift) for shift in (self.near_shift, self.far_shift, self.head_shift))
+        near, far, head = self._units
         divided = {
             "near_weight": self.near_weight * near,
             "near_bias": self.near_bias * near + half_of(self.near_shift),
@@ -106,6 +106,11 @@ class Prior:
             object.__setattr__(self, name, value)
 
     @property
+    def _units(self) -> tuple[Floats, Floats, Floats]:
+        """What the weights and biases of near, far and head are multiples of once they are divided."""
+        return power_of_two(-self.near_shift), power_of_two(-self.far_shift), power_of_two(-self.head_shift)
+
+    @property
     def values(self) -> int:
         """Size of the alphabet."""
         return self.head_weight.shape[2]
@@ -114,7 +119,7 @@ class Prior:
         """Raise :class:`~mnistzip.errors.ModelError` unless every sum is exact in float32."""
         symbol = Range(self.low, self.low + self.values - 1).peak
         a = np.abs
-        near, far, head = (power_of_two(-shift) for shift in (self.near_shift, self.far_shift, self.head_shift))
+        near, far, head = self._units
         prove_exact("prior near", self.near_weight, symbol, a(self.near_bias).max(axis=0), near)
         beside = a(self.skip_weight).sum(axis=0, dtype=np.float64) * symbol + a(self.far_bias).max(axis=0)
         prove_exact("prior far", self.far_weight, ACTIVATIONS.high, beside, far)

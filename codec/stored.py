@@ -20,16 +20,13 @@ Pixels = NDArray[np.uint8]
 
 def store(image: Pixels, differences: bool = False) -> bytes:
     """A file that keeps every pixel: the smallest of raw and deflated rows and, if asked for, deflated differences."""
-    raw = image.tobytes()
-    bodies = {method: deflate(body) for method, body in _ways(image, differences)}
-    return _file(image, min([(Method.RAW, raw), *bodies.items()], key=lambda way: len(way[1])))
+    return _smallest(image, _ways(image, differences))
 
 
 def smaller_stored(file: bytes, image: Pixels, differences: bool = False) -> bytes:
     """A file that a model coded, or one that keeps every pixel of its image if that is smaller."""
-    small = [(method, deflate(body)) for method, body in _ways(image, differences) if worth_deflating(body, len(file))]
-    ways = [_file(image, way) for way in [(Method.RAW, image.tobytes()), *small]]
-    return min([*ways, file], key=len)
+    ways = [way for way in _ways(image, differences) if worth_deflating(way[1], len(file))]
+    return min(_smallest(image, ways), file, key=len) if ways else file  # without ways raw pixels are larger, too
 
 
 def _ways(image: Pixels, differences: bool) -> list[tuple[Method, bytes]]:
@@ -41,8 +38,10 @@ def _ways(image: Pixels, differences: bool) -> list[tuple[Method, bytes]]:
     return ways
 
 
-def _file(image: Pixels, way: tuple[Method, bytes]) -> bytes:
-    method, body = way
+def _smallest(image: Pixels, ways: list[tuple[Method, bytes]]) -> bytes:
+    """The smallest file of raw pixels and of what is deflated."""
+    bodies = [(Method.RAW, image.tobytes()), *((method, deflate(body)) for method, body in ways)]
+    method, body = min(bodies, key=lambda way: len(way[1]))
     header = Header(Mode.STORED, image.shape[1], image.shape[0], method=method).to_bytes()
     return header + body + _check(header, image)
 
