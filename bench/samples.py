@@ -100,14 +100,14 @@ def sheet(run: Run, codecs: dict[str, list[Setting]], rows: Sequence[Row], title
         setting = next(setting for setting in of_codec if setting.row == nearest[name])
         row = setting.row
         told = f"{row.setting}  {row.mean_bytes:,.1f} B, {quality(row)}".strip()
-        strips.append((short(row.label, 28), told, look[name].light, setting.samples))
+        strips.append((short(row.label, 30), told, look[name].light, setting.samples))
     longest = max(max(image.shape) for image in strips[0][3])
     factor = math.ceil(CELL_SIDE / longest)  # whole squares, so that no viewer can smooth them away
     enlarged = [[image.repeat(factor, axis=0).repeat(factor, axis=1) for image in images] for *_, images in strips]
     side = longest * factor
     gap = side // 14
     picture = _mosaic(enlarged, side, gap)
-    left, top, right = 2.2, 0.5 if titled else 0.1, 0.1
+    left, top, right = 2.25, 0.5 if titled else 0.1, 0.1
     cell = min(0.72, 5.6 / len(run.chosen)) if len(run.chosen) > 2 else 1.1
     scale = cell / side
     width = max(left + scale * picture.shape[1] + right, 4.6)
