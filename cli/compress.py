@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from mnistzip import codec, metrics
 from mnistzip import model as models
-from mnistzip.cli import files, pack, shards
+from mnistzip.cli import files, given, shards
 from mnistzip.cli.main import blame
 from mnistzip.cli.progress import Progress
 from mnistzip.data import images
@@ -103,8 +103,10 @@ def compress(
         how = {key: options[key] for key in ("quality", "lossless", "effort", "model")}
         run = {"to": to, "shard_size": shard_size, "workers": workers, "resume": resume, "labels": labels, "convert": convert}
         return shards.pack(inputs, output, as_json, quiet, **run, **how)
-    if pack.wanted(inputs, output, append, recursive):
+    if given.for_an_archive(inputs, output, append, recursive):
         _refuse_for_archives(ctx, options)
+        from mnistzip.cli import pack  # a single file does without
+
         return pack.pack(inputs, output, pack.Packing(labels, append, convert, force, threads, as_json, quiet, options))
     if labels is not None:
         raise click.UsageError("--labels is for archives: -o must end in .cae, or the input be IDX, .npy, .npz or Parquet")

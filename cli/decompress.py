@@ -8,8 +8,7 @@ import click
 from click.core import ParameterSource
 
 from mnistzip import codec, container
-from mnistzip.archive import Archive
-from mnistzip.cli import files, unpack
+from mnistzip.cli import files, given
 from mnistzip.cli.main import blame
 from mnistzip.cli.progress import Progress
 from mnistzip.data import images
@@ -42,7 +41,7 @@ from mnistzip.rans import CHECK_BITS_MAX
     "--max-pixels", type=click.IntRange(1), default=container.PIXELS_MAX, show_default=True, help="Refuse larger images."
 )
 @click.option("--index", type=click.IntRange(0), metavar="N", help="Of an archive only image N, counted from 0.")
-@click.option("--range", "span", callback=unpack.parse_range, metavar="A:B", help="Of an archive only images A to B-1.")
+@click.option("--range", "span", callback=given.parse_range, metavar="A:B", help="Of an archive only images A to B-1.")
 @click.option("--labels", metavar="PATH", help="Where the labels of an archive go, with --to idx.  [default: beside it]")
 @click.option("--keep-going", is_flag=True, help="Of a damaged archive, save what is whole.")
 @click.option("--preview", is_flag=True, help="Of lossless files a quick look: no fine shades, and no check for damage.")
@@ -63,7 +62,7 @@ def decompress(
     check_bits: int,
     max_pixels: int,
     index: int | None,
-    span: unpack.Range | None,
+    span: given.Range | None,
     labels: str | None,
     keep_going: bool,
     preview: bool,
@@ -90,14 +89,17 @@ def decompress(
             content, quality=quality, shape=shape, model=model or DEFAULT, check_bits=check_bits, max_pixels=max_pixels
         )
 
-    how = unpack.Unpacking(kind and kind.lower(), labels, index, span, keep_going, force, quiet)
-    held = {name: name if len(inputs) > 1 else unpack.at_hand(name) for name in inputs}
-    archives = [] if bare else [name for name in inputs if unpack.is_archive(held[name])]
+    held = {name: name if len(inputs) > 1 else given.at_hand(name) for name in inputs}
+    archives = [] if bare else [name for name in inputs if given.is_archive(held[name])]
     if preview and (bare or archives):
         raise click.UsageError("--preview is for single files")
     if archives:
         if len(inputs) > 1:
             raise click.UsageError("archives are decompressed one at a time")
+        from mnistzip.archive import Archive  # a single file does without
+        from mnistzip.cli import unpack
+
+        how = unpack.Unpacking(kind and kind.lower(), labels, index, span, keep_going, force, quiet)
         with Archive(held[archives[0]], model=model, max_pixels=max_pixels, recover=keep_going) as archive:
             return unpack.unpack(archives[0], archive, output, how)
     if labels is not None or index is not None or span is not None:
@@ -114,7 +116,7 @@ def decompress(
         for name, goal in goals.items():
             try:
                 outputs.claim(goal, name)
-                image = decode(unpack.bytes_of(held.get(name, name)))
+                image = decode(given.bytes_of(held.get(name, name)))
                 wanted = suffix if goal == images.STREAM else Path(goal).suffix.lower() or suffix
                 files.write(goal, images.write_image(image, wanted), name, force)
                 if not quiet and not many and goal != images.STREAM:

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from mnistzip.data.images import STREAM
-from mnistzip.data.streams import walk
+from mnistzip.data.kinds import walk
 from mnistzip.errors import ImageError
 from mnistzip.storage import WholeFile
 

@@ -10,7 +10,7 @@ import click
 from mnistzip import codec
 from mnistzip import model as registry
 from mnistzip.archive import Archive
-from mnistzip.cli import files, listing, unpack
+from mnistzip.cli import files, given, listing
 from mnistzip.cli.main import blame
 from mnistzip.container import SIDE_MAX
 from mnistzip.data import images
@@ -26,12 +26,12 @@ def info(inputs: tuple[str, ...], as_json: bool, verbose: bool) -> int:
     failed = 0
     for name in inputs:
         try:
-            held = unpack.at_hand(name)
-            if unpack.is_archive(held):
+            held = given.at_hand(name)
+            if given.is_archive(held):
                 with Archive(held, max_pixels=SIDE_MAX**2) as archive:
                     failed += listing.describe(name, archive, as_json, verbose)
                 continue
-            told = codec.info(unpack.bytes_of(held))
+            told = codec.info(given.bytes_of(held))
         except (MnistzipError, OSError) as error:
             failed += 1
             click.echo(blame(name, error), err=True)
@@ -61,13 +61,13 @@ def test(inputs: tuple[str, ...], model: str | None, recursive: bool, quiet: boo
         raise click.UsageError(f"no {images.SUFFIX} files in " + " ".join(inputs))
     for name in names:
         try:
-            held = unpack.at_hand(name)
-            if unpack.is_archive(held):
+            held = given.at_hand(name)
+            if given.is_archive(held):
                 with Archive(held, model=model) as archive:
                     lost = listing.check(name, archive, quiet)
                 failed += bool(lost)
                 continue
-            codec.decode(unpack.bytes_of(held), model=model)
+            codec.decode(given.bytes_of(held), model=model)
         except (MnistzipError, OSError) as error:
             failed += 1
             click.echo(blame(name, error), err=True)

@@ -15,7 +15,7 @@ import numpy as np
 
 from mnistzip import metrics
 from mnistzip.archive import Archive
-from mnistzip.cli import files, unpack
+from mnistzip.cli import files, given
 from mnistzip.container import PIXELS_MAX
 from mnistzip.data import images
 from mnistzip.errors import ImageError
@@ -58,7 +58,7 @@ def show(
             files.write(output, images.write_image(whole, suffix), images.STREAM, force)
         return
     for name in inputs:
-        if unpack.is_archive(name) and index is None:
+        if given.is_archive(name) and index is None:
             image = contact_sheet(list(islice(_images(name, model, None), limit)), _columns(plain))
         else:
             image = next(_images(name, model, index))
@@ -69,7 +69,7 @@ def show(
 
 def _images(name: str, model: str | None, index: int | None) -> Iterator[images.Pixels]:
     """The images of an archive, or one of them, or that of any other file."""
-    if not unpack.is_archive(name):
+    if not given.is_archive(name):
         yield images.any_image(name, True, model)[0]
         return
     with Archive(name, model=model) as archive:

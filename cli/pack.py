@@ -16,7 +16,7 @@ from mnistzip import metrics
 from mnistzip.cli.main import blame
 from mnistzip.cli.progress import Progress
 from mnistzip.data import images
-from mnistzip.data.streams import holds_many, open_stream
+from mnistzip.data.streams import open_stream
 from mnistzip.errors import ImageError
 from mnistzip.pack import ArchiveWriter
 
@@ -33,15 +33,6 @@ class Packing:
     as_json: bool
     quiet: bool
     options: dict[str, Any]
-
-
-def wanted(inputs: Sequence[str], output: str | None, append: bool, recursive: bool) -> bool:
-    """Whether inputs go into an archive rather than into files of their own."""
-    if append or any(holds_many(name) for name in inputs):
-        return True
-    if output is None or not output.lower().endswith(images.SUFFIX) or os.path.isdir(output):
-        return False
-    return len(inputs) > 1 or recursive or os.path.isdir(inputs[0])
 
 
 def pack(inputs: Sequence[str], output: str | None, how: Packing) -> int:

@@ -10,9 +10,9 @@ from pathlib import Path
 import click
 import numpy as np
 
-from mnistzip import container
 from mnistzip.archive import Archive, Part
 from mnistzip.cli import files
+from mnistzip.cli.given import Range
 from mnistzip.cli.progress import Progress
 from mnistzip.data import images
 from mnistzip.data.sinks import KINDS, FolderSink, IdxSink, NpySink, ParquetSink, Sink
@@ -23,8 +23,6 @@ IMAGES_MARK, LABELS_MARK = "images-idx3", "labels-idx1"
 IMAGE = "image"  # the kind of output that is one image
 NAMED_MAX = 16  # damaged images that are named one by one
 SUFFIXES = {Origin.NPY: ".npy", Origin.NPZ: ".npz", Origin.PARQUET: ".parquet"}
-
-Range = tuple[int | None, int | None]
 
 
 @dataclass(frozen=True)
@@ -48,33 +46,6 @@ class Goal:
     suffix: str
     path: str
     labels: str | None
-
-
-def parse_range(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> Range | None:
-    """``A:B`` as two numbers, each of which may be left out."""
-    if value is None:
-        return None
-    parts = value.split(":")
-    if len(parts) != 2 or not all(not part or (part.isascii() and part.isdecimal()) for part in parts):
-        raise click.BadParameter(f"{value!r} is not two numbers such as 0:100")
-    return int(parts[0]) if parts[0] else None, int(parts[1]) if parts[1] else None
-
-
-def at_hand(name: str) -> str | bytes:
-    """The name of an input, or what comes through stdin, which can be read only once."""
-    return images.read_bytes(name) if name == images.STREAM else name
-
-
-def bytes_of(held: str | bytes) -> bytes:
-    """The bytes of what :func:`at_hand` gave."""
-    return held if isinstance(held, bytes) else images.read_bytes(held)
-
-
-def is_archive(held: str | bytes) -> bool:
-    """Whether an input is an archive; what an address such as ``s3://...`` leads to is taken to be one."""
-    if isinstance(held, bytes):
-        return container.is_archive(held)
-    return "://" in held or (os.path.isfile(held) and images.leads_to_archive(held))
 
 
 def unpack(name: str, archive: Archive, output: str | None, how: Unpacking) -> int:

@@ -86,9 +86,11 @@ class Cdf:
 
     def interval(self, value: Ints) -> tuple[Ints, Ints]:
         """Start and frequency of one value of each alphabet: (..., n)."""
-        at = value[..., None, :]
-        low = np.take_along_axis(self.sums, at, -2)[..., 0, :]
-        high = np.take_along_axis(self.sums, at + 1, -2)[..., 0, :]
+        values, n = self.sums.shape[-2:]
+        first = np.arange(value.size // n).reshape(*value.shape[:-1], 1) * (values * n)  # of each symbol's sums, in one row
+        at = first + value * n + np.arange(n)
+        flat = self.sums.reshape(-1)
+        low, high = flat.take(at), flat.take(at + n)
         start = _quotient(low, self.total)
         return start, _quotient(high, self.total) - start
 

@@ -18,17 +18,15 @@ from mnistzip import container, rans
 from mnistzip import model as models
 from mnistzip.container import Mode
 from mnistzip.errors import ImageError, LimitError, MnistzipError, ModelError, OptionError
-from mnistzip.lossless import decode_kept, keep, preview_kept
-from mnistzip.lossy import LossyBatch, decode_images, header_of, require_fits
 from mnistzip.model import Model
-from mnistzip.refine import PASSES
 from mnistzip.stored import unstore
+from mnistzip.streams import decode_images, header_of
 from mnistzip.tiles import tiles_in
 
 DEFAULT_QUALITY = 50
 DEFAULT_EFFORT = 3
 BARE_CHECK_BITS = 8
-EFFORT_MAX = len(PASSES) - 1
+EFFORT_MAX = 9
 
 Pixels = NDArray[np.uint8]
 
@@ -107,6 +105,8 @@ def preview(data: bytes, *, model: str | Path | Model | None = None, max_pixels:
     if header.mode is not Mode.LOSSLESS:
         return decode(data, model=model, max_pixels=max_pixels)
     assert header.model is not None
+    from mnistzip.lossless import preview_kept
+
     return preview_kept(model_for(header.model, model).pixel_model(), header, payload)
 
 
@@ -158,6 +158,8 @@ def encode_many(
     Args:
         images: uint8 array of shape ``(N, H, W)`` or a sequence of ``(H, W)`` arrays of any sizes.
     """
+    from mnistzip.lossy import LossyBatch, require_fits  # decoding starts sooner without
+
     require_within("quality", quality, 1, container.QUALITY_MAX)
     require_within("effort", effort, 0, EFFORT_MAX)
     if max_bytes is not None:
@@ -169,6 +171,8 @@ def encode_many(
         raise OptionError("a bare stream is lossy and of an agreed quality: it takes neither lossless nor min_psnr")
     pixels = [as_image(image, index) for index, image in enumerate(images)]
     found = models.find(model)
+    if lossless or min_psnr is not None or (max_bytes is not None and not bare):
+        from mnistzip.lossless import keep
     if lossless:
         files = keep(found, pixels)
         for index, file in enumerate(files):
@@ -211,7 +215,12 @@ def _decode_batch(files: Sequence[bytes], model: str | Path | Model | None, max_
             by_model.setdefault((header.model, header.mode), []).append(index)
     for (name, mode), members in by_model.items():
         found, some = model_for(name, model), [parsed[index] for index in members]
-        decoded = decode_images(found, some) if mode is Mode.LOSSY else decode_kept(found.pixel_model(), some)
+        if mode is Mode.LOSSY:
+            decoded = decode_images(found, some)
+        else:
+            from mnistzip.lossless import decode_kept
+
+            decoded = decode_kept(found.pixel_model(), some)
         images |= zip(members, decoded, strict=True)
     return [images[index] for index in range(len(parsed))]
 

@@ -111,7 +111,7 @@ def half_of(shift: Floats) -> Floats:
 def requantize(total: Floats, to: Range) -> Floats:
     """``floor(total)`` clipped, in place; divided and rounded half up, as weights and bias are."""
     np.floor(total, out=total)
-    return np.clip(total, to.low, to.high, out=total)
+    return total.clip(to.low, to.high, out=total)
 
 
 class Layer(Protocol):

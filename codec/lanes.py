@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from mnistzip import rans
 from mnistzip.errors import FormatError
-from mnistzip.lossy import TILES_TOGETHER, Streams, batches, sound_streams
 from mnistzip.model import Model
+from mnistzip.streams import TILES_TOGETHER, Streams, batches, sound_streams
 
 Ints = NDArray[np.int64]
 

@@ -14,11 +14,11 @@ from mnistzip import container, rans
 from mnistzip.cdf import TOTAL
 from mnistzip.container import Header, Mode
 from mnistzip.errors import FormatError
-from mnistzip.lossy import Streams, batches, sound_streams
 from mnistzip.model import Model
 from mnistzip.pixels import PixelModel
 from mnistzip.planes import PIXELS, STEPS, Plane
 from mnistzip.stored import smaller_stored, store
+from mnistzip.streams import Streams, batches, sound_streams
 from mnistzip.tiles import from_tiles, tiles_in, to_tiles
 
 TILES_TOGETHER = 512  # coded together

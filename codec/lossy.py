@@ -1,33 +1,25 @@
-"""Lossy files: tiles to symbols to streams, and back; and the search for a quality that meets a budget.
-
-A stream is one rANS lane and holds up to 16 tiles of one image. All streams of a batch are coded side by side.
-"""
+"""Lossy files: tiles to symbols to streams, and the search for a quality that meets a budget."""
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnistzip import container, rans
-from mnistzip.cdf import TOTAL
-from mnistzip.container import Header, Mode
-from mnistzip.errors import FormatError, LimitError
+from mnistzip.container import Mode
+from mnistzip.errors import LimitError
 from mnistzip.metrics import psnr
 from mnistzip.model import Model
-from mnistzip.prior import SYMBOLS
 from mnistzip.refine import BIT, COST, fit, refine
 from mnistzip.stored import smaller_stored, unstore
-from mnistzip.tiles import from_tiles, tiles_in, to_tiles
+from mnistzip.streams import TILES_TOGETHER, Streams, batches, decode_images, header_of
+from mnistzip.tiles import to_tiles
 
-TILES_PER_STREAM = 16
 LOOK_AHEAD = 6  # qualities tried beyond where a budget's bisection ended
 TAIL = 1.0  # bits that a stream takes above its check and the ideal code length, before it is rounded up to bytes
 SPARE = (0, 1, 2, 4, 8, 16, 32)  # bits that a budget's search leaves free, as far as that is needed
-TILES_TOGETHER = 1024  # coded together: small enough for the processor's cache
 
 Pixels = NDArray[np.uint8]
 Ints = NDArray[np.int64]
@@ -182,169 +174,8 @@ class LossyBatch:
         return [next(decoded) if header.mode is Mode.LOSSY else unstore(header, body) for header, body in parsed]
 
 
-def header_of(model: Model, shape: tuple[int, ...], quality: int) -> Header:
-    """The header of a lossy file; of a bare stream, what both ends must agree on."""
-    height, width = shape
-    name = model.fingerprint if model.number is None else model.number
-    return Header(Mode.LOSSY, width, height, model=name, quality=quality)
-
-
-@dataclass(frozen=True)
-class Streams:
-    """Which tiles each stream of a batch holds: stream ``s`` has tiles ``first[s] .. first[s] + count[s]`` of the batch."""
-
-    first: Ints
-    count: Ints
-    streams: list[int]  # streams of each image
-
-    @staticmethod
-    def in_tiles(tiles: int) -> int:
-        """How many streams so many tiles of one image take."""
-        return -(-tiles // TILES_PER_STREAM)
-
-    @staticmethod
-    def of(counts: Sequence[int]) -> Streams:
-        first, count, streams, tile = [], [], [], 0
-        for tiles in counts:
-            starts = range(0, tiles, TILES_PER_STREAM)
-            first += [tile + start for start in starts]
-            count += [min(TILES_PER_STREAM, tiles - start) for start in starts]
-            streams.append(len(starts))
-            tile += tiles
-        return Streams(np.array(first, np.int64), np.array(count, np.int64), streams)
-
-    @property
-    def owner(self) -> Ints:
-        """The stream of each tile: (tiles,)."""
-        return np.repeat(np.arange(len(self.count)), self.count)
-
-    def encode(
-        self, intervals: tuple[Ints, Ints], checks: Ints, check_bits: int = rans.CHECK_BITS_MIN, turns: bool = False
-    ) -> list[bytes]:
-        """The bytes of every stream: its tiles one after the other or, if they take ``turns``, symbol by symbol.
-
-        Args:
-            intervals: starts and frequencies of all symbols, shape ``(tiles, symbols)`` each.
-            checks: of each stream, shape ``(streams,)``.
-        """
-        coded: list[bytes] = []
-        together = max(1, TILES_TOGETHER // int(self.count.max(initial=1)))
-        for at in range(0, len(self.count), together):
-            part = slice(at, at + together)
-            depth = np.arange(int(self.count[part].max()))
-            held = depth < self.count[part, None]
-            tile = (self.first[part, None] + depth)[held]
-            starts, freqs = (
-                _side_by_side(values, tile, held, nothing, turns) for values, nothing in zip(intervals, (0, TOTAL), strict=True)
-            )
-            coded += rans.encode(starts, freqs, checks[part], check_bits)
-        return coded
-
-    def payloads(self, coded: Sequence[bytes]) -> list[bytes]:
-        """The payload of each image, of the bytes of all streams."""
-        ends = np.cumsum(self.streams)
-        return [container.join_streams(list(coded[end - n : end])) for end, n in zip(ends, self.streams, strict=True)]
-
-    def all_of(self, whole: NDArray[np.bool_]) -> list[bool]:
-        """Which images have only streams of which something holds, given of which streams it does, shape ``(streams,)``."""
-        ends = np.cumsum(self.streams)
-        return [bool(whole[end - n : end].all()) for end, n in zip(ends, self.streams, strict=True)]
-
-    def checks(self, headers: Sequence[bytes], y: NDArray[np.integer]) -> Ints:
-        """The check of every stream, ``(streams,)``, given what each tile holds, ``(tiles, ...)`` in 8 bits each.
-
-        It stands for a stream's place and content: CRC-32 of header, index of the stream, and symbols or grey levels.
-        """
-        places = [(header, k) for header, streams in zip(headers, self.streams, strict=True) for k in range(streams)]
-        spans = zip(self.first.tolist(), self.count.tolist(), strict=True)
-        content = np.ascontiguousarray(y, np.int8)
-        values = [
-            zlib.crc32(content[a : a + n].data, zlib.crc32(header + k.to_bytes(4, "little")))
-            for (header, k), (a, n) in zip(places, spans, strict=True)
-        ]
-        return np.array(values, np.int64)
-
-
-def _side_by_side(values: Ints, tile: Ints, held: NDArray[np.bool_], nothing: int, turns: bool) -> Ints:
-    """Rows of some tiles to rows of lanes, filled up with ``nothing``: (tiles, symbols) -> (lanes, deepest * symbols).
-
-    Args:
-        tile: the tiles that lanes hold, lane by lane.
-        held: how many they hold: True so many times from the left, shape ``(lanes, deepest)``.
-    """
-    lanes, deepest = held.shape
-    symbols = values.shape[1]
-    wide = np.full((symbols, deepest, lanes) if turns else (deepest, symbols, lanes), nothing, np.int64)
-    wide.transpose((2, 1, 0) if turns else (2, 0, 1))[held] = values[tile]
-    return wide.reshape(-1, lanes).T  # lanes step together: what they take at a time lies side by side
-
-
 def _encode_streams(model: Model, headers: list[bytes], counts: list[int], y: Ints, row: Ints, check_bits: int) -> list[bytes]:
     """The payload of each image."""
     streams = Streams.of(counts)
     intervals = model.prior.intervals(y, row)
     return streams.payloads(streams.encode(intervals, streams.checks(headers, y), check_bits))
-
-
-def sound_streams(payloads: Sequence[bytes], tiles: Sequence[int]) -> tuple[dict[int, list[bytes]], dict[int, FormatError]]:
-    """The streams of payloads that hold so many tiles each, by the payload's number; and of the others what is wrong."""
-    sound: dict[int, list[bytes]] = {}
-    damaged: dict[int, FormatError] = {}
-    for number, (payload, count) in enumerate(zip(payloads, tiles, strict=True)):
-        try:
-            streams = container.split_streams(payload, Streams.in_tiles(count))
-            if not all(stream and stream[0] for stream in streams):
-                raise FormatError("a coded stream is empty or begins with an impossible state")
-            sound[number] = streams
-        except FormatError as error:
-            damaged[number] = error
-    return sound, damaged
-
-
-def batches(numbers: Iterable[int], tiles: Sequence[int], together: int) -> Iterator[list[int]]:
-    """Cut payloads into batches of so many tiles together or a few more."""
-    batch: list[int] = []
-    size = 0
-    for number in numbers:
-        batch.append(number)
-        size += tiles[number]
-        if size >= together:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
-
-
-def decode_images(model: Model, parsed: Sequence[tuple[Header, bytes]], check_bits: int = rans.CHECK_BITS_MIN) -> list[Pixels]:
-    """Images of files under one model.
-
-    Raises:
-        FormatError: one of them is damaged.
-    """
-    counts = [tiles_in(header.width, header.height) for header, _ in parsed]
-    out: list[Pixels] = []
-    for part in batches(range(len(parsed)), counts, TILES_TOGETHER):
-        out += _decode(model, [parsed[k] for k in part], [counts[k] for k in part], check_bits)
-    return out
-
-
-def _decode(model: Model, parsed: Sequence[tuple[Header, bytes]], counts: Sequence[int], check_bits: int) -> list[Pixels]:
-    headers = [header for header, _ in parsed]
-    lanes = Streams.of(counts)
-    streams: list[bytes] = []
-    for (_, payload), n in zip(parsed, lanes.streams, strict=True):
-        streams += container.split_streams(payload, n)
-    decoder = rans.Decoder(streams)
-    quality_row = np.array([model.row(header.quality or 0) for header in headers], np.int64)
-    stream_row = np.repeat(quality_row, lanes.streams)
-    y = np.empty((sum(counts), SYMBOLS), np.int64)
-    for depth in range(int(lanes.count.max())):
-        more = depth < lanes.count
-        decoded = model.prior.decode(decoder, stream_row, more)
-        y[(lanes.first + depth)[more]] = decoded[more]
-    ends = decoder.finish(lanes.checks([header.to_bytes() for header in headers], y), check_bits)
-    if not ends.all():
-        raise FormatError("the file is damaged: its content does not match its check")
-    x_hat = model.transforms.synthesize(y, np.repeat(quality_row, counts))
-    parts = np.split(x_hat, np.cumsum(counts)[:-1])
-    return [from_tiles(tiles, header.width, header.height) for tiles, header in zip(parts, headers, strict=True)]

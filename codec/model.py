@@ -8,22 +8,21 @@ zip around it.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import warnings
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from importlib import resources
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from mnistzip.copying import Copying
+from mnistzip import pretrained
 from mnistzip.errors import ModelError
 from mnistzip.intnet import (
     SUM_MAX,
@@ -40,10 +39,11 @@ from mnistzip.intnet import (
     SpaceToDepth,
     Upsample,
 )
-from mnistzip.pixels import PIXEL_LAYERS, PixelModel, PlaneNet
-from mnistzip.planes import Plane
 from mnistzip.prior import Prior
 from mnistzip.transform import Transforms
+
+if TYPE_CHECKING:
+    from mnistzip.pixels import PixelModel
 
 FILE_VERSION = 1
 FILE_LIMIT = 64 << 20  # bytes, of the file and of its arrays together
@@ -54,32 +54,45 @@ SHIPPED = {"mnist": 0, "classic": 1, "mnist-fast": 2}  # ids in files: they neve
 DEFAULT = "mnist"
 ABOUT = {
     "mnist": "variable-rate codec for handwritten digits, trained for rate and distortion together; keeps every pixel, too",
-    "mnist-fast": "a small mnist, more than twice as fast, 1 dB below at equal bytes; no pixel model for lossless files",
+    "mnist-fast": "a small mnist, more than twice as fast, 1 dB below at equal bytes; lossless files take 5 bytes more",
     "classic": "the plain autoencoder that mnistzip descends from, quantized and given a prior",
 }
+
+PIXELS = "pixels."  # names of the pixel model's arrays begin so
+DAMAGE = (KeyError, TypeError, ValueError, IndexError, RecursionError)  # what reading a broken model file may end in
 
 Arrays = dict[str, NDArray[np.generic]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Model:
     """A model that was loaded, checked and proved exact.
 
     Attributes:
         name: for people: the shipped name or the file's stem.
         number: the id of a shipped model in files, or None.
-        fingerprint: first 8 bytes of the SHA-256 of the content.
+        content: the model file.
         lmbda: weight of the squared error that each quality was trained for, shape ``(100,)``; only encoders use it.
-        pixels: what codes every pixel; None if the model cannot.
+        keeps_pixels: whether it has a pixel model.
     """
 
     name: str
     number: int | None
-    fingerprint: bytes
+    content: bytes
     transforms: Transforms
     prior: Prior
     lmbda: NDArray[np.int64]
-    pixels: PixelModel | None = None
+    keeps_pixels: bool
+
+    @cached_property
+    def fingerprint(self) -> bytes:
+        """First 8 bytes of the SHA-256 of what the file holds."""
+        return fingerprint(_read_arrays(self.content, self.name))
+
+    @cached_property
+    def pixels(self) -> PixelModel | None:
+        """What codes every pixel; None if the model cannot."""
+        return _read_pixels(self.content, self.name) if self.keeps_pixels else None
 
     def pixel_model(self) -> PixelModel:
         """What codes every pixel, or :class:`~mnistzip.errors.ModelError`."""
@@ -94,9 +107,9 @@ class Model:
 
 @cache
 def shipped(name: str) -> Model:
-    """A model of the package, by name; it is loaded once."""
-    content = (resources.files("mnistzip.pretrained") / f"{name}.npz").read_bytes()
-    return read_model(content, name, SHIPPED[name])
+    """A model of the package, by name; it is loaded once, its pixel model when that is first used."""
+    content = Path(pretrained.__file__).with_name(f"{name}.npz").read_bytes()
+    return _read_lossy(content, name, SHIPPED[name])
 
 
 def by_number(number: int) -> Model:
@@ -129,6 +142,8 @@ def _by_path(path: Path, _mtime: int) -> Model:
 
 def fingerprint(arrays: Arrays) -> bytes:
     """First 8 bytes of the SHA-256 over name, type, shape and content of every array, in order of name."""
+    import hashlib
+
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
@@ -138,17 +153,24 @@ def fingerprint(arrays: Arrays) -> bytes:
 
 
 def read_model(content: bytes, name: str, number: int | None = None) -> Model:
-    """Read, check and prove a model file.
+    """Read, check and prove a model file, all of it at once.
 
     Raises:
         ModelError: it is not a model file, not one for this version, damaged, or not provably exact.
     """
-    arrays = _read_arrays(content, name)
+    model = _read_lossy(content, name, number)
+    _ = model.pixels, model.fingerprint
+    return model
+
+
+def _read_lossy(content: bytes, name: str, number: int | None) -> Model:
+    """All of a model but its pixel model."""
+    arrays = _read_arrays(content, name, lambda array: not array.startswith(PIXELS))
     try:
         meta = json.loads(arrays["meta"].tobytes())
         if meta["version"] != FILE_VERSION:
             raise ModelError(f"model {name}: version {meta['version']} of the model file needs a newer mnistzip")
-        parts = _Parts(arrays, name)
+        parts = Parts(arrays, name)
         transforms = Transforms(
             analysis=parts.layers(meta["analysis"]),
             synthesis=parts.layers(meta["synthesis"]),
@@ -173,20 +195,31 @@ def read_model(content: bytes, name: str, number: int | None = None) -> Model:
         lmbda = parts.floats("lmbda", 1).astype(np.int64)
         if lmbda.shape != (QUALITIES,) or lmbda.min() < 0:
             raise ValueError("array lmbda is not one weight for each quality")
-        pixels = parts.pixels() if meta.get("pixels") else None
-    except (KeyError, TypeError, ValueError, IndexError, RecursionError) as cause:
+        keeps_pixels = bool(meta.get("pixels"))
+    except DAMAGE as cause:
         raise ModelError(f"model {name} is damaged or not a model of mnistzip: {cause!r}") from cause
     if prior.values != transforms.symbols.high - transforms.symbols.low + 1:
         raise ModelError(f"model {name}: the prior has {prior.values} values for the symbols {transforms.symbols}")
     prior.prove()
     transforms.prove()
-    if pixels is not None:
-        pixels.prove()
-    return Model(name, number, fingerprint(arrays), transforms, prior, lmbda, pixels)
+    return Model(name, number, content, transforms, prior, lmbda, keeps_pixels)
 
 
-def _read_arrays(content: bytes, name: str) -> Arrays:
-    """The arrays of an ``.npz``, with every size checked before memory is taken."""
+def _read_pixels(content: bytes, name: str) -> PixelModel:
+    """The pixel model of a model file."""
+    from mnistzip.pixels import read_pixels
+
+    parts = Parts(_read_arrays(content, name, lambda array: array.startswith(PIXELS)), name)
+    try:
+        pixels = read_pixels(parts)
+    except DAMAGE as cause:
+        raise ModelError(f"model {name} is damaged or not a model of mnistzip: {cause!r}") from cause
+    pixels.prove()
+    return pixels
+
+
+def _read_arrays(content: bytes, name: str, wanted: Callable[[str], bool] = lambda _: True) -> Arrays:
+    """The arrays of an ``.npz`` that are wanted, with every size checked before memory is taken."""
     arrays: Arrays = {}
     left = FILE_LIMIT
     try:
@@ -197,6 +230,9 @@ def _read_arrays(content: bytes, name: str) -> Arrays:
                     raise ModelError(f"model {name}: its arrays take more than the {FILE_LIMIT} bytes allowed")
                 if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                     raise ValueError(f"{entry.filename} is packed in a way that model files do not use")
+                array = entry.filename.removesuffix(".npy")
+                if not wanted(array):
+                    continue
                 with archive.open(entry) as file:
                     data = file.read(entry.file_size + 1)
                 stream = io.BytesIO(data)
@@ -208,7 +244,7 @@ def _read_arrays(content: bytes, name: str) -> Arrays:
                 if dtype.kind not in "iu" or fortran or dtype.itemsize > 4:
                     raise ValueError(f"array {entry.filename} holds {dtype}, not plain integers of at most 32 bits")
                 body = data[stream.tell() :]
-                arrays[entry.filename.removesuffix(".npy")] = np.frombuffer(body, dtype).reshape(shape)
+                arrays[array] = np.frombuffer(body, dtype).reshape(shape)
     except ModelError:
         raise
     except Exception as cause:  # zipfile, zlib, numpy and tokenize each have errors of their own
@@ -229,7 +265,7 @@ def _kernel(value: object) -> int:
     return size
 
 
-class _Parts:
+class Parts:
     """Builds layers out of their descriptions in the JSON and the arrays they name."""
 
     def __init__(self, arrays: Arrays, model: str) -> None:
@@ -258,23 +294,6 @@ class _Parts:
     def affine(self, name: str) -> Affine:
         weight, bias = self.floats(f"{name}.weight", 2), self.floats(f"{name}.bias", 1)
         return Affine(f"{self._model} {name}", weight, bias, self.shift(f"{name}.shift"))
-
-    def pixels(self) -> PixelModel:
-        nets = []
-        for plane in Plane:
-            at = f"pixels.{plane.name.lower()}"
-            layers = tuple(self.affine(f"{at}.{number}") for number in range(PIXEL_LAYERS))
-            rows, columns = self.floats(f"{at}.rows", 2), self.floats(f"{at}.columns", 2)
-            nets.append(PlaneNet(plane, layers, rows, columns, self.affine(f"{at}.head")))
-        return PixelModel(
-            nets=tuple(nets),
-            copying=Copying(
-                query=self.affine("pixels.query"),
-                key=self.affine("pixels.key"),
-                levels=self.floats("pixels.levels", 2),
-            ),
-            blank=self.floats("pixels.blank", 1).astype(np.int64),
-        )
 
     def layers(self, described: list[dict[str, Any]]) -> tuple[Layer, ...]:
         return tuple(self._layer(entry) for entry in described)

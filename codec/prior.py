@@ -251,7 +251,9 @@ class Prior:
             shared += far_bias[:, wide]
             for c in range(CHANNELS):
                 own = slice((s + c) * b, (s + c + 1) * b)
-                far = shared[:, c * b : (c + 1) * b] + product(x[:, s : s + c], self.skip_weight[s : s + c, own])
+                far = shared[:, c * b : (c + 1) * b]
+                if c:
+                    far += product(x[:, s : s + c], self.skip_weight[s : s + c, own])
                 requantize(far, ACTIVATIONS)
                 logits = product(self._heads[s + c], far.T)
                 logits += self.head_bias[s + c, :, None]

@@ -174,6 +174,8 @@ class Decoder:
         for state in head:
             if state[0] == 0:  # a shorter form exists
                 raise FormatError(f"a coded stream begins with the impossible state {state.hex()}: the file is damaged")
+        self._few = len(lanes) <= FEW_LANES
+        self._scalars = [list(map(int, state)) for state in zip(self._x, self._at, self._end, strict=True)]
 
     def take(self, cdf: Cdf, more: NDArray[np.bool_]) -> Ints:
         """The next symbol's index in its alphabet, taken off every lane: (lanes,).
@@ -182,11 +184,33 @@ class Decoder:
             cdf: one alphabet for each lane.
             more: which lanes hold another symbol, shape ``(lanes,)``; the others stay as they are.
         """
+        if self._few:
+            index = np.zeros(len(more), np.int64)
+            for lane, edges in enumerate(cdf.edges().T.tolist()):
+                if more[lane]:
+                    index[lane] = self._take_one(lane, edges)
+            return index
         index = cdf.find(self.slots())
         starts, freqs = cdf.interval(index)
         if not more.all():
             starts, freqs = np.where(more, starts, 0), np.where(more, freqs, TOTAL)
         self.advance(starts, freqs)
+        return index
+
+    def _take_one(self, lane: int, edges: list[int]) -> int:
+        """The next symbol of one lane, in plain integers, given the cumulative frequencies of its alphabet."""
+        x, at, end = self._scalars[lane]
+        slot = x & (TOTAL - 1)
+        index = bisect_right(edges, slot if x >= TOTAL else int(_reverse(np.array([slot]))[0])) - 1
+        start, freq = edges[index], edges[index + 1] - edges[index]
+        if x >= TOTAL:
+            x = freq * (x >> PROBABILITY_BITS) + slot - start
+        else:
+            x = int(_spread_slots_below(np.array([x]), np.array([start]), np.array([freq]))[0])
+        while x < LOW and at < end:
+            x = x << 8 | int(self._bytes[at])
+            at += 1
+        self._scalars[lane] = [x, at, end]
         return index
 
     def slots(self) -> Ints:
@@ -208,6 +232,8 @@ class Decoder:
 
     def finish(self, checks: Ints, check_bits: int = CHECK_BITS_MIN) -> NDArray[np.bool_]:
         """Which lanes used up all their bytes and ended on their check, of at least so many bits: (lanes,) bool."""
+        if self._few:
+            self._x, self._at, _ = np.array(self._scalars, np.int64).reshape(-1, 3).T
         bits = np.frexp(self._x.astype(np.float64))[1].astype(np.int64) - 1  # of the check: those below the highest
         strong = (check_bits <= bits) & (bits <= CHECK_BITS_MAX)
         expected = _first_states(checks, np.clip(bits, 0, CHECK_BITS_MAX))
@@ -229,8 +255,6 @@ class SharedDecoder(Decoder):
         super().__init__(lanes)
         self._owner = np.repeat(np.arange(len(lanes)), counts)
         self._sunk = np.zeros(len(lanes), bool)
-        self._scalars = [list(map(int, state)) for state in zip(self._x, self._at, self._end, strict=True)]
-        self._few = len(lanes) <= FEW_LANES
 
     def take(self, cdf: Cdf, more: NDArray[np.bool_]) -> Ints:
         """As :meth:`Decoder.take`, for all latents, those of a lane beside each other: (latents,)."""
@@ -267,25 +291,13 @@ class SharedDecoder(Decoder):
 
     def _take_one_by_one(self, cdf: Cdf, lane: Ints) -> Ints:
         """The same in plain integers."""
-        index, content = [], self._bytes
-        for mine, table in zip(lane.tolist(), cdf.edges().T.tolist(), strict=True):
-            state = self._scalars[mine]
-            x, at, end = state
-            if x < TOTAL:
+        index = []
+        for mine, edges in zip(lane.tolist(), cdf.edges().T.tolist(), strict=True):
+            if self._scalars[mine][0] < TOTAL:
                 self._sunk[mine] = True
-            slot = x & (TOTAL - 1)
-            k = bisect_right(table, slot) - 1
-            x = (table[k + 1] - table[k]) * (x >> PROBABILITY_BITS) + slot - table[k]
-            while x < LOW and at < end:
-                x = x << 8 | int(content[at])
-                at += 1
-            state[0], state[1] = x, at
-            index.append(k)
+            index.append(self._take_one(mine, edges))
         return np.array(index, np.int64)
 
     def finish(self, checks: Ints, check_bits: int = CHECK_BITS_MIN) -> NDArray[np.bool_]:
         """As :meth:`Decoder.finish`: (lanes,) bool."""
-        if self._few:
-            self._x = np.array([x for x, _, _ in self._scalars], np.int64)
-            self._at = np.array([at for _, at, _ in self._scalars], np.int64)
         return super().finish(checks, check_bits) & ~self._sunk

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mnistzip import codec
-from mnistzip.container import PIXELS_MAX, is_archive, is_cae
+from mnistzip.container import PIXELS_MAX, is_cae
 from mnistzip.errors import ImageError, LimitError, MnistzipError
 from mnistzip.model import Model
 
@@ -31,7 +31,6 @@ LOSSLESS_KINDS: dict[str, dict[str, object]] = {  # what decompressed images are
     ".webp": {"format": "WEBP", "lossless": True},
 }
 IMAGE_SUFFIXES = {".png", ".bmp", ".pgm", ".pnm", ".gif", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"}
-ARCHIVE_START = 4  # bytes that tell an archive
 READ_MAX = 1 << 30  # bytes of one input file
 
 Pixels = NDArray[np.uint8]
@@ -71,12 +70,6 @@ def any_image(name: str, convert: bool = False, model: str | Path | Model | None
     if is_cae(content):
         return codec.decode(content, model=model), len(content)
     return parse_image(name, content, convert), len(content)
-
-
-def leads_to_archive(path: str | Path) -> bool:
-    """Whether a file begins as an archive of many images does."""
-    with open(path, "rb") as file:
-        return is_archive(file.read(ARCHIVE_START))
 
 
 def parse_image(name: str, content: bytes, convert: bool = False) -> Pixels:

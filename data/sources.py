@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistzip.data.images import IMAGE_SUFFIXES, STREAM, SUFFIX, any_image
-from mnistzip.data.streams import holds_many, open_stream, walk
+from mnistzip.data.kinds import holds_many, walk
+from mnistzip.data.streams import open_stream
 from mnistzip.errors import ImageError, ModelError
 
 NAMED = 3  # sources that are named; of more only the number is told

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zipfile
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import accumulate, chain, islice
@@ -18,16 +18,15 @@ from numpy.typing import NDArray
 
 from mnistzip import codec
 from mnistzip.archive import Archive
-from mnistzip.container import is_archive, is_cae
-from mnistzip.data.images import IMAGE_SUFFIXES, STREAM, leads_to_archive, parse_image, read_image
+from mnistzip.container import is_cae
+from mnistzip.data.images import IMAGE_SUFFIXES, STREAM, parse_image, read_image
+from mnistzip.data.kinds import ARRAY_SUFFIXES, PARQUET_SUFFIX, holds_many, leads_to_archive, walk
 from mnistzip.errors import FormatError, ImageError, MnistzipError, OptionError
-from mnistzip.idx import GZIP, UINT8, idx_blocks, idx_shape, read_idx
+from mnistzip.idx import idx_blocks, idx_shape, read_idx
 from mnistzip.index import Origin
 from mnistzip.model import Model
 
 BLOCK_BYTES = 1 << 20  # read together
-ARRAY_SUFFIXES = {".npy", ".npz"}
-PARQUET_SUFFIX = ".parquet"
 PARQUET_BATCH = 256  # rows
 
 Pixels = NDArray[np.uint8]
@@ -63,25 +62,6 @@ class Stream:
     labelled: bool
     items: Iterator[Item]
     shape: tuple[int, int] | None = None
-
-
-def walk(folder: Path, suffixes: Iterable[str]) -> Iterator[Path]:
-    """Files with such suffixes in a folder and below, in order of their paths."""
-    wanted = set(suffixes)
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.suffix.lower() in wanted:
-            yield path
-
-
-def holds_many(name: str) -> bool:
-    """Whether a file is of a kind that holds many images: IDX, an array, Parquet, or an archive."""
-    path = Path(name)
-    if name == STREAM or not path.is_file():
-        return False
-    with path.open("rb") as file:
-        start = file.read(4)
-    many = path.suffix.lower() in {*ARRAY_SUFFIXES, PARQUET_SUFFIX} or is_archive(start)
-    return many or start[:2] == GZIP or start[:3] == bytes([0, 0, UINT8])
 
 
 def open_stream(

@@ -17,11 +17,11 @@ from typing import Any
 
 from mnistzip import codec, metrics
 from mnistzip import model as models
+from mnistzip.data.kinds import holds_many
 from mnistzip.data.streams import (
     Item,
     Stream,
     folder_stream,
-    holds_many,
     image_files,
     open_source,
     pyarrow_parquet,

@@ -40,6 +40,7 @@ OURS: dict[str, dict[str, Any]] = {
     "mnist-fast-e0": {"effort": 0, "model": "mnist-fast"},
     "mnist-fast": {"model": "mnist-fast"},
     "lossless": {"lossless": True},
+    "mnist-fast-lossless": {"lossless": True, "model": "mnist-fast"},
 }
 PEERS: dict[str, dict[str, Any]] = {
     "webp": {"format": "WEBP", "quality": 10, "method": 4},

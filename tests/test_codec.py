@@ -10,7 +10,8 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 import mnistzip
-from mnistzip import container, lossy
+from mnistzip import container
+from mnistzip import tiles as tiling
 
 Pixels = NDArray[np.uint8]
 images = arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40)))
@@ -61,9 +62,9 @@ def test_any_size_goes_through_tiles(shape: tuple[int, int]) -> None:
 
 def test_tiling_repeats_edges_and_keeps_places() -> None:
     image = textured(30, 60)
-    tiles = lossy.to_tiles(image)
+    tiles = tiling.to_tiles(image)
     assert tiles.shape == (6, 28, 28)
-    assert (lossy.from_tiles(tiles, 60, 30) == image).all()
+    assert (tiling.from_tiles(tiles, 60, 30) == image).all()
     assert (tiles[3][2:] == tiles[3][1]).all()
 
 

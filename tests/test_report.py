@@ -378,15 +378,24 @@ def test_browser_is_dark_and_light(browser: Any, made: Made) -> None:
     def ground() -> str:
         return browser.execute_script("return getComputedStyle(document.body).backgroundColor")
 
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    def opened_anew(colour: str) -> bool:
+        """Whether the page, loaded again, has that ground; what it remembers takes the browser a moment to hand on."""
+
+        def loaded(_: Any) -> bool:
+            browser.get(made.page.as_uri())
+            return ground() == colour
+
+        return bool(WebDriverWait(browser, 20).until(loaded))
+
     light, dark = "rgb(255, 255, 255)", "rgb(21, 24, 28)"
     assert ground() == light
     one(browser, "#theme").click()
     assert ground() == dark
-    browser.get(made.page.as_uri())
-    assert ground() == dark  # remembered
+    assert opened_anew(dark)  # remembered
     one(browser, "#theme").click()
     prefer(browser, "dark")
     assert ground() == light  # the button is stronger than the system
     browser.execute_script("localStorage.clear()")
-    browser.get(made.page.as_uri())
-    assert ground() == dark
+    assert opened_anew(dark)

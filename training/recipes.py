@@ -76,6 +76,8 @@ RECIPES = {
             Stage("searched", Schedule(epochs=4, batch=256, rate=6e-4, matrix_rate=1.5e-3, warm_up=100, end=0.3), passes=3),
             Stage("integers", Schedule(epochs=4, batch=256, rate=2e-4, matrix_rate=5e-4, warm_up=50), passes=1, quantized=True),
         ),
+        pixels=PixelConfig(ink=32, solid=48, level=64, shade=96, key=8),
+        pixel_stages=(PixelStage("pixels", Schedule(epochs=8, batch=96, rate=2e-3, matrix_rate=0.02, warm_up=200)),),
     ),
     # The first phase is the ancestor's: batch 20, Adam 0.001, 10 epochs.
     "classic": Recipe(

@@ -1,0 +1,49 @@
+"""What a command is given: files, streams, addresses, and ranges of images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import click
+
+from mnistzip import container
+from mnistzip.data import images, kinds
+
+Range = tuple[int | None, int | None]
+
+
+def parse_range(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> Range | None:
+    """``A:B`` as two numbers, each of which may be left out."""
+    if value is None:
+        return None
+    parts = value.split(":")
+    if len(parts) != 2 or not all(not part or (part.isascii() and part.isdecimal()) for part in parts):
+        raise click.BadParameter(f"{value!r} is not two numbers such as 0:100")
+    return int(parts[0]) if parts[0] else None, int(parts[1]) if parts[1] else None
+
+
+def at_hand(name: str) -> str | bytes:
+    """The name of an input, or what comes through stdin, which can be read only once."""
+    return images.read_bytes(name) if name == images.STREAM else name
+
+
+def bytes_of(held: str | bytes) -> bytes:
+    """The bytes of what :func:`at_hand` gave."""
+    return held if isinstance(held, bytes) else images.read_bytes(held)
+
+
+def is_archive(held: str | bytes) -> bool:
+    """Whether an input is an archive; what an address such as ``s3://...`` leads to is taken to be one."""
+    if isinstance(held, bytes):
+        return container.is_archive(held)
+    return "://" in held or (os.path.isfile(held) and kinds.leads_to_archive(held))
+
+
+def for_an_archive(inputs: Sequence[str], output: str | None, append: bool, recursive: bool) -> bool:
+    """Whether inputs go into an archive rather than into files of their own."""
+    if append or any(kinds.holds_many(name) for name in inputs):
+        return True
+    if output is None or not output.lower().endswith(images.SUFFIX) or os.path.isdir(output):
+        return False
+    return len(inputs) > 1 or recursive or os.path.isdir(inputs[0])
