@@ -190,11 +190,11 @@ class Decoder:
                 if more[lane]:
                     index[lane] = self._take_one(lane, edges)
             return index
-        index = cdf.find(self.slots())
+        index = cdf.find(self._slots())
         starts, freqs = cdf.interval(index)
         if not more.all():
             starts, freqs = np.where(more, starts, 0), np.where(more, freqs, TOTAL)
-        self.advance(starts, freqs)
+        self._advance(starts, freqs)
         return index
 
     def _take_one(self, lane: int, edges: list[int]) -> int:
@@ -213,14 +213,14 @@ class Decoder:
         self._scalars[lane] = [x, at, end]
         return index
 
-    def slots(self) -> Ints:
+    def _slots(self) -> Ints:
         """The number in ``0..65535`` that falls into each lane's next symbol's interval, shape ``(lanes,)``."""
         slots = self._x & (TOTAL - 1)
         if (low := np.flatnonzero(self._x < TOTAL)).size:
             slots[low] = _reverse(slots[low])
         return slots
 
-    def advance(self, starts: Ints, freqs: Ints) -> None:
+    def _advance(self, starts: Ints, freqs: Ints) -> None:
         """Take one symbol per lane off, given its start and frequency, each of shape ``(lanes,)``."""
         x = freqs * (self._x >> PROBABILITY_BITS) + (self._x & (TOTAL - 1)) - starts
         if (low := np.flatnonzero(self._x < TOTAL)).size:
