@@ -1,12 +1,25 @@
-"""``mnistzip train``: make a model by one of the recipes. Needs the extra ``train``."""
+"""``mnistzip train``: make a model, of one's own images or by the recipe of one that ships. Needs the extra ``train``."""
 
 from __future__ import annotations
 
+import re
+import signal
 from pathlib import Path
+from typing import Any
 
 import click
 
 from mnistzip.errors import ModelError
+
+UNITS = {"s": 1, "m": 60, "h": 3600, "": 60}
+
+
+def seconds(_ctx: click.Context, _parameter: click.Parameter, value: str) -> float:
+    """``90s``, ``20m``, ``1.5h`` or so many minutes, as seconds."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", value.strip())
+    if not found or not float(found[1]):
+        raise click.BadParameter(f"{value!r} is no time such as 20m, 90s or 1.5h")
+    return float(found[1]) * UNITS[found[2]]
 
 
 @click.command(short_help="Train a model.")
@@ -14,31 +27,88 @@ from mnistzip.errors import ModelError
 @click.option(
     "-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Model file to write (.npz)."
 )
-@click.option("--recipe", default="mnist", show_default=True, help="mnist, mnist-fast or classic.")
+@click.option("--time", "budget", default="20m", show_default=True, callback=seconds, help="About how long: 90s, 20m, 1.5h.")
+@click.option("--recipe", default="own", show_default=True,
+              help="own: for any images; mnist, mnist-fast, classic: as those that ship, whatever time it takes.")  # fmt: skip
+@click.option("--epochs", type=click.IntRange(1), help="At most so many epochs in each stage.")
+@click.option("--fit", type=click.Choice(["tile", "crop", "resize"]), default="tile", show_default=True,
+              help="Images of other sizes than 28x28: cut into tiles as the codec does, their middle, or scaled.")  # fmt: skip
+@click.option("--convert", is_flag=True, help="Take colour, transparency and 16 bits as grey.")
 @click.option(
     "--folder", type=click.Path(file_okay=False, path_type=Path), help="Checkpoints and logs.  [default: beside OUTPUT]"
 )
+@click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("-T", "--threads", type=click.IntRange(1), default=2, show_default=True, help="Threads of torch.")
-@click.option("-f", "--force", is_flag=True, help="Overwrite an existing model file.")
-def train(data: str, output: Path, recipe: str, folder: Path | None, seed: int, threads: int, force: bool) -> None:
-    """Train a model from DATA, an IDX file of 28x28 images or the name of a torchvision data set such as MNIST.
+@click.option("-f", "--force", is_flag=True, help="Overwrite an existing model file, and begin anew in the folder.")
+def train(
+    data: str,
+    output: Path,
+    budget: float,
+    recipe: str,
+    epochs: int | None,
+    fit: str,
+    convert: bool,
+    folder: Path | None,
+    resume: bool,
+    seed: int,
+    threads: int,
+    force: bool,
+) -> None:
+    """Train a codec for the images in DATA: a folder, an IDX or .npy file, an archive, or a data set of torchvision.
 
-    A run that was stopped goes on from its last finished epoch. The last 5,000 images are held out, never trained on.
+    One in ten images, 5,000 at most, is held out for measuring and never trained on. Ctrl-C makes a model of what was
+    learned so far; the same command with --resume goes on and ends with the very model of an uninterrupted run.
     """
     try:
         import torch
 
-        from mnistzip.training.recipes import RECIPES
-        from mnistzip.training.recipes import train as follow
+        from mnistzip.training import own, recipes
+        from mnistzip.training.beside import table
+        from mnistzip.training.data import FEWEST, load
+        from mnistzip.training.run import Run
     except ModuleNotFoundError as cause:
         raise ModelError(f"training needs {cause.name}: pip install 'mnistzip[train]'") from cause
-    if recipe not in RECIPES:
-        raise click.BadParameter(f"{recipe!r} is none of {', '.join(RECIPES)}", param_hint="--recipe")
-    if output.exists() and not force:
-        raise ModelError(f"{output} exists already: -f overwrites it")
+    if recipe not in (own.NAME, *recipes.RECIPES):
+        raise click.BadParameter(f"{recipe!r} is none of {', '.join([own.NAME, *recipes.RECIPES])}", param_hint="--recipe")
+    run = Run(folder or output.with_suffix(""), seed, click.echo)
+    _require_fresh(output, run.folder, resume, force)
     torch.set_num_threads(threads)
-    report = follow(data, recipe, output, folder or output.with_suffix(""), seed, click.echo)
+    drawn = seed if recipe == own.NAME else None
+    split = load(data, fit=fit, convert=convert, draw=drawn, fewest=FEWEST, log=click.echo)
+    options: dict[str, Any] = {} if fit == "tile" else {"--fit": fit}
+    told: dict[str, Any] = {"source": Path(data).name or data, "options": options}
+    before = signal.signal(signal.SIGINT, run.interrupted)
+    try:
+        if recipe == own.NAME:
+            told["drawn"] = True
+            options["--time"] = f"{budget:g}s"
+            followed = own.own_recipe(split, budget, run)
+        else:
+            followed = recipes.RECIPES[recipe]
+        if epochs is not None:
+            options["--epochs"] = epochs
+            followed = own.at_most(followed, epochs)
+        report = recipes.train(split, told, recipe, output, run, followed)
+    finally:
+        signal.signal(signal.SIGINT, before)
     for row in report["held_out"]:
         click.echo(f"quality {row['quality']:3}: {row['bytes']:6.2f} bytes, {row['psnr_db']:.2f} dB on held-out images")
-    click.echo(f"{output}: {report['bytes']} bytes, sha256 {report['sha256']}")
+    click.echo("\n".join(table(report["beside"])))
+    click.echo(f"{output}: {report['bytes']} bytes, sha256 {report['sha256']}; its card is {output.with_suffix('.md')}")
+    if run.stopping:
+        click.echo("stopped before its end: the same command with --resume -f goes on")
+
+
+def _require_fresh(output: Path, folder: Path, resume: bool, force: bool) -> None:
+    """Raise :class:`ModelError` rather than overwrite a model, or go on with another run than the user thinks of."""
+    if output.exists() and not force:
+        raise ModelError(f"{output} exists already: -f overwrites it")
+    begun = [*folder.glob("*.pt"), *folder.glob("plan.json")]
+    if begun and not resume and not force:
+        raise ModelError(f"{folder} holds a run that was begun: --resume goes on with it, -f begins anew")
+    if not begun and resume:
+        raise ModelError(f"{folder} holds no run to go on with")
+    if not resume:
+        for path in [*begun, *folder.glob("*.csv"), *folder.glob("levels.npz")]:
+            path.unlink()

@@ -170,7 +170,7 @@ def _read_lossy(content: bytes, name: str, number: int | None) -> Model:
         meta = json.loads(arrays["meta"].tobytes())
         if meta["version"] != FILE_VERSION:
             raise ModelError(f"model {name}: version {meta['version']} of the model file needs a newer mnistzip")
-        parts = Parts(arrays, name)
+        parts = _Parts(arrays, name)
         transforms = Transforms(
             analysis=parts.layers(meta["analysis"]),
             synthesis=parts.layers(meta["synthesis"]),
@@ -207,11 +207,8 @@ def _read_lossy(content: bytes, name: str, number: int | None) -> Model:
 
 def _read_pixels(content: bytes, name: str) -> PixelModel:
     """The pixel model of a model file."""
-    from mnistzip.pixels import read_pixels
-
-    parts = Parts(_read_arrays(content, name, lambda array: array.startswith(PIXELS)), name)
     try:
-        pixels = read_pixels(parts)
+        pixels = _Parts(_read_arrays(content, name, lambda array: array.startswith(PIXELS)), name).pixels()
     except DAMAGE as cause:
         raise ModelError(f"model {name} is damaged or not a model of mnistzip: {cause!r}") from cause
     pixels.prove()
@@ -265,7 +262,7 @@ def _kernel(value: object) -> int:
     return size
 
 
-class Parts:
+class _Parts:
     """Builds layers out of their descriptions in the JSON and the arrays they name."""
 
     def __init__(self, arrays: Arrays, model: str) -> None:
@@ -294,6 +291,20 @@ class Parts:
     def affine(self, name: str) -> Affine:
         weight, bias = self.floats(f"{name}.weight", 2), self.floats(f"{name}.bias", 1)
         return Affine(f"{self._model} {name}", weight, bias, self.shift(f"{name}.shift"))
+
+    def pixels(self) -> PixelModel:
+        from mnistzip.copying import Copying  # lossy files do without
+        from mnistzip.pixels import PIXEL_LAYERS, PixelModel, PlaneNet
+        from mnistzip.planes import Plane
+
+        nets = []
+        for plane in Plane:
+            at = f"pixels.{plane.name.lower()}"
+            layers = tuple(self.affine(f"{at}.{number}") for number in range(PIXEL_LAYERS))
+            rows, columns = self.floats(f"{at}.rows", 2), self.floats(f"{at}.columns", 2)
+            nets.append(PlaneNet(plane, layers, rows, columns, self.affine(f"{at}.head")))
+        copying = Copying(self.affine("pixels.query"), self.affine("pixels.key"), self.floats("pixels.levels", 2))
+        return PixelModel(tuple(nets), copying, self.floats("pixels.blank", 1).astype(np.int64))
 
     def layers(self, described: list[dict[str, Any]]) -> tuple[Layer, ...]:
         return tuple(self._layer(entry) for entry in described)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,9 +38,6 @@ from mnistzip.planes import (
     symbols,
 )
 from mnistzip.prior import LOGITS
-
-if TYPE_CHECKING:
-    from mnistzip.model import Parts
 
 TILES_TOGETHER = 16  # evaluated together: small enough for the processor's cache
 WIDTH_MAX = 1024
@@ -234,18 +231,6 @@ class PixelModel:
         if preview:
             grey = np.where(grey == 0, 0, np.where(grey >= SOLID, MIDDLE_SOLID, grey + SHADES // 2 - 1)).astype(np.uint8)
         return grey.reshape(count, TILE, TILE)
-
-
-def read_pixels(parts: Parts) -> PixelModel:
-    """The pixel model of a model file, not proved yet."""
-    nets = []
-    for plane in Plane:
-        at = f"pixels.{plane.name.lower()}"
-        layers = tuple(parts.affine(f"{at}.{number}") for number in range(PIXEL_LAYERS))
-        rows, columns = parts.floats(f"{at}.rows", 2), parts.floats(f"{at}.columns", 2)
-        nets.append(PlaneNet(plane, layers, rows, columns, parts.affine(f"{at}.head")))
-    copying = Copying(parts.affine("pixels.query"), parts.affine("pixels.key"), parts.floats("pixels.levels", 2))
-    return PixelModel(tuple(nets), copying, parts.floats("pixels.blank", 1).astype(np.int64))
 
 
 def _known(plane: Plane, symbol: Ints, grey: Pixels) -> Pixels:

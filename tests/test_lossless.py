@@ -30,7 +30,7 @@ from mnistzip.training.model import quantize
 from mnistzip.training.pixel_export import export_pixels
 from mnistzip.training.pixels import PixelConfig
 from mnistzip.training.pixels import PixelModel as Twin
-from mnistzip.training.run import Schedule
+from mnistzip.training.run import Run, Schedule
 
 Pixels = NDArray[np.uint8]
 SMALL = PixelConfig(ink=8, solid=8, level=8, shade=12, key=4)
@@ -235,7 +235,7 @@ def test_training_lowers_the_bits_and_a_stopped_run_goes_on_as_if_it_had_not(tmp
         model = Twin(SMALL)
         model.count_blank(split.train[:, 0])
         for stage in some:
-            train_pixel_stage(model, split, stage, 1, folder, lambda _: None)
+            train_pixel_stage(model, split, stage, Run(folder, 1))
         return model
 
     torch.manual_seed(1)

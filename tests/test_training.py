@@ -26,7 +26,7 @@ from mnistzip.training.model import Codec, Config, exact_shift, flatten, qualiti
 from mnistzip.training.muon import Muon, orthogonal
 from mnistzip.training.pixels import PixelConfig
 from mnistzip.training.recipes import RECIPES, train
-from mnistzip.training.run import Phase, Schedule
+from mnistzip.training.run import Phase, Run, Schedule
 from mnistzip.training.search import search
 from mnistzip.training.stages import Stage, train_stage, vary
 
@@ -106,7 +106,7 @@ def test_a_resumed_run_is_the_uninterrupted_run(kind: str, tmp_path: Path, split
 
     def run_in(folder: str, log: Callable[[str], None]) -> tuple[Coder, Phase]:
         coder = small_coder()
-        return coder, train_stage(coder, split, stage, 4, tmp_path / folder, log)
+        return coder, train_stage(coder, split, stage, Run(tmp_path / folder, 4, log))
 
     straight, _ = run_in("straight", lambda _: None)
 
@@ -125,7 +125,7 @@ def test_a_resumed_run_is_the_uninterrupted_run(kind: str, tmp_path: Path, split
 
 def test_search_lowers_what_images_cost_and_leaves_the_weights_alone(split: data.Split, tmp_path: Path) -> None:
     coder = small_coder()
-    train_stage(coder, split, Stage("rounded", replace(QUICK, epochs=12)), 1, tmp_path, lambda _: None)
+    train_stage(coder, split, Stage("rounded", replace(QUICK, epochs=12)), Run(tmp_path, 1))
     coder.eval().zero_grad()
     x = split.train[:20].float() / 255
     level = torch.linspace(0, 0.4, len(x))
@@ -174,7 +174,8 @@ def test_a_recipe_leads_from_images_to_a_working_codec(name: str, tmp_path: Path
         pixel_stages=tuple(replace(stage, schedule=QUICK) for stage in recipe.pixel_stages),
     )
     out = tmp_path / "mine.npz"
-    report = train(str(DIGITS), name, out, tmp_path / "run", 3, lambda _: None, quick)
+    split = data.load(str(DIGITS))
+    report = train(split, {"source": DIGITS.name}, name, out, Run(tmp_path / "run", 3), quick)
     assert report["data"] == {"source": DIGITS.name, "train": 58, "held_out": 6}
     assert json.loads(out.with_suffix(".json").read_text()) == report
     file = mnistzip.encode(digits[0], model=out, effort=0)
@@ -182,7 +183,7 @@ def test_a_recipe_leads_from_images_to_a_working_codec(name: str, tmp_path: Path
     kept = mnistzip.encode(digits[0], model=out, lossless=True)
     assert mnistzip.decode(kept, model=out).tobytes() == digits[0].tobytes()
     assert ("Every pixel kept" in out.with_suffix(".md").read_text()) == (pixels is not None)
-    again = train(str(DIGITS), name, tmp_path / "again.npz", tmp_path / "again", 3, lambda _: None, quick)
+    again = train(split, {"source": DIGITS.name}, name, tmp_path / "again.npz", Run(tmp_path / "again", 3), quick)
     assert report["sha256"] in out.with_suffix(".md").read_text()
     assert again["sha256"] == report["sha256"]
 
@@ -203,7 +204,7 @@ def test_chosen_levels_rise_though_the_curve_does_not_and_leave_out_what_is_poor
 
 
 def test_training_lowers_its_loss(tmp_path: Path, split: data.Split) -> None:
-    train_stage(small_coder(), split, Stage("rounded", replace(QUICK, epochs=12)), 1, tmp_path, lambda _: None)
+    train_stage(small_coder(), split, Stage("rounded", replace(QUICK, epochs=12)), Run(tmp_path, 1))
     rows = (tmp_path / "rounded.csv").read_text().splitlines()
     first, last = (float(row.split(",")[2]) for row in (rows[1], rows[-1]))
     assert last < 0.9 * first
@@ -212,7 +213,7 @@ def test_training_lowers_its_loss(tmp_path: Path, split: data.Split) -> None:
 def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "x.npz"
     assert run(["train", str(DIGITS), "-o", str(out), "--recipe", "nonsense"]) == 2
-    assert "mnist, mnist-fast, classic" in capsys.readouterr().err
+    assert "own, mnist, mnist-fast, classic" in capsys.readouterr().err
     out.write_bytes(b"precious")
     assert run(["train", str(DIGITS), "-o", str(out)]) == 1
     assert "-f overwrites it" in capsys.readouterr().err

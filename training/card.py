@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from mnistzip.training.beside import table
+
 ABOUT = {
     "mnist": "Variable-rate codec for 28x28 handwritten digits, trained for rate and distortion together: a residual "
     "convolutional analysis and synthesis at 7x7, conditioned on the quality, and an autoregressive prior. Beside them a pixel "
@@ -20,15 +22,16 @@ ABOUT = {
 def card(report: dict[str, Any], command: str) -> str:
     """Markdown of a training report (see :func:`mnistzip.training.recipes.train`)."""
     data = report["data"]
+    held_out = f"{data['held_out']} drawn at random" if data.get("drawn") else f"the last {data['held_out']}"
     minutes = sum(phase["seconds"] for phase in report["phases"]) / 60
     lines = [
         f"# Model `{report['model']}`",
         "",
-        ABOUT.get(report["recipe"], "A model of one's own."),
+        ABOUT.get(report["recipe"], "A codec for images of one's own."),
         "",
         "| | |",
         "|---|---|",
-        f"| data | `{data['source']}`: {data['train']} images to train on, the last {data['held_out']} held out |",
+        f"| data | `{data['source']}`: {data['train']} images to train on, {held_out} held out |",
         f"| command | `{command}` |",
         f"| seed | {report['seed']} |",
         f"| duration | {minutes:.0f} minutes with {report['threads']} threads |",
@@ -38,6 +41,8 @@ def card(report: dict[str, Any], command: str) -> str:
         f"| fingerprint | `{report['fingerprint']}` |",
         "",
     ]
+    if report.get("stopped"):
+        lines.append("- Training was stopped before its end.")
     for phase in report["phases"]:
         told = f"{phase['epochs']} epochs, batches of {phase['batch']}, rate {phase['rate']:g}"
         if phase.get("matrix_rate") is not None:
@@ -58,6 +63,8 @@ def card(report: dict[str, Any], command: str) -> str:
     for row in report["integers"]:
         both = [f"{row[f'{kind}_bytes']:.3f} B, {row[f'{kind}_psnr_db']:.3f} dB" for kind in ("float", "integer")]
         lines.append(f"| {row['quality']} | {both[0]} | {both[1]} |")
+    if "beside" in report:
+        lines += ["", f"Beside other formats, {report['beside']['images']} held-out images:", "", *table(report["beside"])]
     if "lossless" in report:
         lines += _of_pixels(report["lossless"])
     return "\n".join(lines) + "\n"

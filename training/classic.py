@@ -7,7 +7,6 @@ sigmoid; mean squared error, Adam. It knows nothing of rate; quality is how fine
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +25,7 @@ from mnistzip.training.model import (
     Quantizable,
     Units,
 )
-from mnistzip.training.run import Log, Phase, Schedule
+from mnistzip.training.run import Phase, Run, Schedule
 
 FINEST_STEP = 20  # integer step of the synthesis' input at quality 100
 SIGMOID_SCALE = 32  # steps of the sigmoid's table per unit of its input
@@ -137,13 +136,11 @@ class Classic(Quantizable):
         return smooth + (exact - smooth).detach()
 
 
-def train_classic(
-    split: Split, config: ClassicConfig, schedule: Schedule, seed: int, folder: Path, log: Log
-) -> tuple[Classic, Phase]:
+def train_classic(split: Split, config: ClassicConfig, schedule: Schedule, run: Run) -> tuple[Classic, Phase]:
     """Train, or go on with, the autoencoder in float."""
-    torch.manual_seed(seed)
+    torch.manual_seed(run.seed)
     classic = Classic(config)
-    phase = Phase("autoencoder", folder, classic, schedule, seed, log)
+    phase = Phase("autoencoder", run, classic, schedule)
     probe = split.held_out.float() / WHITE
 
     def loss(x: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ both size and PSNR, all steps as even as can be, and none of them poor for its s
 
 from __future__ import annotations
 
-from pathlib import Path
+import hashlib
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from mnistzip.model import QUALITIES, Model, read_model
 from mnistzip.refine import BIT, COST
 from mnistzip.training.coder import Coder
 from mnistzip.training.export import export
-from mnistzip.training.run import Log
+from mnistzip.training.run import Run
 from mnistzip.transform import TILE
 
 GRID = 2 * QUALITIES  # levels that are tried
@@ -35,29 +35,34 @@ Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 
 
-def choose(coder: Coder, images: Tensor, folder: Path, log: Log) -> Tensor:
+def choose(coder: Coder, images: Tensor, run: Run) -> Tensor:
     """The level of each quality, shape (100,), from 0 to 1, for a quantized codec.
 
     Args:
         images: held-out images, uint8 of shape ``(N, 1, 28, 28)``; the first 1,000 are used.
-        folder: for ``levels.npz``, what every level gave; where it is there already, nothing is measured again.
+        run: its folder keeps ``levels.npz``, what every level gave; where that is there for the same weights, nothing is
+            measured again.
     """
-    kept = folder / "levels.npz"
+    kept = run.folder / "levels.npz"
     grid = torch.from_numpy(np.linspace(0, 1, GRID, dtype=np.float32))
-    if not kept.exists():
+    parts = [export(coder, part) for part in torch.split(grid, QUALITIES)]
+    digest = np.frombuffer(hashlib.sha256(b"".join(parts)).digest(), np.uint8)
+    if not kept.exists() or not np.array_equal(np.load(kept).get("digest"), digest):
         tried = images[:IMAGES, 0].numpy()
         rows = []
-        for part in torch.split(grid, QUALITIES):
-            model = read_model(export(coder, part), "levels")
+        for part, content in zip(torch.split(grid, QUALITIES), parts, strict=True):
+            model = read_model(content, "levels")
             rows += [measure(model, tried, quality) for quality in range(1, QUALITIES + 1)]
-            log(f"levels up to {part[-1]:.2f} tried on {len(tried)} images")
+            run.log(f"levels up to {part[-1]:.2f} tried on {len(tried)} images")
         size, error = (np.array(values) for values in zip(*rows, strict=True))
-        np.savez(kept, size=size, error=error)
+        np.savez(kept, size=size, error=error, digest=digest)
     with np.load(kept) as known:
         size, error = known["size"], known["error"]
     chosen = climb(size, error, QUALITIES)
     mean, psnr = size.mean(axis=1)[chosen], psnr_of(error)[chosen]
-    log(f"{QUALITIES} of {GRID} levels chosen, the least steps {np.diff(mean).min():.3f} bytes, {np.diff(psnr).min():.3f} dB")
+    run.log(
+        f"{QUALITIES} of {GRID} levels chosen, the least steps {np.diff(mean).min():.3f} bytes, {np.diff(psnr).min():.3f} dB"
+    )
     return grid[torch.from_numpy(chosen)]
 
 

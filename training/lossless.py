@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -13,7 +12,7 @@ from mnistzip.planes import Plane
 from mnistzip.training.data import Split
 from mnistzip.training.model import dequantize, quantize
 from mnistzip.training.pixels import PixelModel
-from mnistzip.training.run import Log, Phase, Schedule
+from mnistzip.training.run import Phase, Run, Schedule
 
 PROBE_IMAGES = 512  # held-out images that the log follows
 PROBE_BATCH = 64
@@ -29,17 +28,21 @@ class PixelStage:
     quantized: bool = False
 
 
-def train_pixel_stage(model: PixelModel, split: Split, stage: PixelStage, seed: int, folder: Path, log: Log) -> Phase:
+def train_pixel_stage(model: PixelModel, split: Split, stage: PixelStage, run: Run) -> Phase:
     """Train, or go on with, one stage."""
     switch = quantize if stage.quantized else dequantize
     matrices = model.matrices()
-    phase = Phase(stage.name, folder, model, stage.schedule, seed, log, prepare=lambda: switch(model), matrices=matrices)
+    phase = Phase(stage.name, run, model, stage.schedule, prepare=lambda: switch(model), matrices=matrices)
     probe = split.held_out[:PROBE_IMAGES, 0]
 
     def loss(x: Tensor) -> Tensor:
         return model.bits(as_bytes(x)).sum() / (8 * len(x)) * LOSS_SCALE
 
-    phase.train(split.train, loss, lambda: measure(model, probe))
+    def measured() -> dict[str, float]:
+        told = measure(model, probe)
+        return told | {"held_out": told["bytes"]}
+
+    phase.train(split.train, loss, measured)
     model.eval()
     switch(model)
     return phase

@@ -20,21 +20,23 @@ from mnistzip import metrics
 from mnistzip.codec import decode_many, encode_many
 from mnistzip.lossless import keep
 from mnistzip.model import SHIPPED, Model, read_model
+from mnistzip.training.beside import beside
 from mnistzip.training.card import card
 from mnistzip.training.classic import Classic, ClassicConfig, float_psnr, train_classic
 from mnistzip.training.coder import Coder
-from mnistzip.training.data import Split, load
+from mnistzip.training.data import Split
 from mnistzip.training.export import Arrays, export
 from mnistzip.training.levels import choose
 from mnistzip.training.lossless import PixelStage, measure, train_pixel_stage
 from mnistzip.training.model import Codec, Config, dequantize, qualities, quantize
 from mnistzip.training.pixel_export import export_pixels
 from mnistzip.training.pixels import PixelConfig, PixelModel
-from mnistzip.training.run import Log, Phase, Schedule
+from mnistzip.training.run import Phase, Run, Schedule
 from mnistzip.training.stages import Stage, cost_of_integers, train_stage
 
 REPORTED = (1, 10, 25, 50, 75, 90, 100)  # qualities in the report on held-out images
 REPORT_IMAGES = 1000
+BESIDE_IMAGES = 500  # searched at the default effort
 
 
 @dataclass(frozen=True)
@@ -88,14 +90,14 @@ RECIPES = {
 }
 
 
-def train(source: str, name: str, out: Path, folder: Path, seed: int, log: Log, recipe: Recipe | None = None) -> dict[str, Any]:
-    """Train a model from images to a file, or go on with it.
+def train(split: Split, told: dict[str, Any], name: str, out: Path, run: Run, recipe: Recipe | None = None) -> dict[str, Any]:
+    """Train a model to a file, or go on with it.
 
     Args:
-        source: what :func:`mnistzip.training.data.load` takes.
+        told: of the data and how it was made one's own, for the report.
         name: of the recipe.
         out: the ``.npz`` to write; a report goes beside it as ``.json`` and a model card as ``.md``.
-        folder: for checkpoints and logs; the same folder resumes a run.
+        run: whose folder resumes a run; where it is stopped, the model is what was learned until then.
         recipe: another than the one of that name.
 
     Returns:
@@ -103,28 +105,28 @@ def train(source: str, name: str, out: Path, folder: Path, seed: int, log: Log, 
     """
     recipe = recipe or RECIPES[name]
     torch.set_flush_denormal(True)  # numbers too small to matter would take ten times as long
-    split = load(source)
-    log(f"{len(split.train)} images to train on, {len(split.held_out)} held out")
+    run.log(f"{len(split.train)} images to train on, {len(split.held_out)} held out")
     extra: dict[str, Any] = {}
     codec: Codec | Classic
     phases = []
-    torch.manual_seed(seed)
+    torch.manual_seed(run.seed)
     if isinstance(recipe.config, ClassicConfig):
         assert recipe.autoencoder is not None
-        codec, phase = train_classic(split, recipe.config, recipe.autoencoder, seed, folder, log)
+        codec, phase = train_classic(split, recipe.config, recipe.autoencoder, run)
         phases.append(phase)
         extra["float_psnr_db"] = float_psnr(codec, split.held_out.float() / metrics.PEAK)
-        torch.manual_seed(seed)
+        torch.manual_seed(run.seed)
     else:
         codec = Codec(recipe.config)
     coder = Coder(codec)
-    phases += [train_stage(coder, split, stage, seed, folder, log) for stage in recipe.stages]
+    phases += [train_stage(coder, split, stage, run) for stage in recipe.stages]
     quantize(coder.eval())
     pixels: Arrays = {}
     if recipe.pixels is not None:
-        pixel_phases, pixels, extra["lossless"] = train_pixels(split, recipe, seed, folder, log)
+        pixel_phases, pixels, lossless = train_pixels(split, recipe, run)
         phases += pixel_phases
-    levels = qualities() if isinstance(codec, Classic) else choose(coder, split.held_out, folder, log)
+        extra |= {"lossless": lossless} if pixels else {}
+    levels = qualities() if isinstance(codec, Classic) else choose(coder, split.held_out, run)
     content = export(coder, levels, pixels)
     model = read_model(content, out.stem, SHIPPED.get(out.stem))  # proves every bound before anything is written
     report = {
@@ -133,34 +135,45 @@ def train(source: str, name: str, out: Path, folder: Path, seed: int, log: Log, 
         "sha256": hashlib.sha256(content).hexdigest(),
         "fingerprint": model.fingerprint.hex(),
         "bytes": len(content),
-        "data": {"source": Path(source).name, "train": len(split.train), "held_out": len(split.held_out)},
-        "seed": seed,
+        "data": told | {"train": len(split.train), "held_out": len(split.held_out)},
+        "seed": run.seed,
+        "stopped": run.stopping,
         "config": recipe.config.as_dict(),
         "phases": [_phase(phase) for phase in phases],
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
         "threads": torch.get_num_threads(),
         "held_out": held_out_results(model, split),
-        "integers": cost_of_integers(coder, split.held_out.float() / metrics.PEAK, levels),
+        "integers": cost_of_integers(coder, split.held_out[:REPORT_IMAGES].float() / metrics.PEAK, levels),
         "levels": [round(level, 4) for level in levels.tolist()],
+        "beside": beside(model, list(split.held_out[:BESIDE_IMAGES, 0].numpy())),
         **extra,
     }
-    if model.pixels is not None:
+    if pixels:
         files = keep(model, list(split.held_out[:REPORT_IMAGES, 0].numpy()))
         report["lossless"]["file_bytes"] = round(sum(map(len, files)) / len(files), 3)
-    command = f"mnistzip train {Path(source).name} --recipe {name} --seed {seed} -T {report['threads']} -o {out.name}"
     _write(out, content)
     _write(out.with_suffix(".json"), json.dumps(report, indent=2).encode() + b"\n")
-    _write(out.with_suffix(".md"), card(report, command).encode())
+    _write(out.with_suffix(".md"), card(report, command_of(report)).encode())
     return report
 
 
-def train_pixels(split: Split, recipe: Recipe, seed: int, folder: Path, log: Log) -> tuple[list[Phase], Arrays, dict[str, Any]]:
+def command_of(report: dict[str, Any]) -> str:
+    """The command that the model came of."""
+    data = report["data"]
+    options = [f"{name} {value}" for name, value in data.get("options", {}).items()]
+    given = [f"--recipe {report['recipe']}", *options, f"--seed {report['seed']}", f"-T {report['threads']}"]
+    return f"mnistzip train {data['source']} {' '.join(given)} -o {report['model']}.npz"
+
+
+def train_pixels(split: Split, recipe: Recipe, run: Run) -> tuple[list[Phase], Arrays, dict[str, Any]]:
     """Train, or go on with, the pixel model: its phases, its arrays and what it takes on held-out images."""
     assert recipe.pixels is not None
-    torch.manual_seed(seed)
+    torch.manual_seed(run.seed)
     model = PixelModel(recipe.pixels)
     model.count_blank(split.train[:, 0])
-    phases = [train_pixel_stage(model, split, stage, seed, folder, log) for stage in recipe.pixel_stages]
+    phases = [train_pixel_stage(model, split, stage, run) for stage in recipe.pixel_stages]
+    if not any(phase.epoch for phase in phases):  # stopped before
+        return phases, {}, {}
     told: dict[str, Any] = {"config": recipe.pixels.as_dict()}
     images = split.held_out[:REPORT_IMAGES, 0]
     for name, switch in (("float", dequantize), ("integer", quantize)):

@@ -1,16 +1,19 @@
 """A training run on disk: checkpoints that a stopped run goes on from, a log, and one schedule for the learning rate.
 
-Every epoch draws its order and noise from a seed of its own, so a resumed run takes the very steps of an uninterrupted one.
+A run that is asked to stop, as by Ctrl-C, trains no further, and a model is made of what there is. Every epoch draws its order
+and noise from a seed of its own, so a resumed run takes the very steps of an uninterrupted one.
 """
 
 from __future__ import annotations
 
 import csv
 import math
+import signal
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -20,6 +23,22 @@ from mnistzip.training.muon import Muon
 
 Log = Callable[[str], None]
 SLOW_SHARE = 0.15  # of the learning rate, for what was trained before when a fresh part joins it
+
+
+@dataclass
+class Run:
+    """Where a run keeps its checkpoints, what its chance is drawn by, who is told of it, and whether it is to stop."""
+
+    folder: Path
+    seed: int
+    log: Log = lambda _: None
+    stopping: bool = field(default=False, init=False)
+
+    def interrupted(self, _signal: int, _frame: FrameType | None) -> None:
+        """What to do at an interrupt: stop after this step, and at the next one at once."""
+        self.stopping = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        self.log("stopping: a model is made of what was learned so far; interrupt again to leave without one")
 
 
 @dataclass(frozen=True)
@@ -39,6 +58,8 @@ class Schedule:
     end: float = 0.01
     matrix_rate: float | None = None
     fall_over: int | None = None  # epochs that the fall is laid out over, where the phase ends before it
+    steps: int | None = None  # of an epoch; by default one pass over the images
+    keep_best: bool = False  # of all epochs the one that does best on held-out images
 
     def share_at(self, step: int, steps: int) -> float:
         """Of the full rate: linear warm-up, then half a cosine; or all of it all along."""
@@ -57,29 +78,26 @@ class Phase:
     def __init__(
         self,
         name: str,
-        folder: Path,
+        run: Run,
         module: nn.Module,
         schedule: Schedule,
-        seed: int,
-        log: Log,
         prepare: Callable[[], None] | None = None,
         fast: nn.Module | None = None,
         matrices: set[nn.Parameter] | None = None,
     ) -> None:
         self.name = name
         self.prepare = prepare  # called before every epoch
-        self.folder = folder
+        self.run = run
         self.module = module
         self.schedule = schedule
-        self.seed = seed
-        self.log = log
         self.optimizers = _optimizers(module, schedule, fast, matrices)
         self.epoch = 0
         self.seconds = 0.0
+        self.best: tuple[float, dict[str, Any]] | None = None  # what held-out images cost, and the state that does it
 
     @property
     def checkpoint(self) -> Path:
-        return self.folder / f"{self.name}.pt"
+        return self.run.folder / f"{self.name}.pt"
 
     def resume(self) -> None:
         """Go on from the last finished epoch, if there is one."""
@@ -88,7 +106,7 @@ class Phase:
             self.module.load_state_dict(state["module"])
             for optimizer, known in zip(self.optimizers, state["optimizers"], strict=True):
                 optimizer.load_state_dict(known)
-            self.epoch, self.seconds = state["epoch"], state["seconds"]
+            self.epoch, self.seconds, self.best = state["epoch"], state["seconds"], state["best"]
 
     def train(
         self,
@@ -96,19 +114,24 @@ class Phase:
         loss: Callable[[Tensor], Tensor],
         measure: Callable[[], dict[str, float]] | None = None,
     ) -> None:
-        """Minimize ``loss`` of batches, float in 0..1 of shape ``(batch, 1, 28, 28)``, over the epochs that are left."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Minimize ``loss`` of batches, float in 0..1 of shape ``(batch, 1, 28, 28)``, over the epochs that are left.
+
+        ``measure`` says after each epoch how well held-out images do; a schedule that keeps the best goes by its ``held_out``.
+        """
+        self.run.folder.mkdir(parents=True, exist_ok=True)
         self.resume()
-        per_epoch = len(images) // self.schedule.batch
+        per_epoch = self.schedule.steps or max(1, len(images) // self.schedule.batch)
         steps = per_epoch * (self.schedule.fall_over or self.schedule.epochs)
-        while self.epoch < self.schedule.epochs:
+        while self.epoch < self.schedule.epochs and not self.run.stopping:
             began = time.monotonic()
             self.module.train()
             if self.prepare is not None:
                 self.prepare()
             total = 0.0
-            torch.manual_seed(self.seed * 100_003 + self.epoch)
-            for number, batch in enumerate(self._batches(images)):
+            torch.manual_seed(self.run.seed * 100_003 + self.epoch)
+            for number, batch in enumerate(self._batches(images, per_epoch)):
+                if self.run.stopping:
+                    return
                 share = self.schedule.share_at(self.epoch * per_epoch + number, steps)
                 value = loss(batch)
                 self.module.zero_grad(set_to_none=True)
@@ -125,13 +148,22 @@ class Phase:
             if measure is not None:
                 self.module.eval()
                 row |= measure()
+            if self.schedule.keep_best and (self.best is None or row["held_out"] < self.best[0]):
+                self.best = row["held_out"], {name: value.clone() for name, value in self.module.state_dict().items()}
             self._record(row)
+        if self.best is not None:
+            self.module.load_state_dict(self.best[1])
 
-    def _batches(self, images: Tensor) -> Iterator[Tensor]:
-        order = torch.randperm(len(images))
-        size = self.schedule.batch
-        for start in range(0, len(images) - size + 1, size):
-            yield images[order[start : start + size]].float() / 255
+    def _batches(self, images: Tensor, count: int) -> Iterator[Tensor]:
+        """So many batches, pass after pass over the images, each in an order of its own."""
+        size = min(self.schedule.batch, len(images))
+        while True:
+            order = torch.randperm(len(images))
+            for start in range(0, len(images) - size + 1, size):
+                yield images[order[start : start + size]].float() / 255
+                count -= 1
+                if not count:
+                    return
 
     def _record(self, row: dict[str, float]) -> None:
         state = {
@@ -139,18 +171,19 @@ class Phase:
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "epoch": self.epoch,
             "seconds": self.seconds,
+            "best": self.best,
         }
         partial = self.checkpoint.with_suffix(".partial")
         torch.save(state, partial)
         partial.replace(self.checkpoint)
-        path = self.folder / f"{self.name}.csv"
+        path = self.run.folder / f"{self.name}.csv"
         new = self.epoch == 1
         with path.open("w" if new else "a", newline="") as file:
             writer = csv.DictWriter(file, list(row))
             if new:
                 writer.writeheader()
             writer.writerow(row)
-        self.log(f"{self.name} " + "  ".join(f"{key} {value:.5g}" for key, value in row.items()))
+        self.run.log(f"{self.name} " + "  ".join(f"{key} {value:.5g}" for key, value in row.items()))
 
 
 def _optimizers(

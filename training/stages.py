@@ -8,7 +8,6 @@ integers that will be exported (quantization-aware), and may leave alone what de
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -19,7 +18,7 @@ from mnistzip.metrics import psnr_of_mse
 from mnistzip.training.coder import Coder
 from mnistzip.training.data import Split
 from mnistzip.training.model import dequantize, qualities, quantize
-from mnistzip.training.run import Log, Phase, Schedule
+from mnistzip.training.run import Phase, Run, Schedule
 from mnistzip.training.search import search
 
 PROBES = (1, 25, 50, 75, 100)  # qualities that the log follows
@@ -54,13 +53,13 @@ class Stage:
     fresh_head: bool = False
 
 
-def train_stage(coder: Coder, split: Split, stage: Stage, seed: int, folder: Path, log: Log) -> Phase:
+def train_stage(coder: Coder, split: Split, stage: Stage, run: Run) -> Phase:
     """Train, or go on with, one stage."""
     for part in coder.codec.frozen():
         part.requires_grad_(not stage.frozen)
     switch = quantize if stage.quantized else dequantize
     fast = coder.head if stage.fresh_head else None
-    phase = Phase(stage.name, folder, coder, stage.schedule, seed, log, prepare=lambda: switch(coder), fast=fast)
+    phase = Phase(stage.name, run, coder, stage.schedule, prepare=lambda: switch(coder), fast=fast)
     probe = split.held_out[:PROBE_IMAGES].float() / WHITE
 
     def loss(x: Tensor) -> Tensor:
@@ -107,19 +106,24 @@ def vary(x: Tensor, share: float) -> Tensor:
 
 
 def measure(coder: Coder, x: Tensor, passes: int) -> dict[str, float]:
-    """Ideal bytes and PSNR at some qualities, of the analysis alone and, if there are passes, after a search."""
+    """Ideal bytes and PSNR at some qualities, of the analysis alone and, if there are passes, after a search.
+
+    And, as ``held_out``, what is minimized, of these qualities.
+    """
     row: dict[str, float] = {}
+    total = 0.0
     for quality in PROBES:
         level = qualities()[quality - 1].expand(len(x))
         with torch.no_grad():
             latent = coder.latent(x, level)
             bits, error = coder.rounded(x, latent, level)
         row |= _told(f"@{quality}", bits, error, x)
+        lmbda = coder.codec.config.lmbda(level)
         if passes:
-            lmbda = coder.codec.config.lmbda(level)
             _, bits, error = search(coder, x, torch.floor(latent + 0.5), level, lmbda, passes)
             row |= _told(f"@{quality}+", bits, error, x)
-    return row
+        total += ((bits + lmbda * error) * lmbda**-BALANCE).mean().item()
+    return row | {"held_out": total / len(PROBES)}
 
 
 def _told(at: str, bits: Tensor, error: Tensor, x: Tensor) -> dict[str, float]:
