@@ -1,0 +1,173 @@
+"""Training on images of one's own: what is taken, how the time is shared out, stopping and going on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+import mnistzip
+from mnistzip.cli.main import run
+from mnistzip.errors import ImageError
+from mnistzip.tiles import to_tiles
+from mnistzip.training import data, own
+
+Pixels = NDArray[np.uint8]
+QUICK = dict.fromkeys(own.SHARES, 1)
+
+
+@pytest.fixture
+def images(digits: Pixels) -> Pixels:
+    """128 images, enough to be trained on."""
+    return np.concatenate([digits, digits[:, ::-1]])
+
+
+@pytest.fixture
+def source(images: Pixels, tmp_path: Path) -> str:
+    np.save(tmp_path / "mine.npy", images)
+    return str(tmp_path / "mine.npy")
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Networks that train in a moment."""
+    sizes = own.Config(width=12, hidden=6, blocks=1, anchors=3, prior_width=2, prior_hidden=2, symbol_max=5)
+    monkeypatch.setattr(own, "CONFIG", sizes)
+    monkeypatch.setattr(own, "PIXELS", own.PixelConfig(ink=4, solid=4, level=4, shade=8, key=2))
+    monkeypatch.setattr(own, "EPOCHS", dict.fromkeys(own.SHARES, 2))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a test started in the background lacks
+    torch.set_num_threads(1)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_time_is_shared_out_and_images_are_not_learned_by_heart() -> None:
+    pace = {"rounded": 0.1, "searched": 0.3, "integers": 0.4, "pixels": 0.2}
+
+    def spent(steps: dict[str, int]) -> float:
+        return sum(count * own.EPOCHS[name] * pace[name] for name, count in steps.items())
+
+    many, few = own.plan(60_000, 1200, pace), own.plan(600, 1200, pace)
+    assert 0.8 * 1200 < spent(many) < 0.88 * 1200
+    assert spent(few) < spent(many)
+    for name, count in few.items():
+        assert count * own.EPOCHS[name] * own.batch(600, name) <= 1.2 * own.PASSES[name] * 600
+    assert min(own.plan(100, 0.001, pace).values()) == 1
+
+
+@pytest.mark.parametrize("fit", data.FITS)
+def test_images_of_other_sizes_are_fitted_and_that_is_said(fit: str, digits: Pixels) -> None:
+    mixed = [np.hstack(list(digits[:2])), digits[2], np.pad(digits[3], 6)[:, :30], digits[4][:20]]
+    said: list[str] = []
+    out = data.fitted(mixed, fit, said.append)
+    assert out.shape == (8 if fit == "tile" else 4, 28, 28)
+    assert "images of 4 sizes" in said[0]
+    if fit == "tile":
+        assert (out == np.concatenate([to_tiles(image) for image in mixed])).all()
+    elif fit == "crop":
+        assert (out[0] == mixed[0][:, 14:42]).all()
+        assert (out[3, 4:24] == mixed[3]).all()
+    assert (out[1] == digits[2]).all() or fit == "tile"
+    assert data.fitted(list(digits), fit, said.append).shape == digits.shape
+    assert len(said) == 1
+
+
+def test_what_cannot_be_learned_from_is_refused(tmp_path: Path, images: Pixels, source: str) -> None:
+    said: list[str] = []
+    with pytest.raises(ImageError, match="128 images: too few"):
+        data.load(source, fewest=200)
+    data.load(source, log=said.append)
+    assert "128 images are few" in said[0]
+    np.save(tmp_path / "same.npy", np.repeat(images[:1], 120, 0))
+    with pytest.raises(ImageError, match="are the same"):
+        data.load(str(tmp_path / "same.npy"))
+
+
+def test_held_out_images_are_drawn_where_images_may_be_sorted(source: str, images: Pixels) -> None:
+    last, drawn = data.load(source), data.load(source, draw=5)
+    assert (last.held_out[:, 0].numpy() == images[-12:]).all()
+    assert not torch.equal(last.held_out, drawn.held_out)
+    assert torch.equal(drawn.held_out, data.load(source, draw=5).held_out)
+    whole = torch.cat([drawn.train, drawn.held_out])[:, 0].numpy()
+    assert sorted(image.tobytes() for image in whole) == sorted(image.tobytes() for image in images)
+
+
+def test_the_command_leads_from_images_to_files(
+    source: str, images: Pixels, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "mine.npz"
+    assert run(["train", source, "-o", str(out), "--time", "1s", "--epochs", "1", "-T", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "| WebP, quality 10 |" in said
+    card = out.with_suffix(".md").read_text()
+    assert "| this model, `--lossless` |" in card
+    assert "`mnistzip train mine.npy --recipe own --time 1s --epochs 1 --seed 1 -T 1 -o mine.npz`" in card
+    assert "12 drawn at random held out" in card
+    report = json.loads(out.with_suffix(".json").read_text())
+    assert report["beside"]["images"] == 12
+    assert all(phase["epochs"] == 1 for phase in report["phases"])
+    kept = mnistzip.encode(images[0], model=out, lossless=True)
+    assert (mnistzip.decode(kept, model=out) == images[0]).all()
+    assert mnistzip.decode(mnistzip.encode(images[0], model=out), model=out).shape == (28, 28)
+
+
+def test_a_run_goes_on_only_where_it_is_asked_to(source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, folder = tmp_path / "mine.npz", tmp_path / "mine"
+    command = ["train", source, "-o", str(out), "--time", "1s", "--epochs", "1", "-T", "1"]
+    assert run([*command, "--resume"]) == 1
+    assert "no run to go on with" in capsys.readouterr().err
+    folder.mkdir()
+    (folder / "plan.json").write_text(json.dumps(QUICK))
+    assert run(command) == 1
+    assert "--resume goes on with it" in capsys.readouterr().err
+    assert run([*command, "--time", "soon"]) == 2
+    assert "no time such as 20m" in capsys.readouterr().err
+    assert run([*command, "-f"]) == 0
+    assert json.loads((folder / "plan.json").read_text()).keys() == QUICK.keys()
+    assert run([*command, "--resume"]) == 1
+    assert "exists already" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("stage", ["rounded", "pixels"])
+def test_an_interrupt_makes_a_model_and_resuming_ends_as_if_there_had_been_none(
+    stage: str, source: str, images: Pixels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def begin(name: str) -> tuple[Path, list[str]]:
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "plan.json").write_text(json.dumps(QUICK))  # as fast a machine as that of the other run
+        out = tmp_path / f"{name}.npz"
+        return out, ["train", source, "-o", str(out), "-T", "1", "--resume", "-f"]
+
+    def told(out: Path) -> dict[str, object]:
+        report: dict[str, object] = json.loads(out.with_suffix(".json").read_text())
+        return report
+
+    straight, command = begin("straight")
+    assert run(command) == 0
+    out, command = begin("stopped")
+    echo = click.echo
+
+    def interrupt(message: str = "", **options: bool) -> None:
+        echo(message, **options)
+        if message.startswith(f"{stage} epoch 1"):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(click, "echo", interrupt)
+        assert run(command) == 0
+    assert told(out)["stopped"] is True
+    assert ("lossless" in told(out)) == (stage == "pixels")
+    assert "stopped before its end" in out.with_suffix(".md").read_text()
+    assert mnistzip.decode(mnistzip.encode(images[0], model=out), model=out).shape == (28, 28)
+    assert run(command) == 0
+    assert told(out)["stopped"] is False
+    assert told(out)["sha256"] == told(straight)["sha256"]
