@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 
-from mnistzip import codec
+from mnistzip import codec, library
 from mnistzip import model as registry
 from mnistzip.archive import Archive
 from mnistzip.cli import files, given, listing
 from mnistzip.cli.main import blame
 from mnistzip.container import SIDE_MAX
 from mnistzip.data import images
-from mnistzip.errors import MnistzipError
+from mnistzip.errors import MnistzipError, ModelError
 
 
 @click.command(short_help="Say what .cae files hold.")
@@ -77,10 +78,18 @@ def test(inputs: tuple[str, ...], model: str | None, recursive: bool, quiet: boo
     return 1 if failed else 0
 
 
-@click.command(short_help="List the models that ship.")
+@click.command(short_help="List models, or add one of your own.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def models(as_json: bool) -> int:
-    """List the shipped models: id in files, fingerprint, and what each is."""
+@click.option("--add", "added", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
+              help="Keep a model file where it is found by its name, and files made with it find it.")  # fmt: skip
+@click.option("-f", "--force", is_flag=True, help="Replace another model of that name.")
+def models(as_json: bool, added: Path | None, force: bool) -> int:
+    """List the models that ship: id in files, fingerprint, and what each is. And your own: name, fingerprint, place.
+
+    Your own are those added, and those in files and folders that MNISTZIP_MODEL_PATH names.
+    """
+    if added is not None:
+        return _add(added, force)
     for name, number in registry.SHIPPED.items():
         fingerprint = registry.shipped(name).fingerprint.hex()
         about = registry.ABOUT[name]
@@ -89,4 +98,26 @@ def models(as_json: bool) -> int:
         else:
             default = " (default)" if name == registry.DEFAULT else ""
             click.echo(f"{name}{default}: id {number}, fingerprint {fingerprint}\n  {about}")
+    failed = 0
+    for path in library.files():
+        try:
+            fingerprint = registry.find(path).fingerprint.hex()
+        except (MnistzipError, OSError) as error:
+            failed += 1
+            click.echo(blame(str(path), error), err=True)
+            continue
+        if as_json:
+            click.echo(json.dumps({"name": path.stem, "id": None, "fingerprint": fingerprint, "path": str(path)}))
+        else:
+            click.echo(f"{path.stem}: fingerprint {fingerprint}\n  {path}")
+    return 1 if failed else 0
+
+
+def _add(path: Path, force: bool) -> int:
+    """Check a model file and put it where it is found."""
+    if path.stem in registry.SHIPPED:
+        raise ModelError(f"{path.stem} is the name of a model that ships: rename the file")
+    model = registry.find(path)
+    goal = library.add(path.stem, model.content, force)
+    click.echo(f"{path.stem}: fingerprint {model.fingerprint.hex()}, now in {goal.parent}")
     return 0

@@ -286,7 +286,7 @@ def model_for(name: int | bytes, given: str | Path | Model | None) -> Model:
     if isinstance(name, int):
         return given if isinstance(given, Model) and given.number == name else models.by_number(name)
     if given is None:
-        raise ModelError(f"the file needs the custom model {name.hex()}: pass its model file")
+        return models.by_fingerprint(name)
     found = models.find(given)
     if found.fingerprint != name:
         raise ModelError(f"the file needs the custom model {name.hex()}, but {found.name} is {found.fingerprint.hex()}")

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from mnistzip import pretrained
+from mnistzip import library, pretrained
 from mnistzip.errors import ModelError
 from mnistzip.intnet import (
     SUM_MAX,
@@ -122,22 +122,49 @@ def by_number(number: int) -> Model:
 
 
 def find(model: str | Path | Model) -> Model:
-    """A model by shipped name or by the path of its file."""
+    """A model by shipped name, by the path of its file, or by the name of one of one's own (:mod:`mnistzip.library`)."""
     if isinstance(model, Model):
         return model
     if str(model) in SHIPPED:
         return shipped(str(model))
-    path = Path(model)
-    if not path.is_file():
-        raise ModelError(f"no model {str(model)!r}: give one of {', '.join(SHIPPED)} or the path of an .npz file")
+    path: Path | None = Path(model)
+    if not Path(model).is_file():
+        path = library.named(str(model))
+    if path is None:
+        known = [*SHIPPED, *(own.stem for own in library.files())]
+        raise ModelError(f"no model {str(model)!r}: give one of {', '.join(known)} or the path of an .npz file")
     return _by_path(path, path.stat().st_mtime_ns)
+
+
+def by_fingerprint(wanted: bytes) -> Model:
+    """The model of one's own that a file names."""
+    for path in library.files():
+        if _fingerprint_of(path, path.stat().st_mtime_ns) == wanted:
+            return _by_path(path, path.stat().st_mtime_ns)
+    raise ModelError(
+        f"the file needs the custom model {wanted.hex()}: pass its model file, add it by 'mnistzip models --add', "
+        f"or name its folder in {library.PATH}"
+    )
 
 
 @cache
 def _by_path(path: Path, _mtime: int) -> Model:
+    return read_model(_content_of(path), path.stem)
+
+
+@cache
+def _fingerprint_of(path: Path, _mtime: int) -> bytes | None:
+    """Of a model file; None if it is none."""
+    try:
+        return fingerprint(_read_arrays(_content_of(path), path.stem))
+    except (ModelError, OSError):
+        return None
+
+
+def _content_of(path: Path) -> bytes:
     if path.stat().st_size > FILE_LIMIT:
         raise ModelError(f"{path}: {path.stat().st_size} bytes are more than a model file may have ({FILE_LIMIT})")
-    return read_model(path.read_bytes(), path.stem)
+    return path.read_bytes()
 
 
 def fingerprint(arrays: Arrays) -> bytes:

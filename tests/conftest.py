@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,16 @@ from mnistzip.idx import read_idx
 
 HERE = Path(__file__).parent
 DATA = HERE / "data"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_models_of_ones_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Whoever runs the tests may have models of their own; the tests must not see them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MNISTZIP_MODEL_PATH", raising=False)
+        for name in ("XDG_DATA_HOME", "LOCALAPPDATA"):
+            patch.setenv(name, str(tmp_path_factory.mktemp("data")))
+        yield
 
 
 @pytest.fixture(scope="session")
