@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,12 +14,14 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 import mnistzip
 from mnistzip.cli.main import run
 from mnistzip.errors import ImageError
 from mnistzip.tiles import to_tiles
 from mnistzip.training import data, own
+from mnistzip.training.curves import Board
 
 Pixels = NDArray[np.uint8]
 QUICK = dict.fromkeys(own.SHARES, 1)
@@ -111,6 +114,8 @@ def test_the_command_leads_from_images_to_files(
     assert "| this model, `--lossless` |" in card
     assert "`mnistzip train mine.npy --recipe own --time 1s --epochs 1 --seed 1 -T 1 -o mine.npz`" in card
     assert "12 drawn at random held out" in card
+    with Image.open(tmp_path / "mine" / "curves.png") as curves:
+        assert len(curves.convert("RGB").getcolors(1 << 20) or []) > 50  # not a blank sheet
     report = json.loads(out.with_suffix(".json").read_text())
     assert report["beside"]["images"] == 12
     assert all(phase["epochs"] == 1 for phase in report["phases"])
@@ -134,6 +139,29 @@ def test_a_run_goes_on_only_where_it_is_asked_to(source: str, tmp_path: Path, ca
     assert json.loads((folder / "plan.json").read_text()).keys() == QUICK.keys()
     assert run([*command, "--resume"]) == 1
     assert "exists already" in capsys.readouterr().err
+
+
+def test_tensorboard_is_told_where_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[str, float, int]] = []
+
+    class SummaryWriter:
+        def __init__(self, folder: str) -> None:
+            assert folder == str(tmp_path / "tensorboard" / "rounded")
+
+        def add_scalar(self, name: str, value: float, epoch: int) -> None:
+            told.append((name, value, epoch))
+
+        def flush(self) -> None:
+            told.append(("flush", 0, 0))
+
+    stand_in = type(sys)("torch.utils.tensorboard")
+    stand_in.SummaryWriter = SummaryWriter  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", stand_in)
+    Board(tmp_path, "rounded").add({"loss": 2.5}, 3)
+    assert told == [("loss", 2.5, 3), ("flush", 0, 0)]
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    Board(tmp_path, "rounded").add({"loss": 2.5}, 4)
+    assert len(told) == 2
 
 
 @pytest.mark.parametrize("stage", ["rounded", "pixels"])

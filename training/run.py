@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mnistzip.training.curves import Board, draw
 from mnistzip.training.muon import Muon
 
 Log = Callable[[str], None]
@@ -120,6 +121,7 @@ class Phase:
         """
         self.run.folder.mkdir(parents=True, exist_ok=True)
         self.resume()
+        self._board = Board(self.run.folder, self.name)
         per_epoch = self.schedule.steps or max(1, len(images) // self.schedule.batch)
         steps = per_epoch * (self.schedule.fall_over or self.schedule.epochs)
         while self.epoch < self.schedule.epochs and not self.run.stopping:
@@ -183,7 +185,16 @@ class Phase:
             if new:
                 writer.writeheader()
             writer.writerow(row)
-        self.run.log(f"{self.name} " + "  ".join(f"{key} {value:.5g}" for key, value in row.items()))
+        self._board.add(row, self.epoch)
+        draw(self.run.folder)
+        left = self.seconds / self.epoch * (self.schedule.epochs - self.epoch)
+        told = "  ".join(f"{key} {value:.4g}" for key, value in row.items() if key not in ("epoch", "seconds"))
+        self.run.log(f"{self.name} epoch {self.epoch} of {self.schedule.epochs}, {clock(left)} left of it:  {told}")
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds."""
+    return f"{seconds // 60:.0f}:{seconds % 60:02.0f}"
 
 
 def _optimizers(
