@@ -52,6 +52,7 @@ class Job:
 @click.option("-r", "--recursive", is_flag=True, help="Compress the images in folders.")
 @click.option("--labels", metavar="PATH", help="Of an archive: IDX or .npy file with an integer for each image.")
 @click.option("--append", is_flag=True, help="Add to the archive that -o names.")
+@click.option("--embed-model", is_flag=True, help="Put a model of your own into the archive, which then can be read without.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
 @click.option("-T", "--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads for many images.")
 @click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True,
@@ -76,6 +77,7 @@ def compress(
     recursive: bool,
     labels: str | None,
     append: bool,
+    embed_model: bool,
     force: bool,
     convert: bool,
     threads: int,
@@ -107,9 +109,12 @@ def compress(
         _refuse_for_archives(ctx, options)
         from mnistzip.cli import pack  # a single file does without
 
-        return pack.pack(inputs, output, pack.Packing(labels, append, convert, force, threads, as_json, quiet, options))
-    if labels is not None:
-        raise click.UsageError("--labels is for archives: -o must end in .cae, or the input be IDX, .npy, .npz or Parquet")
+        return pack.pack(
+            inputs, output, pack.Packing(labels, append, embed_model, convert, force, threads, as_json, quiet, options)
+        )
+    for option, given_here in (("--labels", labels is not None), ("--embed-model", embed_model)):
+        if given_here:
+            raise click.UsageError(f"{option} is for archives: -o must end in .cae, or the input be IDX, .npy, .npz or Parquet")
     suffix = images.BARE_SUFFIX if options["bare"] else images.SUFFIX
     goals, many = files.plan(inputs, output, recursive, images.IMAGE_SUFFIXES, suffix)
     if not goals:

@@ -48,12 +48,14 @@ def describe(name: str, archive: Archive, as_json: bool, verbose: bool) -> int:
             "origin": archive.origin.name.lower(),
             "names": archive.has_names,
             "labels": archive.has_labels,
+            "holds_model": archive.holds_model,
             "parts": parts,
         }
         click.echo(json.dumps(row))
         return damaged
     shape = f"{archive.shape[1]}x{archive.shape[0]}" if archive.shape else "of several sizes" if count else "of no size"
-    more = "".join(f", {what}" for what, has in (("names", archive.has_names), ("labels", archive.has_labels)) if has)
+    known = (("names", archive.has_names), ("labels", archive.has_labels), ("its model in it", archive.holds_model))
+    more = "".join(f", {what}" for what, has in known if has)
     click.echo(f"{name}: archive of {count} images, {shape}{more}")
     each = f", {size / count:.2f} an image" if count else ""
     click.echo(f"  {size} bytes{each}: {groups} groups, coded images {coded}, all else {size - coded}")

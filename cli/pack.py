@@ -27,6 +27,7 @@ class Packing:
 
     labels: str | None
     append: bool
+    embed_model: bool
     convert: bool
     force: bool
     threads: int
@@ -51,6 +52,7 @@ def pack(inputs: Sequence[str], output: str | None, how: Packing) -> int:
             threads=how.threads,
             origin=stream.origin,
             shape=stream.shape,
+            embed_model=how.embed_model,
             like=inputs[0] if len(inputs) == 1 and os.path.isfile(inputs[0]) and not how.append else None,
             **settings,
         ) as writer,

@@ -15,7 +15,7 @@ from mnistzip.data import images
 from mnistzip.errors import ImageError, OptionError
 
 OPTIONS = ("to", "shard_size", "workers", "resume")
-NOT_FOR_SHARDS = ("max_bytes", "min_psnr", "bare", "append", "force", "threads")
+NOT_FOR_SHARDS = ("max_bytes", "min_psnr", "bare", "append", "embed_model", "force", "threads")
 
 
 def refuse_contradictions(ctx: click.Context, engine: str) -> None:

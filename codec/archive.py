@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistzip import container
+from mnistzip import model as models
 from mnistzip.codec import model_for
 from mnistzip.coding import pixels_crc, unpack_lanes
 from mnistzip.container import NAMED_BY_HASH, Mode
@@ -57,7 +58,8 @@ class Archive:
 
     Args:
         source: path, address that fsspec knows (``s3://...``, with the extra ``fsspec``), or the bytes of an archive.
-        model: the custom model that an archive names by its fingerprint; shipped models are found without it.
+        model: the custom model that an archive names by its fingerprint; shipped models, and one that the archive holds, are
+            found without it.
         max_pixels: larger images are refused before memory is taken.
         recover: where index or footer is lost or damaged, look for groups and count images from the first one found.
 
@@ -209,6 +211,11 @@ class Archive:
         return self._index.footer.names
 
     @property
+    def holds_model(self) -> bool:
+        """Whether the model's file is in the archive."""
+        return self._index.footer.embedded
+
+    @property
     def has_labels(self) -> bool:
         """Whether the images have labels."""
         return self._index.footer.labels
@@ -344,12 +351,19 @@ class Archive:
             return None
         model = self._models.get(head.fingerprint)
         if model is None:
-            model = model_for(head.fingerprint if head.model == NAMED_BY_HASH else head.model, self._model)
+            model = self._embedded() if head.model == NAMED_BY_HASH and self._model is None else None
+            if model is None or model.fingerprint != head.fingerprint:
+                model = model_for(head.fingerprint if head.model == NAMED_BY_HASH else head.model, self._model)
             if model.fingerprint != head.fingerprint:
                 told = f"{model.name} {head.fingerprint.hex()}, but here it is {model.fingerprint.hex()}"
                 raise ModelError(f"the archive was written with the model {told}")
             self._models[head.fingerprint] = model
         return model
+
+    def _embedded(self) -> Model | None:
+        """The model that the archive holds."""
+        content = self._index.model()
+        return None if content is None else models.read_model(content, "in the archive")
 
     def _extents(self) -> Iterator[Extent]:
         return (self._index.extent(number) for number in range(self._index.groups))

@@ -12,6 +12,7 @@ from enum import IntEnum
 from mnistzip.container import ARCHIVE, MAGIC, require_magic
 from mnistzip.errors import FormatError, MnistzipError, UnsupportedError
 from mnistzip.groups import HEAD_BYTES, IMAGES_MAX, LABELS, MARKER, NAMES, PER_LANE_MAX, read_group
+from mnistzip.model import FILE_LIMIT
 from mnistzip.storage import Storage
 
 START = MAGIC + bytes([ARCHIVE, 0])
@@ -21,6 +22,7 @@ _ENTRY = struct.Struct("<QQ")
 ENTRY_BYTES = _ENTRY.size + CRC_BYTES
 _FOOTER = struct.Struct("<QQQBBHHH")
 FOOTER_BYTES = _FOOTER.size + CRC_BYTES + len(END)
+EMBEDDED = 16  # flag: the model file lies between index and footer
 WINDOW = 128  # entries read together
 WINDOWS_KEPT = 256
 
@@ -46,6 +48,7 @@ class Footer:
         index_at: where the index begins.
         width, height: of all images, or 0 where they differ.
         labels, names: whether every image has one.
+        embedded: whether the archive holds the model that its groups name by fingerprint.
     """
 
     count: int
@@ -56,10 +59,16 @@ class Footer:
     height: int = 0
     labels: bool = False
     names: bool = False
+    embedded: bool = False
+
+    @property
+    def index_end(self) -> int:
+        """Where the index ends."""
+        return self.index_at + (self.groups + 1) * ENTRY_BYTES
 
     def to_bytes(self) -> bytes:
         """The last 40 bytes of the file."""
-        flags = LABELS * self.labels | NAMES * self.names
+        flags = LABELS * self.labels | NAMES * self.names | EMBEDDED * self.embedded
         raw = _FOOTER.pack(self.count, self.groups, self.index_at, self.origin, flags, self.width, self.height, 0)
         return raw + _crc(raw) + END
 
@@ -110,6 +119,15 @@ class Index:
     def groups(self) -> int:
         """How many groups."""
         return self.footer.groups
+
+    def model(self) -> bytes | None:
+        """The model file that the archive holds, as it is, or None."""
+        if not self.footer.embedded:
+            return None
+        size = self._storage.size - FOOTER_BYTES - self.footer.index_end
+        if size > FILE_LIMIT:
+            raise FormatError(f"the archive holds a model file of {size} bytes, more than one may have ({FILE_LIMIT})")
+        return self._storage.read(self.footer.index_end, size)
 
     def extent(self, number: int) -> Extent:
         """Where a group is."""
@@ -172,6 +190,9 @@ class Scan(Index):
         has = bool(flags & LABELS), bool(flags & NAMES)
         self.footer = Footer(first, len(self._extents), at, Origin.NONE, width, height, *has)
 
+    def model(self) -> None:
+        return None
+
     def extent(self, number: int) -> Extent:
         return self._extents[number]
 
@@ -206,11 +227,14 @@ def _parse_footer(raw: bytes, size: int) -> Footer:
     if raw[-len(END) :] != END or _crc(raw[: _FOOTER.size]) != raw[_FOOTER.size : -len(END)]:
         raise FormatError("the archive is damaged or cut short: it does not end as archives do")
     count, groups, index_at, origin, flags, width, height, reserved = _FOOTER.unpack(raw[: _FOOTER.size])
-    if flags & ~(LABELS | NAMES) or reserved or origin not in set(Origin):
+    if flags & ~(LABELS | NAMES | EMBEDDED) or reserved or origin not in set(Origin):
         raise UnsupportedError("a field of the footer is unsupported: it is reserved for later versions")
-    fits = index_at + (groups + 1) * ENTRY_BYTES + FOOTER_BYTES == size and len(START) + groups * HEAD_BYTES <= index_at
+    has = bool(flags & LABELS), bool(flags & NAMES), bool(flags & EMBEDDED)
+    footer = Footer(count, groups, index_at, Origin(origin), width, height, *has)
+    model = size - FOOTER_BYTES - footer.index_end  # bytes of its file
+    fits = (model > 0 if footer.embedded else model == 0) and len(START) + groups * HEAD_BYTES <= index_at
     if not fits or not groups <= count <= min(groups * IMAGES_MAX, index_at * PER_LANE_MAX):
         raise FormatError("the archive is damaged: index and images do not fill the place that its footer gives them")
     if (width > 0) != (height > 0):
         raise FormatError("the archive is damaged: its images have a width or a height but not both")
-    return Footer(count, groups, index_at, Origin(origin), width, height, bool(flags & LABELS), bool(flags & NAMES))
+    return footer

@@ -49,10 +49,11 @@ class ArchiveWriter:
         threads: groups coded side by side.
         origin: what the images come from, for ``mnistzip decompress`` to give back the like.
         shape: ``(H, W)`` that an archive without images says to be of.
+        embed_model: put the model's file into the archive, which then can be read without it.
         like: a file whose modification time the archive gets, and its permissions if it replaces no file.
 
     Raises:
-        OptionError: an option outside its range.
+        OptionError: an option outside its range, or a model to embed that ships anyway or is not the one there already.
         ModelError: no such model.
         FormatError: ``append`` to a file that is no archive or has a damaged index.
 
@@ -75,11 +76,13 @@ class ArchiveWriter:
         origin: Origin = Origin.NONE,
         shape: tuple[int, int] | None = None,
         like: str | None = None,
+        embed_model: bool = False,
     ) -> None:
         require_within("quality", quality, 1, container.QUALITY_MAX)
         require_within("effort", effort, 0, EFFORT_MAX)
         require_within("threads", threads, 1, 1 << 10)
         self._setting = Setting(models.find(model), None if lossless else quality, effort)
+        self._embedded = _file_of(self._setting.model) if embed_model else None
         self._threads = threads
         self._pool = _pool(threads) if threads > 1 else None
         self._waiting: deque[Future[Packed]] = deque()
@@ -128,6 +131,10 @@ class ArchiveWriter:
             for number in range(footer.groups):
                 extent = index.extent(number)
                 self._entries += entry(extent.first, extent.offset)
+            held = index.model()
+            if held is not None and self._embedded not in (None, held):
+                raise OptionError(f"{old} holds another model already: it can hold one")
+            self._embedded = held or self._embedded
             copy_range(storage, 0, footer.index_at, self._out)
         except FormatError as cause:
             raise type(cause)(f"{old} cannot be appended to: {cause}") from cause
@@ -225,9 +232,9 @@ class ArchiveWriter:
             self._pool.shutdown()
         height, width = self._shape if self._shape and not self._mixed else (0, 0)
         groups = len(self._entries) // len(entry(0, 0))
-        has = bool(self._labelled), bool(self._named)
+        has = bool(self._labelled), bool(self._named), self._embedded is not None
         footer = Footer(self.count, groups, self._at, self._origin, width, height, *has)
-        end = bytes(self._entries) + entry(self._coded, self._at) + footer.to_bytes()
+        end = bytes(self._entries) + entry(self._coded, self._at) + (self._embedded or b"") + footer.to_bytes()
         self._out.write(end)
         self.size = self._at + len(end)
 
@@ -260,6 +267,13 @@ class ArchiveWriter:
         self._out.write(packed.content)
 
 
+def _file_of(model: Model) -> bytes:
+    """The file of a model that is worth being embedded."""
+    if model.number is not None:
+        raise OptionError(f"the model {model.name} ships with mnistzip: there is no need to embed it")
+    return model.content
+
+
 def _pool(threads: int) -> ThreadPoolExecutor:
     from concurrent.futures import ThreadPoolExecutor  # it takes a while to import, and most programs do without
 
@@ -276,6 +290,7 @@ def encode_archive(
     effort: int = DEFAULT_EFFORT,
     model: str | Path | Model = models.DEFAULT,
     threads: int = 1,
+    embed_model: bool = False,
 ) -> bytes:
     """Code many images into the bytes of one archive.
 
@@ -285,6 +300,7 @@ def encode_archive(
         labels: of each, an integer of 64 bits.
         quality, lossless, effort, model: as for :func:`mnistzip.encode`.
         threads: groups coded side by side; the bytes are the same.
+        embed_model: put the model's file into the archive, which then can be read without it.
 
     Raises:
         ImageError: an image that is not greyscale of 8 bits, or a name that could lead out of a folder.
@@ -294,7 +310,14 @@ def encode_archive(
     out = io.BytesIO()
     shape = images.shape[1:] if isinstance(images, np.ndarray) and images.ndim == 3 and min(images.shape[1:]) else None
     with ArchiveWriter(
-        out, quality=quality, lossless=lossless, effort=effort, model=model, threads=threads, shape=shape
+        out,
+        quality=quality,
+        lossless=lossless,
+        effort=effort,
+        model=model,
+        threads=threads,
+        shape=shape,
+        embed_model=embed_model,
     ) as writer:
         writer.extend(images, names=names, labels=labels)
     return out.getvalue()

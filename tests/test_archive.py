@@ -547,3 +547,60 @@ def test_the_frame_keeps_its_bytes_for_ever() -> None:
         ("NONE", 0), ("IDX", 1), ("FOLDER", 2), ("NPY", 3), ("NPZ", 4), ("PARQUET", 5)
     ]  # fmt: skip
     assert mnistzip.encode_archive([]).hex() == "cae17f00" + entry(0, 4).hex() + Footer(0, 0, 4).to_bytes().hex()
+
+
+@pytest.fixture(scope="module")
+def own_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model file that is none of the package's."""
+    path = tmp_path_factory.mktemp("model") / "mine.npz"
+    path.write_bytes((Path(mnistzip.model.__file__).parent / "pretrained" / "classic.npz").read_bytes())
+    return path
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+def test_an_archive_that_holds_its_model_needs_no_other(lossless: bool, own_model: Path, digits: Pixels) -> None:
+    plain = mnistzip.encode_archive(digits[:5], model=own_model, lossless=lossless)
+    whole = mnistzip.encode_archive(digits[:5], model=own_model, lossless=lossless, embed_model=True)
+    assert len(whole) == len(plain) + own_model.stat().st_size
+    if not lossless:
+        with pytest.raises(mnistzip.ModelError, match="needs the custom model"):
+            mnistzip.Archive(plain)[0]
+    expected = mnistzip.Archive(plain, model=own_model)[:]
+    assert (np.stack(mnistzip.Archive(whole)[:]) == np.stack(expected)).all()
+    assert mnistzip.Archive(whole).holds_model
+    assert not mnistzip.Archive(plain).holds_model
+    with pytest.raises(mnistzip.OptionError, match="ships with mnistzip"):
+        mnistzip.encode_archive(digits[:5], embed_model=True)
+
+
+def test_a_held_model_is_kept_when_appending_and_is_the_only_one(own_model: Path, digits: Pixels, tmp_path: Path) -> None:
+    path = tmp_path / "a.cae"
+    path.write_bytes(mnistzip.encode_archive(digits[:5], model=own_model, embed_model=True))
+    with mnistzip.ArchiveWriter(path, model="mnist", append=True) as writer:
+        writer.extend(digits[5:8])
+    archive = mnistzip.Archive(path)
+    assert archive.holds_model
+    assert len(archive[:]) == 8
+    other = tmp_path / "other.npz"
+    other.write_bytes((Path(mnistzip.model.__file__).parent / "pretrained" / "mnist-fast.npz").read_bytes())
+    before = path.read_bytes()
+    with pytest.raises(mnistzip.OptionError, match="holds another model"):
+        mnistzip.ArchiveWriter(path, model=other, append=True, embed_model=True)
+    assert path.read_bytes() == before
+
+
+def test_a_held_model_that_is_damaged_or_not_the_one_named_is_refused(own_model: Path, digits: Pixels) -> None:
+    whole = bytearray(mnistzip.encode_archive(digits[:5], model=own_model, embed_model=True))
+    damaged = bytearray(whole)
+    damaged[-100_000] ^= 1
+    with pytest.raises(mnistzip.ModelError, match="in the archive"):
+        mnistzip.Archive(bytes(damaged))[0]
+    file = own_model.read_bytes()
+    another = (Path(mnistzip.model.__file__).parent / "pretrained" / "mnist-fast.npz").read_bytes()
+    at = bytes(whole).index(file)
+    swapped = bytes(whole[:at]) + another + bytes(whole[at + len(file) :])
+    with pytest.raises(mnistzip.ModelError, match="needs the custom model"):
+        mnistzip.Archive(swapped)[0]
+    without = bytes(whole[:at]) + bytes(whole[at + len(file) :])  # the flag is set, and nothing is there
+    with pytest.raises(mnistzip.FormatError, match="do not fill"):
+        mnistzip.Archive(without)

@@ -429,3 +429,24 @@ def test_an_archive_that_is_not_there_is_said_to_be_missing(tmp_path: Path, caps
     gone = tmp_path / "gone.cae"
     assert run(["decompress", str(gone), "--index", "17"]) == 1
     assert capsys.readouterr().err == f"mnistzip: {gone}: No such file or directory\n"
+
+
+def test_an_archive_that_holds_its_model_is_read_without_it(
+    digits: Pixels, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, source, packed = tmp_path / "mine.npz", tmp_path / "in.npy", tmp_path / "in.cae"
+    model.write_bytes((Path(mnistzip.model.__file__).parent / "pretrained" / "classic.npz").read_bytes())
+    np.save(source, digits[:3])
+    assert run(["compress", str(source), "--model", str(model), "--embed-model", "--quiet"]) == 0
+    assert run(["info", str(packed)]) == 0
+    assert "its model in it" in capsys.readouterr().out
+    expected = mnistzip.Archive(packed, model=model)[:]
+    model.unlink()
+    back = tmp_path / "back.npy"
+    assert run(["decompress", str(packed), "-o", str(back), "--quiet"]) == 0
+    assert (np.load(back) == np.stack(expected)).all()
+    assert run(["compress", str(source), "--embed-model", "-f"]) == 1
+    assert "ships with mnistzip" in capsys.readouterr().err
+    Image.fromarray(digits[0]).save(tmp_path / "one.png")
+    assert run(["compress", str(tmp_path / "one.png"), "--embed-model"]) == 2
+    assert "--embed-model is for archives" in capsys.readouterr().err

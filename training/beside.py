@@ -21,15 +21,15 @@ Pixels = NDArray[np.uint8]
 def beside(model: Model, images: list[Pixels]) -> dict[str, float]:
     """Mean bytes of PNG, WebP and ``model``, without loss and at the PSNR that WebP of quality 10 has.
 
-    Of the model's qualities the lowest that reaches that PSNR at effort 0 counts, coded at the default effort; if none does,
-    the best, which its ``psnr_db`` then tells.
+    Of the model's qualities the lowest that reaches that PSNR at the default effort counts; if none does, the best, which its
+    ``psnr_db`` then tells.
     """
     webp = _pillow(images, format="WEBP", quality=WEBP_QUALITY, method=6)
     goal = metrics.psnr(np.stack(images), np.stack([np.asarray(Image.open(io.BytesIO(file)).convert("L")) for file in webp]))
     low, high = 1, QUALITIES
     while low < high:
         middle = (low + high) // 2
-        if _psnr(images, encode_many(images, quality=middle, effort=0, model=model), model) >= goal:
+        if _psnr(images, encode_many(images, quality=middle, model=model), model) >= goal:
             high = middle
         else:
             low = middle + 1
