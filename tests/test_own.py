@@ -58,12 +58,25 @@ def test_time_is_shared_out_and_images_are_not_learned_by_heart() -> None:
     def spent(steps: dict[str, int]) -> float:
         return sum(count * own.EPOCHS[name] * pace[name] for name, count in steps.items())
 
-    many, few = own.plan(60_000, 1200, pace), own.plan(600, 1200, pace)
+    large, little = dict.fromkeys(own.SHARES, 96), dict.fromkeys(own.SHARES, 15)
+    many, few = own.plan(60_000, 1200, pace, large), own.plan(600, 1200, pace, little)
     assert 0.8 * 1200 < spent(many) < 0.88 * 1200
     assert spent(few) < spent(many)
     for name, count in few.items():
-        assert count * own.EPOCHS[name] * own.batch(600, name) <= 1.2 * own.PASSES[name] * 600
-    assert min(own.plan(100, 0.001, pace).values()) == 1
+        assert count * own.EPOCHS[name] * little[name] <= 1.2 * own.PASSES[name] * 600
+    assert min(own.plan(100, 0.001, pace, little).values()) == 1
+
+
+def test_steps_take_fewer_images_where_there_are_few_or_pixels_see_many(images: Pixels) -> None:
+    def split(count: int, grey: int) -> data.Split:
+        every = torch.zeros(count, 1, 28, 28, dtype=torch.uint8)
+        every[:, :, :10] = 9
+        every[:, :, 10:] = grey
+        return data.Split(every, every)
+
+    assert own.batches(split(60_000, 0)) == {**dict.fromkeys(own.SHARES, own.BATCH), "pixels": own.PIXEL_BATCH}
+    assert own.batches(split(800, 0)) == dict.fromkeys(own.SHARES, 20)
+    assert own.batches(split(60_000, 9))["pixels"] == int(own.VOTES / 784**2)
 
 
 @pytest.mark.parametrize("fit", data.FITS)

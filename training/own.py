@@ -29,6 +29,7 @@ EPOCHS = {"rounded": 10, "searched": 2, "integers": 3, "pixels": 5}  # so often 
 PASSES = {"rounded": 150, "searched": 6, "integers": 6, "pixels": 25}  # over all images at most: more is learned by heart
 BATCH, PIXEL_BATCH = 256, 96
 STEPS_LEAST = 40  # that one pass is cut into where images are few
+VOTES = 8e6  # pairs of pixels in a step of the pixel model, which memory grows with
 TIMED = 3  # steps
 
 CONFIG = Config(width=48, hidden=32, blocks=2, prior_width=10, prior_hidden=5, symbol_max=20)
@@ -41,42 +42,45 @@ def own_recipe(split: Split, seconds: float, run: Run) -> Recipe:
     if kept.exists():
         steps: dict[str, int] = json.loads(kept.read_text())
     else:
-        pace = paces(split)
-        steps = plan(len(split.train), seconds, pace)
+        steps = plan(len(split.train), seconds, paces(split), batches(split))
         run.folder.mkdir(parents=True, exist_ok=True)
         kept.write_text(json.dumps(steps, indent=1) + "\n")
     told = ", ".join(f"{name} {EPOCHS[name]} x {count}" for name, count in steps.items())
     run.log(f"steps: {told}")
-    return recipe(len(split.train), steps)
+    return recipe(steps, batches(split))
 
 
-def plan(images: int, seconds: float, pace: dict[str, float]) -> dict[str, int]:
+def plan(images: int, seconds: float, pace: dict[str, float], batch: dict[str, int]) -> dict[str, int]:
     """Steps of an epoch of each stage.
 
     Args:
         pace: seconds of a step of each stage.
+        batch: images of a step of each stage.
     """
     room = seconds * (1 - SETTLED)
     steps = {}
     for name, share in SHARES.items():
-        most = PASSES[name] * images / batch(images, name)
+        most = PASSES[name] * images / batch[name]
         steps[name] = max(1, round(min(most, room * share / pace[name]) / EPOCHS[name]))
     return steps
 
 
-def batch(images: int, stage: str) -> int:
-    """Images of a step: fewer where they are few, so that a pass still has some steps."""
-    return max(8, min(PIXEL_BATCH if stage == "pixels" else BATCH, images // STEPS_LEAST))
+def batches(split: Split) -> dict[str, int]:
+    """Images of a step of each stage: fewer where there are few, so that a pass has some steps, or where pixels see many."""
+    few = len(split.train) // STEPS_LEAST
+    ink = (split.train > 0).sum((1, 2, 3)).double()
+    pixels = min(PIXEL_BATCH, int(VOTES / max(1.0, float(ink.square().mean()))))
+    return {name: max(8, min(pixels if name == "pixels" else BATCH, few)) for name in SHARES}
 
 
-def recipe(images: int, steps: dict[str, int]) -> Recipe:
-    """All stages, each with so many steps an epoch."""
+def recipe(steps: dict[str, int], batch: dict[str, int]) -> Recipe:
+    """All stages, each with so many steps an epoch of so many images."""
 
     def schedule(stage: str, rate: float, matrix_rate: float, warm_up: int, end: float = 0.01) -> Schedule:
         whole = steps[stage] * EPOCHS[stage]
         return Schedule(
             EPOCHS[stage],
-            batch(images, stage),
+            batch[stage],
             rate,
             matrix_rate=matrix_rate,
             warm_up=max(1, min(warm_up, whole // 10)),
@@ -99,13 +103,13 @@ def recipe(images: int, steps: dict[str, int]) -> Recipe:
 
 def paces(split: Split) -> dict[str, float]:
     """Seconds of a step of each stage on this machine, tried on models that are thrown away."""
-    images = len(split.train)
-    stages = recipe(images, dict.fromkeys(SHARES, 1)).stages
+    batch = batches(split)
+    stages = recipe(dict.fromkeys(SHARES, 1), batch).stages
     coder, pixels = Coder(Codec(CONFIG)).train(), PixelModel(PIXELS).train()
     pixels.count_blank(split.train[:, 0])
 
     def step_of(stage: Stage) -> Callable[[], None]:
-        x = split.train[: batch(images, stage.name)].float() / 255
+        x = split.train[: batch[stage.name]].float() / 255
         level = torch.rand(len(x))
 
         def step() -> None:
@@ -114,7 +118,7 @@ def paces(split: Split) -> dict[str, float]:
         return step
 
     def pixel_step() -> None:
-        x = split.train[: batch(images, "pixels")].float() / 255
+        x = split.train[: batch["pixels"]].float() / 255
         pixels.bits(as_bytes(x)).sum().backward()  # type: ignore[no-untyped-call]
 
     told = {}
