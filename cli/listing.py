@@ -58,7 +58,7 @@ def describe(name: str, archive: Archive, as_json: bool, verbose: bool) -> int:
     more = "".join(f", {what}" for what, has in known if has)
     click.echo(f"{name}: archive of {count} images, {shape}{more}")
     each = f", {size / count:.2f} an image" if count else ""
-    click.echo(f"  {size} bytes{each}: {groups} groups, coded images {coded}, all else {size - coded}")
+    click.echo(f"  {size} bytes{each}: {groups} group{'s' * (groups != 1)}, coded images {coded}, all else {size - coded}")
     for part in parts:
         quality = f", quality {part['quality']}" if part["quality"] else ""
         click.echo(f"  {part['images']} images: {part['mode']}, model {part['model']}{quality}")

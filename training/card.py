@@ -34,7 +34,7 @@ def card(report: dict[str, Any], command: str) -> str:
         f"| data | `{data['source']}`: {data['train']} images to train on, {held_out} held out |",
         f"| command | `{command}` |",
         f"| seed | {report['seed']} |",
-        f"| duration | {minutes:.0f} minutes with {report['threads']} threads |",
+        f"| duration | {minutes:.0f} minutes with {report['threads']} thread{'s' * (report['threads'] > 1)} |",
         f"| versions | {', '.join(f'{name} {version}' for name, version in report['versions'].items())} |",
         f"| file | {report['bytes']} bytes |",
         f"| SHA-256 | `{report['sha256']}` |",
