@@ -59,11 +59,13 @@ def train(
 
     One in ten images, 5,000 at most, is held out for measuring and never trained on. Ctrl-C makes a model of what was
     learned so far; the same command with --resume goes on and ends with the very model of an uninterrupted run.
+
+    On several processors or machines: torchrun --nproc-per-node 2 -m mnistzip train DATA ...
     """
     try:
         import torch
 
-        from mnistzip.training import own, recipes
+        from mnistzip.training import own, parallel, recipes
         from mnistzip.training.beside import table
         from mnistzip.training.data import FEWEST, load
         from mnistzip.training.run import Run
@@ -71,11 +73,14 @@ def train(
         raise ModelError(f"training needs {cause.name}: pip install 'mnistzip[train]'") from cause
     if recipe not in (own.NAME, *recipes.RECIPES):
         raise click.BadParameter(f"{recipe!r} is none of {', '.join([own.NAME, *recipes.RECIPES])}", param_hint="--recipe")
-    run = Run(folder or output.with_suffix(""), seed, click.echo)
-    _require_fresh(output, run.folder, resume, force)
+    parallel.join()
+    say = click.echo if parallel.leads() else _nothing
+    run = Run(folder or output.with_suffix(""), seed, say)
+    if parallel.leads():
+        _require_fresh(output, run.folder, resume, force)
     torch.set_num_threads(threads)
     drawn = seed if recipe == own.NAME else None
-    split = load(data, fit=fit, convert=convert, draw=drawn, fewest=FEWEST, log=click.echo)
+    split = load(data, fit=fit, convert=convert, draw=drawn, fewest=FEWEST, log=say)
     options: dict[str, Any] = {} if fit == "tile" else {"--fit": fit}
     told: dict[str, Any] = {"source": Path(data).name or data, "options": options}
     before = signal.signal(signal.SIGINT, run.interrupted)
@@ -92,12 +97,19 @@ def train(
         report = recipes.train(split, told, recipe, output, run, followed)
     finally:
         signal.signal(signal.SIGINT, before)
+        parallel.leave()
+    if not report:
+        return
     for row in report["held_out"]:
         click.echo(f"quality {row['quality']:3}: {row['bytes']:6.2f} bytes, {row['psnr_db']:.2f} dB on held-out images")
     click.echo("\n".join(table(report["beside"])))
     click.echo(f"{output}: {report['bytes']} bytes, sha256 {report['sha256']}; its card is {output.with_suffix('.md')}")
     if run.stopping:
         click.echo("stopped before its end: the same command with --resume -f goes on")
+
+
+def _nothing(_: str) -> None:
+    """What a process says that does not lead."""
 
 
 def _require_fresh(output: Path, folder: Path, resume: bool, force: bool) -> None:

@@ -282,12 +282,12 @@ def as_image(image: ArrayLike, index: int) -> Pixels:
 
 
 def model_for(name: int | bytes, given: str | Path | Model | None) -> Model:
-    """The model that a file names by id or fingerprint."""
+    """The model that a file names by id, fingerprint or the first bytes of that."""
     if isinstance(name, int):
         return given if isinstance(given, Model) and given.number == name else models.by_number(name)
     if given is None:
         return models.by_fingerprint(name)
     found = models.find(given)
-    if found.fingerprint != name:
+    if not found.fingerprint.startswith(name):
         raise ModelError(f"the file needs the custom model {name.hex()}, but {found.name} is {found.fingerprint.hex()}")
     return found

@@ -7,7 +7,7 @@
 |   |   | 101: every pixel, model ``mnist``, 28x28; the header ends here |
 |   |   | 127: an archive of many images, which :mod:`mnistzip.archive` reads |
 |   |   | 128..255: bit 6 = size follows, bits 5-4 = mode, bits 3-0 = model or method |
-|   | 8 | fingerprint of the model, if the model is 15 |
+|   | 4 | first bytes of the model's fingerprint, if the model is 15 |
 |   | 1 | quality 1..100, if lossy |
 |   | 2-6 | width and height as varints, if the size follows; else 28x28 |
 
@@ -27,7 +27,7 @@ PIXELS_MAX = 1 << 26  # default limit on width * height
 DEFAULT_SIDE = 28
 QUALITY_MAX = 100
 NAMED_BY_HASH = 15
-HASH_BYTES = 8
+HASH_BYTES = 4  # of its fingerprint: enough to tell one's models apart, and a file has few bytes
 KEPT = 101  # the kind of a 28x28 image that the pixel model of ``mnist`` coded
 ARCHIVE = 127  # the kind of a file of many images
 
@@ -54,7 +54,7 @@ class Header:
     """What stands before the payload.
 
     Attributes:
-        model: id of a shipped model, or the fingerprint of another; None if stored.
+        model: id of a shipped model, or the first bytes of the fingerprint of another; None if stored.
         quality: 1..100 if lossy, else None.
         method: how pixels are stored, else None.
     """

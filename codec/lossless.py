@@ -41,7 +41,7 @@ def keep(model: Model, images: Sequence[Pixels]) -> list[bytes]:
 def header_of(model: Model, shape: tuple[int, ...]) -> Header:
     """The header of a file that the pixel model coded."""
     height, width = shape
-    return Header(Mode.LOSSLESS, width, height, model=model.fingerprint if model.number is None else model.number)
+    return Header(Mode.LOSSLESS, width, height, model=model.named)
 
 
 def decode_kept(model: PixelModel, parsed: Sequence[tuple[Header, bytes]]) -> list[Pixels]:

@@ -23,6 +23,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from mnistzip import library, pretrained
+from mnistzip.container import HASH_BYTES
 from mnistzip.errors import ModelError
 from mnistzip.intnet import (
     SUM_MAX,
@@ -100,6 +101,11 @@ class Model:
             raise ModelError(f"the file keeps every pixel by the pixel model of {self.name}, which has none")
         return self.pixels
 
+    @property
+    def named(self) -> int | bytes:
+        """What a single file names the model by: its id, or the first bytes of its fingerprint."""
+        return self.fingerprint[:HASH_BYTES] if self.number is None else self.number
+
     def row(self, quality: int) -> int:
         """The row of the tables per quality that a quality 1..100 uses."""
         return quality - 1
@@ -137,9 +143,9 @@ def find(model: str | Path | Model) -> Model:
 
 
 def by_fingerprint(wanted: bytes) -> Model:
-    """The model of one's own that a file names."""
+    """The model of one's own that a file names by its fingerprint or the first bytes of it."""
     for path in library.files():
-        if _fingerprint_of(path, path.stat().st_mtime_ns) == wanted:
+        if _fingerprint_of(path, path.stat().st_mtime_ns).startswith(wanted):
             return _by_path(path, path.stat().st_mtime_ns)
     raise ModelError(
         f"the file needs the custom model {wanted.hex()}: pass its model file, add it by 'mnistzip models --add', "
@@ -153,12 +159,12 @@ def _by_path(path: Path, _mtime: int) -> Model:
 
 
 @cache
-def _fingerprint_of(path: Path, _mtime: int) -> bytes | None:
-    """Of a model file; None if it is none."""
+def _fingerprint_of(path: Path, _mtime: int) -> bytes:
+    """Of a model file; empty if it is none."""
     try:
         return fingerprint(_read_arrays(_content_of(path), path.stem))
     except (ModelError, OSError):
-        return None
+        return b""
 
 
 def _content_of(path: Path) -> bytes:

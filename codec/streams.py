@@ -120,8 +120,7 @@ def _side_by_side(values: Ints, tile: Ints, held: NDArray[np.bool_], nothing: in
 def header_of(model: Model, shape: tuple[int, ...], quality: int) -> Header:
     """The header of a lossy file; of a bare stream, what both ends must agree on."""
     height, width = shape
-    name = model.fingerprint if model.number is None else model.number
-    return Header(Mode.LOSSY, width, height, model=name, quality=quality)
+    return Header(Mode.LOSSY, width, height, model=model.named, quality=quality)
 
 
 def sound_streams(payloads: Sequence[bytes], tiles: Sequence[int]) -> tuple[dict[int, list[bytes]], dict[int, FormatError]]:

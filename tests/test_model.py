@@ -73,9 +73,9 @@ def test_a_custom_model_is_named_by_hash_and_asked_for(tmp_path: Path, arrays: A
     path.write_bytes(pack(arrays | {"lmbda": arrays["lmbda"] + 1}))
     file = mnistzip.encode(digit, model=path, effort=0, quality=20)
     fingerprint = models.find(path).fingerprint
-    assert fingerprint in file
+    assert file[3:7] == fingerprint[:4]
     assert mnistzip.decode(file, model=path).shape == digit.shape
-    with pytest.raises(ModelError, match=fingerprint.hex()):
+    with pytest.raises(ModelError, match=fingerprint[:4].hex()):
         mnistzip.decode(file)
     with pytest.raises(ModelError, match=r"needs the custom model .* but classic is"):
         mnistzip.decode(file, model="classic")

@@ -10,9 +10,11 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import torch
 
+from mnistzip.training import parallel
 from mnistzip.training.coder import Coder
 from mnistzip.training.data import Split
 from mnistzip.training.lossless import PixelStage, as_bytes
@@ -41,16 +43,22 @@ PIXELS = PixelConfig(ink=32, solid=48, level=64, shade=96, key=8)
 
 def own_recipe(split: Split, seconds: float, run: Run) -> Recipe:
     """The recipe that a run began with or, if it begins now, one that takes so many seconds on this machine."""
-    kept = run.folder / "plan.json"
-    if kept.exists():
-        steps: dict[str, int] = json.loads(kept.read_text())
-    else:
-        steps = plan(len(split.train), seconds, paces(split), batches(split))
-        run.folder.mkdir(parents=True, exist_ok=True)
-        kept.write_text(json.dumps(steps, indent=1) + "\n")
+    steps = parallel.told(_steps(split, seconds, run.folder) if parallel.leads() else {})
     told = ", ".join(f"{name} {EPOCHS[name]} x {count}" for name, count in steps.items())
     run.log(f"steps: {told}")
     return recipe(steps, batches(split), len(split.train))
+
+
+def _steps(split: Split, seconds: float, folder: Path) -> dict[str, int]:
+    """Steps of an epoch of each stage, planned once and kept in the run's folder."""
+    kept = folder / "plan.json"
+    if kept.exists():
+        steps: dict[str, int] = json.loads(kept.read_text())
+        return steps
+    steps = plan(len(split.train), seconds, paces(split), batches(split))
+    folder.mkdir(parents=True, exist_ok=True)
+    kept.write_text(json.dumps(steps, indent=1) + "\n")
+    return steps
 
 
 def plan(images: int, seconds: float, pace: dict[str, float], batch: dict[str, int]) -> dict[str, int]:

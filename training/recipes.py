@@ -20,6 +20,7 @@ from mnistzip import metrics
 from mnistzip.codec import decode_many, encode_many
 from mnistzip.lossless import keep
 from mnistzip.model import SHIPPED, Model, read_model
+from mnistzip.training import parallel
 from mnistzip.training.beside import beside
 from mnistzip.training.card import card
 from mnistzip.training.classic import Classic, ClassicConfig, float_psnr, train_classic
@@ -101,7 +102,8 @@ def train(split: Split, told: dict[str, Any], name: str, out: Path, run: Run, re
         recipe: another than the one of that name.
 
     Returns:
-        The report: data, seed, seconds, configuration, results on held-out images, SHA-256 of the file.
+        The report: data, seed, seconds, configuration, results on held-out images, SHA-256 of the file. Of several processes
+        only the leader has one.
     """
     recipe = recipe or RECIPES[name]
     torch.set_flush_denormal(True)  # numbers too small to matter would take ten times as long
@@ -126,6 +128,8 @@ def train(split: Split, told: dict[str, Any], name: str, out: Path, run: Run, re
         pixel_phases, pixels, lossless = train_pixels(split, recipe, run)
         phases += pixel_phases
         extra |= {"lossless": lossless} if pixels else {}
+    if not parallel.leads():
+        return {}
     levels = qualities() if isinstance(codec, Classic) else choose(coder, split.held_out, run)
     content = export(coder, levels, pixels)
     model = read_model(content, out.stem, SHIPPED.get(out.stem))  # proves every bound before anything is written
@@ -142,6 +146,7 @@ def train(split: Split, told: dict[str, Any], name: str, out: Path, run: Run, re
         "phases": [_phase(phase) for phase in phases],
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
         "threads": torch.get_num_threads(),
+        "processes": parallel.count(),
         "held_out": held_out_results(model, split),
         "integers": cost_of_integers(coder, split.held_out[:REPORT_IMAGES].float() / metrics.PEAK, levels),
         "levels": [round(level, 4) for level in levels.tolist()],

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mnistzip.training import parallel
 from mnistzip.training.curves import Board, draw
 from mnistzip.training.muon import Muon
 
@@ -34,6 +35,11 @@ class Run:
     seed: int
     log: Log = lambda _: None
     stopping: bool = field(default=False, init=False)
+
+    def stops(self) -> bool:
+        """Whether it is to stop, in whichever process that was asked for."""
+        self.stopping = parallel.anyone(self.stopping)
+        return self.stopping
 
     def interrupted(self, _signal: int, _frame: FrameType | None) -> None:
         """What to do at an interrupt: stop after this step, and at the next one at once."""
@@ -102,8 +108,9 @@ class Phase:
 
     def resume(self) -> None:
         """Go on from the last finished epoch, if there is one."""
-        if self.checkpoint.exists():
-            state: dict[str, Any] = torch.load(self.checkpoint, weights_only=True)
+        kept = parallel.leads() and self.checkpoint.exists()
+        state: dict[str, Any] | None = parallel.told(torch.load(self.checkpoint, weights_only=True) if kept else None)
+        if state is not None:
             self.module.load_state_dict(state["module"])
             for optimizer, known in zip(self.optimizers, state["optimizers"], strict=True):
                 optimizer.load_state_dict(known)
@@ -119,12 +126,13 @@ class Phase:
 
         ``measure`` says after each epoch how well held-out images do; a schedule that keeps the best goes by its ``held_out``.
         """
-        self.run.folder.mkdir(parents=True, exist_ok=True)
+        if parallel.leads():
+            self.run.folder.mkdir(parents=True, exist_ok=True)
+            self._board = Board(self.run.folder, self.name)
         self.resume()
-        self._board = Board(self.run.folder, self.name)
         per_epoch = self.schedule.steps or max(1, len(images) // self.schedule.batch)
         steps = per_epoch * (self.schedule.fall_over or self.schedule.epochs)
-        while self.epoch < self.schedule.epochs and not self.run.stopping:
+        while self.epoch < self.schedule.epochs and not self.run.stops():
             began = time.monotonic()
             self.module.train()
             if self.prepare is not None:
@@ -132,33 +140,37 @@ class Phase:
             total = 0.0
             torch.manual_seed(self.run.seed * 100_003 + self.epoch)
             for number, batch in enumerate(self._batches(images, per_epoch)):
-                if self.run.stopping:
+                if self.run.stops():
                     return
                 share = self.schedule.share_at(self.epoch * per_epoch + number, steps)
-                value = loss(batch)
+                value = loss(parallel.share(batch))
                 self.module.zero_grad(set_to_none=True)
                 value.backward()  # type: ignore[no-untyped-call]
+                parallel.average(self.module)
                 nn.utils.clip_grad_norm_(self.module.parameters(), 50.0)
                 for optimizer in self.optimizers:
                     for group in optimizer.param_groups:
                         group["lr"] = group["full"] * share
                     optimizer.step()
                 total += value.item()
+            if parallel.together():
+                self.module.load_state_dict(parallel.told(self.module.state_dict()))  # what no gradient moves may differ
             self.epoch += 1
             self.seconds += time.monotonic() - began
             row = {"epoch": self.epoch, "seconds": round(self.seconds), "loss": total / per_epoch}
             if measure is not None:
                 self.module.eval()
-                row |= measure()
+                row |= parallel.told(measure() if parallel.leads() else {})
             if self.schedule.keep_best and (self.best is None or row["held_out"] < self.best[0]):
                 self.best = row["held_out"], {name: value.clone() for name, value in self.module.state_dict().items()}
-            self._record(row)
+            if parallel.leads():
+                self._record(row)
         if self.best is not None:
             self.module.load_state_dict(self.best[1])
 
     def _batches(self, images: Tensor, count: int) -> Iterator[Tensor]:
         """So many batches, pass after pass over the images, each in an order of its own."""
-        size = min(self.schedule.batch, len(images))
+        size = min(self.schedule.batch, len(images)) // parallel.count() * parallel.count()
         while True:
             order = torch.randperm(len(images))
             for start in range(0, len(images) - size + 1, size):

@@ -1,0 +1,85 @@
+"""Training in several processes: the same steps as in one, and only one of them writes."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, multiprocessing, nn
+
+from mnistzip.training import parallel
+from mnistzip.training.run import Phase, Run, Schedule
+
+STEPS = 6
+
+
+class Brightness(nn.Module):
+    """Learns how bright images are; what it was last given is not learned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(784))
+        self.register_buffer("seen", torch.zeros(1))
+        self.seen: Tensor
+
+    def loss(self, x: Tensor) -> Tensor:
+        self.seen += x.mean().detach()
+        return (x.flatten(1) @ self.weight - x.mean((1, 2, 3))).square().mean()
+
+
+def work(folder: Path, stop: bool = False) -> tuple[dict[str, Tensor], int]:
+    """What is learned in ``folder``, and how many epochs that took."""
+    images = torch.randint(0, 256, (40, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(5))
+    module = Brightness()
+    run = Run(folder, 3)
+    phase = Phase("bright", run, module, Schedule(2, 8, 1e-3, warm_up=1, steps=STEPS))
+
+    def loss(x: Tensor) -> Tensor:
+        run.stopping = stop and phase.epoch == 1
+        return module.loss(x)
+
+    phase.train(images, loss)
+    return module.state_dict(), phase.epoch
+
+
+def process(rank: int, port: int, folder: Path) -> None:
+    """One of two; the second is asked to stop in the second epoch, then both go on."""
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.set_num_threads(1)
+    parallel.join()
+    mine = folder if rank == 0 else folder / "other"
+    _, epochs = work(mine, stop=rank == 1)
+    assert epochs == 1
+    assert parallel.leads() == (rank == 0)
+    torch.save(work(mine), folder / f"{rank}.result")
+    parallel.leave()
+    assert not (folder / "other").exists()
+
+
+def test_two_processes_learn_what_one_does_and_the_first_writes(tmp_path: Path) -> None:
+    alone, _ = work(tmp_path / "alone")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    both = tmp_path / "both"
+    both.mkdir()
+    multiprocessing.spawn(process, (port, both), 2)  # type: ignore[no-untyped-call]
+    results = [torch.load(both / f"{rank}.result", weights_only=True) for rank in (0, 1)]
+    for state, epochs in results:
+        assert epochs == 2
+        torch.testing.assert_close(state["weight"], alone["weight"])
+        assert (state["weight"] == results[0][0]["weight"]).all()
+        assert (state["seen"] == results[0][0]["seen"]).all()
+
+
+def test_one_process_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RANK", raising=False)
+    parallel.join()
+    assert not parallel.together()
+    assert parallel.leads()
+    assert parallel.share(torch.arange(5)).tolist() == [0, 1, 2, 3, 4]
+    assert parallel.told("x") == "x"
+    assert parallel.anyone(True)
