@@ -40,6 +40,7 @@ def seconds(_ctx: click.Context, _parameter: click.Parameter, value: str) -> flo
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("-T", "--threads", type=click.IntRange(1), default=2, show_default=True, help="Threads of torch.")
+@click.option("--device", default="auto", show_default=True, help="What torch runs on: cpu, cuda; auto: cuda if there is one.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite an existing model file, and begin anew in the folder.")
 def train(
     data: str,
@@ -53,6 +54,7 @@ def train(
     resume: bool,
     seed: int,
     threads: int,
+    device: str,
     force: bool,
 ) -> None:
     """Train a codec for the images in DATA: a folder, an IDX or .npy file, an archive, or a data set of torchvision.
@@ -75,7 +77,7 @@ def train(
         raise click.BadParameter(f"{recipe!r} is none of {', '.join([own.NAME, *recipes.RECIPES])}", param_hint="--recipe")
     parallel.join()
     say = click.echo if parallel.leads() else _nothing
-    run = Run(folder or output.with_suffix(""), seed, say)
+    run = Run(folder or output.with_suffix(""), seed, say, parallel.device(device))
     if parallel.leads():
         _require_fresh(output, run.folder, resume, force)
     torch.set_num_threads(threads)

@@ -32,6 +32,10 @@ class Split:
     train: Tensor
     held_out: Tensor
 
+    def to(self, device: torch.device) -> Split:
+        """The same images in a device's memory."""
+        return Split(self.train.to(device), self.held_out.to(device))
+
 
 def load(
     source: str,

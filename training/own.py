@@ -10,7 +10,6 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 
@@ -43,20 +42,22 @@ PIXELS = PixelConfig(ink=32, solid=48, level=64, shade=96, key=8)
 
 def own_recipe(split: Split, seconds: float, run: Run) -> Recipe:
     """The recipe that a run began with or, if it begins now, one that takes so many seconds on this machine."""
-    steps = parallel.told(_steps(split, seconds, run.folder) if parallel.leads() else {})
+    steps = parallel.told(_steps(split, seconds, run) if parallel.leads() else {})
     told = ", ".join(f"{name} {EPOCHS[name]} x {count}" for name, count in steps.items())
     run.log(f"steps: {told}")
     return recipe(steps, batches(split), len(split.train))
 
 
-def _steps(split: Split, seconds: float, folder: Path) -> dict[str, int]:
+def _steps(split: Split, seconds: float, run: Run) -> dict[str, int]:
     """Steps of an epoch of each stage, planned once and kept in the run's folder."""
-    kept = folder / "plan.json"
+    kept = run.folder / "plan.json"
     if kept.exists():
         steps: dict[str, int] = json.loads(kept.read_text())
         return steps
-    steps = plan(len(split.train), seconds, paces(split), batches(split))
-    folder.mkdir(parents=True, exist_ok=True)
+    with run.device:
+        pace = paces(split.to(run.device))
+    steps = plan(len(split.train), seconds, pace, batches(split))
+    run.folder.mkdir(parents=True, exist_ok=True)
     kept.write_text(json.dumps(steps, indent=1) + "\n")
     return steps
 
@@ -114,10 +115,11 @@ def recipe(steps: dict[str, int], batch: dict[str, int], images: int) -> Recipe:
 
 
 def paces(split: Split) -> dict[str, float]:
-    """Seconds of a step of each stage on this machine, tried on models that are thrown away."""
+    """Seconds of a step of each stage where the images are, tried on models that are thrown away."""
     batch = batches(split)
     stages = recipe(dict.fromkeys(SHARES, 1), batch, len(split.train)).stages
-    coder, pixels = Coder(Codec(CONFIG)).train(), PixelModel(PIXELS).train()
+    device = split.train.device
+    coder, pixels = Coder(Codec(CONFIG)).to(device).train(), PixelModel(PIXELS).to(device).train()
     pixels.count_blank(split.train[:, 0])
 
     def step_of(stage: Stage) -> Callable[[], None]:

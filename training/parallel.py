@@ -13,6 +13,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, distributed, nn
 
+from mnistzip.errors import ModelError
+
 T = TypeVar("T")
 
 
@@ -41,6 +43,28 @@ def leads() -> bool:
 def count() -> int:
     """How many processes there are."""
     return distributed.get_world_size() if together() else 1
+
+
+def device(name: str) -> torch.device:
+    """What this process trains on: of several graphics processors one for each process of a machine.
+
+    Args:
+        name: as torch names devices, or ``auto``: ``cuda`` if there is one, else ``cpu``.
+
+    Raises:
+        ModelError: there is no such device, or torch was built without it.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and "LOCAL_RANK" in os.environ:
+        name = f"cuda:{os.environ['LOCAL_RANK']}"
+    try:
+        found = torch.device(name)
+        torch.empty(1, device=found).item()
+    except Exception as cause:  # each kind of device has errors of its own
+        raise ModelError(f"--device {name}: torch cannot use it here: {str(cause).splitlines()[0]}") from cause
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # integers in float32 need all its bits
+    return found
 
 
 def share(batch: Tensor) -> Tensor:

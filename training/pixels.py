@@ -262,17 +262,17 @@ class PixelModel(Quantizable):
         return F.conv2d((padded > 0).float()[:, None], self.wide)[:, 0].reshape(-1, PIXELS) > 0.5
 
     def _plane(self, plane: Plane, grey: Tensor, seen: dict[Plane, Tensor], around: Tensor) -> Tensor:
-        chosen = planes.chosen(plane, grey.numpy(), around.numpy())
-        lane, pixel = (torch.from_numpy(part) for part in chosen)
+        chosen = planes.chosen(plane, grey.cpu().numpy(), around.cpu().numpy())
+        lane, pixel = (torch.from_numpy(part).to(grey.device) for part in chosen)
         at = lane * STRIDE**2 + self.place[pixel]
-        near = {id(view.window): at[:, None] + torch.from_numpy(view.window) for view in VIEWS[plane]}
+        near = {id(view.window): at[:, None] + torch.from_numpy(view.window).to(at.device) for view in VIEWS[plane]}
         parts = [seen[view.plane][near[id(view.window)]] for view in VIEWS[plane]]
-        value = grey[lane, pixel].numpy()
-        symbol = torch.from_numpy(planes.symbols(value, plane))
+        value = grey[lane, pixel].cpu().numpy()
+        symbol = torch.from_numpy(planes.symbols(value, plane)).to(grey.device)
         net = self.nets[plane]
         assert isinstance(net, PlaneNet)
         if plane is Plane.SHADE:
-            where = torch.from_numpy(planes.ranges(value))
+            where = torch.from_numpy(planes.ranges(value)).to(grey.device)
             parts.append(F.one_hot(where, RANGES).to(torch.int8))
         kind = torch.float32 if net.quantized else self.kind
         h = net.features(torch.cat(parts, 1).to(kind), pixel)

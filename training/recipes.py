@@ -120,9 +120,11 @@ def train(split: Split, told: dict[str, Any], name: str, out: Path, run: Run, re
         torch.manual_seed(run.seed)
     else:
         codec = Codec(recipe.config)
-    coder = Coder(codec)
-    phases += [train_stage(coder, split, stage, run) for stage in recipe.stages]
-    quantize(coder.eval())
+    coder = Coder(codec).to(run.device)
+    with run.device:
+        phases += [train_stage(coder, split.to(run.device), stage, run) for stage in recipe.stages]
+        quantize(coder.eval())
+    coder.cpu()
     pixels: Arrays = {}
     if recipe.pixels is not None:
         pixel_phases, pixels, lossless = train_pixels(split, recipe, run)
@@ -147,6 +149,7 @@ def train(split: Split, told: dict[str, Any], name: str, out: Path, run: Run, re
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
         "threads": torch.get_num_threads(),
         "processes": parallel.count(),
+        "device": run.device.type,
         "held_out": held_out_results(model, split),
         "integers": cost_of_integers(coder, split.held_out[:REPORT_IMAGES].float() / metrics.PEAK, levels),
         "levels": [round(level, 4) for level in levels.tolist()],
@@ -176,7 +179,10 @@ def train_pixels(split: Split, recipe: Recipe, run: Run) -> tuple[list[Phase], A
     torch.manual_seed(run.seed)
     model = PixelModel(recipe.pixels)
     model.count_blank(split.train[:, 0])
-    phases = [train_pixel_stage(model, split, stage, run) for stage in recipe.pixel_stages]
+    model.to(run.device)
+    with run.device:
+        phases = [train_pixel_stage(model, split.to(run.device), stage, run) for stage in recipe.pixel_stages]
+    model.cpu()
     if not any(phase.epoch for phase in phases):  # stopped before
         return phases, {}, {}
     told: dict[str, Any] = {"config": recipe.pixels.as_dict()}

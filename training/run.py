@@ -29,11 +29,12 @@ SLOW_SHARE = 0.15  # of the learning rate, for what was trained before when a fr
 
 @dataclass
 class Run:
-    """Where a run keeps its checkpoints, what its chance is drawn by, who is told of it, and whether it is to stop."""
+    """Where a run keeps its checkpoints, what draws its chance, who is told, what it runs on, and whether it is to stop."""
 
     folder: Path
     seed: int
     log: Log = lambda _: None
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     stopping: bool = field(default=False, init=False)
 
     def stops(self) -> bool:
@@ -109,7 +110,9 @@ class Phase:
     def resume(self) -> None:
         """Go on from the last finished epoch, if there is one."""
         kept = parallel.leads() and self.checkpoint.exists()
-        state: dict[str, Any] | None = parallel.told(torch.load(self.checkpoint, weights_only=True) if kept else None)
+        state: dict[str, Any] | None = parallel.told(
+            torch.load(self.checkpoint, self.run.device, weights_only=True) if kept else None
+        )
         if state is not None:
             self.module.load_state_dict(state["module"])
             for optimizer, known in zip(self.optimizers, state["optimizers"], strict=True):
