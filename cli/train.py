@@ -29,7 +29,7 @@ def seconds(_ctx: click.Context, _parameter: click.Parameter, value: str) -> flo
 )
 @click.option("--time", "budget", default="20m", show_default=True, callback=seconds, help="About how long: 90s, 20m, 1.5h.")
 @click.option("--recipe", default="own", show_default=True,
-              help="own: for any images; mnist, mnist-fast, classic: as those that ship, whatever time it takes.")  # fmt: skip
+              help="own: for any images; mnist, mnist-fast, classic, glyph: those that ship, in their time.")  # fmt: skip
 @click.option("--epochs", type=click.IntRange(1), help="At most so many epochs in each stage.")
 @click.option("--fit", type=click.Choice(["tile", "crop", "resize"]), default="tile", show_default=True,
               help="Images of other sizes than 28x28: cut into tiles as the codec does, their middle, or scaled.")  # fmt: skip

@@ -22,6 +22,7 @@ from mnistzip.errors import ImageError
 from mnistzip.tiles import to_tiles
 from mnistzip.training import data, own
 from mnistzip.training.curves import Board
+from mnistzip.training.run import Phase, Run, Schedule
 
 Pixels = NDArray[np.uint8]
 QUICK = dict.fromkeys(own.SHARES, 1)
@@ -212,3 +213,27 @@ def test_an_interrupt_makes_a_model_and_resuming_ends_as_if_there_had_been_none(
     assert run(command) == 0
     assert told(out)["stopped"] is False
     assert told(out)["sha256"] == told(straight)["sha256"]
+
+
+def test_a_stage_ends_where_held_out_images_do_no_better(images: Pixels, tmp_path: Path) -> None:
+    told: list[str] = []
+    costs = iter([5.0, 3.0, 4.0, 3.5, 3.2, 2.0])
+    weight = torch.nn.Linear(1, 1)
+    schedule = Schedule(6, 8, 1e-3, warm_up=1, steps=1, keep_best=True, patience=3)
+
+    def phase() -> Phase:
+        return Phase("some", Run(tmp_path, 1, told.append), weight, schedule)
+
+    def loss(x: torch.Tensor) -> torch.Tensor:
+        return weight(x.mean().view(1, 1)).square().mean()
+
+    first = phase()
+    learned = torch.from_numpy(images).unsqueeze(1)
+    first.train(learned, loss, lambda: {"held_out": next(costs)})
+    assert first.epoch == 5
+    assert first.best is not None
+    assert (weight.weight == first.best[1]["weight"]).all()
+    assert "no better for 3 epochs" in told[-1]
+    again = phase()
+    again.train(learned, loss, lambda: {"held_out": next(costs)})
+    assert again.epoch == 5

@@ -27,6 +27,7 @@ NAME = "own"
 SETTLED = 0.16  # of the time goes into choosing levels, measuring and the report
 SHARES = {"rounded": 0.6, "searched": 0.08, "integers": 0.1, "pixels": 0.22}  # of the rest
 EPOCHS = {"rounded": 10, "searched": 2, "integers": 3, "pixels": 5}  # so often held-out images are looked at
+PATIENCE = 4  # epochs
 PASSES = {"rounded": 150, "searched": 6, "integers": 6, "pixels": 25}  # over all images at most: more is learned by heart
 BATCH, PIXEL_BATCH = 96, 96
 MANY = 50  # passes from which on half of the images are redrawn a little, against learning them by heart
@@ -100,6 +101,7 @@ def recipe(steps: dict[str, int], batch: dict[str, int], images: int) -> Recipe:
             end=end,
             steps=steps[stage],
             keep_best=True,
+            patience=PATIENCE,
         )
 
     return Recipe(

@@ -82,6 +82,17 @@ RECIPES = {
         pixels=PixelConfig(ink=32, solid=48, level=64, shade=96, key=8),
         pixel_stages=(PixelStage("pixels", Schedule(epochs=8, batch=96, rate=2e-3, matrix_rate=0.02, warm_up=200)),),
     ),
+    # Of images that mnistzip.training.glyphs draws: there are so many that none needs to be changed.
+    "glyph": Recipe(
+        Config(width=64, hidden=32, blocks=2, prior_width=12, prior_hidden=6, symbol_max=31, lmbda_low=4.0, lmbda_high=4000.0),
+        (
+            Stage("rounded", Schedule(epochs=24, batch=128, rate=8e-3, matrix_rate=0.02, end=0.06)),
+            Stage("searched", Schedule(epochs=2, batch=192, rate=6e-4, matrix_rate=1.5e-3, warm_up=100, end=0.3), passes=3),
+            Stage("integers", Schedule(epochs=2, batch=192, rate=2e-4, matrix_rate=5e-4, warm_up=50), passes=1, quantized=True),
+        ),
+        pixels=PixelConfig(ink=32, solid=48, level=64, shade=96, key=8),
+        pixel_stages=(PixelStage("pixels", Schedule(epochs=3, batch=64, rate=2e-3, matrix_rate=0.02, warm_up=200)),),
+    ),
     # The first phase is the ancestor's: batch 20, Adam 0.001, 10 epochs.
     "classic": Recipe(
         ClassicConfig(),

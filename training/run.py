@@ -68,6 +68,7 @@ class Schedule:
     fall_over: int | None = None  # epochs that the fall is laid out over, where the phase ends before it
     steps: int | None = None  # of an epoch; by default one pass over the images
     keep_best: bool = False  # of all epochs the one that does best on held-out images
+    patience: int | None = None  # end after so many epochs of which none does better than the best before
 
     def share_at(self, step: int, steps: int) -> float:
         """Of the full rate: linear warm-up, then half a cosine; or all of it all along."""
@@ -101,7 +102,9 @@ class Phase:
         self.optimizers = _optimizers(module, schedule, fast, matrices)
         self.epoch = 0
         self.seconds = 0.0
-        self.best: tuple[float, dict[str, Any]] | None = None  # what held-out images cost, and the state that does it
+        self.best: tuple[float, dict[str, Any], int] | None = (
+            None  # what held-out images cost, the state that does it, its epoch
+        )
 
     @property
     def checkpoint(self) -> Path:
@@ -135,7 +138,7 @@ class Phase:
         self.resume()
         per_epoch = self.schedule.steps or max(1, len(images) // self.schedule.batch)
         steps = per_epoch * (self.schedule.fall_over or self.schedule.epochs)
-        while self.epoch < self.schedule.epochs and not self.run.stops():
+        while self.epoch < self.schedule.epochs and not self._in_vain() and not self.run.stops():
             began = time.monotonic()
             self.module.train()
             if self.prepare is not None:
@@ -165,11 +168,22 @@ class Phase:
                 self.module.eval()
                 row |= parallel.told(measure() if parallel.leads() else {})
             if self.schedule.keep_best and (self.best is None or row["held_out"] < self.best[0]):
-                self.best = row["held_out"], {name: value.clone() for name, value in self.module.state_dict().items()}
+                self.best = (
+                    row["held_out"],
+                    {name: value.clone() for name, value in self.module.state_dict().items()},
+                    self.epoch,
+                )
             if parallel.leads():
                 self._record(row)
         if self.best is not None:
             self.module.load_state_dict(self.best[1])
+
+    def _in_vain(self) -> bool:
+        """Whether patience with held-out images that do no better any more is at its end."""
+        if self.best is None or self.schedule.patience is None or self.epoch - self.best[2] < self.schedule.patience:
+            return False
+        self.run.log(f"{self.name}: held-out images have done no better for {self.schedule.patience} epochs, so it ends here")
+        return True
 
     def _batches(self, images: Tensor, count: int) -> Iterator[Tensor]:
         """So many batches, pass after pass over the images, each in an order of its own."""
