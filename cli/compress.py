@@ -55,6 +55,8 @@ class Job:
 @click.option("--embed-model", is_flag=True, help="Put a model of your own into the archive, which then can be read without.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
 @click.option("-T", "--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads for many images.")
+@click.option("--device", default="cpu", show_default=True, expose_value=False, callback=given.use_device,
+              help="cuda: run the networks on a graphics processor, which pays for thousands of images at once.")  # fmt: skip
 @click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True,
               help="ray: into a folder of shards, by all workers of a cluster.")  # fmt: skip
 @click.option("--to", type=click.Choice(["cae", "parquet"]), default="cae", show_default=True, help="What shards are.")

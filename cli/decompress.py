@@ -43,6 +43,8 @@ from mnistzip.rans import CHECK_BITS_MAX
 @click.option("--index", type=click.IntRange(0), metavar="N", help="Of an archive only image N, counted from 0.")
 @click.option("--range", "span", callback=given.parse_range, metavar="A:B", help="Of an archive only images A to B-1.")
 @click.option("--labels", metavar="PATH", help="Where the labels of an archive go, with --to idx.  [default: beside it]")
+@click.option("--device", default="cpu", show_default=True, expose_value=False, callback=given.use_device,
+              help="cuda: run the networks on a graphics processor, which pays for thousands of images at once.")  # fmt: skip
 @click.option("--keep-going", is_flag=True, help="Of a damaged archive, save what is whole.")
 @click.option("--preview", is_flag=True, help="Of lossless files a quick look: no fine shades, and no check for damage.")
 @click.option("-r", "--recursive", is_flag=True, help="Decompress the .cae files in folders.")

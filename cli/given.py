@@ -9,6 +9,7 @@ import click
 
 from mnistzip import container
 from mnistzip.data import images, kinds
+from mnistzip.errors import ModelError
 
 Range = tuple[int | None, int | None]
 
@@ -21,6 +22,18 @@ def parse_range(_ctx: click.Context, _parameter: click.Parameter, value: str | N
     if len(parts) != 2 or not all(not part or (part.isascii() and part.isdecimal()) for part in parts):
         raise click.BadParameter(f"{value!r} is not two numbers such as 0:100")
     return int(parts[0]) if parts[0] else None, int(parts[1]) if parts[1] else None
+
+
+def use_device(ctx: click.Context, _parameter: click.Parameter, value: str) -> None:
+    """Have the networks of this command computed on a device other than the processor."""
+    if value == "cpu":
+        return
+    try:
+        from mnistzip.plugins import gpu
+    except ModuleNotFoundError as cause:
+        raise ModelError(f"--device {value} needs {cause.name}: pip install 'mnistzip[train]'") from cause
+    gpu.use(value)
+    ctx.call_on_close(lambda: gpu.use("cpu"))
 
 
 def at_hand(name: str) -> str | bytes:

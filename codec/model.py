@@ -63,6 +63,8 @@ PIXELS = "pixels."  # names of the pixel model's arrays begin so
 DAMAGE = (KeyError, TypeError, ValueError, IndexError, RecursionError)  # what reading a broken model file may end in
 
 Arrays = dict[str, NDArray[np.generic]]
+Placing = Callable[[Transforms, Prior], tuple[Transforms, Prior]]
+_placing: list[Placing] = []  # one at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +111,17 @@ class Model:
     def row(self, quality: int) -> int:
         """The row of the tables per quality that a quality 1..100 uses."""
         return quality - 1
+
+
+def place(how: Placing | None) -> None:
+    """Have the lossy networks of all models computed elsewhere from now on, as on a graphics processor; None brings them back.
+
+    Args:
+        how: makes of transforms and prior others that give the same.
+    """
+    _placing[:] = [how] if how else []
+    shipped.cache_clear()
+    _by_path.cache_clear()
 
 
 @cache
@@ -235,6 +248,8 @@ def _read_lossy(content: bytes, name: str, number: int | None) -> Model:
         raise ModelError(f"model {name}: the prior has {prior.values} values for the symbols {transforms.symbols}")
     prior.prove()
     transforms.prove()
+    for how in _placing:
+        transforms, prior = how(transforms, prior)
     return Model(name, number, content, transforms, prior, lmbda, keeps_pixels)
 
 
