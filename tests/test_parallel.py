@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, multiprocessing, nn
 
 from mnistzip.training import parallel
+from mnistzip.training.recipes import command_of
 from mnistzip.training.run import Phase, Run, Schedule
 
 STEPS = 6
@@ -83,3 +84,18 @@ def test_one_process_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert parallel.share(torch.arange(5)).tolist() == [0, 1, 2, 3, 4]
     assert parallel.told("x") == "x"
     assert parallel.anyone(True)
+
+
+def test_a_card_tells_the_command_that_several_processes_took() -> None:
+    told = {
+        "data": {"source": "x.npy"},
+        "recipe": "own",
+        "seed": 1,
+        "threads": 2,
+        "model": "m",
+        "device": "cpu",
+        "processes": 1,
+    }
+    assert command_of(told) == "mnistzip train x.npy --recipe own --seed 1 -T 2 -o m.npz"
+    several = command_of(told | {"processes": 3, "device": "cuda"})
+    assert several == "torchrun --nproc-per-node 3 -m mnistzip train x.npy --recipe own --seed 1 -T 2 --device cuda -o m.npz"

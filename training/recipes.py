@@ -181,7 +181,11 @@ def command_of(report: dict[str, Any]) -> str:
     data = report["data"]
     options = [f"{name} {value}" for name, value in data.get("options", {}).items()]
     given = [f"--recipe {report['recipe']}", *options, f"--seed {report['seed']}", f"-T {report['threads']}"]
-    return f"mnistzip train {data['source']} {' '.join(given)} -o {report['model']}.npz"
+    if report["device"] != "cpu":
+        given.append(f"--device {report['device']}")
+    alone = report["processes"] == 1
+    command = "mnistzip" if alone else f"torchrun --nproc-per-node {report['processes']} -m mnistzip"
+    return f"{command} train {data['source']} {' '.join(given)} -o {report['model']}.npz"
 
 
 def train_pixels(split: Split, recipe: Recipe, run: Run) -> tuple[list[Phase], Arrays, dict[str, Any]]:
