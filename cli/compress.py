@@ -43,7 +43,8 @@ class Job:
               help="0 is fastest, 9 gives the smallest files; decoding costs the same.")  # fmt: skip
 @click.option("--max-bytes", type=click.IntRange(1), metavar="N", help="Best quality whose whole file has at most N bytes.")
 @click.option("--min-psnr", type=click.FloatRange(0), metavar="DB", help="Smallest file that reaches DB, lossless if need be.")
-@click.option("--model", default=models.DEFAULT, show_default=True, metavar="NAME|PATH", help="Shipped model or model file.")
+@click.option("--model", default=models.DEFAULT, show_default=True, metavar="NAME|PATH",
+              help="Shipped model or model file; auto: mnist or glyph, whichever suits an image.")  # fmt: skip
 @click.option("--bare", is_flag=True,
               help="Coder bytes only, to .bare: both ends must agree on model, quality, size and check bits.")  # fmt: skip
 @click.option("--check-bits", type=click.IntRange(0, CHECK_BITS_MAX), default=codec.BARE_CHECK_BITS, show_default=True,
@@ -102,7 +103,7 @@ def compress(
     """
     _refuse_contradictions(ctx, options)
     shards.refuse_contradictions(ctx, engine)
-    models.find(options["model"])  # a wrong name is one error, not one for each image
+    models.candidates(options["model"])  # a wrong name is one error, not one for each image
     if engine == "ray":
         how = {key: options[key] for key in ("quality", "lossless", "effort", "model")}
         run = {"to": to, "shard_size": shard_size, "workers": workers, "resume": resume, "labels": labels, "convert": convert}

@@ -78,7 +78,7 @@ class Archive:
         recover: bool = False,
     ) -> None:
         self._opened = (source, model, max_pixels, recover)
-        self._model = model
+        self._model = None if model is not None and models.ships(model) else model
         self._max_pixels = max_pixels
         self._models: dict[bytes, Model] = {}
         self._groups: dict[int, Group] = {}

@@ -53,7 +53,8 @@ def encode(
         max_bytes: the best quality whose whole file has at most so many bytes; of bare streams, whose quality is agreed, the
             best latent that fits.
         min_psnr: the smallest file that reaches so many dB, lossless if nothing lossy does.
-        model: name of a shipped model, path of a model file, or a loaded :class:`~mnistzip.model.Model`.
+        model: name of a shipped model, path of a model file, or a loaded :class:`~mnistzip.model.Model`; ``"auto"`` codes by
+            ``mnist`` and by ``glyph`` and keeps what is better (:mod:`mnistzip.auto`), which takes twice the time.
         bare: the coder's bytes alone, without a header: for links whose ends agree on model, quality, size and ``check_bits``;
             :func:`decode_bare` reads them. Always lossy.
         check_bits: of a bare stream, 0 to 23: of random damage one in ``2^check_bits`` goes unnoticed.
@@ -170,6 +171,10 @@ def encode_many(
     if bare and (lossless or min_psnr is not None):
         raise OptionError("a bare stream is lossy and of an agreed quality: it takes neither lossless nor min_psnr")
     pixels = [as_image(image, index) for index, image in enumerate(images)]
+    if model == models.AUTO:
+        if bare:
+            raise OptionError("both ends of a bare stream agree on a model: name it instead of auto")
+        return _encode_by_the_better(pixels, quality, lossless, effort, max_bytes, min_psnr)
     found = models.find(model)
     if lossless or min_psnr is not None or (max_bytes is not None and not bare):
         from mnistzip.lossless import keep
@@ -184,6 +189,30 @@ def encode_many(
     if max_bytes is not None:
         return lossy.squeeze(max_bytes, quality) if bare else lossy.fit(max_bytes, keep(found, pixels))
     return lossy.files([quality] * len(pixels), range(len(pixels)))
+
+
+def _encode_by_the_better(
+    pixels: list[Pixels], quality: int, lossless: bool, effort: int, max_bytes: int | None, min_psnr: float | None
+) -> list[bytes]:
+    """Files of ``model="auto"``."""
+    from mnistzip import auto
+
+    kept = lossless or min_psnr is not None or max_bytes is not None
+    every = auto.candidates(models.AUTO, None if kept else quality)
+    rank = auto.truest if max_bytes is not None and not lossless and min_psnr is None else auto.balanced(every[0])
+
+    def encode(candidate: auto.Candidate, some: list[Pixels]) -> list[bytes]:
+        return encode_many(
+            some,
+            quality=candidate.quality or quality,
+            lossless=lossless,
+            effort=effort,
+            max_bytes=max_bytes,
+            min_psnr=min_psnr,
+            model=candidate.model,
+        )
+
+    return auto.best_files(pixels, every, encode, decode_many, rank)
 
 
 def decode_many(
@@ -285,7 +314,7 @@ def model_for(name: int | bytes, given: str | Path | Model | None) -> Model:
     """The model that a file names by id, fingerprint or the first bytes of that."""
     if isinstance(name, int):
         return given if isinstance(given, Model) and given.number == name else models.by_number(name)
-    if given is None:
+    if given is None or models.ships(given):
         return models.by_fingerprint(name)
     found = models.find(given)
     if not found.fingerprint.startswith(name):

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mnistzip.auto import Candidate, balanced
 from mnistzip.container import NAMED_BY_HASH, QUALITY_MAX, Mode
 from mnistzip.errors import FormatError
 from mnistzip.groups import Group, Head, Shape, place_of, sizes_of, write_group
@@ -32,10 +33,9 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Setting:
-    """How images are coded; ``quality`` is None where every pixel is kept."""
+    """How images are coded: a group by whichever candidate makes the most of it."""
 
-    model: Model
-    quality: int | None
+    candidates: tuple[Candidate, ...]
     effort: int
 
 
@@ -55,29 +55,37 @@ class Packed:
 
 
 def pack_group(setting: Setting, images: list[Pixels], labels: Ints | None, names: list[str] | None) -> Packed:
-    """Code images into a group; where every pixel is kept and the pixel model does not help, without it if that is smaller."""
-    if setting.quality is not None:
-        return _pack(setting, Mode.LOSSY, images, labels, names)[0]
-    if setting.model.pixels is None:
-        return _pack(setting, Mode.STORED, images, labels, names)[0]
-    packed, helped = _pack(setting, Mode.LOSSLESS, images, labels, names)
+    """Code images into a group."""
+    rank = balanced(setting.candidates[0])
+    packed = [_pack_by(candidate, setting.effort, images, labels, names) for candidate in setting.candidates]
+    return min(packed, key=lambda packed: rank(len(packed.content), packed.squared_error))
+
+
+def _pack_by(candidate: Candidate, effort: int, images: list[Pixels], labels: Ints | None, names: list[str] | None) -> Packed:
+    """Code images by one model; where every pixel is kept and the pixel model does not help, without it if that is smaller."""
+    if candidate.quality is not None:
+        return _pack(candidate, Mode.LOSSY, effort, images, labels, names)[0]
+    if candidate.model.pixels is None:
+        return _pack(candidate, Mode.STORED, effort, images, labels, names)[0]
+    packed, helped = _pack(candidate, Mode.LOSSLESS, effort, images, labels, names)
     if helped:
         return packed
-    return min(packed, _pack(setting, Mode.STORED, images, labels, names)[0], key=lambda packed: len(packed.content))
+    stored, _ = _pack(candidate, Mode.STORED, effort, images, labels, names)
+    return min(packed, stored, key=lambda packed: len(packed.content))
 
 
 def _pack(
-    setting: Setting, method: Mode, images: list[Pixels], labels: Ints | None, names: list[str] | None
+    candidate: Candidate, method: Mode, effort: int, images: list[Pixels], labels: Ints | None, names: list[str] | None
 ) -> tuple[Packed, bool]:
     """Code images into a group by one method; and whether the model was of use for every lane."""
     shapes = [(image.shape[0], image.shape[1]) for image in images]
     width, height, sizes = sizes_of(shapes)
-    model = setting.model
+    model, quality = candidate.model, candidate.quality
     per_lane = _per_lane(images, method)
     number, fingerprint = 0, bytes(8)
     if method is not Mode.STORED:
         number, fingerprint = NAMED_BY_HASH if model.number is None else model.number, model.fingerprint
-    how = (len(images), method, 0, number, setting.quality or 0, per_lane, width, height, fingerprint)
+    how = (len(images), method, 0, number, quality or 0, per_lane, width, height, fingerprint)
     head = Head(*how, 0, 0, 0, 0, 0, 0)
     place = place_of(head, sizes)
     starts = range(0, len(images), per_lane)
@@ -88,10 +96,10 @@ def _pack(
         stored = [True] * len(lanes)
         decoded = images
     else:
-        if setting.quality is None:
+        if quality is None:
             coded, x_hat = encode_payloads(model.pixel_model(), places, images, per_lane), images
         else:
-            coded, x_hat = _code(model, setting.quality, setting.effort, images, places, per_lane)
+            coded, x_hat = _code(model, quality, effort, images, places, per_lane)
         lanes = [_smaller(other, part, where) for other, part, where in zip(coded, parts, places, strict=True)]
         stored = [lane is not other for lane, other in zip(lanes, coded, strict=True)]
         decoded = [images[i] if stored[i // per_lane] else x_hat[i] for i in range(len(images))]

@@ -53,6 +53,8 @@ FINGERPRINT_BYTES = 8
 QUALITIES = 100
 SHIPPED = {"mnist": 0, "classic": 1, "mnist-fast": 2}  # ids in files: they never change meaning
 DEFAULT = "mnist"
+AUTO = "auto"  # no model, but whichever of CANDIDATES suits an image
+CANDIDATES = ("mnist", "glyph")
 ABOUT = {
     "mnist": "variable-rate codec for handwritten digits, trained for rate and distortion together; keeps every pixel, too",
     "mnist-fast": "a small mnist, more than twice as fast, 1 dB below at equal bytes; lossless files take 5 bytes more",
@@ -150,9 +152,19 @@ def find(model: str | Path | Model) -> Model:
     if not Path(model).is_file():
         path = library.named(str(model))
     if path is None:
-        known = [*SHIPPED, *(own.stem for own in library.files())]
+        known = [*SHIPPED, AUTO, *(own.stem for own in library.files())]
         raise ModelError(f"no model {str(model)!r}: give one of {', '.join(known)} or the path of an .npz file")
     return _by_path(path, path.stat().st_mtime_ns)
+
+
+def candidates(model: str | Path | Model) -> list[Model]:
+    """The models that may code an image: the one that :func:`find` finds, or several for ``auto``."""
+    return [shipped(name) for name in CANDIDATES] if model == AUTO else [find(model)]
+
+
+def ships(model: str | Path | Model) -> bool:
+    """Whether this is what comes with the package, or ``auto``, which chooses from that."""
+    return model.number is not None if isinstance(model, Model) else str(model) in (*SHIPPED, AUTO)
 
 
 def by_fingerprint(wanted: bytes) -> Model:

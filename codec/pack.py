@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mnistzip import container
 from mnistzip import model as models
+from mnistzip.auto import candidates
 from mnistzip.codec import DEFAULT_EFFORT, DEFAULT_QUALITY, EFFORT_MAX, as_image, require_within
 from mnistzip.coding import Packed, Setting, pack_group
 from mnistzip.errors import FormatError, OptionError
@@ -38,8 +39,8 @@ Ints = NDArray[np.int64]
 class ArchiveWriter:
     """Write an archive, in a ``with`` statement; the file appears when that ends without an error, and whole.
 
-    Images are coded in groups of 1,024, of fewer if they are large; what is in memory is a few groups. The bytes are the same
-    whatever the number of threads and however the images are handed over.
+    Images are coded in groups of 1,024, of fewer if they are large; ``model="auto"`` chooses for each group. What is in memory
+    is a few groups. The bytes are the same whatever the number of threads and however the images are handed over.
 
     Args:
         target: path of the file, or a file opened for writing in binary.
@@ -81,8 +82,8 @@ class ArchiveWriter:
         require_within("quality", quality, 1, container.QUALITY_MAX)
         require_within("effort", effort, 0, EFFORT_MAX)
         require_within("threads", threads, 1, 1 << 10)
-        self._setting = Setting(models.find(model), None if lossless else quality, effort)
-        self._embedded = _file_of(self._setting.model) if embed_model else None
+        self._setting = Setting(candidates(model, None if lossless else quality), effort)
+        self._embedded = _file_of(model) if embed_model else None
         self._threads = threads
         self._pool = _pool(threads) if threads > 1 else None
         self._waiting: deque[Future[Packed]] = deque()
@@ -267,11 +268,12 @@ class ArchiveWriter:
         self._out.write(packed.content)
 
 
-def _file_of(model: Model) -> bytes:
+def _file_of(model: str | Path | Model) -> bytes:
     """The file of a model that is worth being embedded."""
-    if model.number is not None:
-        raise OptionError(f"the model {model.name} ships with mnistzip: there is no need to embed it")
-    return model.content
+    first, *_ = models.candidates(model)
+    if models.ships(first):
+        raise OptionError(f"the model {first.name} ships with mnistzip: there is no need to embed it")
+    return first.content
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:

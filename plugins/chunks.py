@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from mnistzip import codec, container
 from mnistzip.errors import FormatError, ImageError, LimitError, MnistzipError, OptionError
-from mnistzip.model import DEFAULT, SHIPPED
+from mnistzip.model import DEFAULT
 
 VERSION = 1
 DIMENSION_BYTES = 4
@@ -191,13 +191,12 @@ class Chunk:
             ModelError: the model that a file names is not at hand.
         """
         numbers = list(range(len(self.files)) if wanted is None else wanted)
-        given = None if model in SHIPPED else model
         try:
-            images = codec.decode_many([self.files[number] for number in numbers], model=given)
+            images = codec.decode_many([self.files[number] for number in numbers], model=model)
         except MnistzipError:
             for number in numbers:  # find the one at fault
                 try:
-                    codec.decode(self.files[number], model=given)
+                    codec.decode(self.files[number], model=model)
                 except MnistzipError as cause:
                     raise type(cause)(f"image {number} of the chunk: {cause}") from cause
             raise

@@ -100,17 +100,17 @@ class Job:
         """Where a shard's report goes."""
         return Path(self.out) / REPORTS / f"{shard.name}.json"
 
-    def find_model(self) -> Model:
-        """The model.
+    def find_model(self) -> str | Model:
+        """What to code by: the model, or ``auto``.
 
         Raises:
             ModelError: it is not at hand here, or has other weights than where the plan was made.
         """
-        model = models.find(self.model)
-        if model.fingerprint.hex() != self.fingerprint:
-            told = f"{self.model} is {model.fingerprint.hex()} here and {self.fingerprint} where the plan was made"
+        here = _fingerprint_of(self.model)
+        if here != self.fingerprint:
+            told = f"{self.model} is {here} here and {self.fingerprint} where the plan was made"
             raise ModelError(f"{told}: install one version of mnistzip everywhere")
-        return model
+        return self.model if self.model == models.AUTO else models.find(self.model)
 
 
 @dataclass
@@ -163,6 +163,11 @@ class Summary:
         return metrics.psnr_of_mse(self.squared_error / self.raw_bytes)
 
 
+def _fingerprint_of(model: str) -> str:
+    """The fingerprint of a model in hex, or of all that ``auto`` chooses from."""
+    return "-".join(candidate.fingerprint.hex() for candidate in models.candidates(model))
+
+
 def plan(
     sources: Sequence[str],
     out: str,
@@ -209,8 +214,8 @@ def plan(
         quality=quality,
         lossless=lossless,
         effort=effort,
-        model=model if model in models.SHIPPED else os.path.abspath(model),
-        fingerprint=models.find(model).fingerprint.hex(),
+        model=model if models.ships(model) else os.path.abspath(model),
+        fingerprint=_fingerprint_of(model),
         convert=convert,
         labels=None if labels is None else os.path.abspath(labels),
         named=any(stream.named for stream in streams),
@@ -281,7 +286,7 @@ def _finished(job: Job, shard: Shard) -> Report | None:
     return report if whole else None
 
 
-def pack_shard(job: Job, model: Model, shard: Shard, sleep: Callable[[float], None] = time.sleep) -> Report:
+def pack_shard(job: Job, model: str | Model, shard: Shard, sleep: Callable[[float], None] = time.sleep) -> Report:
     """Write a shard's file and then its report; a failing disk or network is tried again. No error is raised, but reported.
 
     A shard whose workers died again and again, for want of memory perhaps, is given up.
@@ -301,7 +306,7 @@ def pack_shard(job: Job, model: Model, shard: Shard, sleep: Callable[[float], No
             begun.unlink()
 
 
-def _pack_shard(job: Job, model: Model, shard: Shard, sleep: Callable[[float], None]) -> Report:
+def _pack_shard(job: Job, model: str | Model, shard: Shard, sleep: Callable[[float], None]) -> Report:
     began = time.perf_counter()
     for attempt in range(ATTEMPTS):
         report = Report(shard.number)
@@ -345,7 +350,7 @@ def _items(job: Job, shard: Shard, report: Report) -> Iterator[Item]:
             yield Item(item.image, item.name, label, item.where)
 
 
-def _write_archive(job: Job, model: Model, shard: Shard, report: Report) -> None:
+def _write_archive(job: Job, model: str | Model, shard: Shard, report: Report) -> None:
     how: dict[str, Any] = {"quality": job.quality, "lossless": job.lossless, "effort": job.effort}
     with ArchiveWriter(job.path(shard), origin=job.origin, model=model, **how) as writer:
         for item in _items(job, shard, report):
@@ -353,7 +358,7 @@ def _write_archive(job: Job, model: Model, shard: Shard, report: Report) -> None
     report.squared_error = writer.squared_error
 
 
-def _write_parquet(job: Job, model: Model, shard: Shard, report: Report) -> None:
+def _write_parquet(job: Job, model: str | Model, shard: Shard, report: Report) -> None:
     path = job.path(shard)
     parquet = pyarrow_parquet(path)
     import pyarrow

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 import mnistzip
 from mnistzip import coding, pack
+from mnistzip.auto import candidates
 from mnistzip.groups import HEAD_BYTES, LABELS, MARKER, Head, write_group
 from mnistzip.index import ENTRY_BYTES, FOOTER_BYTES, START, Footer, Origin, entry
-from mnistzip.model import shipped
 from mnistzip.storage import Held
 
 Pixels = NDArray[np.uint8]
@@ -435,7 +435,7 @@ def head(**change: Any) -> Head:
 
 
 GROUP = coding.pack_group(
-    coding.Setting(shipped("classic"), None, 0), [np.full((1, 1), k, np.uint8) for k in (7, 9)], None, None
+    coding.Setting(candidates("classic", None), 0), [np.full((1, 1), k, np.uint8) for k in (7, 9)], None, None
 ).content
 
 
@@ -522,7 +522,7 @@ def test_bombs_take_no_memory() -> None:
 def test_hostile_names_never_leave_the_archive(raw: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mnistzip.groups.pack_names", lambda names: raw)
     images = [np.full((1, 1), k, np.uint8) for k in (7, 9)]
-    group = coding.pack_group(coding.Setting(shipped("classic"), None, 0), images, None, ["", ""]).content
+    group = coding.pack_group(coding.Setting(candidates("classic", None), 0), images, None, ["", ""]).content
     archive = mnistzip.Archive(forged([group], [0, 2], names=True))
     with pytest.raises(mnistzip.FormatError, match="name"):
         archive.names  # noqa: B018
@@ -530,7 +530,7 @@ def test_hostile_names_never_leave_the_archive(raw: bytes, monkeypatch: pytest.M
 
 
 def test_a_group_whose_pixels_come_out_otherwise_is_refused(digits: Pixels) -> None:
-    setting = coding.Setting(shipped("classic"), None, 0)
+    setting = coding.Setting(candidates("classic", None), 0)
     good = coding.pack_group(setting, list(digits[:8]), None, None).content
     raw = bytearray(good)
     raw[44:48] = struct.pack("<I", 1)  # the check of the pixels

@@ -20,11 +20,11 @@ from PIL import Image
 
 import mnistzip
 from mnistzip import coding, pack
+from mnistzip.auto import candidates
 from mnistzip.cli.main import run
 from mnistzip.data.streams import open_stream
 from mnistzip.idx import idx_header, read_idx
 from mnistzip.index import START, Footer, entry
-from mnistzip.model import shipped
 
 Pixels = NDArray[np.uint8]
 Out = pytest.CaptureFixture[str]
@@ -274,7 +274,7 @@ def test_nothing_is_written_outside_the_folder(
     for name in ("../../evil", "/tmp/evil-mnistzip", "C:\\evil", "a/../../../evil", "x" * 10000, "a\0b"):
         with monkeypatch.context() as patch:
             patch.setattr("mnistzip.groups.pack_names", lambda _names, name=name: name.encode() + b"\0")
-            content = coding.pack_group(coding.Setting(shipped("classic"), None, 0), [digits[0]], None, [""]).content
+            content = coding.pack_group(coding.Setting(candidates("classic", None), 0), [digits[0]], None, [""]).content
         end = 4 + len(content)
         path.write_bytes(START + content + entry(0, 4) + entry(1, end) + Footer(1, 1, end, names=True).to_bytes())
         assert mz("decompress", path, "-o", home, "--to", "folder") == 1
