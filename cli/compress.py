@@ -15,6 +15,7 @@ from mnistzip import model as models
 from mnistzip.cli import files, given, shards
 from mnistzip.cli.main import blame
 from mnistzip.cli.progress import Progress
+from mnistzip.container import PIXELS_MAX
 from mnistzip.data import images
 from mnistzip.errors import MnistzipError
 from mnistzip.rans import CHECK_BITS_MAX
@@ -183,7 +184,7 @@ def _refuse_for_archives(ctx: click.Context, options: dict[str, Any]) -> None:
 def _decode(coded: list[bytes], batch: list[Job], options: dict[str, Any]) -> list[images.Pixels]:
     """What the files of a batch decode to."""
     if not options["bare"]:
-        return codec.decode_many(coded, model=options["model"])
+        return codec.decode_many(coded, model=options["model"], max_pixels=PIXELS_MAX)
     agreed = {key: options[key] for key in ("quality", "model", "check_bits")}
     return [codec.decode_bare(file, shape=job.pixels.shape, **agreed) for file, job in zip(coded, batch, strict=True)]
 

@@ -38,7 +38,11 @@ from mnistzip.rans import CHECK_BITS_MAX
 @click.option("--check-bits", type=click.IntRange(0, CHECK_BITS_MAX), default=codec.BARE_CHECK_BITS, show_default=True,
               metavar="N", help="With --bare.")  # fmt: skip
 @click.option(
-    "--max-pixels", type=click.IntRange(1), default=container.PIXELS_MAX, show_default=True, help="Refuse larger images."
+    "--max-pixels",
+    type=click.IntRange(1),
+    help="Refuse larger images.  [default: {LOSSY} lossy, {LOSSLESS} lossless, {STORED} without a model]".format(
+        **{mode.name: limit for mode, limit in container.DECODED_MAX.items()}
+    ),
 )
 @click.option("--index", type=click.IntRange(0), metavar="N", help="Of an archive only image N, counted from 0.")
 @click.option("--range", "span", callback=given.parse_range, metavar="A:B", help="Of an archive only images A to B-1.")
@@ -62,7 +66,7 @@ def decompress(
     quality: int,
     size: tuple[int, int],
     check_bits: int,
-    max_pixels: int,
+    max_pixels: int | None,
     index: int | None,
     span: given.Range | None,
     labels: str | None,

@@ -74,7 +74,7 @@ class Archive:
         source: str | os.PathLike[str] | bytes | bytearray | memoryview,
         *,
         model: str | Path | Model | None = None,
-        max_pixels: int = container.PIXELS_MAX,
+        max_pixels: int | None = None,
         recover: bool = False,
     ) -> None:
         self._opened = (source, model, max_pixels, recover)
@@ -382,6 +382,6 @@ def _matches(group: Group, content: bytes, images: list[Pixels]) -> bool:
     return zlib.crc32(content) == group.head.lanes_crc and pixels_crc(images) == group.head.pixels_crc
 
 
-def _reopen(source: str, model: str | None, max_pixels: int, recover: bool) -> Archive:
+def _reopen(source: str, model: str | None, max_pixels: int | None, recover: bool) -> Archive:
     """Open an archive in another process."""
     return Archive(source, model=model, max_pixels=max_pixels, recover=recover)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from mnistzip import container, rans
 from mnistzip import model as models
-from mnistzip.container import Mode
-from mnistzip.errors import ImageError, LimitError, MnistzipError, ModelError, OptionError
+from mnistzip.container import Header, Mode
+from mnistzip.errors import ImageError, MnistzipError, ModelError, OptionError
 from mnistzip.model import Model
 from mnistzip.stored import unstore
-from mnistzip.streams import decode_images, header_of
+from mnistzip.streams import decode_images, header_of, sound
 from mnistzip.tiles import tiles_in
 
 DEFAULT_QUALITY = 50
@@ -78,13 +79,14 @@ def encode(
     )[0]
 
 
-def decode(data: bytes, *, model: str | Path | Model | None = None, max_pixels: int = container.PIXELS_MAX) -> Pixels:
+def decode(data: bytes, *, model: str | Path | Model | None = None, max_pixels: int | None = None) -> Pixels:
     """Decode the bytes of a ``.cae`` file to a uint8 array of shape ``(H, W)``.
 
     Args:
         data: the whole file.
         model: the custom model that a file names by its fingerprint; shipped models are found without it.
-        max_pixels: larger images are refused before memory is taken.
+        max_pixels: larger images are refused before memory is taken; by default those of more than 2^23 pixels if lossy, 2^21
+            if the pixel model keeps every pixel, which take some seconds, and 2^26 if stored.
 
     Raises:
         FormatError: damaged, cut short, or not a mnistzip file.
@@ -94,7 +96,7 @@ def decode(data: bytes, *, model: str | Path | Model | None = None, max_pixels: 
     return decode_many([data], model=model, max_pixels=max_pixels)[0]
 
 
-def preview(data: bytes, *, model: str | Path | Model | None = None, max_pixels: int = container.PIXELS_MAX) -> Pixels:
+def preview(data: bytes, *, model: str | Path | Model | None = None, max_pixels: int | None = None) -> Pixels:
     """A quick look at a lossless file: uint8 ``(H, W)``, most grey levels off by up to 16; any other file is decoded.
 
     The shades, most of the file and half of the time, are left out, and with them the check: damage may go unnoticed.
@@ -118,7 +120,7 @@ def decode_bare(
     shape: tuple[int, int] = (container.DEFAULT_SIDE, container.DEFAULT_SIDE),
     model: str | Path | Model = models.DEFAULT,
     check_bits: int = BARE_CHECK_BITS,
-    max_pixels: int = container.PIXELS_MAX,
+    max_pixels: int | None = None,
 ) -> Pixels:
     """Decode what :func:`encode` wrote with ``bare``, told the same quality, model and check bits, to uint8 ``(H, W)``.
 
@@ -136,10 +138,9 @@ def decode_bare(
         raise OptionError(f"shape is {shape!r}: give height and width")
     for side in shape:
         require_within("side", side, 1, container.SIDE_MAX)
-    if shape[0] * shape[1] > max_pixels:
-        raise LimitError(f"{shape[1]}x{shape[0]} is more than the limit of {max_pixels} pixels")
+    container.require_pixels(Mode.LOSSY, shape[1], shape[0], max_pixels)
     found = models.find(model)
-    return decode_images(found, [(header_of(found, shape, quality), _as_bytes(stream))], check_bits)[0]
+    return sound(decode_images(found, [(header_of(found, shape, quality), _as_bytes(stream))], check_bits)[0])
 
 
 def encode_many(
@@ -212,46 +213,51 @@ def _encode_by_the_better(
             model=candidate.model,
         )
 
-    return auto.best_files(pixels, every, encode, decode_many, rank)
+    return auto.best_files(pixels, every, encode, partial(decode_many, max_pixels=container.PIXELS_MAX), rank)
 
 
 def decode_many(
-    files: Sequence[bytes], *, model: str | Path | Model | None = None, max_pixels: int = container.PIXELS_MAX
+    files: Sequence[bytes], *, model: str | Path | Model | None = None, max_pixels: int | None = None
 ) -> list[Pixels]:
     """Decode many files together: the same images as :func:`decode` gives one by one, faster."""
-    try:
-        return _decode_batch(files, model, max_pixels)
-    except MnistzipError as error:
-        if len(files) == 1:
-            raise
-        for index, data in enumerate(files):  # find the one at fault
-            try:
-                _decode_batch([data], model, max_pixels)
-            except MnistzipError as cause:
-                raise type(cause)(f"file {index}: {cause}") from cause
-        raise error
+    images: list[Pixels] = []
+    for index, found in enumerate(decode_each(files, model=model, max_pixels=max_pixels)):
+        if isinstance(found, MnistzipError):
+            raise found if len(files) == 1 else type(found)(f"file {index}: {found}") from found
+        images.append(found)
+    return images
 
 
-def _decode_batch(files: Sequence[bytes], model: str | Path | Model | None, max_pixels: int) -> list[Pixels]:
-    parsed = [container.parse(_as_bytes(data), max_pixels) for data in files]
-    images: dict[int, Pixels] = {}
-    by_model: dict[tuple[int | bytes, Mode], list[int]] = {}
-    for index, (header, payload) in enumerate(parsed):
-        if header.mode is Mode.STORED:
-            images[index] = unstore(header, payload)
-        else:
-            assert header.model is not None
-            by_model.setdefault((header.model, header.mode), []).append(index)
-    for (name, mode), members in by_model.items():
-        found, some = model_for(name, model), [parsed[index] for index in members]
-        if mode is Mode.LOSSY:
-            decoded = decode_images(found, some)
-        else:
-            from mnistzip.lossless import decode_kept
+def decode_each(
+    files: Sequence[bytes], *, model: str | Path | Model | None = None, max_pixels: int | None = None
+) -> list[Pixels | MnistzipError]:
+    """Of each of many files its image, or the error that :func:`decode` would raise."""
+    out: dict[int, Pixels | MnistzipError] = {}
+    coded: dict[tuple[int | bytes, Mode], dict[int, tuple[Header, bytes]]] = {}
+    for index, data in enumerate(files):
+        try:
+            header, payload = container.parse(_as_bytes(data), max_pixels)
+            if header.model is None:
+                out[index] = unstore(header, payload)
+            else:
+                coded.setdefault((header.model, header.mode), {})[index] = header, payload
+        except MnistzipError as error:
+            out[index] = error
+    for (name, mode), parsed in coded.items():
+        try:
+            found = _decode_by(model_for(name, model), mode, list(parsed.values()))
+        except ModelError as error:
+            found = [error] * len(parsed)
+        out |= zip(parsed, found, strict=True)
+    return [out[index] for index in range(len(files))]
 
-            decoded = decode_kept(found.pixel_model(), some)
-        images |= zip(members, decoded, strict=True)
-    return [images[index] for index in range(len(parsed))]
+
+def _decode_by(model: Model, mode: Mode, parsed: list[tuple[Header, bytes]]) -> Sequence[Pixels | MnistzipError]:
+    if mode is Mode.LOSSY:
+        return decode_images(model, parsed)
+    from mnistzip.lossless import decode_kept
+
+    return decode_kept(model.pixel_model(), parsed)
 
 
 @dataclass(frozen=True)

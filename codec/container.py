@@ -23,7 +23,7 @@ from mnistzip.errors import FormatError, LimitError, UnsupportedError
 
 MAGIC = b"\xca\xe1"
 SIDE_MAX = 65535
-PIXELS_MAX = 1 << 26  # default limit on width * height
+PIXELS_MAX = 1 << 26  # width * height of any image that is coded
 DEFAULT_SIDE = 28
 QUALITY_MAX = 100
 NAMED_BY_HASH = 15
@@ -38,6 +38,9 @@ class Mode(IntEnum):
     LOSSY = 0
     LOSSLESS = 1
     STORED = 2
+
+
+DECODED_MAX = {Mode.LOSSY: 1 << 23, Mode.LOSSLESS: 1 << 21, Mode.STORED: PIXELS_MAX}  # pixels: some seconds of work each
 
 
 class Method(IntEnum):
@@ -99,22 +102,28 @@ def require_magic(data: bytes) -> None:
         raise UnsupportedError(f"format version {data[1] & 15} needs a newer mnistzip (this one reads version 1)")
 
 
-def parse(data: bytes, pixels_max: int = PIXELS_MAX) -> tuple[Header, bytes]:
+def parse(data: bytes, max_pixels: int | None = None) -> tuple[Header, bytes]:
     """Header and payload of a file.
 
     Raises:
         FormatError: not a mnistzip file, cut short, or a header in a form that no encoder writes.
         UnsupportedError: a version, mode or bit that this version does not know.
-        LimitError: more pixels than ``pixels_max``.
+        LimitError: more pixels than ``max_pixels``, which is by default what :data:`DECODED_MAX` says.
     """
     require_magic(data)
     reader = Reader(data, len(MAGIC))
     header = _fields(reader)
     if header.to_bytes() != data[: reader.at]:
         raise FormatError("the header is damaged: it is not in its shortest form")
-    if header.width * header.height > pixels_max:
-        raise LimitError(f"{header.width}x{header.height} is more than the limit of {pixels_max} pixels")
+    require_pixels(header.mode, header.width, header.height, max_pixels)
     return header, data[reader.at :]
+
+
+def require_pixels(mode: Mode, width: int, height: int, max_pixels: int | None) -> None:
+    """Raise :class:`~mnistzip.errors.LimitError` for an image that is too large to be decoded unasked."""
+    limit = DECODED_MAX[mode] if max_pixels is None else max_pixels
+    if width * height > limit:
+        raise LimitError(f"{width}x{height} is more than the limit of {limit} pixels: max_pixels (--max-pixels) raises it")
 
 
 def _fields(reader: Reader) -> Header:

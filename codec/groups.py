@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistzip.container import NAMED_BY_HASH, PIXELS_MAX, QUALITY_MAX, Mode, varint
+from mnistzip.container import DECODED_MAX, NAMED_BY_HASH, PIXELS_MAX, QUALITY_MAX, Mode, require_pixels, varint
 from mnistzip.errors import FormatError, LimitError, UnsupportedError
 from mnistzip.names import NAME_MAX, pack_names, unpack_names
 from mnistzip.stored import deflate, inflate
@@ -145,13 +145,14 @@ class Group:
         return unpack_names(_section(read(at, self.head.names_bytes), limit, "the names"), self.head.images)
 
 
-def read_group(read: Read, offset: int, room: int, max_pixels: int = PIXELS_MAX) -> Group:
+def read_group(read: Read, offset: int, room: int, max_pixels: int | None = None) -> Group:
     """Read and check head and table of a group.
 
     Args:
         offset: where it begins.
         room: bytes from there to where the next thing begins; the group may not be larger.
-        max_pixels: larger images are refused.
+        max_pixels: larger images are refused, by default than :data:`~mnistzip.container.DECODED_MAX` says; together the images
+            of a group may be as large as one.
 
     Raises:
         FormatError: no group there, or a damaged one.
@@ -172,11 +173,14 @@ def read_group(read: Read, offset: int, room: int, max_pixels: int = PIXELS_MAX)
     shapes, sizes = _parse_sizes(head, table)
     stored, ends = _parse_lanes(head, table[len(sizes) :])
     pixels = shapes[:, 0] * shapes[:, 1]
-    if pixels.max() > max_pixels:
-        height, width = shapes[int(pixels.argmax())].tolist()
-        raise LimitError(f"{width}x{height} is more than the limit of {max_pixels} pixels")
-    if head.images > 1 and pixels.sum() > PIXELS_MAX:
-        raise LimitError(f"the group at byte {offset} has {pixels.sum()} pixels, more than the {PIXELS_MAX} of a group")
+    height, width = shapes[int(pixels.argmax())].tolist()
+    require_pixels(head.method, width, height, max_pixels)
+    room = min(max(DECODED_MAX[head.method], max_pixels or 0), PIXELS_MAX)
+    if head.images > 1 and pixels.sum() > room:
+        raise LimitError(
+            f"the group at byte {offset} has {pixels.sum()} pixels, more than the {room} of a group: max_pixels "
+            f"(--max-pixels) raises it to {PIXELS_MAX}"
+        )
     return Group(head, offset, shapes, stored, ends, place_of(head, sizes))
 
 

@@ -44,21 +44,12 @@ def header_of(model: Model, shape: tuple[int, ...]) -> Header:
     return Header(Mode.LOSSLESS, width, height, model=model.named)
 
 
-def decode_kept(model: PixelModel, parsed: Sequence[tuple[Header, bytes]]) -> list[Pixels]:
-    """Images of files under one model.
-
-    Raises:
-        FormatError: damaged.
-    """
+def decode_kept(model: PixelModel, parsed: Sequence[tuple[Header, bytes]]) -> list[Pixels | FormatError]:
+    """Of each file under one model its image, uint8 ``(H, W)``, or what is wrong with it."""
     shapes = [(header.height, header.width) for header, _ in parsed]
     places, payloads = [header.to_bytes() for header, _ in parsed], [payload for _, payload in parsed]
     out = decode_payloads(model, places, payloads, [[shape] for shape in shapes])
-    images: list[Pixels] = []
-    for found in out:
-        if isinstance(found, FormatError):
-            raise FormatError(f"the file is damaged: {found}")
-        images += found
-    return images
+    return [FormatError(f"the file is damaged: {found}") if isinstance(found, FormatError) else found[0] for found in out]
 
 
 def preview_kept(model: PixelModel, header: Header, payload: bytes) -> Pixels:

@@ -14,7 +14,7 @@ from mnistzip.metrics import psnr
 from mnistzip.model import Model
 from mnistzip.refine import BIT, COST, fit, refine
 from mnistzip.stored import smaller_stored, unstore
-from mnistzip.streams import TILES_TOGETHER, Streams, batches, decode_images, header_of
+from mnistzip.streams import TILES_TOGETHER, Streams, batches, decode_images, header_of, sound
 from mnistzip.tiles import to_tiles
 
 LOOK_AHEAD = 6  # qualities tried beyond where a budget's bisection ended
@@ -168,9 +168,9 @@ class LossyBatch:
         return found
 
     def _decode(self, files: list[bytes]) -> list[Pixels]:
-        parsed = [container.parse(file) for file in files]
+        parsed = [container.parse(file, container.PIXELS_MAX) for file in files]
         lossy = [pair for pair in parsed if pair[0].mode is Mode.LOSSY]
-        decoded = iter(decode_images(self.model, lossy) if lossy else [])
+        decoded = map(sound, decode_images(self.model, lossy))
         return [next(decoded) if header.mode is Mode.LOSSY else unstore(header, body) for header, body in parsed]
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
 GROUP_IMAGES = 1024
-GROUP_PIXELS = 1 << 21  # a group ends with the image that reaches this
+GROUP_PIXELS = 1 << 21  # a group ends before the image that exceeds this
 GROUP_NAMES = 1 << 20  # or these bytes of names
 
 Pixels = NDArray[np.uint8]
@@ -179,7 +179,11 @@ class ArchiveWriter:
         if label is not None and (not isinstance(label, (int, np.integer)) or not -(1 << 63) <= label < 1 << 63):
             raise OptionError(f"label {label!r} of image {self.count} is not an integer of 64 bits")
         if name is not None:
-            self._names.append(require_name(name))
+            require_name(name)
+        if self._images and self._pixels + pixels.size > GROUP_PIXELS:
+            self._end_group()
+        if name is not None:
+            self._names.append(name)
             self._name_bytes += len(name.encode()) + 1
         if label is not None:
             self._labels.append(int(label))

@@ -152,25 +152,24 @@ def batches(numbers: Iterable[int], tiles: Sequence[int], together: int) -> Iter
         yield batch
 
 
-def decode_images(model: Model, parsed: Sequence[tuple[Header, bytes]], check_bits: int = rans.CHECK_BITS_MIN) -> list[Pixels]:
-    """Images of files under one model.
-
-    Raises:
-        FormatError: one of them is damaged.
-    """
+def decode_images(
+    model: Model, parsed: Sequence[tuple[Header, bytes]], check_bits: int = rans.CHECK_BITS_MIN
+) -> list[Pixels | FormatError]:
+    """Of each file under one model its image, uint8 ``(H, W)``, or what is wrong with it."""
     counts = [tiles_in(header.width, header.height) for header, _ in parsed]
-    out: list[Pixels] = []
-    for part in batches(range(len(parsed)), counts, TILES_TOGETHER):
-        out += _decode(model, [parsed[k] for k in part], [counts[k] for k in part], check_bits)
-    return out
+    whole, damaged = sound_streams([payload for _, payload in parsed], counts)
+    out: dict[int, Pixels | FormatError] = dict(damaged)
+    for part in batches(whole, counts, TILES_TOGETHER):
+        streams = [stream for k in part for stream in whole[k]]
+        images = _decode(model, [parsed[k][0] for k in part], streams, [counts[k] for k in part], check_bits)
+        out |= zip(part, images, strict=True)
+    return [out[k] for k in range(len(parsed))]
 
 
-def _decode(model: Model, parsed: Sequence[tuple[Header, bytes]], counts: Sequence[int], check_bits: int) -> list[Pixels]:
-    headers = [header for header, _ in parsed]
+def _decode(
+    model: Model, headers: Sequence[Header], streams: Sequence[bytes], counts: Sequence[int], check_bits: int
+) -> list[Pixels | FormatError]:
     lanes = Streams.of(counts)
-    streams: list[bytes] = []
-    for (_, payload), n in zip(parsed, lanes.streams, strict=True):
-        streams += container.split_streams(payload, n)
     decoder = rans.Decoder(streams)
     quality_row = np.array([model.row(header.quality or 0) for header in headers], np.int64)
     stream_row = np.repeat(quality_row, lanes.streams)
@@ -180,8 +179,14 @@ def _decode(model: Model, parsed: Sequence[tuple[Header, bytes]], counts: Sequen
         decoded = model.prior.decode(decoder, stream_row, more)
         y[(lanes.first + depth)[more]] = decoded[more]
     ends = decoder.finish(lanes.checks([header.to_bytes() for header in headers], y), check_bits)
-    if not ends.all():
-        raise FormatError("the file is damaged: its content does not match its check")
     x_hat = model.transforms.synthesize(y, np.repeat(quality_row, counts))
-    parts = np.split(x_hat, np.cumsum(counts)[:-1])
-    return [from_tiles(tiles, header.width, header.height) for tiles, header in zip(parts, headers, strict=True)]
+    parts = zip(headers, np.split(x_hat, np.cumsum(counts)[:-1]), lanes.all_of(ends), strict=True)
+    damage = FormatError("the file is damaged: its content does not match its check")
+    return [from_tiles(tiles, header.width, header.height) if good else damage for header, tiles, good in parts]
+
+
+def sound(found: Pixels | FormatError) -> Pixels:
+    """An image, or what is wrong with it as an error."""
+    if isinstance(found, FormatError):
+        raise found
+    return found

@@ -191,15 +191,13 @@ class Chunk:
             ModelError: the model that a file names is not at hand.
         """
         numbers = list(range(len(self.files)) if wanted is None else wanted)
-        try:
-            images = codec.decode_many([self.files[number] for number in numbers], model=model)
-        except MnistzipError:
-            for number in numbers:  # find the one at fault
-                try:
-                    codec.decode(self.files[number], model=model)
-                except MnistzipError as cause:
-                    raise type(cause)(f"image {number} of the chunk: {cause}") from cause
-            raise
+        images = []
+        for number, found in zip(
+            numbers, codec.decode_each([self.files[number] for number in numbers], model=model), strict=True
+        ):
+            if isinstance(found, MnistzipError):
+                raise type(found)(f"image {number} of the chunk: {found}") from found
+            images.append(found)
         return np.stack(images) if images else np.empty((0, *self.shape[-2:]), np.uint8)
 
     def unpack(self, model: str) -> Pixels:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +12,9 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 import mnistzip
-from mnistzip import container
+from mnistzip import codec, container
 from mnistzip import tiles as tiling
+from mnistzip.container import Header, Method, Mode
 
 Pixels = NDArray[np.uint8]
 images = arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40)))
@@ -241,11 +244,49 @@ def test_the_file_at_fault_is_named(digit: Pixels) -> None:
         mnistzip.decode_many([good, good[:-1], good])
 
 
+def test_each_of_many_files_has_a_verdict_of_its_own(digits: Pixels) -> None:
+    good = mnistzip.encode_many(digits[:20], effort=0) + mnistzip.encode_many(digits[:20], lossless=True)
+    bad = [
+        good[0][:-1],
+        good[1][:5] + b"\0" + good[1][6:],
+        good[21][:-1],
+        b"",
+        b"PNG",
+        good[0][:2] + b"\x80\x0d\x32",
+        good[3][:3] + b"\0",
+    ]
+    mixed = [file for pair in zip(good[:7], bad, strict=True) for file in pair] + good[7:]
+
+    def verdict(file: bytes) -> Pixels | str:
+        try:
+            return mnistzip.decode(file)
+        except mnistzip.MnistzipError as error:
+            return repr(error)
+
+    for file, found in zip(mixed, codec.decode_each(mixed), strict=True):
+        assert np.array_equal(verdict(file), repr(found) if isinstance(found, mnistzip.MnistzipError) else found)
+    assert sum(isinstance(found, mnistzip.MnistzipError) for found in codec.decode_each(mixed)) == len(bad)
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_what_is_decoded_unasked_takes_seconds(mode: Mode) -> None:
+    limit = container.DECODED_MAX[mode]
+    names: dict[str, Any] = {"model": 0} if mode is not Mode.STORED else {"method": Method.RAW}
+    header = Header(mode, limit // 2048, 2048, quality=50 if mode is Mode.LOSSY else None, **names)
+    with pytest.raises(mnistzip.FormatError):  # it gets as far as the payload
+        mnistzip.decode(header.to_bytes() + bytes(9))
+    larger = replace(header, width=header.width + 1)
+    with pytest.raises(mnistzip.LimitError, match=f"limit of {limit} pixels: max_pixels"):
+        mnistzip.decode(larger.to_bytes() + bytes(9))
+    with pytest.raises(mnistzip.FormatError):
+        mnistzip.decode(larger.to_bytes() + bytes(9), max_pixels=2 * limit)
+
+
 def test_large_images_are_refused_before_memory_is_taken() -> None:
     huge = bytes.fromhex("cae1c032ffff03ffff03") + bytes(30)
     with pytest.raises(mnistzip.LimitError, match="65535x65535"):
         mnistzip.decode(huge)
-    within = bytes.fromhex("cae1c032ffff03ff07") + bytes(30)  # 65535x1023, under the limit, but a payload of 30 bytes
+    within = bytes.fromhex("cae1c032ffff037f") + bytes(30)  # 65535x127, under the limit, but a payload of 30 bytes
     with pytest.raises(mnistzip.FormatError, match="cannot hold"):
         mnistzip.decode(within)
     assert mnistzip.info(huge).width == container.SIDE_MAX
