@@ -2,8 +2,8 @@
 
     python tests/corruptions.py [--count 1000000] [--seed 1] [--processes 2]
 
-Files of the sample digits, lossy at five qualities by ``mnist``, lossless and stored, are damaged at random: one bit, one byte, two
-to eight bytes anywhere, a run of bytes overwritten, a byte lost, a byte too many, bytes turned round, or anything in the header
+Files of the sample digits, lossy at five qualities by ``mnist``, lossless and stored, are damaged at random: one bit, one byte,
+two to eight bytes anywhere, a run overwritten, a byte lost, one too many, bytes turned round, or anything in the header
 alone. A damaged header may claim any size, so more than 4,096 pixels are refused. Theory says how many go unnoticed if what the
 coder ends on is random: a state of n + 1 bits, each n of 16 to 23 as likely as another, of which one in 2^n is right; of stored
 files one in 2^16.
