@@ -26,6 +26,7 @@ GZIP = b"\x1f\x8b"
 INT32 = 12
 BYTES_MAX = 1 << 31
 BLOCK_BYTES = 1 << 20
+EACH_MAX = 1 << 26  # bytes of an image
 
 
 def read_idx(path: Path) -> NDArray[np.uint8]:
@@ -102,4 +103,7 @@ def _read_shape(path: Path, stream: IO[bytes]) -> tuple[int, ...]:
     raw = stream.read(4 * head[3])
     if len(raw) < 4 * head[3]:
         raise FormatError(f"{path}: cut short in its dimensions")
-    return struct.unpack(f">{head[3]}I", raw)
+    shape = struct.unpack(f">{head[3]}I", raw)
+    if math.prod(shape[1:]) > EACH_MAX:
+        raise FormatError(f"{path}: images of {shape[1:]} are larger than {EACH_MAX} bytes")
+    return shape

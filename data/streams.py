@@ -6,7 +6,7 @@ import math
 import zipfile
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import accumulate, chain, islice
 from pathlib import Path
@@ -238,7 +238,7 @@ def _archive(source: str, model: str | Path | Model | None, first: int) -> Strea
 
 def _array(path: Path) -> Stream:
     """The images of a ``.npy`` file, or those of an ``.npz`` with its labels."""
-    try:
+    with _damage_told(path):
         if path.suffix.lower() == ".npy":
             with path.open("rb") as file:
                 headers = {path.name: _npy_header(file)}
@@ -256,7 +256,16 @@ def _array(path: Path) -> Stream:
             with np.load(path, allow_pickle=False) as content:
                 labels = content[wanted[0].removesuffix(".npy")].astype(np.int64)
         return _stack(Origin.NPZ, str(path), shape, _npy_blocks(path, images), labels)
-    except (ValueError, EOFError, zipfile.BadZipFile) as cause:
+
+
+@contextmanager
+def _damage_told(path: Path) -> Iterator[None]:
+    """Raise :class:`~mnistzip.errors.FormatError` for whatever zipfile, zlib, tokenize and numpy make of a damaged array."""
+    try:
+        yield
+    except (MnistzipError, FileNotFoundError, PermissionError):
+        raise
+    except Exception as cause:
         raise FormatError(f"{path} is not an array that can be read: {cause}") from cause
 
 
@@ -264,8 +273,8 @@ def _npy_header(file: IO[bytes]) -> Header:
     version = npy.read_magic(file)
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
     header: Header = read(file)
-    if header[2].hasobject:
-        raise ValueError("it holds objects of Python")
+    if header[2].hasobject or min(header[0], default=0) < 0:
+        raise ValueError("it holds objects of Python, or its header is damaged")
     return header
 
 
@@ -281,7 +290,7 @@ def _images_among(path: Path, headers: dict[str, Header]) -> tuple[str, tuple[in
 
 def _npy_blocks(path: Path, entry: str | None) -> Blocks:
     """The rows of an array in a ``.npy`` or ``.npz`` file, some at a time."""
-    with ExitStack() as stack:
+    with _damage_told(path), ExitStack() as stack:
         file: IO[bytes] = stack.enter_context(path.open("rb"))
         if entry is not None:
             file = stack.enter_context(stack.enter_context(zipfile.ZipFile(file)).open(entry))

@@ -12,6 +12,7 @@ from PIL import Image
 
 import mnistzip
 from mnistzip.data.sources import load
+from mnistzip.data.streams import open_stream
 from mnistzip.errors import FormatError, ImageError, MnistzipError, ModelError
 
 Pixels = NDArray[np.uint8]
@@ -134,3 +135,34 @@ def test_data_sets_that_cannot_be_had_say_why() -> None:
         load(["colours"])
     with pytest.raises(ModelError, match=r"no route to host.*give the path"):
         load(["offline"])
+
+
+def damaged_npz(content: bytes) -> bytes:
+    """With a byte of the first array's deflate stream changed."""
+    data = bytearray(content)
+    data[60] ^= 255
+    return bytes(data)
+
+
+@pytest.mark.parametrize("fault", ["deflate", "header", "negative", "objects", "huge images", "fewer images"])
+def test_damaged_arrays_are_called_damaged(fault: str, tmp_path: Path, digits: Pixels) -> None:
+    path = tmp_path / ("digits.npz" if fault == "deflate" else "digits-ubyte" if fault == "huge images" else "digits.npy")
+    out = io.BytesIO()
+    if fault == "deflate":
+        np.savez_compressed(out, digits)
+        content = damaged_npz(out.getvalue())
+    elif fault == "huge images":
+        content = bytes([0, 0, 8, 3]) + b"\xff\xff\xff\xff" * 3 + digits.tobytes()
+    else:
+        np.save(out, digits)
+        content = out.getvalue()
+        changes = {
+            "header": (b"}", b"("),
+            "negative": (b"(64,", b"(-4,"),
+            "objects": (b"|u1", b"|O8"),
+            "fewer images": (b"(64,", b"(65,"),
+        }
+        content = content.replace(*changes[fault], 1)
+    path.write_bytes(content)
+    with pytest.raises(FormatError, match="digits"):
+        list(open_stream([str(path)]).items)

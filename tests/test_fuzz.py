@@ -1,0 +1,33 @@
+"""The inputs that fuzzing found to reach something: none of them may break a parser. ``tests/fuzz/run.py`` finds more."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+FUZZ = Path(__file__).parent / "fuzz"
+sys.path.insert(0, str(FUZZ))
+
+import run  # noqa: E402
+
+
+@pytest.mark.parametrize("target", run.TARGETS)
+def test_no_input_of_the_corpus_breaks_a_parser(target: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Pillow's word on headers that claim much
+        assert run.replay(target, run.CORPUS / target) > 10
+
+
+@pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris has no wheels for this Python or system")
+@pytest.mark.parametrize("target", run.TARGETS)
+def test_fuzzing_runs(target: str, tmp_path: Path) -> None:
+    command = [sys.executable, str(FUZZ / "one.py"), target, "-runs=200", "-seed=1", f"-artifact_prefix={tmp_path}/"]
+    done = subprocess.run([*command, str(run.CORPUS / target)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "Done 200 runs" in done.stderr
