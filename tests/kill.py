@@ -167,12 +167,15 @@ def forked(work: Callable[[], object]) -> int:
 
 
 def seconds_of(victim: Victim) -> float:
-    """How long it takes undisturbed."""
-    victim.prepare()
-    start = time.perf_counter()
-    _, status = os.waitpid(forked(victim.work), 0)
-    assert status == 0, f"{victim.name} fails even when nobody kills it"
-    return time.perf_counter() - start
+    """How long it takes undisturbed, at the least of three tries."""
+    times = []
+    for _ in range(3):
+        victim.prepare()
+        start = time.perf_counter()
+        _, status = os.waitpid(forked(victim.work), 0)
+        assert status == 0, f"{victim.name} fails even when nobody kills it"
+        times.append(time.perf_counter() - start)
+    return min(times)
 
 
 def attempt(victim: Victim, after: float) -> Counter[str]:

@@ -3,8 +3,9 @@
     python tests/sameness.py [--batch 64] [--reverse] [--record]
 
 It needs no more than mnistzip itself, so that it runs on any machine: ``tests/everywhere.sh`` runs it under other processors'
-kernels, threads, versions of Python and numpy, and on another architecture. Golden files are decoded, too. Exit code 1 if
-anything differs. ``--record`` writes what is found here to ``data/sameness.json``, which is done on purpose where coding changes.
+kernels and threads and other versions of Python and numpy, ``tests/aarch64.sh`` on another architecture. It decodes the golden
+files, too. Exit code 1 if anything differs. ``--record`` keeps what is found here in ``data/sameness.json``: on purpose, where
+coding changes.
 """
 
 from __future__ import annotations
