@@ -86,6 +86,7 @@ def fuzz(target: str, seconds: int, out: Path) -> tuple[int, int]:
             f"-max_total_time={left:.0f}",
             f"-max_len={LONGEST}",
             "-timeout=60",
+            "-report_slow_units=60",
             "-rss_limit_mb=4096",
             "-print_final_stats=1",
         ]

@@ -37,6 +37,7 @@ from mnistzip.plugins.chunks import Chunk
 HERE = Path(__file__).parent
 PIXELS_MAX = 4096  # an input is decoded in milliseconds
 IMAGES_MAX = 64
+ALONE_MAX = 3  # of a part, read by themselves
 MUTATIONS_MAX = 4
 DIGIT = read_idx(HERE.parent / "data" / "digits-idx3-ubyte.gz")[0]
 
@@ -101,7 +102,7 @@ def archive(data: bytes) -> None:
         except mnistzip.MnistzipError:
             continue
         for part in parts:
-            for index, image in enumerate(part.images, part.first):
+            for index, image in list(enumerate(part.images, part.first))[:ALONE_MAX]:
                 if not isinstance(image, mnistzip.MnistzipError):
                     assert (opened[index] == image).all(), "an image alone is not what it is among all"
 
