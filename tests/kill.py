@@ -186,7 +186,7 @@ def attempt(victim: Victim, after: float) -> Counter[str]:
     time.sleep(after)
     os.kill(process, signal.SIGKILL)
     _, status = os.waitpid(process, 0)
-    found: Counter[str] = Counter({"kills": 1, "too late": status == 0})
+    found: Counter[str] = Counter({"kills": status != 0, "too late": status == 0})
     try:
         whole = victim.whole()
     except Exception as error:
@@ -222,8 +222,8 @@ def main() -> None:
             times = options.times // len(every) + (number < options.times % len(every))
             whole = seconds_of(victim)
             found: Counter[str] = Counter()
-            for _ in range(times):
-                found += attempt(victim, whole * (1 - random.random() ** 3))
+            while found["kills"] < times:
+                found += attempt(victim, whole * (1 - random.random() ** 2))
             print(f"| {victim.name} ({whole:.2f} s) | {' | '.join(str(found[column]) for column in columns)} |", flush=True)
             broken += found["broken"]
     sys.exit(min(broken, 100))

@@ -43,10 +43,11 @@ def valid() -> dict[str, bytes]:
         f"classic-q{quality}": mnistzip.encode(digits[quality % 64], quality=quality, model="classic")
         for quality in (1, 50, 100)
     }
-    files |= {
-        f"mnist-fast-q{quality}": mnistzip.encode(digits[quality % 64], quality=quality, model="mnist-fast")
-        for quality in (1, 50, 100)
-    }
+    for model in ("mnist-fast", "glyph"):
+        files |= {
+            f"{model}-q{quality}": mnistzip.encode(digits[quality % 64], quality=quality, model=model)
+            for quality in (1, 50, 100)
+        }
     files |= {
         "mnist-effort0": mnistzip.encode(digits[7], effort=0),
         "mnist-effort9": mnistzip.encode(digits[7], effort=9),
@@ -61,6 +62,7 @@ def valid() -> dict[str, bytes]:
         "lossless-blank": mnistzip.encode(np.zeros((28, 28), np.uint8), lossless=True),
         "lossless-smooth": mnistzip.encode((rows + columns).astype(np.uint8), lossless=True),
         "lossless-noise": mnistzip.encode(noise, lossless=True),
+        "lossless-glyph": mnistzip.encode(digits[12], lossless=True, model="glyph"),
         "lossless-1x1": mnistzip.encode(digits[11][14:15, 14:15], lossless=True),
         "lossless-90x61": mnistzip.encode(plaid, lossless=True),
     }

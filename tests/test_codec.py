@@ -28,7 +28,7 @@ def textured(height: int, width: int, seed: int = 0) -> Pixels:
     return (np.clip(waves, -1, 1) * 127 + 128).astype(np.uint8)
 
 
-@pytest.mark.parametrize("model", ["mnist", "classic", "mnist-fast"])
+@pytest.mark.parametrize("model", ["mnist", "classic", "mnist-fast", "glyph"])
 def test_a_digit_comes_back_looking_like_itself(model: str, digits: Pixels) -> None:
     files = mnistzip.encode_many(digits, model=model, effort=0)
     decoded = np.stack(mnistzip.decode_many(files))

@@ -58,7 +58,7 @@ def test_shipped_models_are_those_of_their_cards(name: str) -> None:
 
 
 def test_ids_of_shipped_models_never_change() -> None:
-    assert models.SHIPPED == {"mnist": 0, "classic": 1, "mnist-fast": 2}
+    assert models.SHIPPED == {"mnist": 0, "classic": 1, "mnist-fast": 2, "glyph": 3}
 
 
 def test_fingerprint_is_of_the_content_not_of_the_zip(arrays: Arrays) -> None:
@@ -77,8 +77,10 @@ def test_a_custom_model_is_named_by_hash_and_asked_for(tmp_path: Path, arrays: A
     assert mnistzip.decode(file, model=path).shape == digit.shape
     with pytest.raises(ModelError, match=fingerprint[:4].hex()):
         mnistzip.decode(file)
-    with pytest.raises(ModelError, match=r"needs the custom model .* but classic is"):
-        mnistzip.decode(file, model="classic")
+    other = tmp_path / "other.npz"
+    other.write_bytes(pack(arrays | {"lmbda": arrays["lmbda"] + 2}))
+    with pytest.raises(ModelError, match=r"needs the custom model .* but other is"):
+        mnistzip.decode(file, model=other)
 
 
 def test_a_model_that_is_not_there_is_named() -> None:

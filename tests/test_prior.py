@@ -12,7 +12,7 @@ from mnistzip.model import shipped
 from mnistzip.refine import BIT, COST
 
 
-@pytest.mark.parametrize("name", ["mnist", "classic", "mnist-fast"])
+@pytest.mark.parametrize("name", ["mnist", "classic", "mnist-fast", "glyph"])
 def test_decoder_finds_the_very_frequencies_of_the_encoder(name: str, digits: NDArray[np.uint8]) -> None:
     model = shipped(name)
     row = np.arange(len(digits)) % 100
