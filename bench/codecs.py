@@ -139,8 +139,8 @@ def _of_mnistzip(model: str | None) -> list[Codec]:
         _ours(f"mnist-e{EFFORT_MAX}", "mnist", EFFORT_MAX, SPARSE, 300, asked=True),
         _ours("mnist-fast", "mnist-fast", DEFAULT_EFFORT, SPARSE, 3),
         _ours("mnist-fast-e0", "mnist-fast", 0, CURVE, 1),
-        _ours("glyph", "glyph", DEFAULT_EFFORT, SPARSE, 3),
-        _ours("glyph-e0", "glyph", 0, CURVE, 1),
+        _ours("glyph", "glyph", DEFAULT_EFFORT, SPARSE, 3, asked=True),
+        _ours("glyph-e0", "glyph", 0, CURVE, 1, asked=True),
         _ours("classic", "classic", 0, (1, 25, 50, 100), 2),
     ]
     if model is not None:
@@ -153,7 +153,17 @@ def _of_mnistzip(model: str | None) -> list[Codec]:
         *codecs,
         Codec("mnistzip-lossless", "mnistzip lossless", Kind.LOSSLESS, keep, Ours, ours, cost=8, ours=True),
         *(
-            Codec(f"{name}-lossless", f"mnistzip {name}, lossless", Kind.LOSSLESS, how, Ours, ours, cost=5, ours=True)
+            Codec(
+                f"{name}-lossless",
+                f"mnistzip {name}, lossless",
+                Kind.LOSSLESS,
+                how,
+                Ours,
+                ours,
+                cost=5,
+                ours=True,
+                asked=True,
+            )
             for name, how in others.items()
         ),
         Codec("archive", "mnistzip archive, lossless", Kind.SOLID, keep, OurArchive, ours, cost=8, ours=True),

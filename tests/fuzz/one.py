@@ -11,5 +11,6 @@ sys.path.insert(0, str(Path(__file__).parent))
 with atheris.instrument_imports(include=["mnistzip"]):
     import targets
 
-atheris.Setup([sys.argv[0], *sys.argv[2:]], targets.TARGETS[sys.argv[1]])
+itself = f"{sys.executable} {Path(__file__).resolve()} {sys.argv[1]}"  # libFuzzer starts it anew to merge
+atheris.Setup([itself, *sys.argv[2:]], targets.TARGETS[sys.argv[1]])
 atheris.Fuzz()
