@@ -10,7 +10,7 @@ import numpy as np
 from mnistzip import codec
 from mnistzip.archive import Archive
 from mnistzip.bench.coder import Pixels, Shapes
-from mnistzip.container import DEFAULT_SIDE
+from mnistzip.container import DEFAULT_SIDE, PIXELS_MAX
 from mnistzip.model import DEFAULT, find
 from mnistzip.pack import encode_archive
 from mnistzip.planes import PIXELS
@@ -27,7 +27,7 @@ class Ours:
         return codec.encode_many(images, **self.options)
 
     def decode(self, files: Sequence[bytes], shapes: Shapes) -> list[Pixels]:
-        return codec.decode_many(files, model=self.options.get("model"))
+        return codec.decode_many(files, model=self.options.get("model"), max_pixels=PIXELS_MAX)
 
     def header_bytes(self, files: Sequence[bytes]) -> int:
         """Bytes of the headers of all files together."""
@@ -63,5 +63,5 @@ class OurArchive:
         return [encode_archive(images, **self.options)]
 
     def decode(self, files: Sequence[bytes], shapes: Shapes) -> list[Pixels]:
-        with Archive(files[0]) as archive:
+        with Archive(files[0], max_pixels=PIXELS_MAX) as archive:
             return list(archive)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from mnistzip import codec, container
+from mnistzip import codec
 from mnistzip.cli import files, given
 from mnistzip.cli.main import blame
 from mnistzip.cli.progress import Progress
@@ -37,13 +37,7 @@ from mnistzip.rans import CHECK_BITS_MAX
 )
 @click.option("--check-bits", type=click.IntRange(0, CHECK_BITS_MAX), default=codec.BARE_CHECK_BITS, show_default=True,
               metavar="N", help="With --bare.")  # fmt: skip
-@click.option(
-    "--max-pixels",
-    type=click.IntRange(1),
-    help="Refuse larger images.  [default: {LOSSY} lossy, {LOSSLESS} lossless, {STORED} without a model]".format(
-        **{mode.name: limit for mode, limit in container.DECODED_MAX.items()}
-    ),
-)
+@given.max_pixels
 @click.option("--index", type=click.IntRange(0), metavar="N", help="Of an archive only image N, counted from 0.")
 @click.option("--range", "span", callback=given.parse_range, metavar="A:B", help="Of an archive only images A to B-1.")
 @click.option("--labels", metavar="PATH", help="Where the labels of an archive go, with --to idx.  [default: beside it]")

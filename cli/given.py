@@ -36,6 +36,16 @@ def use_device(ctx: click.Context, _parameter: click.Parameter, value: str) -> N
     ctx.call_on_close(lambda: gpu.use("cpu"))
 
 
+max_pixels = click.option(
+    "--max-pixels",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Refuse larger images.  [default: {LOSSY} lossy, {LOSSLESS} lossless, {STORED} without a model]".format(
+        **{mode.name: limit for mode, limit in container.DECODED_MAX.items()}
+    ),
+)
+
+
 def at_hand(name: str) -> str | bytes:
     """The name of an input, or what comes through stdin, which can be read only once."""
     return images.read_bytes(name) if name == images.STREAM else name

@@ -53,8 +53,9 @@ def info(inputs: tuple[str, ...], as_json: bool, verbose: bool) -> int:
 @click.argument("inputs", nargs=-1, required=True)
 @click.option("--model", metavar="NAME|PATH", help="Model file of files made with one of your own.")
 @click.option("-r", "--recursive", is_flag=True, help="Test the .cae files in folders.")
+@given.max_pixels
 @click.option("--quiet", is_flag=True, help="Say only what is wrong.")
-def test(inputs: tuple[str, ...], model: str | None, recursive: bool, quiet: bool) -> int:
+def test(inputs: tuple[str, ...], model: str | None, recursive: bool, max_pixels: int | None, quiet: bool) -> int:
     """Decode .cae files and throw the images away: exit code 0 if all are whole, 1 if not."""
     failed = 0
     names = [name for name, _ in files.expand(inputs, recursive, {images.SUFFIX})]
@@ -64,11 +65,11 @@ def test(inputs: tuple[str, ...], model: str | None, recursive: bool, quiet: boo
         try:
             held = given.at_hand(name)
             if given.is_archive(held):
-                with Archive(held, model=model) as archive:
+                with Archive(held, model=model, max_pixels=max_pixels) as archive:
                     lost = listing.check(name, archive, quiet)
                 failed += bool(lost)
                 continue
-            codec.decode(given.bytes_of(held), model=model)
+            codec.decode(given.bytes_of(held), model=model, max_pixels=max_pixels)
         except (MnistzipError, OSError) as error:
             failed += 1
             click.echo(blame(name, error), err=True)

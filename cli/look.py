@@ -33,6 +33,7 @@ GAP = 4  # pixels between the parts of a sheet, before it is enlarged
 @click.option("--index", type=click.IntRange(0), metavar="N", help="Of an archive only image N, counted from 0.")
 @click.option("--grid", is_flag=True, help="All images in one sheet, as archives are shown anyway.")
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True, metavar="N", help="Images in a sheet at most.")
+@given.max_pixels
 @click.option("-o", "--output", metavar="PATH", help="Write the sheet as an image file instead.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite an existing sheet.")
 def show(
@@ -42,6 +43,7 @@ def show(
     index: int | None,
     grid: bool,
     limit: int,
+    max_pixels: int | None,
     output: str | None,
     force: bool,
 ) -> None:
@@ -49,7 +51,7 @@ def show(
     plain = plain or not sys.stdout.isatty() or "NO_COLOR" in os.environ
     draw = _letters if plain else _blocks
     if grid or output is not None:
-        wanted = islice((image for name in inputs for image in _images(name, model, index)), limit)
+        wanted = islice((image for name in inputs for image in _images(name, model, index, max_pixels)), limit)
         whole = contact_sheet(list(wanted), None if output is not None else _columns(plain))
         if output is None:
             click.echo(draw(whole))
@@ -59,20 +61,20 @@ def show(
         return
     for name in inputs:
         if given.is_archive(name) and index is None:
-            image = contact_sheet(list(islice(_images(name, model, None), limit)), _columns(plain))
+            image = contact_sheet(list(islice(_images(name, model, None, max_pixels), limit)), _columns(plain))
         else:
-            image = next(_images(name, model, index))
+            image = next(_images(name, model, index, max_pixels))
         if len(inputs) > 1:
             click.echo(f"{name}:")
         click.echo(draw(image))
 
 
-def _images(name: str, model: str | None, index: int | None) -> Iterator[images.Pixels]:
+def _images(name: str, model: str | None, index: int | None, max_pixels: int | None) -> Iterator[images.Pixels]:
     """The images of an archive, or one of them, or that of any other file."""
     if not given.is_archive(name):
-        yield images.any_image(name, True, model)[0]
+        yield images.any_image(name, True, model, max_pixels)[0]
         return
-    with Archive(name, model=model) as archive:
+    with Archive(name, model=model, max_pixels=max_pixels) as archive:
         if index is not None and index >= len(archive):
             raise click.UsageError(f"--index {index}: the archive has {len(archive)} images, counted from 0")
         wanted = range(len(archive)) if index is None else [index]
@@ -138,14 +140,23 @@ def _blocks(image: images.Pixels) -> str:
 @click.option("--zoom", type=click.IntRange(1, 64), default=8, show_default=True, help="Enlarge the sheet.")
 @click.option("--convert", is_flag=True, help="Take a colour, 16-bit or animated original as grey.")
 @click.option("--model", metavar="NAME|PATH", help="Model file of files made with one of your own.")
+@given.max_pixels
 @click.option("-f", "--force", is_flag=True, help="Overwrite an existing sheet.")
 @click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
 def compare(
-    original: str, file: str, output: str | None, zoom: int, convert: bool, model: str | None, force: bool, as_json: bool
+    original: str,
+    file: str,
+    output: str | None,
+    zoom: int,
+    convert: bool,
+    model: str | None,
+    max_pixels: int | None,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Compare ORIGINAL with FILE, a .cae file or any image: size, ratio, PSNR, largest error, and a sheet to look at."""
     a = images.read_image(original, convert)
-    b, size = images.any_image(file, convert, model)
+    b, size = images.any_image(file, convert, model, max_pixels)
     if a.shape != b.shape:
         sizes = f"{a.shape[1]}x{a.shape[0]} and {b.shape[1]}x{b.shape[0]}"
         raise ImageError(f"the images are {sizes}: only images of the same size can be compared")

@@ -64,11 +64,13 @@ def read_image(name: str, convert: bool = False) -> Pixels:
     return parse_image(name, read_bytes(name), convert)
 
 
-def any_image(name: str, convert: bool = False, model: str | Path | Model | None = None) -> tuple[Pixels, int]:
+def any_image(
+    name: str, convert: bool = False, model: str | Path | Model | None = None, max_pixels: int | None = None
+) -> tuple[Pixels, int]:
     """The image of a ``.cae`` file or of any file that Pillow reads, and the bytes of the file."""
     content = read_bytes(name)
     if is_cae(content):
-        return codec.decode(content, model=model), len(content)
+        return codec.decode(content, model=model, max_pixels=max_pixels), len(content)
     return parse_image(name, content, convert), len(content)
 
 

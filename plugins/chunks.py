@@ -170,7 +170,7 @@ class Chunk:
         if len(data) < start or not count:
             raise FormatError(f"it is cut short or damaged: {len(data)} bytes, dimensions {leading}")
         files = container.split_streams(data[start:], count)
-        headers = [container.parse(file)[0] for file in files]
+        headers = [container.parse(file, container.PIXELS_MAX)[0] for file in files]
         images = {(header.height, header.width) for header in headers}
         if len(images) > 1:
             raise FormatError(f"its images are of {len(images)} sizes")
@@ -192,9 +192,9 @@ class Chunk:
         """
         numbers = list(range(len(self.files)) if wanted is None else wanted)
         images = []
-        for number, found in zip(
-            numbers, codec.decode_each([self.files[number] for number in numbers], model=model), strict=True
-        ):
+        files = [self.files[number] for number in numbers]
+        decoded = codec.decode_each(files, model=model, max_pixels=container.PIXELS_MAX)  # parse has a limit of its own
+        for number, found in zip(numbers, decoded, strict=True):
             if isinstance(found, MnistzipError):
                 raise type(found)(f"image {number} of the chunk: {found}") from found
             images.append(found)

@@ -55,14 +55,15 @@ class CaeImageFile(ImageFile.ImageFile):
             self.info["quality"] = said.quality
         self._coded = True
 
-    def load(self, model: str | Path | Model | None = None) -> PixelAccess | None:
+    def load(self, model: str | Path | Model | None = None, max_pixels: int | None = None) -> PixelAccess | None:
         """Decode the pixels, once.
 
         Args:
             model: the custom model that a file names by its fingerprint; shipped models are found without it.
+            max_pixels: as for :func:`mnistzip.decode`.
         """
         if self._coded and self.fp is not None:
-            self.im = Image.frombytes("L", self.size, self._decode(model).tobytes()).im
+            self.im = Image.frombytes("L", self.size, self._decode(model, max_pixels).tobytes()).im
             self.readonly = 0
             self._coded = False
             if self._exclusive_fp:
@@ -74,15 +75,15 @@ class CaeImageFile(ImageFile.ImageFile):
         """Decode and forget the pixels: every check that the file carries is made. Closes the file, as Pillow demands."""
         try:
             if self._coded and self.fp is not None:
-                self._decode(None)
+                self._decode(None, None)
         finally:
             super().verify()
 
-    def _decode(self, model: str | Path | Model | None) -> codec.Pixels:
+    def _decode(self, model: str | Path | Model | None, max_pixels: int | None) -> codec.Pixels:
         assert self.fp is not None
         self.fp.seek(0)
         try:
-            pixels = codec.decode(self.fp.read(), model=model)
+            pixels = codec.decode(self.fp.read(), model=model, max_pixels=max_pixels)
         except ModelError as cause:
             raise OSError(f"{cause} (load(model=PATH) takes it)") from cause
         except MnistzipError as cause:

@@ -48,6 +48,7 @@ class ArchiveDataset(Dataset[Any]):
         archive: path, address that fsspec knows, or the bytes of an archive.
         transform, target_transform: called with each image, each label.
         model: the custom model that an archive names by its fingerprint.
+        max_pixels: as for :class:`mnistzip.Archive`.
         cache_bytes: pixels of decoded groups that each process keeps. Until so many are kept a group is decoded whole when the
             first of its images is asked for; from then on only where a batch wants a sixteenth of it or more.
 
@@ -67,6 +68,7 @@ class ArchiveDataset(Dataset[Any]):
         target_transform: Transform | None = None,
         *,
         model: str | Path | Model | None = None,
+        max_pixels: int | None = None,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         if isinstance(cache_bytes, bool) or not isinstance(cache_bytes, int) or cache_bytes < 0:
@@ -75,6 +77,7 @@ class ArchiveDataset(Dataset[Any]):
         self.target_transform = target_transform
         self._source = archive
         self._model = model
+        self._max_pixels = max_pixels
         self._room = cache_bytes
         self._full = not cache_bytes
         self._groups: OrderedDict[int, Decoded] = OrderedDict()  # first image -> images; the last one asked for comes last
@@ -109,7 +112,7 @@ class ArchiveDataset(Dataset[Any]):
     def _open(self) -> Archive:
         """The archive, opened by this very process: one that was forked shares no lock or connection with its parent."""
         if self.__dict__.get("_process") != os.getpid():
-            self._archive = Archive(self._source, model=self._model)
+            self._archive = Archive(self._source, model=self._model, max_pixels=self._max_pixels)
             self._process = os.getpid()
         return self._archive
 
