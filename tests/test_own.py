@@ -107,6 +107,12 @@ def test_what_cannot_be_learned_from_is_refused(tmp_path: Path, images: Pixels, 
     np.save(tmp_path / "same.npy", np.repeat(images[:1], 120, 0))
     with pytest.raises(ImageError, match="are the same"):
         data.load(str(tmp_path / "same.npy"))
+    (tmp_path / "mixed").mkdir()
+    for k, image in enumerate(images[:120]):
+        Image.fromarray(image).save(tmp_path / "mixed" / f"{k}.png")
+    Image.fromarray(np.stack(list(images[:3]), axis=2)).save(tmp_path / "mixed" / "7.png")
+    with pytest.raises(ImageError, match=r"7\.png has colours: --convert"):
+        data.load(str(tmp_path / "mixed"))
 
 
 def test_held_out_images_are_drawn_where_images_may_be_sorted(source: str, images: Pixels) -> None:
