@@ -33,6 +33,8 @@ def info(inputs: tuple[str, ...], as_json: bool, verbose: bool) -> int:
                     failed += listing.describe(name, archive, as_json, verbose)
                 continue
             told = codec.info(given.bytes_of(held))
+        except BrokenPipeError:  # of our output, not of this input
+            raise
         except (MnistzipError, OSError) as error:
             failed += 1
             click.echo(blame(name, error), err=True)
@@ -69,6 +71,8 @@ def test(inputs: tuple[str, ...], model: str | None, recursive: bool, quiet: boo
                 failed += bool(lost)
                 continue
             codec.decode(given.bytes_of(held), model=model)
+        except BrokenPipeError:  # of our output, not of this input
+            raise
         except (MnistzipError, OSError) as error:
             failed += 1
             click.echo(blame(name, error), err=True)
