@@ -33,6 +33,8 @@ def info(inputs: tuple[str, ...], as_json: bool, verbose: bool) -> int:
                     failed += listing.describe(name, archive, as_json, verbose)
                 continue
             told = codec.info(given.bytes_of(held))
+        except BrokenPipeError:  # of our output, not of this input
+            raise
         except (MnistzipError, OSError) as error:
             failed += 1
             click.echo(blame(name, error), err=True)
@@ -70,6 +72,8 @@ def test(inputs: tuple[str, ...], model: str | None, recursive: bool, max_pixels
                 failed += bool(lost)
                 continue
             codec.decode(given.bytes_of(held), model=model, max_pixels=max_pixels)
+        except BrokenPipeError:  # of our output, not of this input
+            raise
         except (MnistzipError, OSError) as error:
             failed += 1
             click.echo(blame(name, error), err=True)

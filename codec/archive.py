@@ -247,12 +247,17 @@ class Archive:
             FormatError: the index is damaged.
         """
         stop = len(self) if stop is None else min(stop, len(self))
-        at = start
+        at, number = start, 0 if start == 0 else None  # of the next group
         while at < stop:
             extent = self._index.find(at)
+            if number not in (None, extent.number):
+                raise FormatError(f"the index is damaged: group {number} has no images")
+            number = extent.number + 1
             end = min(stop, extent.first + extent.images)
             yield self._part(extent, at - extent.first, end - extent.first, details)
             at = end
+        if start == 0 and stop == len(self) and number != self._index.groups:
+            raise FormatError(f"the index is damaged: group {number} has no images")
 
     def _part(self, extent: Extent, start: int, stop: int, details: bool) -> Part:
         first = extent.first + start

@@ -15,12 +15,18 @@ import zlib
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
 
+import forge
 import mnistzip
+from mnistzip import rans
+from mnistzip.container import Mode, varint
+from mnistzip.groups import MIXED, SIZES
 from mnistzip.idx import read_idx
+from mnistzip.stored import deflate
 
 HERE = Path(__file__).parent
 VECTORS = HERE / "vectors"
@@ -65,6 +71,11 @@ def valid() -> dict[str, bytes]:
         "lossless-glyph": mnistzip.encode(digits[12], lossless=True, model="glyph"),
         "lossless-1x1": mnistzip.encode(digits[11][14:15, 14:15], lossless=True),
         "lossless-90x61": mnistzip.encode(plaid, lossless=True),
+        "stored-raw": mnistzip.encode(noise, lossless=True, model="classic"),
+        "stored-up": mnistzip.encode(np.cumsum(np.tile(noise[:1], (40, 3)), axis=0, dtype=np.uint8), lossless=True),
+        "stored-gradient": mnistzip.encode((rows * 3 + columns * 5).astype(np.uint8), lossless=True),
+        "stored-65535x1": mnistzip.encode(np.zeros((1, 65535), np.uint8), lossless=True, model="classic"),
+        "stored-1x65535": mnistzip.encode(np.full((65535, 1), 255, np.uint8), lossless=True, model="classic"),
     }
     return files
 
@@ -80,8 +91,22 @@ def bare() -> dict[str, tuple[Pixels, dict[str, Any]]]:
     }
 
 
+def with_check_of(bits: int, **options: Any) -> bytes:
+    """A file whose check has so many bits."""
+    digit = read_idx(HERE / "data" / "digits-idx3-ubyte.gz")[12]
+    encode = rans.encode
+    with (
+        patch.object(rans, "CHECK_BITS_MAX", bits),
+        patch.object(rans, "encode", lambda starts, freqs, checks, _=None: encode(starts, freqs, checks, bits)),
+    ):
+        return mnistzip.encode(digit, **options)
+
+
 def invalid(good: bytes, stored: bytes, tiled: bytes, kept: bytes) -> dict[str, tuple[bytes, str, str]]:
     """One fault each: bytes, kind of error, part of its message."""
+    levels = mnistzip.decode(stored).tobytes()
+    row = b"\xca\xe1%c\3\1"  # the header of three pixels
+    size, both = tiled[7] - 128 + 128 * tiled[8], tiled[9:]  # of the first of two streams
     flipped = bytearray(good)
     flipped[-2] ^= 1
     other_quality = bytearray(good)
@@ -131,6 +156,64 @@ def invalid(good: bytes, stored: bytes, tiled: bytes, kept: bytes) -> dict[str, 
         "lossy-called-lossless": (kept[:3] + good[3:], "FormatError", "damaged"),
         "stored-truncated": (stored[:-1], "FormatError", "do"),
         "stored-wrong-check": (stored[:-1] + bytes([stored[-1] ^ 1]), "FormatError", "does not match its check"),
+        "second-byte": (b"\xca\xd1" + good[2:], "FormatError", "not a mnistzip file"),
+        "past-version": (b"\xca\xe0" + good[2:], "UnsupportedError", "format version 0"),
+        "magic-only": (good[:2], "FormatError", "cut short in the header"),
+        "reserved-kind-0": (b"\xca\xe1\0" + good[3:], "UnsupportedError", "header byte 0x00"),
+        "reserved-kind-102": (b"\xca\xe1\x66" + good[3:], "UnsupportedError", "header byte 0x66"),
+        "reserved-kind-126": (b"\xca\xe1\x7e" + good[3:], "UnsupportedError", "header byte 0x7e"),
+        "reserved-method-4": (b"\xca\xe1\xa4" + good[3:], "UnsupportedError", "storage method 4"),
+        "reserved-method-15": (b"\xca\xe1\xaf" + good[3:], "UnsupportedError", "storage method 15"),
+        "reserved-model": (b"\xca\xe1\x8e2" + good[3:], "UnsupportedError", "model number 14"),
+        "lossless-reserved-model": (b"\xca\xe1\x9e" + kept[3:], "UnsupportedError", "model number 14"),
+        "lossless-unknown-model": (b"\xca\xe1\x9d" + kept[3:], "ModelError", "shipped model 13"),
+        "quality-101": (b"\xca\xe1\x81\x65" + good[3:], "FormatError", "quality 101"),
+        "quality-missing": (b"\xca\xe1\x81", "FormatError", "cut short in the quality"),
+        "fingerprint-cut-short": (b"\xca\xe1\x8f\0\1\2", "FormatError", "cut short in the model's fingerprint"),
+        "width-missing": (b"\xca\xe1\xc02", "FormatError", "cut short in the width"),
+        "height-missing": (b"\xca\xe1\xc02\x1d", "FormatError", "cut short in the height"),
+        "zero-height": (b"\xca\xe1\xc02\x1c\0" + good[3:], "FormatError", "side of 0"),
+        "width-65536": (b"\xca\xe1\xc02" + varint(65536) + b"\1" + good[3:], "FormatError", "the width is larger than 65535"),
+        "height-65536": (b"\xca\xe1\xc02\1" + varint(65536) + good[3:], "FormatError", "the height is larger than 65535"),
+        "overlong-height": (b"\xca\xe1\xc02\x1c\x9d\0" + good[3:], "FormatError", "shortest form"),
+        "written-28x28": (b"\xca\xe1\xc12\x1c\x1c" + good[3:], "FormatError", "shortest form"),
+        "stored-written-28x28": (forge.stored(b"\xca\xe1\xe0\x1c\x1c", levels, levels), "FormatError", "shortest form"),
+        "lossless-written-28x28": (b"\xca\xe1\xd0\x1c\x1c" + kept[3:], "FormatError", "shortest form"),
+        "other-width": (tiled[:4] + bytes([tiled[4] ^ 1]) + tiled[5:], "FormatError", "does not match its check"),
+        "other-model": (b"\xca\xe1\x822" + good[3:], "FormatError", "damaged"),
+        "payload-of-anything": (good[:3] + bytes(range(200, 220)), "FormatError", "damaged"),
+        "overlong-stream-length": (tiled[:8] + bytes([tiled[8] | 128, 0]) + both, "FormatError", "shortest form"),
+        "empty-stream": (tiled[:7] + b"\0" + both, "FormatError", "empty"),
+        "empty-last-stream": (tiled[:7] + varint(len(both)) + both, "FormatError", "empty"),
+        "streams-exchanged": (
+            tiled[:7] + varint(len(both) - size) + both[size:] + both[:size],
+            "FormatError",
+            "does not match its check",
+        ),
+        "weak-check": (with_check_of(8), "FormatError", "does not match its check"),
+        "strong-check": (with_check_of(24), "FormatError", "does not match its check"),
+        "lossless-weak-check": (with_check_of(8, lossless=True), "FormatError", "does not match its check"),
+        "lossless-strong-check": (with_check_of(24, lossless=True), "FormatError", "does not match its check"),
+        "stored-nothing": (row % 0xE0, "FormatError", "holds 0 pixels"),
+        "stored-too-few": (forge.stored(row % 0xE0, b"ab", b"ab"), "FormatError", "holds 2 pixels, not the 3"),
+        "stored-too-many": (forge.stored(row % 0xE0, b"abcd", b"abcd"), "FormatError", "holds 4 pixels, not the 3"),
+        "stored-raw-wrong-check": (forge.stored(row % 0xE0, b"abc", b"abd"), "FormatError", "does not match its check"),
+        "stored-up-wrong-check": (forge.stored(row % 0xE2, deflate(b"abc"), b"abd"), "FormatError", "does not match its check"),
+        "stored-gradient-wrong-check": (forge.stored(row % 0xE3, deflate(b"abc"), b"abc"), "FormatError", "its check"),
+        "stored-deflated-too-few": (
+            forge.stored(row % 0xE1, deflate(b"ab"), b"ab"),
+            "FormatError",
+            "holds 2 pixels, not the 3",
+        ),
+        "stored-deflated-too-many": (
+            forge.stored(row % 0xE1, deflate(b"abcd"), b"abcd"),
+            "FormatError",
+            "holds 4 pixels, not the 3",
+        ),
+        "stored-deflate-unfinished": (forge.stored(row % 0xE1, deflate(b"abc")[:-1], b"abc"), "FormatError", "do not end"),
+        "stored-deflate-and-more": (forge.stored(row % 0xE1, deflate(b"abc") + b"\0", b"abc"), "FormatError", "do not end"),
+        "stored-in-a-zlib-wrapper": (forge.stored(row % 0xE1, zlib.compress(b"abc"), b"abc"), "FormatError", "damaged"),
+        "stored-bomb": (forge.stored(row % 0xE1, deflate(bytes(1 << 20)), bytes(1 << 20)), "FormatError", "do not end"),
     }
 
 
@@ -233,6 +316,168 @@ def invalid_archives(good: bytes, empty: bytes) -> dict[str, tuple[bytes, str, s
         "reserved-footer-flag": (footed(25, 1), "UnsupportedError", "footer"),
         "reserved-footer-bytes": (footed(30, 1), "UnsupportedError", "footer"),
         "labels-in-the-footer-only": (footed(25, 4), "FormatError", "not what index and footer say"),
+        **lying_indices(),
+        **lying_groups(),
+        **lying_details(),
+    }
+
+
+def lying_indices() -> dict[str, tuple[bytes, str, str]]:
+    """Archives of sound groups whose index or footer lies."""
+    one, many = forge.group(), [forge.group()] * 2
+    large = forge.group(names=forge.section(bytes(2), b""), lane=bytes(400), table=b"\x90\3\0")
+    no_part, unfilled, other = "no part of the file", "do not fill", "not what index and footer say"
+    return {
+        name: (content, "FormatError", says)
+        for name, content, says in (
+            ("first-entry-of-image-1", forge.archive([one], [1, 2]), no_part),
+            ("first-entry-at-byte-5", forge.archive([b"\0" + one], [0, 2], [5]), no_part),
+            ("section-twice", forge.archive(many, [0, 2, 4], [4, 4]), no_part),
+            ("sections-overlap", forge.archive(many, [0, 2, 4], [4, 20]), no_part),
+            ("sections-backwards", forge.archive(many, [0, 2, 4], [4 + len(one), 4]), no_part),
+            ("section-past-the-end", forge.archive(many, [0, 2, 4], [4, 1 << 40]), no_part),
+            ("first-group-of-no-images", forge.archive(many, [0, 0, 2]), "group 0 has no images"),
+            ("group-of-no-images-between", forge.archive([one] * 3, [0, 2, 2, 4]), "group 1 has no images"),
+            ("last-group-of-no-images", forge.archive(many, [0, 2, 2]), "group 1 has no images"),
+            ("images-that-fall", forge.archive([one] * 3, [0, 3, 2, 4]), other),
+            ("last-entry-of-fewer-images", forge.archive([one], [0, 1], count=2), no_part),
+            ("last-entry-elsewhere", forge.archive([one, one], [0, 2, 4], [4, 4 + len(one)], groups=1), unfilled),
+            ("gap-between-groups", forge.archive([one + b"\0", one], [0, 2, 4]), other),
+            ("group-of-other-images", forge.archive(many, [0, 3, 4]), other),
+            ("no-group-where-one-should-be", forge.archive([bytes(60)], [0, 2]), "no group"),
+            ("images-without-groups", forge.archive([], [0], count=5), unfilled),
+            ("count-of-2-to-the-32", forge.archive([one], [0, 2], count=(1 << 32) - 1), unfilled),
+            ("groups-of-2-to-the-60", forge.archive([one], [0, 2], groups=1 << 60), unfilled),
+            ("index-at-2-to-the-63", forge.archive([one], [0, 2], index_at=1 << 63), unfilled),
+            ("images-of-2-to-the-62", forge.archive(many, [0, 2, 1 << 62]), unfilled),
+            ("more-groups-than-images", forge.archive(many, [0, 1, 1]), unfilled),
+            ("more-images-than-a-group-takes", forge.archive([large], [0, 65536]), unfilled),
+            ("more-images-than-bytes-take", forge.archive([one], [0, 20000]), unfilled),
+            ("width-without-height", forge.archive([one], [0, 2], width=3), "but not both"),
+            ("other-size-in-the-footer", forge.archive([one], [0, 2], width=3, height=3), other),
+            ("names-in-the-footer-only", forge.archive([one], [0, 2], names=True), other),
+            ("labels-in-the-group-only", forge.archive([forge.group(labels=forge.section(b"\1ab"))], [0, 2]), other),
+            ("model-flag-alone", forge.archive([one], [0, 2], embedded=True), unfilled),
+            ("model-without-its-flag", forge.archive([one], [0, 2], model=b"PK\3\4"), unfilled),
+        )
+    } | {
+        "no-model-where-one-should-be": (
+            forge.archive(
+                [forge.group(method=Mode.LOSSY, quality=5, model=15, fingerprint=b"12345678")],
+                [0, 2],
+                model=b"PK",
+                embedded=True,
+            ),
+            "ModelError",
+            "in the archive",
+        )
+    }
+
+
+def lying_groups() -> dict[str, tuple[bytes, str, str]]:
+    """Archives of one group whose head or table lies."""
+    lossy = {"method": Mode.LOSSY, "quality": 5}
+    own_sizes = {"flags": SIZES, "width": 0, "height": 0}
+    many = {"images": 2000, "per_lane": 256, "width": 8000, "height": 8000}
+    faults: list[tuple[str, str, str, dict[str, Any]]] = [
+        ("flag-of-later-versions", "UnsupportedError", "group flags 0x10", {"flags": 16}),
+        ("stored-with-stored-lanes", "FormatError", "contradict", {"flags": MIXED}),
+        ("stored-with-a-model", "FormatError", "contradict", {"model": 1}),
+        ("stored-with-a-quality", "FormatError", "contradict", {"quality": 5}),
+        ("stored-with-a-fingerprint", "FormatError", "contradict", {"fingerprint": b"12345678"}),
+        ("lossless-with-a-quality", "FormatError", "contradict", lossy | {"method": Mode.LOSSLESS}),
+        ("quality-of-101", "FormatError", "contradict", lossy | {"quality": 101}),
+        ("model-number-of-16", "FormatError", "contradict", lossy | {"model": 16}),
+        ("custom-model", "ModelError", "needs the custom model", lossy | {"model": 15}),
+        ("group-of-no-images", "FormatError", "contradict", {"images": 0}),
+        ("more-images-in-a-lane-than-there-are", "FormatError", "contradict", {"per_lane": 3}),
+        ("257-images-in-a-lane", "FormatError", "contradict", {"images": 300, "per_lane": 257}),
+        ("no-width", "FormatError", "contradict", {"width": 0}),
+        ("no-size", "FormatError", "contradict", {"width": 0, "height": 0}),
+        ("two-kinds-of-size", "FormatError", "contradict", {"flags": SIZES, "sizes": b"\1\1\1\1"}),
+        ("labels-of-no-bytes", "FormatError", "contradict", {"flags": 4}),
+        ("labels-without-their-flag", "FormatError", "contradict", {"flags": 0, "labels": forge.section(b"\1ab")}),
+        ("names-of-no-bytes", "FormatError", "contradict", {"flags": 8}),
+        ("names-without-their-flag", "FormatError", "contradict", {"flags": 0, "names": forge.section(b"a\0b\0")}),
+        ("lanes-of-2-gib", "FormatError", "are left for it", {"lanes_bytes": 1 << 31}),
+        ("table-of-2-gib", "FormatError", "are left for it", {"table_bytes": 1 << 31}),
+        ("side-of-0", "FormatError", "a side is 0", own_sizes | {"sizes": b"\1\0\1\1"}),
+        ("side-of-65536", "FormatError", "above 65535", own_sizes | {"sizes": varint(65536) + b"\1\1\1"}),
+        ("varint-of-6-bytes", "FormatError", "numbers", own_sizes | {"sizes": b"\xff" * 5 + b"\1\1\1\1"}),
+        ("overlong-side", "FormatError", "numbers", own_sizes | {"sizes": b"\x81\0\1\1\1"}),
+        ("overlong-lane-size", "FormatError", "numbers", {"table": b"\x84\0\0"}),
+        ("table-without-lanes", "FormatError", "numbers", {"table": b"\4"}),
+        ("table-goes-on", "FormatError", "do not fill", {"table": b"\4\0\0"}),
+        ("lanes-do-not-fill-their-bytes", "FormatError", "do not fill", {"table": b"\3\0"}),
+        ("lanes-have-too-many-bytes", "FormatError", "do not fill", {"table": b"\4\1"}),
+        ("lane-of-no-bytes", "FormatError", "do not end", {"table": b"\0\0\4", "per_lane": 1}),
+        ("shortest-lane-of-none", "FormatError", "do not fill", {"table": b"\3\1"}),
+        ("bitmap-missing", "FormatError", "whether it is stored", lossy | {"flags": MIXED, "table": b""}),
+        ("bitmap-with-unused-bits", "FormatError", "whether it is stored", lossy | {"flags": MIXED, "table": b"\3\4\0"}),
+        ("image-beyond-the-limit", "LimitError", "65535x65535", {"width": 65535, "height": 65535}),
+        ("images-beyond-the-limit", "LimitError", "of a group", many | {"table": bytes(8) + b"\4"}),
+        ("stored-lane-too-short", "FormatError", "damaged", {"body": b"\7"}),
+        ("stored-lane-and-more", "FormatError", "do not end", {"body": deflate(forge.LEVELS) + b"\0"}),
+        ("stored-lane-unfinished", "FormatError", "do not end", {"body": deflate(forge.LEVELS)[:-1]}),
+        ("stored-lane-of-other-pixels", "FormatError", "does not match its check", {"body": b"\7\7"}),
+        ("stored-lane-bomb", "FormatError", "do not end", {"body": deflate(bytes(1 << 20))}),
+    ]
+    out = {}
+    for name, error, says, change in faults:
+        images = max(change.get("images", 2), 1)
+        out[name] = (forge.archive([forge.group(**change)], [0, images]), error, says)
+    return out
+
+
+def lying_details() -> dict[str, tuple[bytes, str, str]]:
+    """Archives of one group whose images are sound, its names or labels not."""
+    names = {
+        "parent": b"../x",
+        "parent-within": b"a/../../x",
+        "absolute": b"/x",
+        "drive": b"C:x",
+        "backslash": b"..\\x",
+        "control": b"a\x1fb",
+        "delete": b"a\x7fb",
+        "empty-part": b"a//b",
+        "slash-at-the-end": b"a/",
+        "dot": b"./a",
+        "long-part": b"x" * 256,
+        "long": b"x/" * 2048 + b"x",
+        "10000-characters": b"x" * 10000,
+        "not-utf8": b"\xff",
+        "nul": b"a\0b",
+    }
+    sections = {f"name-{key}": (name + b"\0y\0", "name") for key, name in names.items()}
+    sections |= {
+        "names-too-few": (b"x\0", "not 2"),
+        "names-unfinished": (b"x\0y", "not 2"),
+        "names-bomb": (b"x" * (1 << 20), "the names are damaged"),
+    }
+    out = {
+        key: (forge.archive([forge.group(names=forge.section(raw))], [0, 2], names=True), "FormatError", says)
+        for key, (raw, says) in sections.items()
+    }
+    out["names-other-check"] = (
+        forge.archive([forge.group(names=b"\1" + forge.section(b"x\0y\0")[1:])], [0, 2], names=True),
+        "FormatError",
+        "do not match their check",
+    )
+    out["names-and-more"] = (
+        forge.archive([forge.group(names=forge.section(b"x\0y\0", b"\0"))], [0, 2], names=True),
+        "FormatError",
+        "do not end",
+    )
+    labels = {
+        "labels-of-3-bytes": (b"\3abcdef", "one for each image"),
+        "labels-too-few": (b"\1a", "one for each image"),
+        "labels-too-many": (b"\1abc", "one for each image"),
+        "labels-of-nothing": (b"", "one for each image"),
+        "labels-bomb": (bytes(1 << 20), "the labels are damaged"),
+    }
+    return out | {
+        key: (forge.archive([forge.group(labels=forge.section(raw))], [0, 2], labels=True), "FormatError", says)
+        for key, (raw, says) in labels.items()
     }
 
 

@@ -20,6 +20,7 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 import mnistzip
+from forge import archive as forged
 from mnistzip import coding, pack
 from mnistzip.auto import candidates
 from mnistzip.groups import HEAD_BYTES, LABELS, MARKER, Head, write_group
@@ -417,15 +418,6 @@ def test_an_archive_is_no_single_file_and_the_reverse(lossy: bytes, digit: Pixel
 
 
 # Archives made to do harm: every check matches, what they say does not.
-
-
-def forged(parts: list[bytes], firsts: list[int], offsets: list[int] | None = None, **footer: Any) -> bytes:
-    """An archive of such groups, with an index that says what it is told to."""
-    body = START + b"".join(parts)
-    where = offsets or [len(START) + sum(map(len, parts[:k])) for k in range(len(parts))]
-    index = b"".join(entry(first, offset) for first, offset in zip(firsts, [*where, len(body)], strict=True))
-    told: dict[str, Any] = {"count": firsts[-1], "groups": len(parts), "index_at": len(body)} | footer
-    return body + index + Footer(**told).to_bytes()
 
 
 def head(**change: Any) -> Head:

@@ -1,140 +1,414 @@
-"""The process and the machine around it: full disks, closed pipes, outputs that cannot be written, several writers at once."""
+"""What can happen around the codec: whatever does, outputs are whole or not there, and errors are one line and exit code 1."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import resource
-import stat
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 import mnistzip
 from mnistzip.cli.main import run
-from mnistzip.data import images
 
 Pixels = NDArray[np.uint8]
+Out = pytest.CaptureFixture[str]
+HERE = Path(__file__).parent
+VECTORS = HERE / "vectors"
 COMMAND = [sys.executable, "-m", "mnistzip"]
+ROOTS_RIGHTS, PR_CAPBSET_DROP = (1, 2), 24  # to write and read what nobody may, and how to do without; linux/capability.h
+FEW_BYTES = 8192
+STORED = ["--lossless", "--model", "classic"]  # which has no pixel model: nothing is quicker
+
+# Says that it is about to finish a file, and waits there. A shell's background jobs ignore SIGINT, this must not.
+STOPS_WHILE_WRITING = """
+import os, signal, sys
+from mnistzip.cli.main import main
+
+def stop(handle):
+    sys.stderr.write("writing\\n")
+    sys.stderr.flush()
+    while True:
+        signal.pause()
+
+os.fsync = stop
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
 
 
-def told(*words: object, limit: int | None = None, stdout: int | None = subprocess.PIPE) -> tuple[int, list[str]]:
-    """Exit code and lines on stderr; files of more than ``limit`` bytes cannot be written, as on a disk that fills up."""
+def mz(*arguments: object, **options: object) -> subprocess.CompletedProcess[bytes]:
+    """Run the command as a user does."""
+    told = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL} | options
+    return subprocess.run([*COMMAND, *map(str, arguments)], check=False, timeout=60, **told)  # type: ignore[call-overload]
 
-    def fill_up() -> None:
-        assert limit is not None
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
-    done = subprocess.run(
-        [*COMMAND, *map(str, words)],
-        stdout=stdout,
-        stderr=subprocess.PIPE,
-        text=True,
-        check=False,
-        preexec_fn=None if limit is None else fill_up,
-    )
-    return done.returncode, done.stderr.splitlines()
+def refused(done: subprocess.CompletedProcess[bytes], says: str) -> None:
+    """The command left with 1 and one line on stderr that says so."""
+    told = done.stderr.decode()
+    assert (done.returncode, told.count("\n"), told.startswith("mnistzip: ")) == (1, 1, True), told
+    assert says in told
+
+
+def refused_or_same(arguments: list[str], out: Path, expected: bytes, capsys: Out) -> bool:
+    """Whether a command gave one line, 1 and no output, or the very output expected."""
+    code = run(arguments)
+    told = capsys.readouterr().err
+    if code == 0:
+        content = out.read_bytes()
+        out.unlink()
+        return content == expected and not told
+    return code == 1 and told.startswith("mnistzip: ") and told.count("\n") == 1 and not out.exists()
 
 
 @pytest.fixture
-def noise(tmp_path: Path) -> Path:
-    """An IDX-like array whose files have some 25 kB."""
-    path = tmp_path / "noise.npy"
-    np.save(path, np.random.default_rng(3).integers(0, 256, (32, 28, 28)).astype(np.uint8))
-    return path
+def inputs(tmp_path: Path, digits: Pixels) -> Path:
+    """A folder with noise as an image, of 40,000 bytes however it is coded, an archive of it, and digits."""
+    noise = np.random.default_rng(4).integers(0, 256, (200, 200)).astype(np.uint8)
+    Image.fromarray(noise).save(tmp_path / "noise.png")
+    np.save(tmp_path / "noise.npy", noise)
+    (tmp_path / "noise.cae").write_bytes(mnistzip.encode(noise, lossless=True, model="classic"))
+    (tmp_path / "many.cae").write_bytes(mnistzip.encode_archive([noise] * 3, names=list("abc"), lossless=True, model="classic"))
+    (tmp_path / "digits.cae").write_bytes(mnistzip.encode_archive(digits, lossless=True, model="classic"))
+    return tmp_path
 
 
-def test_a_disk_that_fills_up_leaves_the_old_file_and_no_part_of_the_new(noise: Path) -> None:
-    packed = noise.with_suffix(".cae")
-    code, lines = told("compress", noise, "--lossless", limit=9000)
-    assert (code, len(lines)) == (1, 1)
-    assert "File too large" in lines[0]
-    assert list(noise.parent.iterdir()) == [noise]
-    assert run(["compress", str(noise), "--lossless", "--quiet"]) == 0
-    before = packed.read_bytes()
-    for words in (["compress", noise, "--lossless", "-f"], ["compress", noise, "--lossless", "--append", "-o", packed]):
-        assert told(*words, limit=9000)[0] == 1
-        assert packed.read_bytes() == before
-    assert told("decompress", packed, "-o", noise.with_name("back.npy"), limit=9000)[0] == 1
-    assert sorted(noise.parent.iterdir()) == [packed, noise]
+WRITERS: dict[str, tuple[list[str], str]] = {  # what is run in the folder of inputs, and what it writes
+    "an image": (["compress", "noise.png", *STORED], "out.cae"),
+    "an archive": (["compress", "noise.npy", *STORED], "out.cae"),
+    "decompressed": (["decompress", "noise.cae"], "out.png"),
+    "an array": (["decompress", "many.cae"], "out.npy"),
+    "IDX": (["decompress", "many.cae", "--to", "idx"], "out-idx"),
+    "one of many": (["decompress", "many.cae", "--index", "1"], "out.pgm"),
+}
+APPENDING = ["compress", "noise.npy", *STORED, "--append", "-o", "digits.cae"]
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
-def test_a_full_stdout_is_one_line(digit_png: Path) -> None:
+# Bad files
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["mnist-q1", "mnist-q50", "mnist-20x9", "classic-q1", "stored-digit", "lossless-1x1", "lossless-20x9"],
+)
+def test_a_file_cut_short_or_with_a_flipped_bit_never_gives_a_wrong_image(name: str, tmp_path: Path, capsys: Out) -> None:
+    good = (VECTORS / "valid" / f"{name}.cae").read_bytes()
+    bad, out = tmp_path / "bad.cae", tmp_path / "bad.pgm"
+    arguments = ["decompress", str(bad), "-o", str(out), "--quiet"]
+    bad.write_bytes(good)
+    assert run(arguments) == 0
+    expected = out.read_bytes()
+    out.unlink()
+    for size in range(len(good)):
+        bad.write_bytes(good[:size])
+        assert refused_or_same(arguments, out, b"", capsys), f"{size} bytes"
+    bits = 8 * len(good)
+    for bit in range(0, bits, -(-bits // 100)):  # test_codec.py and test_archive.py take each, without the command line
+        data = bytearray(good)
+        data[bit // 8] ^= 1 << bit % 8
+        bad.write_bytes(data)
+        assert refused_or_same(arguments, out, expected, capsys), f"bit {bit}"
+
+
+def test_an_archive_cut_short_or_with_a_flipped_bit_never_gives_a_wrong_image(tmp_path: Path, capsys: Out) -> None:
+    good = (VECTORS / "archive" / "tiny.cae").read_bytes()
+    bad, out = tmp_path / "bad.cae", tmp_path / "bad.npy"
+    arguments = ["decompress", str(bad), "-o", str(out), "--quiet"]
+    bad.write_bytes(good)
+    assert run(arguments) == 0
+    expected = out.read_bytes()
+    out.unlink()
+    for size in range(len(good)):
+        bad.write_bytes(good[:size])
+        assert refused_or_same(arguments, out, b"", capsys), f"{size} bytes"
+    for bit in range(0, 8 * len(good), 3):
+        data = bytearray(good)
+        data[bit // 8] ^= 1 << bit % 8
+        bad.write_bytes(data)
+        assert refused_or_same(arguments, out, expected, capsys), f"bit {bit}"
+
+
+# Outputs that cannot be
+
+
+@pytest.mark.parametrize("way", ["the same name", "another way to it", "a link to it", "the same file by another name"])
+@pytest.mark.parametrize(
+    "arguments", [["compress", "in.png"], ["decompress", "packed.png"], ["compress", "in.npy"]], ids=" ".join
+)
+def test_an_output_never_takes_the_place_of_its_input(
+    arguments: list[str], way: str, tmp_path: Path, digit_png: Path, digit: Pixels, monkeypatch: pytest.MonkeyPatch, capsys: Out
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    digit_png.rename("in.png")
+    np.save("in.npy", digit)
+    Path("packed.png").write_bytes(mnistzip.encode(digit, effort=0))
+    source = Path(arguments[1])
+    out = {"the same name": source, "another way to it": tmp_path / "." / source}.get(way, Path("other" + source.suffix))
+    if way == "a link to it":
+        out.symlink_to(source)
+    elif way == "the same file by another name":
+        out.hardlink_to(source)
+    before = source.read_bytes()
+    assert run([*arguments, "-f", "-o", str(out)]) == 1
+    told = capsys.readouterr().err
+    assert "is the input itself" in told
+    assert told.count("\n") == 1
+    assert source.read_bytes() == before
+
+
+def test_a_folder_in_the_place_of_the_output_stays(inputs: Path, capsys: Out) -> None:
+    for arguments, name in WRITERS.values():
+        (inputs / name).mkdir(exist_ok=True)
+        (inputs / name / name).mkdir(exist_ok=True)  # an output that is a folder goes into it: there is another
+        command, source, *options = arguments
+        assert run([command, str(inputs / source), *options, "-f", "-o", str(inputs / name / name)]) in (0, 1)
+        assert (inputs / name / name).is_dir()
+        assert capsys.readouterr().err.count("\n") <= 1
+
+
+def test_a_link_is_written_through(inputs: Path) -> None:
+    (inputs / "elsewhere").mkdir()
+    for arguments, name in WRITERS.values():
+        real, link = inputs / "elsewhere" / name, inputs / name
+        real.write_bytes(b"old")
+        link.unlink(missing_ok=True)
+        link.symlink_to(real)
+        done = mz(*arguments, "-f", "-o", name, cwd=inputs)
+        assert done.returncode == 0, done.stderr
+        assert link.is_symlink()
+        assert real.read_bytes()[:3] != b"old"
+    assert not litter(inputs) + litter(inputs / "elsewhere")
+
+
+def without_power() -> None:
+    """Let permissions hold for root, too, from the next program on."""
+    if os.geteuid() == 0:
+        for right in ROOTS_RIGHTS:
+            ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, right, 0, 0, 0)
+
+
+@pytest.mark.parametrize("what", WRITERS)
+def test_a_folder_that_may_not_be_written_stays_as_it_is(what: str, inputs: Path) -> None:
+    arguments, name = WRITERS[what]
+    locked = inputs / "locked"
+    locked.mkdir()
+    (locked / name).write_bytes(b"old")
+    locked.chmod(0o500)
+    try:
+        refused(mz(*arguments, "-f", "-o", locked / name, cwd=inputs, preexec_fn=without_power), "Permission denied")
+        refused(mz(*arguments, "-o", locked / f"new-{name}", cwd=inputs, preexec_fn=without_power), "Permission denied")
+        assert [(path.name, path.read_bytes()) for path in locked.iterdir()] == [(name, b"old")]
+    finally:
+        locked.chmod(0o700)
+
+
+def test_an_input_that_may_not_be_read_is_named(inputs: Path) -> None:
+    for arguments, name in WRITERS.values():
+        (inputs / arguments[1]).chmod(0)
+        refused(mz(*arguments, "-o", name, cwd=inputs, preexec_fn=without_power), f"{arguments[1]}: Permission denied")
+        assert not (inputs / name).exists()
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[None]:
+    """Mount a disk of 16 KiB there."""
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16k", "tmpfs", folder], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip("only root may mount a small disk; the next test needs none")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.parametrize("what", WRITERS)
+def test_a_full_disk_leaves_what_was_there(what: str, inputs: Path) -> None:
+    arguments, name = WRITERS[what]
+    with small_disk(inputs / "disk"):
+        (inputs / "disk" / name).write_bytes(b"old")
+        refused(mz(*arguments, "-f", "-o", f"disk/{name}", cwd=inputs), "No space left on device")
+        refused(mz(*arguments, "-o", f"disk/new-{name}", cwd=inputs), "No space left on device")
+        assert [(path.name, path.read_bytes()) for path in (inputs / "disk").iterdir()] == [(name, b"old")]
+
+
+def few_bytes() -> None:
+    """No file of this process may become larger."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (FEW_BYTES, FEW_BYTES))
+
+
+@pytest.mark.parametrize("what", WRITERS)
+def test_a_file_that_the_system_cuts_off_leaves_what_was_there(what: str, inputs: Path) -> None:
+    arguments, name = WRITERS[what]
+    (inputs / name).write_bytes(b"old")
+    refused(mz(*arguments, "-f", "-o", name, cwd=inputs, preexec_fn=few_bytes), "File too large")
+    assert (inputs / name).read_bytes() == b"old"
+    refused(mz(*arguments, "-o", f"new-{name}", cwd=inputs, preexec_fn=few_bytes), "File too large")
+    assert not (inputs / f"new-{name}").exists()
+    assert not litter(inputs)
+
+
+def test_an_append_that_the_system_cuts_off_leaves_the_old_archive(inputs: Path) -> None:
+    before = (inputs / "digits.cae").read_bytes()
+    refused(mz(*APPENDING, cwd=inputs, preexec_fn=few_bytes), "File too large")
+    assert (inputs / "digits.cae").read_bytes() == before
+    assert not litter(inputs)
+
+
+TO_STDOUT = [
+    ["info", "noise.cae"],
+    ["info", "--json", "many.cae"],
+    ["show", "digits.cae"],
+    ["models"],
+    ["--help"],
+    ["test", "noise.cae"],
+    ["test", "digits.cae"],
+    ["compress", "noise.png", *STORED, "-o", "-"],
+    ["compress", "noise.npy", *STORED, "-o", "-"],
+    ["decompress", "noise.cae", "-o", "-"],
+    ["decompress", "many.cae", "--to", "npy", "-o", "-"],
+    ["decompress", "many.cae", "--index", "0", "-o", "-"],
+]
+
+
+@pytest.mark.parametrize("arguments", TO_STDOUT, ids=" ".join)
+def test_a_full_stdout_is_said_in_one_line(arguments: list[str], inputs: Path) -> None:
     with open("/dev/full", "wb") as full:
-        code, lines = told("compress", digit_png, "-o", "-", "--quiet", stdout=full.fileno())
-    assert code == 1
-    assert [line for line in lines if "No space left on device" in line] == lines[:1]
+        refused(mz(*arguments, cwd=inputs, stdout=full), "No space left on device")
 
 
-@pytest.mark.parametrize("to", ["png", "npy"])
-def test_a_closed_stdout_ends_quietly(to: str, digit_png: Path) -> None:
-    assert run(["compress", str(digit_png), "--quiet"]) == 0
-    packed = digit_png.with_suffix(".cae")
-    reading, writing = os.pipe()
-    os.close(reading)
-    code, lines = told("decompress", packed, "--to", to, "-o", "-", stdout=writing)
-    os.close(writing)
-    assert lines == []
-    assert code != 0
+@pytest.mark.parametrize("arguments", TO_STDOUT, ids=" ".join)
+def test_a_closed_stdout_ends_the_command_without_a_word(arguments: list[str], inputs: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = mz(*arguments, cwd=inputs, stdout=write)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, b"")
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(digit_png: Path) -> None:
-    if os.getuid() == 0:
-        code, lines = told("compress", digit_png, "-o", "/proc/digit.cae")  # not even root may
+# Signals
+
+
+def litter(folder: Path) -> list[Path]:
+    """Temporary files that were left behind."""
+    return [path for path in folder.iterdir() if path.name.startswith(".mnistzip")]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
+@pytest.mark.parametrize("what", [*WRITERS, "appended"])
+def test_a_command_stopped_while_it_writes_leaves_what_was_there(what: str, number: signal.Signals, inputs: Path) -> None:
+    arguments, name = WRITERS.get(what, (APPENDING, "digits.cae"))
+    if what != "appended":
+        (inputs / name).write_bytes(b"old")
+        arguments = [*arguments, "-f", "-o", name]
+    before = (inputs / name).read_bytes()
+    command = [sys.executable, "-c", STOPS_WHILE_WRITING, *arguments]
+    with subprocess.Popen(command, cwd=inputs, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == b"writing\n"
+        assert len(litter(inputs)) == 1  # the event came while the temporary file was there
+        process.send_signal(number)
+        _, told = process.communicate(timeout=60)
+    assert (inputs / name).read_bytes() == before
+    if number == signal.SIGINT:
+        assert (process.returncode, told.strip()) == (130, b"mnistzip: interrupted")
+        assert not litter(inputs)
     else:
-        folder = digit_png.parent / "locked"
-        folder.mkdir()
-        folder.chmod(stat.S_IRUSR | stat.S_IXUSR)
-        code, lines = told("compress", digit_png, "-o", folder / "digit.cae")
-    assert (code, len(lines)) == (1, 1)
+        assert process.returncode == -signal.SIGKILL
+        assert len(litter(inputs)) == 1
+        assert mz(*arguments, cwd=inputs).returncode == 0  # what was left behind is in nobody's way
+        assert (inputs / name).read_bytes() != before
 
 
-def test_an_output_that_is_a_folder_a_file_in_the_way_or_the_input_is_refused(digit_png: Path) -> None:
-    before = digit_png.read_bytes()
-    taken = digit_png.with_suffix(".cae")
-    taken.mkdir()
-    (digit_png.parent / "file").write_bytes(b"kept")
-    for words in (
-        ["compress", digit_png],
-        ["compress", digit_png, "-o", digit_png.parent / "file" / "x.cae"],
-        ["compress", digit_png, "-o", digit_png, "-f"],
-    ):
-        code, lines = told(*words)
-        assert (code, len(lines)) == (1, 1), words
-    assert digit_png.read_bytes() == before
-    assert (digit_png.parent / "file").read_bytes() == b"kept"
-    assert not list(taken.iterdir())
+# Many at once
 
 
-def test_eight_writers_side_by_side_leave_whole_files(noise: Path, digits: Pixels) -> None:
-    same, folder = noise.with_name("same.cae"), noise.parent / "files"
-    sources = []
+def start_side_by_side(commands: list[list[str]], folder: Path) -> list[subprocess.Popen[bytes]]:
+    return [subprocess.Popen([*COMMAND, *one], cwd=folder, stderr=subprocess.PIPE) for one in commands]
+
+
+def test_eight_commands_may_write_into_one_folder(tmp_path: Path, digits: Pixels) -> None:
     for k in range(8):
-        np.save(noise.with_name(f"{k}.npy"), np.roll(digits, k, axis=0))
-        sources.append(noise.with_name(f"{k}.npy"))
-    commands = [[*COMMAND, "compress", str(source), "--lossless", "-f", "-o", str(same)] for source in sources]
-    commands += [[*COMMAND, "compress", str(source), "--lossless", "-o", f"{folder}/{source.stem}.cae"] for source in sources]
-    running = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for command in commands]
-    assert [process.wait(120) for process in running] == [0] * 16
-    written = [np.stack(list(mnistzip.Archive(folder / f"{k}.cae"))) for k in range(8)]
-    assert all((some == np.roll(digits, k, axis=0)).all() for k, some in enumerate(written))
-    last = np.stack(list(mnistzip.Archive(same)))
-    assert any((last == some).all() for some in written)
-    assert not [path for path in noise.parent.rglob("*") if "partial" in path.name]
+        Image.fromarray(digits[k]).save(tmp_path / f"{k}.png")
+    running = start_side_by_side([["compress", f"{k}.png", "-o", "out/", "--quiet"] for k in range(8)], tmp_path)
+    for process in running:
+        assert process.communicate(timeout=60)[1] == b""
+        assert process.returncode == 0
+    for k in range(8):
+        assert (tmp_path / "out" / f"{k}.cae").read_bytes() == mnistzip.encode(digits[k])
+    assert not litter(tmp_path / "out")
 
 
-def test_ten_thousand_files_on_one_command_line(digit_png: Path) -> None:
-    names = []
-    for k in range(10_000):
-        name = digit_png.parent / f"{k}.png"
-        os.link(digit_png, name)
-        names.append(str(name))
-    out = digit_png.parent / "out"
-    code, lines = told("compress", *names, "--lossless", "--model", "classic", "--quiet", "-o", str(out) + os.sep)
-    assert (code, lines) == (0, [])
-    assert len(list(out.iterdir())) == 10_000
-    assert (out / "9999.cae").read_bytes() == mnistzip.encode(images.read_image(str(digit_png)), lossless=True, model="classic")
+def test_eight_commands_that_write_one_file_leave_the_whole_of_one(tmp_path: Path, digits: Pixels) -> None:
+    out = tmp_path / "out.cae"
+    allowed = {mnistzip.encode(np.hstack([digit] * 8), lossless=True, model="classic") for digit in digits[:8]}
+    for k in range(8):
+        Image.fromarray(np.hstack([digits[k]] * 8)).save(tmp_path / f"{k}.png")
+    out.write_bytes(min(allowed))
+    options = ["--lossless", "--model", "classic", "-f", "-o", out.name, "--quiet"]
+    running = start_side_by_side([["compress", f"{k}.png", *options] for k in range(8)], tmp_path)
+    seen = set()
+    while any(process.poll() is None for process in running):
+        seen.add(out.read_bytes())  # whoever reads in between sees a whole file, too
+    for process in running:
+        assert process.communicate(timeout=60)[1] == b""
+        assert process.returncode == 0
+    assert seen | {out.read_bytes()} <= allowed
+    assert not litter(tmp_path)
+
+
+def test_eight_commands_that_append_to_one_archive_leave_it_whole(inputs: Path, digits: Pixels) -> None:
+    np.save(inputs / "more.npy", digits[:8])
+    more = ["compress", "more.npy", "--lossless", "--model", "classic", "--append", "-o", "digits.cae", "--quiet"]
+    for process in start_side_by_side([more] * 8, inputs):
+        assert process.communicate(timeout=60)[1] == b""
+        assert process.returncode == 0
+    images = np.stack(mnistzip.Archive(inputs / "digits.cae")[:])
+    assert len(images) % 8 == 0
+    assert (images[:64] == digits).all()
+    assert (images[64:] == np.concatenate([digits[:8]] * 8)[: len(images) - 64]).all()
+    assert not litter(inputs)
+
+
+@pytest.fixture(scope="module")
+def ten_thousand(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of 10,000 images, all of one file."""
+    folder = tmp_path_factory.mktemp("many")
+    first = folder / "0000.png"
+    Image.fromarray(np.eye(4, dtype=np.uint8) * 255).save(first)
+    for k in range(1, 10_000):
+        (folder / f"{k:04}.png").hardlink_to(first)
+    return folder
+
+
+def test_ten_thousand_files_on_one_command_line_go_into_an_archive(ten_thousand: Path, tmp_path: Path) -> None:
+    names = [f"{k:04}.png" for k in range(10_000)]
+    done = mz("compress", *names, "--lossless", "--quiet", "-o", tmp_path / "all.cae", cwd=ten_thousand)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    with mnistzip.Archive(tmp_path / "all.cae") as archive:
+        assert archive.names == names
+        assert (archive[9999] == np.eye(4) * 255).all()
+
+
+def test_ten_thousand_files_on_one_command_line_give_a_file_each(
+    ten_thousand: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Out
+) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # the disk's time is none of ours
+    monkeypatch.chdir(ten_thousand)
+    names = [f"{k:04}.png" for k in range(10_000)]
+    names[5000] = "missing.png"
+    options = ["--lossless", "--model", "classic", "--quiet", "-o", str(tmp_path)]
+    assert run(["compress", *names, *options]) == 1
+    assert capsys.readouterr().err == "mnistzip: missing.png: No such file or directory\n"
+    files = sorted(tmp_path.iterdir())
+    assert [path.name for path in files] == [name.replace("png", "cae") for name in names if name != "missing.png"]
+    assert len({path.read_bytes() for path in files}) == 1

@@ -63,8 +63,12 @@ def test_golden_archives_hold_what_they_held(name: str) -> None:
 
 @pytest.mark.parametrize("name", FAULTY_ARCHIVES)
 def test_faults_of_archives_are_named(name: str) -> None:
+    def read() -> None:
+        archive = mnistzip.Archive(VECTORS / "invalid-archive" / f"{name}.cae")
+        _ = [*archive], archive.names, archive.labels
+
     with pytest.raises(mnistzip.MnistzipError) as caught:
-        [*mnistzip.Archive(VECTORS / "invalid-archive" / f"{name}.cae")]
+        read()
     assert type(caught.value).__name__ == FAULTY_ARCHIVES[name]["error"]
     assert FAULTY_ARCHIVES[name]["says"] in str(caught.value)
 
@@ -75,4 +79,4 @@ def test_every_vector_is_listed_and_none_is_missing() -> None:
     assert {path.stem for path in (VECTORS / "bare").glob("*.bare")} == set(AGREED)
     assert {path.stem for path in (VECTORS / "archive").glob("*.cae")} == set(ARCHIVES)
     assert {path.stem for path in (VECTORS / "invalid-archive").glob("*.cae")} == set(FAULTY_ARCHIVES)
-    assert len(VALID) >= 18
+    assert len(VALID) >= 30
