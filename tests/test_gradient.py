@@ -111,9 +111,10 @@ def test_gradient_foretells_what_moving_a_symbol_costs(name: str, digits: NDArra
             pair.append([(COST[after] * later).sum(axis=1) / 256, error.sum(axis=(1, 2))])
         made.append((np.array(pair[1]) - np.array(pair[0])) / 2)  # central differences
         told.append(np.array([slope_of_bits[everyone, s], slope_of_error[everyone, s]]))
-    for kind, least in ((0, 0.4), (1, 0.7)):  # a move by one is large: of later symbols' bits the gradient tells the half
-        one, other = (np.concatenate([part[kind] for part in parts]) for parts in (told, made))
-        assert np.corrcoef(one, other)[0, 1] > least
+    bits, error = ([np.concatenate([part[kind] for part in parts]) for parts in (told, made)] for kind in (0, 1))
+    # A move by one is large, and a few change later symbols' bits by ten and more: the gradient tells whether they rise or fall.
+    assert (np.sign(bits[0]) == np.sign(bits[1])).mean() > 0.7
+    assert np.corrcoef(*error)[0, 1] > 0.7
 
 
 def _ends(model: models.Model) -> tuple[int, int]:

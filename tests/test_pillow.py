@@ -126,7 +126,7 @@ def test_what_is_no_cae_file_is_unidentified(content: bytes) -> None:
 
 @pytest.mark.parametrize("file", INVALID, ids=lambda file: file.stem)
 def test_every_invalid_file_is_an_os_error_with_its_cause(file: Path) -> None:
-    if file.stem == "too-many-pixels":
+    if file.stem in {"too-many-pixels", "stored-too-many-pixels"}:  # 65535x65535: Pillow itself refuses that
         with pytest.raises(Image.DecompressionBombError):
             Image.open(file)
         return
