@@ -112,7 +112,7 @@ def test_gradient_foretells_what_moving_a_symbol_costs(name: str, digits: NDArra
         made.append((np.array(pair[1]) - np.array(pair[0])) / 2)  # central differences
         told.append(np.array([slope_of_bits[everyone, s], slope_of_error[everyone, s]]))
     bits, error = ([np.concatenate([part[kind] for part in parts]) for parts in (told, made)] for kind in (0, 1))
-    # A move by one is large, and a few change later symbols' bits by ten and more: the gradient tells whether they rise or fall.
+    # A move by one is large, and a few change later symbols' bits by ten and more: the gradient tells if they rise or fall.
     assert (np.sign(bits[0]) == np.sign(bits[1])).mean() > 0.7
     assert np.corrcoef(*error)[0, 1] > 0.7
 
