@@ -23,8 +23,8 @@ import mnistzip
 from forge import archive as forged
 from mnistzip import coding, pack
 from mnistzip.auto import candidates
-from mnistzip.groups import HEAD_BYTES, LABELS, MARKER, Head, write_group
-from mnistzip.index import ENTRY_BYTES, FOOTER_BYTES, START, Footer, Origin, entry
+from mnistzip.groups import HEAD_BYTES, LABELS, MARKER, READ_AHEAD, Head, write_group
+from mnistzip.index import ENTRY_BYTES, FOOTER_BYTES, START, Footer, Origin, Scan, entry
 from mnistzip.storage import Held
 
 Pixels = NDArray[np.uint8]
@@ -506,6 +506,31 @@ def test_bombs_take_no_memory() -> None:
             [*mnistzip.Archive(forged([value], [0, 2 if value is values[1] else 10000]))]
     assert tracemalloc.get_traced_memory()[1] < 20_000_000
     tracemalloc.stop()
+
+
+def test_a_file_full_of_false_groups_is_searched_in_few_reads() -> None:
+    false = [head(images=65535, table_bytes=52 * (500 - k), lanes_bytes=0).to_bytes(b"")[:52] for k in range(500)]
+    content = START + b"".join(false) + bytes(52) + GROUP  # each claims all that follows as its table
+    read: list[int] = []
+
+    class Counting(Held):
+        def read(self, offset: int, count: int) -> bytes:
+            read.append(count)
+            return super().read(offset, count)
+
+    found = Scan(Counting(content))
+    assert [found.extent(number).offset for number in range(found.groups)] == [len(content) - len(GROUP)]
+    assert sum(count for count in read if count > READ_AHEAD) <= 3 * len(content)
+
+
+def test_what_is_too_large_is_found_by_the_search_too_and_named() -> None:
+    many = {"images": 1, "per_lane": 1, "width": 4000, "height": 4000, "table_bytes": 2, "lanes_bytes": 3}
+    large = head(method=coding.Mode.LOSSLESS, model=1, **many).to_bytes(b"\3\0") + b"abc"
+    with mnistzip.Archive(START + large + GROUP, recover=True) as archive:
+        assert len(archive) == 3
+        with pytest.raises(mnistzip.LimitError, match="4000x4000"):
+            archive[0]
+        assert archive[2] == 9
 
 
 @pytest.mark.parametrize(
