@@ -350,6 +350,7 @@ class Archive:
 
         Raises:
             ModelError: it is not at hand, or has other weights than when the group was written.
+            LimitError: it takes longer for a group than is decoded unasked.
         """
         head = group.head
         if head.method is Mode.STORED:
@@ -363,6 +364,8 @@ class Archive:
                 told = f"{model.name} {head.fingerprint.hex()}, but here it is {model.fingerprint.hex()}"
                 raise ModelError(f"the archive was written with the model {told}")
             self._models[head.fingerprint] = model
+        if self._max_pixels is None:
+            model.require_quick(head.method, group.shapes)
         return model
 
     def _embedded(self) -> Model | None:

@@ -107,10 +107,9 @@ def preview(data: bytes, *, model: str | Path | Model | None = None, max_pixels:
     header, payload = container.parse(_as_bytes(data), max_pixels)
     if header.mode is not Mode.LOSSLESS:
         return decode(data, model=model, max_pixels=max_pixels)
-    assert header.model is not None
     from mnistzip.lossless import preview_kept
 
-    return preview_kept(model_for(header.model, model).pixel_model(), header, payload)
+    return preview_kept(_model_of(header, model, max_pixels).pixel_model(), header, payload)
 
 
 def decode_bare(
@@ -233,23 +232,31 @@ def decode_each(
 ) -> list[Pixels | MnistzipError]:
     """Of each of many files its image, or the error that :func:`decode` would raise."""
     out: dict[int, Pixels | MnistzipError] = {}
-    coded: dict[tuple[int | bytes, Mode], dict[int, tuple[Header, bytes]]] = {}
+    coded: dict[tuple[Model, Mode], dict[int, tuple[Header, bytes]]] = {}
     for index, data in enumerate(files):
         try:
             header, payload = container.parse(_as_bytes(data), max_pixels)
             if header.model is None:
                 out[index] = unstore(header, payload)
             else:
-                coded.setdefault((header.model, header.mode), {})[index] = header, payload
+                used = _model_of(header, model, max_pixels)
+                coded.setdefault((used, header.mode), {})[index] = header, payload
         except MnistzipError as error:
             out[index] = error
-    for (name, mode), parsed in coded.items():
-        try:
-            found = _decode_by(model_for(name, model), mode, list(parsed.values()))
-        except ModelError as error:
-            found = [error] * len(parsed)
-        out |= zip(parsed, found, strict=True)
+    for (used, mode), parsed in coded.items():
+        out |= zip(parsed, _decode_by(used, mode, list(parsed.values())), strict=True)
     return [out[index] for index in range(len(files))]
+
+
+def _model_of(header: Header, given: str | Path | Model | None, max_pixels: int | None) -> Model:
+    """The model that decodes a file; without a limit of the caller's own, one that does so in some seconds."""
+    assert header.model is not None
+    model = model_for(header.model, given)
+    if header.mode is Mode.LOSSLESS:
+        model.pixel_model()
+    if max_pixels is None:
+        model.require_quick(header.mode, [(header.height, header.width)])
+    return model
 
 
 def _decode_by(model: Model, mode: Mode, parsed: list[tuple[Header, bytes]]) -> Sequence[Pixels | MnistzipError]:

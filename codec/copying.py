@@ -22,6 +22,7 @@ from mnistzip.prior import LOGITS
 COPY_LOW, COPY_HIGH = -10, 8  # octaves that a vote is clipped to
 COPY_BITS = 10  # a vote of one is 2^10
 KEY_PEAK = 255
+KEY_MAX = 32  # numbers of a key; bounds what a hostile model can make a decoder allocate
 KEY_SHIFT = 4  # bits that the product of query and key is divided by
 KEYS = Range(-KEY_PEAK, KEY_PEAK)
 _VOTES = OCTAVES[(COPY_HIGH - COPY_LOW) * LOGITS_PER_OCTAVE :: -1] >> 20 - COPY_BITS - COPY_HIGH  # by score, the lowest first
@@ -47,7 +48,7 @@ class Copying:
         """Raise :class:`~mnistzip.errors.ModelError` unless shapes fit features of this width and every sum is exact."""
         require(self.key.weight.shape[0] == width, self.key.name)
         size = self.key.weight.shape[1]
-        require(self.query.weight.shape == (width, size + 1), self.query.name)
+        require(size <= KEY_MAX and self.query.weight.shape == (width, size + 1), self.query.name)
         require(self.levels.shape == (RANGES * SHADES, size), "pixels levels")
         self.query.prove(ACTIVATION_MAX)
         self.key.prove(ACTIVATION_MAX)

@@ -18,6 +18,7 @@ from mnistzip.container import DECODED_MAX, NAMED_BY_HASH, PIXELS_MAX, QUALITY_M
 from mnistzip.errors import FormatError, LimitError, UnsupportedError
 from mnistzip.names import NAME_MAX, pack_names, unpack_names
 from mnistzip.stored import deflate, inflate
+from mnistzip.transform import TILE
 
 MARKER = b"\xca\xe1\x7fG"
 _HEAD = struct.Struct("<4sHBBBBHHH8sIIIIIII")
@@ -172,16 +173,28 @@ def read_group(read: Read, offset: int, room: int, max_pixels: int | None = None
     _require_known(head)
     shapes, sizes = _parse_sizes(head, table)
     stored, ends = _parse_lanes(head, table[len(sizes) :])
+    _require_room(offset, head, shapes, max_pixels)
+    return Group(head, offset, shapes, stored, ends, place_of(head, sizes))
+
+
+def _require_room(offset: int, head: Head, shapes: Ints, max_pixels: int | None) -> None:
+    """Refuse images, or so many of them, that take too long to decode; a tile costs nearly the same however little it shows."""
     pixels = shapes[:, 0] * shapes[:, 1]
     height, width = shapes[int(pixels.argmax())].tolist()
     require_pixels(head.method, width, height, max_pixels)
-    room = min(max(DECODED_MAX[head.method], max_pixels or 0), PIXELS_MAX)
-    if head.images > 1 and pixels.sum() > room:
-        raise LimitError(
-            f"the group at byte {offset} has {pixels.sum()} pixels, more than the {room} of a group: max_pixels "
-            f"(--max-pixels) raises it to {PIXELS_MAX}"
-        )
-    return Group(head, offset, shapes, stored, ends, place_of(head, sizes))
+    if head.images == 1:
+        return
+    room, tile_room = (
+        min(max(DECODED_MAX[method], max_pixels or 0), PIXELS_MAX) // size
+        for method, size in ((head.method, 1), (Mode.LOSSY, TILE * TILE))
+    )
+    tiles = 0 if head.method is Mode.STORED else int((-(-shapes // TILE)).prod(axis=1).sum())
+    for found, most, what in ((int(pixels.sum()), room, "pixels"), (tiles, tile_room, "tiles")):
+        if found > most:
+            raise LimitError(
+                f"the group at byte {offset} has {found} {what}, more than the {most} of a group: max_pixels (--max-pixels) "
+                f"raises it to {PIXELS_MAX} pixels"
+            )
 
 
 def _parse_head(start: bytes) -> Head:

@@ -17,7 +17,7 @@ Source: Ballé, Johnston, Minnen 2019, Integer networks for data compression wit
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -33,6 +33,8 @@ Exact = TypeVar("Exact", NDArray[np.float32], NDArray[np.float64])
 SUM_MAX = 1 << 24  # float32 holds every integer up to here
 ACTIVATION_MAX = 1023
 SIGNAL_MAX = 1 << 17  # numbers an image between two layers; bounds what a hostile model can make a decoder allocate
+SEEN_MAX = 1 << 19  # numbers an image that a convolution gathers
+TOUCH = 128  # multiplications that cost at most about as much as to move a number
 GAIN_SHIFT = 8  # a gain of 256 is one
 SPREAD_FROM = 8  # inputs for each output of a convolution
 
@@ -54,12 +56,21 @@ ACTIVATIONS = Range(0, ACTIVATION_MAX)
 
 @dataclass(frozen=True)
 class Signal:
-    """What is known of an array between two layers before any image is seen: its values and its shape."""
+    """What is known of an array between two layers before any image is seen: its values and its shape.
+
+    Attributes:
+        work: about how many multiplications it takes to make it of one image; as a layer tells it, of what comes in.
+    """
 
     values: Range
     height: int
     width: int
     channels: int
+    work: int = 0
+
+    @property
+    def numbers(self) -> int:
+        return self.height * self.width * self.channels
 
 
 def require(fits: bool, what: str) -> None:
@@ -169,8 +180,8 @@ class MaxPool:
         return Signal(given.values, given.height // 2, given.width // 2, given.channels)
 
     def forward(self, x: Floats, row: Rows) -> Floats:
-        n, h, w, c = x.shape
-        largest: Floats = x.reshape(n, h // 2, 2, w // 2, 2, c).max(axis=(2, 4))
+        rows = np.maximum(x[:, ::2], x[:, 1::2])
+        largest: Floats = np.maximum(rows[:, :, ::2], rows[:, :, 1::2])
         return largest
 
 
@@ -259,7 +270,10 @@ class Conv:
         require(self.quality.ndim == 2, self.name)
         bias = np.abs(self.place).max(axis=(0, 1)) + np.abs(self.quality).max(axis=0)
         prove_exact(self.name, self.weight, given.values.peak, bias, self.unit)
-        return Signal(self.to, given.height, given.width, outputs)
+        seen = self.kernel**2 * given.numbers
+        if seen > SEEN_MAX:
+            raise ModelError(f"{self.name}: it gathers {seen} numbers an image, more than {SEEN_MAX}")
+        return Signal(self.to, given.height, given.width, outputs, (outputs + TOUCH) * seen)
 
     def forward(self, x: Floats, row: Rows) -> Floats:
         n, h, w, inputs = x.shape
@@ -338,11 +352,11 @@ class Residual:
     to: Range
 
     def bound(self, given: Signal) -> Signal:
-        change = bound(self.layers, given)
+        change = bound(self.layers, replace(given, work=0))
         same = (given.height, given.width, given.channels) == (change.height, change.width, change.channels)
         require(same, "residual")
         prove_exact("residual", np.ones((1, 1), np.float32), given.values.peak, change.values.peak)
-        return Signal(self.to, given.height, given.width, given.channels)
+        return Signal(self.to, given.height, given.width, given.channels, change.work)
 
     def forward(self, x: Floats, row: Rows) -> Floats:
         total = forward(self.layers, x, row)
@@ -371,9 +385,10 @@ class Lookup:
 def bound(layers: Sequence[Layer], given: Signal) -> Signal:
     """Prove a chain of layers for such inputs; what is known of what comes out."""
     for layer in layers:
-        given = layer.bound(given)
-        if given.height * given.width * given.channels > SIGNAL_MAX:
+        made = layer.bound(given)
+        if made.numbers > SIGNAL_MAX:
             raise ModelError(f"a layer puts out more than {SIGNAL_MAX} numbers an image")
+        given = replace(made, work=given.work + made.work + TOUCH * (given.numbers + made.numbers))
     return given
 
 

@@ -12,7 +12,7 @@ import io
 import json
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -23,8 +23,8 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from mnistzip import library, pretrained
-from mnistzip.container import HASH_BYTES
-from mnistzip.errors import ModelError
+from mnistzip.container import HASH_BYTES, PIXELS_MAX, Mode
+from mnistzip.errors import LimitError, ModelError
 from mnistzip.intnet import (
     SUM_MAX,
     Affine,
@@ -41,14 +41,15 @@ from mnistzip.intnet import (
     Upsample,
 )
 from mnistzip.prior import Prior
-from mnistzip.transform import Transforms
+from mnistzip.transform import TILE, Transforms
 
 if TYPE_CHECKING:
     from mnistzip.pixels import PixelModel
 
 FILE_VERSION = 1
-FILE_LIMIT = 64 << 20  # bytes, of the file and of its arrays together
+FILE_LIMIT = 16 << 20  # bytes, of the file and of its arrays together
 LAYERS_MAX = 200
+WORK_MAX = {Mode.LOSSY: 400 * 10**9, Mode.LOSSLESS: 650 * 10**9}  # multiplications: what the largest images by ``mnist`` take
 FINGERPRINT_BYTES = 8
 QUALITIES = 100
 SHIPPED = {"mnist": 0, "classic": 1, "mnist-fast": 2, "glyph": 3}  # ids in files: they never change meaning
@@ -105,6 +106,27 @@ class Model:
         if self.pixels is None:
             raise ModelError(f"the file keeps every pixel by the pixel model of {self.name}, which has none")
         return self.pixels
+
+    def tiles_unasked(self, mode: Mode) -> int:
+        """How many tiles are decoded unasked, in some seconds; of shipped models the limits of pixels say so."""
+        if mode is Mode.STORED or self.number is not None or not (self.keeps_pixels or mode is Mode.LOSSY):
+            return PIXELS_MAX
+        own = self.transforms.work + self.prior.work if mode is Mode.LOSSY else self.pixel_model().work * TILE**2
+        return WORK_MAX[mode] // own
+
+    def require_quick(self, mode: Mode, shapes: Iterable[Iterable[int]]) -> None:
+        """Raise :class:`~mnistzip.errors.LimitError` if images of such ``(H, W)`` take longer than is decoded unasked."""
+        if self.number is not None:
+            return
+        if mode is Mode.LOSSY:
+            tiles = sum(-(-height // TILE) * -(-width // TILE) for height, width in shapes)
+        else:
+            tiles = sum(height * width for height, width in shapes) // TILE**2
+        if tiles > (most := self.tiles_unasked(mode)):
+            raise LimitError(
+                f"the model {self.name} is too large for {tiles} tiles, as it takes seconds for {most} already: max_pixels "
+                "(--max-pixels) of one's own allows them"
+            )
 
     @property
     def named(self) -> int | bytes:

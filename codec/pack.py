@@ -24,12 +24,14 @@ from mnistzip.index import START, Footer, Index, Origin, entry
 from mnistzip.model import Model
 from mnistzip.names import require_name
 from mnistzip.storage import WholeFile, copy_range, open_storage
+from mnistzip.tiles import tiles_in
 
 if TYPE_CHECKING:
     from concurrent.futures import Future, ThreadPoolExecutor
 
 GROUP_IMAGES = 1024
 GROUP_PIXELS = 1 << 21  # a group ends before the image that exceeds this
+GROUP_TILES = 1 << 12  # or this
 GROUP_NAMES = 1 << 20  # or these bytes of names
 
 Pixels = NDArray[np.uint8]
@@ -83,6 +85,8 @@ class ArchiveWriter:
         require_within("effort", effort, 0, EFFORT_MAX)
         require_within("threads", threads, 1, 1 << 10)
         self._setting = Setting(candidates(model, None if lossless else quality), effort)
+        mode = container.Mode.LOSSLESS if lossless else container.Mode.LOSSY
+        self._tiles_max = min(GROUP_TILES, *(candidate.model.tiles_unasked(mode) for candidate in self._setting.candidates))
         self._embedded = _file_of(model) if embed_model else None
         self._threads = threads
         self._pool = _pool(threads) if threads > 1 else None
@@ -90,7 +94,7 @@ class ArchiveWriter:
         self._images: list[Pixels] = []
         self._names: list[str] = []
         self._labels: list[int] = []
-        self._pixels = self._name_bytes = 0
+        self._pixels = self._tiles = self._name_bytes = 0
         self._named: bool | None = None
         self._labelled: bool | None = None
         self._origin = origin
@@ -180,7 +184,8 @@ class ArchiveWriter:
             raise OptionError(f"label {label!r} of image {self.count} is not an integer of 64 bits")
         if name is not None:
             require_name(name)
-        if self._images and self._pixels + pixels.size > GROUP_PIXELS:
+        tiles = tiles_in(pixels.shape[1], pixels.shape[0])
+        if self._images and (self._pixels + pixels.size > GROUP_PIXELS or self._tiles + tiles > self._tiles_max):
             self._end_group()
         if name is not None:
             self._names.append(name)
@@ -189,6 +194,7 @@ class ArchiveWriter:
             self._labels.append(int(label))
         self._images.append(pixels.copy())
         self._pixels += pixels.size
+        self._tiles += tiles
         if self.count == 0:
             self._shape = (pixels.shape[0], pixels.shape[1])
         self._mixed = self._mixed or self._shape != pixels.shape
@@ -255,7 +261,7 @@ class ArchiveWriter:
         labels = np.array(self._labels, np.int64) if self._labelled else None
         images = self._images
         self._images, self._names, self._labels = [], [], []
-        self._pixels = self._name_bytes = 0
+        self._pixels = self._tiles = self._name_bytes = 0
         if self._pool is None:
             self._put(pack_group(self._setting, images, labels, names))
             return

@@ -40,7 +40,7 @@ from mnistzip.planes import (
 from mnistzip.prior import LOGITS
 
 TILES_TOGETHER = 16  # evaluated together: small enough for the processor's cache
-WIDTH_MAX = 1024
+WIDTH_MAX = 512
 MIDDLE_SOLID = 253
 PIXEL_LAYERS = 3  # hidden ones, of each plane
 
@@ -132,6 +132,13 @@ class PixelModel:
     nets: tuple[PlaneNet, ...]
     copying: Copying
     blank: Ints
+
+    @property
+    def work(self) -> int:
+        """How many multiplications a pixel takes, of its range of shades alone."""
+        nets = sum(sum(layer.weight.size for layer in net.layers) + net.head.weight.size for net in self.nets)
+        others = self.nets[Plane.SHADE].head.weight.size // RANGES * (RANGES - 1)
+        return nets - others + self.copying.query.weight.size + self.copying.key.weight.size
 
     def prove(self) -> None:
         """Raise :class:`ModelError` unless every shape fits and every sum is exact in float32."""

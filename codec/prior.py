@@ -45,6 +45,7 @@ CHANNELS, SIDE = 4, 7
 PLACES = SIDE * SIDE
 SYMBOLS = CHANNELS * PLACES
 LOGITS = Range(-(1 << 15), (1 << 15) - 1)
+STATES_MAX = 1 << 12  # numbers of ``near`` or ``far``; bounds what a hostile model can make a decoder allocate
 TOGETHER = 256  # latents whose symbols are evaluated together: small enough for the processor's cache
 
 Ints = NDArray[np.int64]
@@ -115,6 +116,11 @@ class Prior:
         """Size of the alphabet."""
         return self.head_weight.shape[2]
 
+    @property
+    def work(self) -> int:
+        """How many multiplications it takes to decode a latent."""
+        return self.near_weight.size + self.far_weight.size + self.skip_weight.size + self.head_weight.size
+
     def prove(self) -> None:
         """Raise :class:`~mnistzip.errors.ModelError` unless every sum is exact in float32."""
         symbol = Range(self.low, self.low + self.values - 1).peak
@@ -129,7 +135,7 @@ class Prior:
     def _require_shapes(self) -> None:
         near, far = self.near_weight.shape[1], self.far_weight.shape[1]
         a, b = near // PLACES, self.head_weight.shape[1]
-        require(near == PLACES * a and far == SYMBOLS * b, "prior")
+        require(near == PLACES * a and far == SYMBOLS * b and max(near, far) <= STATES_MAX, "prior")
         require(self.near_weight.shape == (SYMBOLS, near) and self.near_shift.shape == (near,), "prior near")
         require(self.far_weight.shape == (near, far) and self.far_shift.shape == (far,), "prior far")
         require(self.skip_weight.shape == (SYMBOLS, far), "prior skip")

@@ -52,10 +52,20 @@ class Transforms:
         require((latent.height, latent.width, latent.channels) == (SIDE, SIDE, CHANNELS), "analysis")
         require(self.fine.shape[1:] == self.step.shape[1:] == (CHANNELS,), "quantizer")
         prove_exact("step", self.step.max(axis=0)[None], self.symbols.peak, 0)
-        peak = int(np.abs(self.step).max()) * self.symbols.peak
-        image = bound(self.synthesis, Signal(Range(-peak, peak), SIDE, SIDE, CHANNELS))
+        image = self._image
         require((image.height, image.width, image.channels) == (TILE, TILE, 1), "synthesis")
         require(PIXELS.low <= image.values.low and image.values.high <= PIXELS.high, "synthesis")
+
+    @cached_property
+    def _image(self) -> Signal:
+        """What is known of what the synthesis makes."""
+        peak = int(np.abs(self.step).max()) * self.symbols.peak
+        return bound(self.synthesis, Signal(Range(-peak, peak), SIDE, SIDE, CHANNELS))
+
+    @property
+    def work(self) -> int:
+        """About how many multiplications it takes to make an image of a latent."""
+        return self._image.work
 
     def analyse(self, x: Pixels, row: Rows) -> Ints:
         """Quantize images.

@@ -3,12 +3,13 @@
     OPENBLAS_NUM_THREADS=1 python tests/bounds.py
 
 They claim the largest images that are decoded unasked, in every mode, and hold random streams, so that everything is decoded
-before the check says no; or they expand as far as deflate goes. Beside them archives that are whole. Exit code 1 above 10 s or
-500 MB.
+before the check says no; or they expand as far as deflate goes. Beside them archives: whole ones, some that hold a model which
+is as slow or as large as one may be, and one of nothing but what looks like groups. Exit code 1 above 10 s or 500 MB.
 """
 
 from __future__ import annotations
 
+import io
 import random
 import subprocess
 import sys
@@ -19,10 +20,12 @@ from pathlib import Path
 
 import numpy as np
 
+import forge
 import mnistzip
 from mnistzip.container import DECODED_MAX, Header, Method, Mode, join_streams
 from mnistzip.idx import read_idx
-from mnistzip.model import SHIPPED, shipped
+from mnistzip.index import START
+from mnistzip.model import SHIPPED, read_model, shipped
 from mnistzip.streams import Streams
 from mnistzip.tiles import tiles_in
 
@@ -56,6 +59,24 @@ def archive(lossless: bool) -> bytes:
     return mnistzip.encode_archive(digits, lossless=lossless, effort=0, model=model)
 
 
+def by(content: bytes, lossless: bool = False) -> bytes:
+    """An archive that holds a model, and one image of as many tiles as are decoded unasked."""
+    model = read_model(content, "large")
+    tiles = model.tiles_unasked(Mode.LOSSLESS if lossless else Mode.LOSSY)
+    noise = np.random.default_rng(1).integers(0, 256, (tiles, 28, 28)).astype(np.uint8)
+    image = (np.resize(read_idx(DIGITS), noise.shape) if lossless else noise).reshape(-1, 28)  # that stored takes more bytes
+    out = io.BytesIO()
+    with mnistzip.ArchiveWriter(out, model=model, lossless=lossless, effort=0, embed_model=True) as writer:
+        writer.add(image)
+    return out.getvalue()
+
+
+def false_groups() -> bytes:
+    """Heads of groups, one behind the other, each of which says that all that follows is its table."""
+    count = (BYTES - 100) // 52
+    return START + b"".join(forge.group(b"", lane=b"", images=65535, table_bytes=52 * (count - k))[:52] for k in range(count))
+
+
 CASES: dict[str, Callable[[], bytes]] = {
     **{f"lossy, {model}": lambda model=model: coded(model, Mode.LOSSY, 1 << 11, 60) for model in SHIPPED},
     "lossy, least streams": lambda: coded("mnist", Mode.LOSSY, 1 << 11, 3),
@@ -67,6 +88,12 @@ CASES: dict[str, Callable[[], bytes]] = {
     },
     "lossless, least streams": lambda: coded("mnist", Mode.LOSSLESS, 1 << 10, 3),
     **{f"stored, {method.name.lower()}": lambda method=method: stored(method) for method in Method if method is not Method.RAW},
+    "a model of 190 layers of 160 channels": lambda: by(forge.wide(190, 160, 28)),
+    "of 180 layers of 4 channels": lambda: by(forge.wide(180, 4, 28, 7)),
+    "of one layer of 11 million weights": lambda: by(forge.wide(1, 1100, 7, 3)),
+    "that moves numbers": lambda: by(forge.restless(95, 4)),
+    "of pixels, as wide as one may be": lambda: by(forge.wide_pixels(512), lossless=True),
+    "what looks like groups": false_groups,
     "lossy archive": lambda: archive(lossless=False),
     "lossless archive": lambda: archive(lossless=True),
 }
@@ -75,7 +102,7 @@ CASES: dict[str, Callable[[], bytes]] = {
 def decode(data: bytes) -> str:
     try:
         if mnistzip.container.is_archive(data):
-            return f"{sum(1 for _ in mnistzip.Archive(data))} images"
+            return f"{sum(1 for _ in mnistzip.Archive(data, recover=True))} images"
         return "an image of {}x{}".format(*mnistzip.decode(data).shape[::-1])
     except mnistzip.MnistzipError as error:
         return type(error).__name__

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from mnistzip import pretrained
 from mnistzip.container import Mode, varint
 from mnistzip.groups import LABELS, NAMES, Head, place_of
 from mnistzip.index import START, Footer, entry
@@ -74,3 +81,73 @@ def archive(
     index = b"".join(entry(first, offset) for first, offset in zip(firsts, [*where, len(body)], strict=True))
     told: dict[str, Any] = {"count": firsts[-1], "groups": len(parts), "index_at": len(body)} | footer
     return body + index + model + Footer(**told).to_bytes()
+
+
+Arrays = dict[str, NDArray[Any]]
+
+
+def conv(name: str, weight: NDArray[Any], kernel: int = 1, to: Sequence[int] = (0, 1)) -> tuple[dict[str, Any], Arrays]:
+    """A layer of a model file, and its arrays."""
+    outputs = weight.shape[1]
+    zeros = {"place": (1, 1, outputs), "quality": (100, outputs), "shift": (outputs,)}
+    arrays = {f"{name}.weight": weight, **{f"{name}.{key}": np.zeros(shape, np.int8) for key, shape in zeros.items()}}
+    return {"op": "conv", "name": name, "kernel": kernel, "to": list(to)}, arrays
+
+
+def model(
+    synthesis: Sequence[dict[str, Any]] = (), arrays: Mapping[str, NDArray[Any]] | None = None, base: str = "classic"
+) -> bytes:
+    """The file of a shipped model with other layers in its synthesis, if any are given, other arrays, and an empty prior."""
+    with np.load(Path(pretrained.__file__).with_name(f"{base}.npz")) as file:
+        every: Arrays = dict(file)
+    told = json.loads(every["meta"].tobytes())
+    if synthesis:
+        told["synthesis"] = list(synthesis)
+        kept = {layer.get("name") for layer in told["analysis"]} | {"meta", "fine", "step", "lmbda", "prior"}
+        every = {name: array for name, array in every.items() if name.split(".")[0] in kept}
+    every |= {name: np.zeros(array.shape, np.int8) for name, array in every.items() if name.startswith("prior.")}
+    every |= {"meta": np.frombuffer(json.dumps(told).encode(), np.uint8), **(arrays or {})}
+    out = io.BytesIO()
+    np.savez_compressed(out, **every)  # type: ignore[arg-type]
+    return out.getvalue()
+
+
+def wide(layers: int, channels: int, side: int, kernel: int = 1) -> bytes:
+    """A model whose synthesis is as many convolutions of as many channels, with weights of 1."""
+    made = [conv("made.first", np.ones((4, channels), np.int8))]
+    ones = np.ones((kernel**2 * channels, channels), np.int8)
+    made += [conv(f"made.{k}", ones, kernel) for k in range(layers)]
+    made += [conv("made.last", np.ones((channels, 28 * 28 // side**2), np.int8))]
+    (first, *middle, last), arrays = [layer for layer, _ in made], {k: v for _, own in made for k, v in own.items()}
+    grow = [{"op": "upsample"}] * (side // 14)
+    shrink = [{"op": "depth_to_space", "size": 28 // side}] * (side < 28)
+    return model([first, *grow, *middle, last, *shrink], arrays)
+
+
+def restless(pairs: int, channels: int) -> bytes:
+    """A model that does nothing but move numbers: it doubles every value in both directions and takes the largest again."""
+    first, arrays = conv("made.first", np.ones((4, channels), np.int8))
+    last, more = conv("made.last", np.ones((channels, 1), np.int8))
+    moves = [{"op": "upsample"}, {"op": "max_pool"}] * pairs
+    return model([first, {"op": "upsample"}, {"op": "upsample"}, *moves, last], arrays | more)
+
+
+def wide_pixels(width: int) -> bytes:
+    """``glyph`` with pixel networks of that width, most of whose weights are 0."""
+    arrays: Arrays = {}
+    with np.load(Path(pretrained.__file__).with_name("glyph.npz")) as file:
+        every = dict(file)
+    for name, array in every.items():
+        part, *rest = name.removeprefix("pixels.").split(".")
+        if part in ("blank", "levels") or not name.startswith("pixels."):
+            continue
+        own = [len(every[f"pixels.{part}.1.bias"])] if part not in ("query", "key") else [len(every["pixels.shade.1.bias"])]
+        outputs_grow = part not in ("query", "key") and rest[0] != "head"
+        inputs_grow = part in ("query", "key") or rest[0] in ("1", "2", "head")
+        pad = [(0, 0)] * array.ndim
+        if outputs_grow:
+            pad[-1] = (0, width - own[0])
+        if inputs_grow and rest[-1] == "weight":
+            pad[0] = (0, width - own[0])
+        arrays[name] = np.pad(array, pad)
+    return model((), arrays, "glyph")

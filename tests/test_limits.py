@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,12 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+import forge
 import mnistzip
 from mnistzip import container
+from mnistzip import model as models
 from mnistzip.cli.main import run
-from mnistzip.container import Mode
+from mnistzip.container import Header, Mode
 from mnistzip.plugins import pillow
 from mnistzip.plugins.chunks import Chunk, Coding
 
@@ -77,3 +80,75 @@ def test_groups_are_limited_like_images_of_their_method(digits: Pixels, monkeypa
     grouped = mnistzip.Archive(mnistzip.encode_archive(digits[:5], effort=0))
     assert [grouped.group_of(k) for k in (0, 2, 4)] == [range(2), range(2, 4), range(4, 5)]
     assert len(grouped[:]) == 5
+
+
+def test_many_small_images_are_limited_by_their_tiles(digits: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
+    small = [digit[4:24, 4:24] for digit in digits[:6]]
+    archive = mnistzip.encode_archive(small, lossless=True)
+    stored = mnistzip.encode_archive(np.random.default_rng(0).integers(0, 256, (6, 9, 9)).astype(np.uint8), lossless=True)
+    monkeypatch.setitem(container.DECODED_MAX, Mode.LOSSY, 4 * 784)
+    with pytest.raises(mnistzip.LimitError, match="6 tiles, more than the 4 of a group"):
+        mnistzip.Archive(archive)[0]
+    assert len(mnistzip.Archive(archive, max_pixels=6 * 784)[:]) == 6
+    assert len(mnistzip.Archive(stored)[:]) == 6
+    monkeypatch.setattr("mnistzip.pack.GROUP_TILES", 4)
+    assert mnistzip.Archive(mnistzip.encode_archive(small, lossless=True)).group_of(0) == range(4)
+
+
+def test_a_model_that_is_too_slow_is_refused_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = models.read_model(forge.restless(95, 40), "slow")
+    most = slow.tiles_unasked(Mode.LOSSY)
+    assert 20 < most < 300
+    fits, large = (
+        Header(Mode.LOSSY, 28, 28 * tiles, model=slow.named, quality=9).to_bytes() + b"x" for tiles in (most, most + 1)
+    )
+    for data, error, says in ((fits, mnistzip.FormatError, "damaged|cut short"), (large, mnistzip.LimitError, "--max-pixels")):
+        with pytest.raises(error, match=says):
+            mnistzip.decode(data, model=slow)
+    with pytest.raises(mnistzip.FormatError, match=r"damaged|cut short"):
+        mnistzip.decode(large, model=slow, max_pixels=1 << 20)
+    group = forge.group(
+        method=Mode.LOSSY,
+        model=15,
+        quality=9,
+        fingerprint=slow.fingerprint,
+        images=most + 1,
+        width=28,
+        height=28,
+        per_lane=most + 1,
+    )
+    content = forge.archive([group], [0, most + 1], model=slow.content, embedded=True)
+    with mnistzip.Archive(content) as archive, pytest.raises(mnistzip.LimitError, match="--max-pixels"):
+        archive[0]
+    with mnistzip.Archive(content, max_pixels=1 << 20) as archive, pytest.raises(mnistzip.FormatError, match="damaged"):
+        archive[0]
+    wide = models.read_model(forge.wide_pixels(512), "wide")
+    monkeypatch.setitem(models.WORK_MAX, Mode.LOSSLESS, wide.tiles_unasked(Mode.LOSSLESS))
+    kept = Header(Mode.LOSSLESS, 28, 28, model=wide.named).to_bytes() + b"x"
+    for decode in (mnistzip.decode, mnistzip.preview):
+        with pytest.raises(mnistzip.LimitError, match="too large for 1 tiles"):
+            decode(kept, model=wide)
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+def test_what_a_large_model_packs_it_reads_unasked(lossless: bool, digits: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = models.read_model(models.shipped("glyph").content, "own")
+    mode = Mode.LOSSLESS if lossless else Mode.LOSSY
+    monkeypatch.setitem(models.WORK_MAX, mode, models.WORK_MAX[mode] * 10 // own.tiles_unasked(mode))
+    archive = mnistzip.Archive(mnistzip.encode_archive(digits[:25], model=own, effort=0, lossless=lossless), model=own)
+    assert [len(archive.group_of(k)) for k in (0, 24)] in ([10, 5], [9, 7])
+    assert len(archive[:]) == 25
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (lambda: forge.wide(1, 700, 28), "more than 131072 numbers"),
+        (lambda: forge.wide(1, 20, 28, 7), "gathers 768320 numbers"),
+        (lambda: forge.wide_pixels(513), "pixels.ink.0: the shape"),
+        (lambda: forge.model(arrays={"prior.near_weight": np.zeros((196, 49 * 84), np.int8)}), "prior: the shape"),
+    ],
+)
+def test_a_model_that_would_take_much_memory_is_refused(content: Callable[[], bytes], says: str) -> None:
+    with pytest.raises(mnistzip.ModelError, match=says):
+        models.read_model(content(), "large")
