@@ -83,6 +83,9 @@ def run(arguments: list[str] | None = None) -> int:
     except (MnistzipError, OSError) as error:
         click.echo(f"mnistzip: {one_line(error)}", err=True)
         return 1
+    except MemoryError:
+        click.echo("mnistzip: not enough memory", err=True)
+        return 1
     return result if isinstance(result, int) else 0
 
 

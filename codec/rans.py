@@ -141,6 +141,16 @@ def _spread_slots_below(value: Ints, start: Ints, freq: Ints) -> Ints:
     return count
 
 
+def _spread_slots_below_one(value: int, start: int, freq: int) -> int:
+    """The same in plain integers, for one lane."""
+    count = prefix = 0
+    for k in range(PROBABILITY_BITS):
+        if value & (TOTAL >> k + 1):
+            count += ((start + freq - prefix - 1) >> k + 1) - ((start - prefix - 1) >> k + 1)
+            prefix |= 1 << k
+    return count
+
+
 def _with_low_bits(pattern: Ints, bits: int, start: Ints, freq: Ints) -> Ints:
     """How many of ``start ... start + freq - 1`` have this pattern of low bits: (lanes,)."""
     return ((start + freq - pattern - 1) >> bits) - ((start - pattern - 1) >> bits)
@@ -152,6 +162,11 @@ def _reverse(slot: Ints) -> Ints:
     for k in range(PROBABILITY_BITS):
         out |= ((slot >> k) & 1) << (PROBABILITY_BITS - 1 - k)
     return out
+
+
+def _reverse_one(slot: int) -> int:
+    """The 16 bits of a slot the other way round."""
+    return int(f"{slot:0{PROBABILITY_BITS}b}"[::-1], 2)
 
 
 class Decoder:
@@ -201,12 +216,12 @@ class Decoder:
         """The next symbol of one lane, in plain integers, given the cumulative frequencies of its alphabet."""
         x, at, end = self._scalars[lane]
         slot = x & (TOTAL - 1)
-        index = bisect_right(edges, slot if x >= TOTAL else int(_reverse(np.array([slot]))[0])) - 1
+        index = bisect_right(edges, slot if x >= TOTAL else _reverse_one(slot)) - 1
         start, freq = edges[index], edges[index + 1] - edges[index]
         if x >= TOTAL:
             x = freq * (x >> PROBABILITY_BITS) + slot - start
         else:
-            x = int(_spread_slots_below(np.array([x]), np.array([start]), np.array([freq]))[0])
+            x = _spread_slots_below_one(x, start, freq)
         while x < LOW and at < end:
             x = x << 8 | int(self._bytes[at])
             at += 1

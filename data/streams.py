@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from mnistzip import codec
 from mnistzip.archive import Archive
-from mnistzip.container import is_cae
+from mnistzip.container import PIXELS_MAX, is_cae
 from mnistzip.data.images import IMAGE_SUFFIXES, STREAM, parse_image, read_image
 from mnistzip.data.kinds import ARRAY_SUFFIXES, PARQUET_SUFFIX, holds_many, leads_to_archive, walk
-from mnistzip.errors import FormatError, ImageError, MnistzipError, OptionError
+from mnistzip.errors import FormatError, ImageError, LimitError, MnistzipError, OptionError
 from mnistzip.idx import idx_blocks, idx_shape, read_idx
 from mnistzip.index import Origin
 from mnistzip.model import Model
@@ -183,6 +183,8 @@ def _stack(
 
     if shape[0] and not math.prod(shape):
         raise ImageError(f"{source} has shape {shape}: no image has a side of 0")
+    if shape[1] * shape[2] > PIXELS_MAX:  # before any is read: few bytes can claim all memory
+        raise LimitError(f"{source} has images of {shape[2]}x{shape[1]}: more than {PIXELS_MAX} pixels")
     size = (shape[1], shape[2])
     return Stream(origin, shape[0], False, labels is not None, items(), size if min(size) else None)
 

@@ -132,6 +132,22 @@ def restless(pairs: int, channels: int) -> bytes:
     return model([first, {"op": "upsample"}, {"op": "upsample"}, *moves, last], arrays | more)
 
 
+def wide_prior(a: int, b: int) -> bytes:
+    """A model whose prior has as many numbers of ``near`` for each place and of ``far`` for each symbol, all of them 0."""
+    near, far = 49 * a, 196 * b
+    shapes = {
+        "near_weight": (196, near),
+        "far_weight": (near, far),
+        "skip_weight": (196, far),
+        "head_weight": (196, b, 63),
+        "near_bias": (100, near),
+        "far_bias": (100, far),
+        "near_shift": (near,),
+        "far_shift": (far,),
+    }
+    return model((), {f"prior.{name}": np.zeros(shape, np.int8) for name, shape in shapes.items()})
+
+
 def wide_pixels(width: int) -> bytes:
     """``glyph`` with pixel networks of that width, most of whose weights are 0."""
     arrays: Arrays = {}

@@ -181,6 +181,20 @@ def test_arrays_in_other_orders_and_shapes_are_taken(digits: Pixels, tmp_path: P
         assert not (tmp_path / "x.cae").exists()
 
 
+@pytest.mark.parametrize("sides", [(1 << 13, (1 << 13) + 1), (1 << 40, 1), ((1 << 32) - 1, (1 << 32) - 1), (1 << 62, 1 << 62)])
+def test_a_few_bytes_that_claim_large_images_are_one_line(sides: tuple[int, int], tmp_path: Path, capsys: Out) -> None:
+    with (tmp_path / "claims.npy").open("wb") as file:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (1, *sides)}
+        np.lib.format.write_array_header_1_0(file, header)
+    (tmp_path / "claims-idx3").write_bytes(idx_header((1, *(side % (1 << 32) for side in sides))))
+    for name in ("claims.npy", "claims-idx3"):
+        assert mz("compress", tmp_path / name, "-o", tmp_path / "x.cae") == 1
+        told = capsys.readouterr().err
+        assert told.count("\n") == 1
+        assert "more than 67108864 pixels" in told or "side of 0" in told
+        assert not (tmp_path / "x.cae").exists()
+
+
 def test_parquet_comes_back(packed: Path, digits: Pixels, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     out = tmp_path / "x.parquet"

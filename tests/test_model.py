@@ -4,6 +4,7 @@ import io
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -95,6 +96,11 @@ def test_a_model_that_is_not_there_is_named() -> None:
     [
         ("first.weight", np.zeros((9, 16))),  # floats
         ("first.weight", np.full((9, 16), np.nan)),
+        ("first.weight", np.full((9, 16), np.inf, np.float16)),
+        ("first.weight", np.zeros((9, 16), np.uint64)),
+        ("first.weight", np.zeros((9, 16), bool)),
+        ("first.weight", np.asfortranarray(np.zeros((9, 16), np.int8))),
+        ("first.place", np.full((1, 1, 16), (1 << 24) + 1, np.int32)),  # no number that float32 holds
         ("first.weight", np.zeros((9, 16), np.int64)),  # wider than the file may hold
         ("first.weight", np.zeros((8, 16), np.int8)),
         ("first.weight", np.zeros(9, np.int8)),
@@ -149,6 +155,34 @@ def test_a_prior_that_would_see_the_future_is_refused(arrays: Arrays) -> None:
 def test_a_wrong_description_is_refused(arrays: Arrays, changes: dict[str, object]) -> None:
     with pytest.raises(ModelError):
         models.read_model(with_meta(arrays, **changes), "wrong")
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"analysis": [{"op": "space_to_depth", "size": 4}]}, "analysis"),  # 7x7, but 16 channels
+        ({"analysis": [{"op": "space_to_depth", "size": 2}]}, "analysis"),  # 4 channels, but 14x14
+        ({"synthesis": [{"op": "upsample"}] * 2}, "synthesis"),  # an image of 4 channels
+        ({"synthesis": [{"op": "depth_to_space", "size": 2}]}, "synthesis"),  # 14x14
+        ({"symbols": [-31, 30]}, "prior has 63 values"),
+    ],
+)
+def test_a_model_for_another_latent_is_refused(arrays: Arrays, changes: dict[str, object], says: str) -> None:
+    with pytest.raises(ModelError, match=says):
+        models.read_model(with_meta(arrays, **changes), "wrong")
+
+
+@pytest.mark.parametrize("changed", [{"version": (2, 0)}, {"pack": zipfile.ZIP_BZIP2}, {"cut": 1}, {"more": 1}])
+def test_arrays_in_other_wrappings_are_refused(arrays: Arrays, changed: dict[str, Any]) -> None:
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", changed.get("pack", zipfile.ZIP_DEFLATED)) as archive:
+        for name, array in arrays.items():
+            body = io.BytesIO()
+            np.lib.format.write_array(body, array, changed.get("version", (1, 0)))
+            content = body.getvalue()
+            archive.writestr(f"{name}.npy", content[: len(content) - changed.get("cut", 0)] + bytes(changed.get("more", 0)))
+    with pytest.raises(ModelError):
+        models.read_model(out.getvalue(), "wrong")
 
 
 def test_each_missing_array_is_noticed(arrays: Arrays) -> None:

@@ -295,6 +295,16 @@ def test_a_closed_stdout_ends_the_command_without_a_word(arguments: list[str], i
     assert (done.returncode, done.stderr) == (1, b"")
 
 
+def test_too_little_memory_is_said_in_one_line(inputs: Path, monkeypatch: pytest.MonkeyPatch, capsys: Out) -> None:
+    def starved(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("mnistzip.codec.decode", starved)
+    assert run(["decompress", str(inputs / "noise.cae"), "-o", str(inputs / "out.png")]) == 1
+    assert capsys.readouterr().err == "mnistzip: not enough memory\n"
+    assert not (inputs / "out.png").exists()
+
+
 # Signals
 
 
