@@ -85,7 +85,7 @@ def decode(data: bytes, *, model: str | Path | Model | None = None, max_pixels: 
     Args:
         data: the whole file.
         model: the custom model that a file names by its fingerprint; shipped models are found without it.
-        max_pixels: larger images are refused before memory is taken; by default those of more than 2^23 pixels if lossy, 2^21
+        max_pixels: larger images are refused before memory is taken; by default those of more than 2^23 pixels if lossy, 2^18
             if the pixel model keeps every pixel, which take some seconds, and 2^26 if stored.
 
     Raises:

@@ -40,7 +40,7 @@ class Mode(IntEnum):
     STORED = 2
 
 
-DECODED_MAX = {Mode.LOSSY: 1 << 23, Mode.LOSSLESS: 1 << 21, Mode.STORED: PIXELS_MAX}  # pixels: some seconds of work each
+DECODED_MAX = {Mode.LOSSY: 1 << 23, Mode.LOSSLESS: 1 << 18, Mode.STORED: PIXELS_MAX}  # pixels: seconds of work at worst
 
 
 class Method(IntEnum):

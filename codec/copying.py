@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistzip.cdf import LOGITS_PER_OCTAVE, OCTAVES, Cdf
-from mnistzip.intnet import ACTIVATION_MAX, Affine, Floats, Range, prove_exact, require
+from mnistzip.intnet import ACTIVATION_MAX, Affine, Floats, Range, product, prove_exact, require
 from mnistzip.planes import RANGES, SHADES, STEP
 from mnistzip.prior import LOGITS
 
@@ -26,6 +26,7 @@ KEY_MAX = 32  # numbers of a key; bounds what a hostile model can make a decoder
 KEY_SHIFT = 4  # bits that the product of query and key is divided by
 KEYS = Range(-KEY_PEAK, KEY_PEAK)
 _VOTES = OCTAVES[(COPY_HIGH - COPY_LOW) * LOGITS_PER_OCTAVE :: -1] >> 20 - COPY_BITS - COPY_HIGH  # by score, the lowest first
+PAIRS_TOGETHER = 1 << 16  # of queries and keys: small enough for the processor's cache
 
 Ints = NDArray[np.int64]
 
@@ -68,17 +69,13 @@ class Copying:
         """The votes for each shade of pixels of whole tiles, tile by tile in coding order: (n, 32)."""
         query, gate = self.queries(h)
         key = self.keys(h, where, shade)
-        group = tile * RANGES + where
-        order = np.argsort(group, kind="stable")  # pixels that may vote for each other, side by side in coding order
-        _, first, count = np.unique(group[order], return_index=True, return_counts=True)
-        first = np.repeat(first, count)  # of each pixel's group
-        before = np.arange(len(tile)) - first  # how many of the group come earlier
-        asking = np.repeat(np.arange(len(tile)), before)
-        asked = np.arange(len(asking)) + np.repeat(first + before - np.cumsum(before), before)
-        step = STEP[pixel[order]]
-        earlier = step[asked] < step[asking]
-        asking, asked = order[asking[earlier]], order[asked[earlier]]
-        return count_votes(products(query, asking, key, asked), gate[asking], asking, shade[asked], len(tile))
+        out = np.empty((len(tile), SHADES), np.int64)
+        cuts = [0, *(np.flatnonzero(np.diff(tile)) + 1).tolist(), len(tile)]
+        for own in map(slice, cuts[:-1], cuts[1:]):
+            step, mine = STEP[pixel[own]], where[own]
+            heard = (mine == mine[:, None]) & (step < step[:, None])
+            out[own] = count_votes(product(query[own], key[own].T)[None], gate[None, own], heard[None], shade[None, own])[0]
+        return out
 
 
 class Copies:
@@ -88,18 +85,29 @@ class Copies:
         self._copying = copying
         self._count = np.zeros(tiles, np.int64)
         self._keys = np.zeros((tiles, most, copying.levels.shape[1]), np.float32)
-        self._where = np.full((tiles, most), -1)
+        self._where = np.full((tiles, most), -1, np.int8)
         self._shade = np.zeros((tiles, most), np.int64)
 
     def votes(self, h: Floats, tile: Ints, where: Ints) -> Ints:
-        """The votes for each shade of the pixels of one step: (n, 32)."""
+        """The votes for each shade of the pixels of one step, whose tiles rise: (n, 32)."""
         query, gate = self._copying.queries(h)
-        most = int(self._count[tile].max())
-        asking, asked = np.nonzero(self._where[tile, :most] == where[:, None])
-        owner = tile[asking]
-        voter = owner * self._keys.shape[1] + asked
-        product = products(query, asking, self._keys.reshape(-1, query.shape[1]), voter)
-        return count_votes(product, gate[asking], asking, self._shade.reshape(-1)[voter], len(tile))
+        owner, first, count = np.unique(tile, return_index=True, return_counts=True)
+        row = np.repeat(np.arange(len(owner)), count)
+        turn = np.arange(len(tile)) - np.repeat(first, count)
+        deep, most = int(count.max()), int(self._count[owner].max())
+        asking = np.zeros((len(owner), deep, query.shape[1]), np.float32)
+        gates = np.zeros((len(owner), deep), np.float32)
+        ranges = np.full((len(owner), deep), -2, np.int8)
+        asking[row, turn], gates[row, turn], ranges[row, turn] = query, gate, where
+        out = np.empty((len(owner), deep, SHADES), np.int64)
+        together = max(1, PAIRS_TOGETHER // max(1, deep * most))
+        for at in range(0, len(owner), together):
+            part = slice(at, at + together)
+            mine = owner[part]
+            heard = self._where[mine, None, :most] == ranges[part, :, None]
+            products = product(asking[part], self._keys[mine, :most].swapaxes(1, 2))
+            out[part] = count_votes(products, gates[part], heard, self._shade[mine, :most])
+        return out[row, turn]
 
     def add(self, h: Floats, tile: Ints, where: Ints, shade: Ints) -> None:
         """Remember the pixels of one step; tiles rise."""
@@ -109,19 +117,29 @@ class Copies:
         np.add.at(self._count, tile, 1)
 
 
-def products(query: Floats, asking: Ints, key: Floats, asked: Ints) -> Floats:
-    """Products of queries and keys: (pairs,)."""
-    total: Floats = np.einsum("nk,nk->n", query.take(asking, axis=0), key.take(asked, axis=0))
-    return total
+def count_votes(products: Floats, gate: Floats, heard: NDArray[np.bool_], shade: Ints) -> Ints:
+    """Sum votes, in 2^-10, by shade.
 
+    Args:
+        products: of queries and keys, shape ``(tiles, asking, asked)``.
+        gate: of each query, shape ``(tiles, asking)``.
+        heard: which keys vote for which query, shape ``(tiles, asking, asked)``.
+        shade: what each key votes for, shape ``(tiles, asked)``.
 
-def count_votes(product: Floats, gate: Floats, row: Ints, shade: Ints, rows: int) -> Ints:
-    """Sum votes, in 2^-10, by row and shade: (rows, 32)."""
-    score = np.floor(product * np.float32(2.0**-KEY_SHIFT) + np.float32(0.5)) + gate
-    low, high = COPY_LOW * LOGITS_PER_OCTAVE, COPY_HIGH * LOGITS_PER_OCTAVE
-    weight = _VOTES[np.clip(score, low, high).astype(np.int64) - low]
-    total = np.bincount(row * SHADES + shade, weights=weight, minlength=rows * SHADES)  # in float64, below 2^28
-    return total.astype(np.int64).reshape(rows, SHADES)
+    Returns:
+        Shape ``(tiles, asking, 32)``.
+    """
+    tiles, asking, asked = products.shape
+    rows = tiles * asking
+    row, column = np.nonzero(heard.reshape(rows, asked))
+    score = products.reshape(rows, asked)[row, column]
+    score *= np.float32(2.0**-KEY_SHIFT)
+    score += np.float32(0.5)
+    np.floor(score, out=score)
+    score += gate.reshape(rows)[row] - np.float32(COPY_LOW * LOGITS_PER_OCTAVE)  # counted from the lowest
+    weight = _VOTES[np.clip(score, 0, len(_VOTES) - 1, out=score).astype(np.int64)]
+    total = np.bincount(row * SHADES + shade[row // asking, column], weights=weight, minlength=rows * SHADES)
+    return total.astype(np.int64).reshape(tiles, asking, SHADES)  # from float64, below 2^28
 
 
 def shade_cdf(logits: Floats, votes: Ints) -> Cdf:

@@ -25,6 +25,7 @@ _HEAD = struct.Struct("<4sHBBBBHHH8sIIIIIII")
 HEAD_BYTES = _HEAD.size
 IMAGES_MAX = 65535  # in a group
 PER_LANE_MAX = 256  # images
+GROUP_PIXELS_MAX = {Mode.LOSSY: 1 << 23, Mode.LOSSLESS: 1 << 21, Mode.STORED: PIXELS_MAX}  # that are held together, unasked
 NAMES_MAX = 1 << 22  # bytes of a group's names together
 READ_AHEAD = 2048  # read at once, as head and table are nearly always within
 CRC_BYTES = 4
@@ -152,8 +153,8 @@ def read_group(read: Read, offset: int, room: int, max_pixels: int | None = None
     Args:
         offset: where it begins.
         room: bytes from there to where the next thing begins; the group may not be larger.
-        max_pixels: larger images are refused, by default than :data:`~mnistzip.container.DECODED_MAX` says; together the images
-            of a group may be as large as one.
+        max_pixels: larger images are refused, by default than :data:`~mnistzip.container.DECODED_MAX` says; so are lanes, and
+            groups of more pixels than :data:`GROUP_PIXELS_MAX` says.
 
     Raises:
         FormatError: no group there, or a damaged one.
@@ -184,16 +185,17 @@ def _require_room(offset: int, head: Head, shapes: Ints, max_pixels: int | None)
     require_pixels(head.method, width, height, max_pixels)
     if head.images == 1:
         return
-    room, tile_room = (
-        min(max(DECODED_MAX[method], max_pixels or 0), PIXELS_MAX) // size
-        for method, size in ((head.method, 1), (Mode.LOSSY, TILE * TILE))
-    )
+    in_lane = int(np.add.reduceat(pixels, np.arange(0, head.images, head.per_lane)).max())
     tiles = 0 if head.method is Mode.STORED else int((-(-shapes // TILE)).prod(axis=1).sum())
-    for found, most, what in ((int(pixels.sum()), room, "pixels"), (tiles, tile_room, "tiles")):
-        if found > most:
+    for found, limit, what in (
+        (in_lane, DECODED_MAX[head.method], "pixels in a lane"),
+        (int(pixels.sum()), GROUP_PIXELS_MAX[head.method], "pixels"),
+        (tiles * TILE**2, GROUP_PIXELS_MAX[Mode.LOSSY], "pixels in whole tiles"),
+    ):
+        if found > (most := min(max(limit, max_pixels or 0), PIXELS_MAX)):
             raise LimitError(
-                f"the group at byte {offset} has {found} {what}, more than the {most} of a group: max_pixels (--max-pixels) "
-                f"raises it to {PIXELS_MAX} pixels"
+                f"the group at byte {offset} has {found} {what}, more than the limit of {most}: "
+                "max_pixels (--max-pixels) raises it"
             )
 
 

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 FILE_VERSION = 1
 FILE_LIMIT = 16 << 20  # bytes, of the file and of its arrays together
 LAYERS_MAX = 200
-WORK_MAX = {Mode.LOSSY: 400 * 10**9, Mode.LOSSLESS: 650 * 10**9}  # multiplications: what the largest images by ``mnist`` take
+WORK_MAX = {Mode.LOSSY: 400 * 10**9, Mode.LOSSLESS: 80 * 10**9}  # multiplications: what the largest images by ``mnist`` take
 FINGERPRINT_BYTES = 8
 QUALITIES = 100
 SHIPPED = {"mnist": 0, "classic": 1, "mnist-fast": 2, "glyph": 3}  # ids in files: they never change meaning

@@ -218,10 +218,7 @@ class Decoder:
         slot = x & (TOTAL - 1)
         index = bisect_right(edges, slot if x >= TOTAL else _reverse_one(slot)) - 1
         start, freq = edges[index], edges[index + 1] - edges[index]
-        if x >= TOTAL:
-            x = freq * (x >> PROBABILITY_BITS) + slot - start
-        else:
-            x = _spread_slots_below_one(x, start, freq)
+        x = freq * (x >> PROBABILITY_BITS) + slot - start if x >= TOTAL else _spread_slots_below_one(x, start, freq)
         while x < LOW and at < end:
             x = x << 8 | int(self._bytes[at])
             at += 1

@@ -191,7 +191,7 @@ def test_a_few_bytes_that_claim_large_images_are_one_line(sides: tuple[int, int]
         assert mz("compress", tmp_path / name, "-o", tmp_path / "x.cae") == 1
         told = capsys.readouterr().err
         assert told.count("\n") == 1
-        assert "more than 67108864 pixels" in told or "side of 0" in told
+        assert "67108864" in told or "side of 0" in told
         assert not (tmp_path / "x.cae").exists()
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 
 import forge
 import mnistzip
-from mnistzip import container
+from mnistzip import container, groups
 from mnistzip import model as models
 from mnistzip.cli.main import run
 from mnistzip.container import Header, Mode
@@ -70,12 +70,17 @@ def test_budgets_and_auto_are_not_in_its_way(large: Pixels) -> None:
         assert mnistzip.decode(file, max_pixels=2000).shape == large.shape
 
 
-def test_groups_are_limited_like_images_of_their_method(digits: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
-    archive = mnistzip.encode_archive(digits[:4], effort=0)
-    monkeypatch.setitem(container.DECODED_MAX, Mode.LOSSY, 2 * 784)
-    with pytest.raises(mnistzip.LimitError, match="of a group"):
-        mnistzip.Archive(archive)[0]
-    assert len(mnistzip.Archive(archive, max_pixels=4 * 784)[:]) == 4
+def test_lanes_and_groups_are_limited(digits: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = mnistzip.encode_archive(digits[:6], effort=0)  # lanes of 4
+    for limits, mode, says in (
+        (container.DECODED_MAX, Mode.LOSSY, "3136 pixels in a lane, more than the limit of 1568"),
+        (groups.GROUP_PIXELS_MAX, Mode.LOSSY, "4704 pixels, more than the limit of 1568"),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setitem(limits, mode, 2 * 784)
+            with pytest.raises(mnistzip.LimitError, match=says):
+                mnistzip.Archive(archive)[0]
+            assert len(mnistzip.Archive(archive, max_pixels=6 * 784)[:]) == 6
     monkeypatch.setattr("mnistzip.pack.GROUP_PIXELS", 2 * 784)
     grouped = mnistzip.Archive(mnistzip.encode_archive(digits[:5], effort=0))
     assert [grouped.group_of(k) for k in (0, 2, 4)] == [range(2), range(2, 4), range(4, 5)]
@@ -85,9 +90,10 @@ def test_groups_are_limited_like_images_of_their_method(digits: Pixels, monkeypa
 def test_many_small_images_are_limited_by_their_tiles(digits: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
     small = [digit[4:24, 4:24] for digit in digits[:6]]
     archive = mnistzip.encode_archive(small, lossless=True)
-    stored = mnistzip.encode_archive(np.random.default_rng(0).integers(0, 256, (6, 9, 9)).astype(np.uint8), lossless=True)
-    monkeypatch.setitem(container.DECODED_MAX, Mode.LOSSY, 4 * 784)
-    with pytest.raises(mnistzip.LimitError, match="6 tiles, more than the 4 of a group"):
+    noise = np.random.default_rng(0).integers(0, 256, (6, 9, 9)).astype(np.uint8)
+    stored = mnistzip.encode_archive(noise, lossless=True)
+    monkeypatch.setitem(groups.GROUP_PIXELS_MAX, Mode.LOSSY, 4 * 784)
+    with pytest.raises(mnistzip.LimitError, match="4704 pixels in whole tiles, more than the limit of 3136"):
         mnistzip.Archive(archive)[0]
     assert len(mnistzip.Archive(archive, max_pixels=6 * 784)[:]) == 6
     assert len(mnistzip.Archive(stored)[:]) == 6
