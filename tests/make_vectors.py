@@ -415,7 +415,7 @@ def lying_groups() -> dict[str, tuple[bytes, str, str]]:
         ("bitmap-missing", "FormatError", "whether it is stored", lossy | {"flags": MIXED, "table": b""}),
         ("bitmap-with-unused-bits", "FormatError", "whether it is stored", lossy | {"flags": MIXED, "table": b"\3\4\0"}),
         ("image-beyond-the-limit", "LimitError", "65535x65535", {"width": 65535, "height": 65535}),
-        ("images-beyond-the-limit", "LimitError", "of a group", many | {"table": bytes(8) + b"\4"}),
+        ("images-beyond-the-limit", "LimitError", "pixels in a lane", many | {"table": bytes(8) + b"\4"}),
         ("stored-lane-too-short", "FormatError", "damaged", {"body": b"\7"}),
         ("stored-lane-and-more", "FormatError", "do not end", {"body": deflate(forge.LEVELS) + b"\0"}),
         ("stored-lane-unfinished", "FormatError", "do not end", {"body": deflate(forge.LEVELS)[:-1]}),
