@@ -137,6 +137,18 @@ def test_an_archive_cut_short_or_with_a_flipped_bit_never_gives_a_wrong_image(tm
         assert refused_or_same(arguments, out, expected, capsys), f"bit {bit}"
 
 
+@pytest.mark.parametrize("folder", ["invalid", "invalid-archive"])
+def test_every_faulty_vector_is_one_line_and_leaves_nothing(folder: str, tmp_path: Path, capsys: Out) -> None:
+    faulty = sorted((VECTORS / folder).glob("*.cae"))
+    assert len(faulty) >= 90
+    for path in faulty:
+        out = tmp_path / ("out.pgm" if folder == "invalid" else "out.npy")
+        assert run(["decompress", str(path), "-o", str(out), "--quiet"]) == 1, path.name
+        told = capsys.readouterr().err
+        assert (told.count("\n"), told.startswith("mnistzip: ")) == (1, True), path.name
+        assert list(tmp_path.iterdir()) == [], path.name
+
+
 # Outputs that cannot be
 
 
