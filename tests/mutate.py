@@ -36,7 +36,7 @@ TESTS = {
 }
 ENOUGH = 0.85
 SKIPPED = {"core/VariableReplacer", "core/VariableInserter"}  # they put any number in any place, mostly where no code runs
-PATIENCE = 5  # times what the tests take, before a mutant is said to hang
+PATIENCE = 2  # times what the tests take, before a mutant is said to hang
 
 
 class Mutant(importlib.abc.MetaPathFinder, importlib.abc.Loader):
