@@ -39,6 +39,7 @@ from mnistzip.container import DECODED_MAX, SIDE_MAX, Header, Method, Mode, vari
 from mnistzip.data.images import parse_image
 from mnistzip.data.streams import read_labels
 from mnistzip.idx import idx_header, read_idx
+from mnistzip.lossless import encode_payloads
 from mnistzip.stored import deflate
 from mnistzip.tiles import tiles_in
 
@@ -133,15 +134,18 @@ def single() -> Iterator[Input]:
     header = Header(Mode.STORED, 28, 28, method=Method.DEFLATE).to_bytes()
     yield "28x28 stored, 900 MB deflated", "decode", "cae", header + deflate(bytes(900 << 20)) + b"ab"
     yield "8192x8192 lossy", "decode", "cae", Header(Mode.LOSSY, SIDE, SIDE, model=0, quality=50).to_bytes() + b"\x80"
-    for mode, widths in ((Mode.LOSSY, (2048, 32768)), (Mode.LOSSLESS, (1024,))):
+    for mode, widths in ((Mode.LOSSY, (2048, 32768)), (Mode.LOSSLESS, (512,))):
         for name, number in models.SHIPPED.items():
             if mode is Mode.LOSSLESS and not models.shipped(name).keeps_pixels:
                 continue
             for width in widths:
                 yield coded(mode, width, DECODED_MAX[mode] // width, name, number)
-    header = Header(Mode.LOSSLESS, 1024, 2048, model=0).to_bytes()
-    yield "1024x2048 lossless, mnist, of nothing", "decode", "cae", header + streams(tiles_in(1024, 2048), b"\xc0\0\0")
-    yield "1024x2048 lossless, mnist", "preview", "cae", header + streams(tiles_in(1024, 2048))
+    for name in ("mnist", "glyph"):  # every pixel copies from all before it
+        grey, found = np.full((512, 512), 110, np.uint8), models.shipped(name)
+        header = Header(Mode.LOSSLESS, 512, 512, model=found.named).to_bytes()
+        content = header + encode_payloads(found.pixel_model(), [header], [grey])[0]
+        yield f"512x512 lossless, {name}, of one grey level", "decode", "cae", content
+        yield f"512x512 lossless, {name}, of one grey level", "preview", "cae", content
     for side in (28, 112, 280, 500, 1000):  # few streams are decoded another way than many
         for mode in (Mode.LOSSY, Mode.LOSSLESS):
             header = Header(mode, side, side, model=0, quality=50 if mode is Mode.LOSSY else None).to_bytes()
@@ -258,7 +262,7 @@ def held_models() -> Iterator[Input]:
         yield f"a model {what}", "load", "npz", content
         lossless = "pixel" in what
         model = models.read_model(content, "large")
-        tiles = min(model.tiles_unasked(Mode.LOSSLESS if lossless else Mode.LOSSY), DECODED_MAX[Mode.LOSSY] // 784)
+        tiles = min(model.tiles_unasked(Mode.LOSSLESS if lossless else Mode.LOSSY), 900_000 // 150)  # bytes a tile
         columns = -(-28 * tiles // SIDE_MAX)
         shape = (28 * (tiles // columns), 28 * columns)
         noise = np.random.default_rng(1).integers(0, 256, shape).astype(np.uint8)

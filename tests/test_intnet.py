@@ -36,28 +36,32 @@ def conv(weight: Floats, shift: int = 3, kernel: int = 3, to: Range = ACTIVATION
     return Conv("conv", kernel, weight, place, quality, np.full(outputs, shift, np.float32), to)
 
 
-def reference(x: Floats, weight: Floats, shift: int) -> np.ndarray:
+def reference(x: Floats, weight: Floats, shift: int, kernel: int = 3) -> np.ndarray:
     """The same convolution one place at a time, in Python's integers."""
     n, h, w, c = x.shape
     out = np.zeros((n, h, w, weight.shape[1]), np.int64)
-    wide = weight.astype(int).reshape(3, 3, c, -1)
+    wide = weight.astype(int).reshape(kernel, kernel, c, -1)
+    middle = kernel // 2
     for image, i, j, o in np.ndindex(out.shape):
         total = o + image * weight.shape[1] + o
-        for a in range(3):
-            for b in range(3):
-                if 0 <= i + a - 1 < h and 0 <= j + b - 1 < w:
-                    total += int(x[image, i + a - 1, j + b - 1].astype(int) @ wide[a, b, :, o])
+        for a in range(kernel):
+            for b in range(kernel):
+                y, z = i + a - middle, j + b - middle
+                if 0 <= y < h and 0 <= z < w:
+                    total += int(x[image, y, z].astype(int) @ wide[a, b, :, o])
         out[image, i, j, o] = min(max((total + (1 << (shift - 1))) >> shift, 0), 1023)
     return out
 
 
 @settings(deadline=None, max_examples=20)
-@given(seed=st.integers(0, 1000), shift=st.integers(1, 6))
-def test_convolution_equals_integer_arithmetic(seed: int, shift: int) -> None:
+@given(
+    seed=st.integers(0, 1000), shift=st.integers(1, 6), kernel=st.sampled_from([1, 3, 5, 7]), inputs=st.sampled_from([2, 24])
+)
+def test_convolution_equals_integer_arithmetic(seed: int, shift: int, kernel: int, inputs: int) -> None:
     random = np.random.default_rng(seed)
-    x = random.integers(0, 256, (2, 4, 5, 2)).astype(np.float32)
-    weight = random.integers(-40, 41, (18, 3)).astype(np.float32)
-    assert (conv(weight, shift).forward(x, ROWS) == reference(x, weight, shift)).all()
+    x = random.integers(0, 256, (2, 4, 5, inputs)).astype(np.float32)
+    weight = random.integers(-40, 41, (kernel**2 * inputs, 3)).astype(np.float32)
+    assert (conv(weight, shift, kernel).forward(x, ROWS) == reference(x, weight, shift, kernel)).all()
 
 
 def test_order_of_summation_does_not_matter_within_the_bound() -> None:
@@ -96,9 +100,11 @@ def test_layers_that_do_not_fit_together_are_refused(layer: object) -> None:
         bound([layer], PLAIN)  # type: ignore[list-item]
 
 
-def test_odd_images_cannot_be_pooled() -> None:
+@pytest.mark.parametrize("layer", [MaxPool(), SpaceToDepth(2)])
+@pytest.mark.parametrize("sides", [(5, 4), (4, 5)])
+def test_odd_images_cannot_be_pooled_or_folded(layer: MaxPool | SpaceToDepth, sides: tuple[int, int]) -> None:
     with pytest.raises(ModelError):
-        MaxPool().bound(Signal(Range(0, 1), 5, 4, 1))
+        layer.bound(Signal(Range(0, 1), *sides, 1))
 
 
 def test_space_to_depth_and_back_loses_no_pixel() -> None:
