@@ -83,6 +83,12 @@ def run(arguments: list[str] | None = None) -> int:
     except (MnistzipError, OSError) as error:
         click.echo(f"mnistzip: {one_line(error)}", err=True)
         return 1
+    except UnicodeEncodeError as error:
+        click.echo(
+            f"mnistzip: {error.object!a} cannot be written where the locale is {error.encoding}: set LC_ALL=C.UTF-8",
+            err=True,
+        )
+        return 1
     except MemoryError:
         click.echo("mnistzip: not enough memory", err=True)
         return 1

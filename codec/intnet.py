@@ -359,8 +359,7 @@ class Residual:
         return Signal(self.to, given.height, given.width, given.channels, change.work)
 
     def forward(self, x: Floats, row: Rows) -> Floats:
-        total = forward(self.layers, x, row)
-        total += x
+        total = forward(self.layers, x, row) + x  # not in place: what comes out may be a view of what went in
         return np.clip(total, self.to.low, self.to.high, out=total)
 
 

@@ -49,7 +49,10 @@ if TYPE_CHECKING:
 FILE_VERSION = 1
 FILE_LIMIT = 16 << 20  # bytes, of the file and of its arrays together
 LAYERS_MAX = 200
+META_MAX = 1 << 16  # bytes of the description
+HEADER_MAX = 512  # bytes of an array's header
 WORK_MAX = {Mode.LOSSY: 400 * 10**9, Mode.LOSSLESS: 80 * 10**9}  # multiplications: what the largest images by ``mnist`` take
+HELD_MAX = 1 << 26  # numbers
 FINGERPRINT_BYTES = 8
 QUALITIES = 100
 SHIPPED = {"mnist": 0, "classic": 1, "mnist-fast": 2, "glyph": 3}  # ids in files: they never change meaning
@@ -111,8 +114,9 @@ class Model:
         """How many tiles are decoded unasked, in some seconds; of shipped models the limits of pixels say so."""
         if mode is Mode.STORED or self.number is not None or not (self.keeps_pixels or mode is Mode.LOSSY):
             return PIXELS_MAX
-        own = self.transforms.work + self.prior.work if mode is Mode.LOSSY else self.pixel_model().work * TILE**2
-        return WORK_MAX[mode] // own
+        if mode is Mode.LOSSY:
+            return min(WORK_MAX[mode] // (self.transforms.work + self.prior.work), HELD_MAX // self.prior.held)
+        return WORK_MAX[mode] // (self.pixel_model().work * TILE**2)
 
     def require_quick(self, mode: Mode, shapes: Iterable[Iterable[int]]) -> None:
         """Raise :class:`~mnistzip.errors.LimitError` if images of such ``(H, W)`` take longer than is decoded unasked."""
@@ -315,6 +319,8 @@ def _read_arrays(content: bytes, name: str, wanted: Callable[[str], bool] = lamb
                     continue
                 with archive.open(entry) as file:
                     data = file.read(entry.file_size + 1)
+                if (array == "meta" and len(data) > META_MAX) or int.from_bytes(data[8:10], "little") > HEADER_MAX:
+                    raise ValueError(f"{entry.filename} is larger than model files have it")
                 stream = io.BytesIO(data)
                 if npy.read_magic(stream) != (1, 0):
                     raise ValueError("an array of another version of the .npy format")
@@ -352,6 +358,7 @@ class _Parts:
         self._arrays = arrays
         self._model = model
         self._count = 0
+        self._names: set[str] = set()
 
     def floats(self, key: str, rank: int) -> Floats:
         array = self._arrays[key]
@@ -406,8 +413,13 @@ class _Parts:
         if kind == "upsample":
             return Upsample()
         if kind == "residual":
+            if not entry["layers"]:
+                raise ValueError("a residual without layers")
             return Residual(self.layers(entry["layers"]), self._range(entry))
         name = str(entry["name"])
+        if name in self._names:
+            raise ValueError(f"two layers are named {name!r}")
+        self._names.add(name)
         if kind == "conv":
             return Conv(
                 name=f"{self._model} {name}",

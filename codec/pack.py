@@ -85,8 +85,9 @@ class ArchiveWriter:
         require_within("effort", effort, 0, EFFORT_MAX)
         require_within("threads", threads, 1, 1 << 10)
         self._setting = Setting(candidates(model, None if lossless else quality), effort)
-        mode = container.Mode.LOSSLESS if lossless else container.Mode.LOSSY
-        self._tiles_max = min(GROUP_TILES, *(candidate.model.tiles_unasked(mode) for candidate in self._setting.candidates))
+        self._mode = container.Mode.LOSSLESS if lossless else container.Mode.LOSSY
+        most = (candidate.model.tiles_unasked(self._mode) for candidate in self._setting.candidates)
+        self._tiles_max = min(GROUP_TILES, *most)
         self._embedded = _file_of(model) if embed_model else None
         self._threads = threads
         self._pool = _pool(threads) if threads > 1 else None
@@ -185,7 +186,10 @@ class ArchiveWriter:
         if name is not None:
             require_name(name)
         tiles = tiles_in(pixels.shape[1], pixels.shape[0])
-        if self._images and (self._pixels + pixels.size > GROUP_PIXELS or self._tiles + tiles > self._tiles_max):
+        alone = (
+            pixels.size > container.DECODED_MAX[self._mode] or tiles > self._tiles_max
+        )  # refused unasked, but not the others
+        if self._images and (alone or self._pixels + pixels.size > GROUP_PIXELS or self._tiles + tiles > self._tiles_max):
             self._end_group()
         if name is not None:
             self._names.append(name)
@@ -199,7 +203,7 @@ class ArchiveWriter:
             self._shape = (pixels.shape[0], pixels.shape[1])
         self._mixed = self._mixed or self._shape != pixels.shape
         self.count += 1
-        if len(self._images) >= GROUP_IMAGES or self._pixels >= GROUP_PIXELS or self._name_bytes >= GROUP_NAMES:
+        if alone or len(self._images) >= GROUP_IMAGES or self._pixels >= GROUP_PIXELS or self._name_bytes >= GROUP_NAMES:
             self._end_group()
 
     def extend(

@@ -45,6 +45,7 @@ CHANNELS, SIDE = 4, 7
 PLACES = SIDE * SIDE
 SYMBOLS = CHANNELS * PLACES
 LOGITS = Range(-(1 << 15), (1 << 15) - 1)
+FREQUENCY_WORK = 8  # multiplications, as TOUCH of :mod:`mnistzip.intnet`
 STATES_MAX = 1 << 12  # numbers of ``near`` or ``far``; bounds what a hostile model can make a decoder allocate
 TOGETHER = 256  # latents whose symbols are evaluated together: small enough for the processor's cache
 
@@ -118,8 +119,14 @@ class Prior:
 
     @property
     def work(self) -> int:
-        """How many multiplications it takes to decode a latent."""
-        return self.near_weight.size + self.far_weight.size + self.skip_weight.size + self.head_weight.size
+        """About how many multiplications it takes to decode a latent; frequencies take the square of an alphabet."""
+        products = self.near_weight.size + self.far_weight.size + self.skip_weight.size + self.head_weight.size
+        return products + FREQUENCY_WORK * SYMBOLS * self.values**2
+
+    @property
+    def held(self) -> int:
+        """How many numbers a decoder holds for each latent of a batch."""
+        return 2 * self.near_weight.shape[1] + self.far_weight.shape[1]
 
     def prove(self) -> None:
         """Raise :class:`~mnistzip.errors.ModelError` unless every sum is exact in float32."""

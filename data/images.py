@@ -155,7 +155,10 @@ def write_image(pixels: Pixels, suffix: str) -> bytes:
     if suffix not in LOSSLESS_KINDS:
         kinds = ", ".join([*LOSSLESS_KINDS, ".npy"])
         raise ImageError(f"no image is written as {suffix!r}: use one of {kinds}, which keep every pixel")
-    Image.fromarray(pixels).save(out, **LOSSLESS_KINDS[suffix])  # type: ignore[arg-type]
+    try:
+        Image.fromarray(pixels).save(out, **LOSSLESS_KINDS[suffix])  # type: ignore[arg-type]
+    except ValueError as cause:  # WebP ends at 16,383 pixels a side
+        raise ImageError(f"{pixels.shape[1]}x{pixels.shape[0]} is no size for {suffix}: {cause}") from cause
     return out.getvalue()
 
 

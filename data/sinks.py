@@ -204,7 +204,7 @@ class FolderSink:
         self._taken.add(_key(below))
         path = self._folder / below
         home = os.path.realpath(self._folder)
-        if os.path.commonpath([home, os.path.realpath(path.parent)]) != home:
+        if os.path.commonpath([home, os.path.realpath(path)]) != home:
             raise ImageError(f"{path} would lie outside {self._folder}: a link leads out of it")
         self._write(str(path), write_image(image, suffix))
 

@@ -132,3 +132,10 @@ def test_residual_adds_and_clips() -> None:
     x = np.array([[10], [200]], np.float32).reshape(2, 1, 1, 1)
     assert bound(layers, Signal(Range(0, 255), 1, 1, 1)).values == Range(-100, 100)
     assert forward(layers, x, ROWS).ravel().tolist() == [-10, -100]
+
+
+def test_what_a_residual_is_given_stays_as_it_is() -> None:
+    x = np.full((1, 1, 1, 4), 10, np.float32)
+    inner = (DepthToSpace(2), SpaceToDepth(2))  # of one place: a view of the input
+    assert Residual((Residual(inner, Range(0, 99)),), Range(0, 99)).forward(x, ROWS[:1]).tolist() == [[[[30.0] * 4]]]
+    assert (x == 10).all()

@@ -152,9 +152,34 @@ def test_what_a_large_model_packs_it_reads_unasked(lossless: bool, digits: Pixel
         (lambda: forge.wide(1, 700, 28), "more than 131072 numbers"),
         (lambda: forge.wide(1, 20, 28, 7), "gathers 768320 numbers"),
         (lambda: forge.wide_pixels(513), "pixels.ink.0: the shape"),
+        (
+            lambda: forge.model(
+                [forge.conv("made", np.ones((4, 9), np.int8))[0]] * 2, forge.conv("made", np.ones((4, 9), np.int8))[1]
+            ),
+            "two layers are named 'made'",
+        ),
+        (lambda: forge.model([{"op": "residual", "layers": [], "to": [0, 1]}]), "a residual without layers"),
+        (lambda: forge.model(arrays={"meta": np.full(1 << 16, 32, np.uint8)}), "larger than model files have it"),
         (lambda: forge.model(arrays={"prior.near_weight": np.zeros((196, 49 * 84), np.int8)}), "prior: the shape"),
     ],
 )
 def test_a_model_that_would_take_much_memory_is_refused(content: Callable[[], bytes], says: str) -> None:
     with pytest.raises(mnistzip.ModelError, match=says):
         models.read_model(content(), "large")
+
+
+def test_wide_alphabets_and_priors_decode_less_unasked() -> None:
+    plain = models.read_model(forge.model(), "plain").tiles_unasked(Mode.LOSSY)
+    wide = models.read_model(forge.wide_prior(60, 20), "wide")
+    assert wide.tiles_unasked(Mode.LOSSY) * (2 * 49 * 60 + 196 * 20) <= models.HELD_MAX
+    assert wide.tiles_unasked(Mode.LOSSY) < plain
+
+
+def test_a_large_image_leaves_the_others_of_its_archive_readable(digits: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(container.DECODED_MAX, Mode.LOSSLESS, 1000)
+    images = [digits[0], np.hstack([digits[1], digits[2]]), digits[3]]
+    archive = mnistzip.Archive(mnistzip.encode_archive(images, lossless=True))
+    assert (archive[0] == digits[0]).all()
+    assert (archive[2] == digits[3]).all()
+    with pytest.raises(mnistzip.LimitError):
+        archive[1]

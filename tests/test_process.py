@@ -149,6 +149,35 @@ def test_every_faulty_vector_is_one_line_and_leaves_nothing(folder: str, tmp_pat
         assert list(tmp_path.iterdir()) == [], path.name
 
 
+def test_a_link_in_the_folder_does_not_lead_an_image_out_of_it(tmp_path: Path, digits: Pixels, capsys: Out) -> None:
+    packed, out, outside = tmp_path / "x.cae", tmp_path / "out", tmp_path / "outside.png"
+    packed.write_bytes(mnistzip.encode_archive(digits[:1], names=["a.png"], effort=0))
+    out.mkdir()
+    (out / "a.png").symlink_to(outside)
+    for force in ([], ["-f"]):
+        assert run(["decompress", str(packed), "--to", "folder", "-o", str(out), "--quiet", *force]) == 1
+        assert "a link leads out of it" in capsys.readouterr().err
+        assert not outside.exists()
+
+
+def test_a_size_that_no_webp_has_is_one_line(tmp_path: Path, capsys: Out) -> None:
+    packed = tmp_path / "x.cae"
+    packed.write_bytes(mnistzip.encode(np.zeros((1, 20000), np.uint8), lossless=True))
+    assert run(["decompress", str(packed), "--to", "webp", "--quiet"]) == 1
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "20000x1 is no size for .webp" in told
+    assert [path.name for path in tmp_path.iterdir()] == ["x.cae"]
+
+
+def test_a_name_that_the_locale_cannot_write_is_one_line(tmp_path: Path, digits: Pixels) -> None:
+    packed = tmp_path / "x.cae"
+    packed.write_bytes(mnistzip.encode_archive(digits[:1], names=["é中.png"], effort=0))
+    ascii_only = os.environ | {"LC_ALL": "POSIX", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+    done = mz("decompress", packed, "--to", "folder", "-o", tmp_path / "out", "--quiet", env=ascii_only)
+    refused(done, "LC_ALL=C.UTF-8")
+
+
 # Outputs that cannot be
 
 
