@@ -215,9 +215,13 @@ def damage(part: Part, with_labels: bool) -> dict[int, MnistzipError]:
 
 def blame_damage(name: str, archive: Archive, lost: dict[int, MnistzipError]) -> None:
     """A line on stderr for each run of images that one thing is wrong with."""
+    group, names = range(0), [""]  # of one group, read once
     for run in _runs(lost):
         which = f"image {run[0]}" if len(run) == 1 else f"images {run[0]} to {run[-1]}"
-        known = ", ".join(filter(None, _names_of(archive, run[:NAMED_MAX])))
+        if run[0] not in group:
+            group, names = _names_beside(archive, run[0])
+        first = run[0] - group.start
+        known = ", ".join(filter(None, names[first : first + min(NAMED_MAX, len(run))]))
         more = f" and {len(run) - NAMED_MAX} more" if len(run) > NAMED_MAX and known else ""
         told = f" ({known}{more})" if known else ""
         be = "is" if len(run) == 1 else "are"
@@ -236,10 +240,10 @@ def _runs(lost: dict[int, MnistzipError]) -> Iterator[list[int]]:
         yield run
 
 
-def _names_of(archive: Archive, run: list[int]) -> list[str]:
-    if not archive.has_names:
-        return []
+def _names_beside(archive: Archive, index: int) -> tuple[range, list[str]]:
+    """The indices that share a group with an image, and their names, as far as there are any to be read."""
     try:
-        return archive.names_between(run[0], run[-1] + 1)
+        group = archive.group_of(index)
+        return group, archive.names_between(group.start, group.stop)
     except MnistzipError:
-        return []
+        return range(index, index + 1), []

@@ -19,7 +19,7 @@ from mnistzip import model as models
 from mnistzip.auto import candidates
 from mnistzip.codec import DEFAULT_EFFORT, DEFAULT_QUALITY, EFFORT_MAX, as_image, require_within
 from mnistzip.coding import Packed, Setting, pack_group
-from mnistzip.errors import FormatError, OptionError
+from mnistzip.errors import FormatError, ImageError, OptionError
 from mnistzip.index import START, Footer, Index, Origin, entry
 from mnistzip.model import Model
 from mnistzip.names import require_name
@@ -324,6 +324,8 @@ def encode_archive(
         ModelError: no such model.
     """
     out = io.BytesIO()
+    if isinstance(images, np.ndarray) and images.ndim == 3 and max(images.shape[1:]) > container.SIDE_MAX:
+        raise ImageError(f"images of {images.shape[2]}x{images.shape[1]}: the format takes sides of 1..{container.SIDE_MAX}")
     shape = images.shape[1:] if isinstance(images, np.ndarray) and images.ndim == 3 and min(images.shape[1:]) else None
     with ArchiveWriter(
         out,

@@ -417,6 +417,12 @@ def test_an_archive_is_no_single_file_and_the_reverse(lossy: bytes, digit: Pixel
         mnistzip.Archive(mnistzip.encode(digit, **FAST))
 
 
+@pytest.mark.parametrize("shape", [(0, 70000, 5), (0, 5, 70000)])
+def test_no_images_of_too_long_a_side_are_refused_too(shape: tuple[int, int, int]) -> None:
+    with pytest.raises(mnistzip.ImageError, match="sides of"):
+        mnistzip.encode_archive(np.zeros(shape, np.uint8))
+
+
 # Archives made to do harm: every check matches, what they say does not.
 
 
