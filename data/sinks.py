@@ -8,7 +8,7 @@ import sys
 import unicodedata
 import zipfile
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Protocol
@@ -26,6 +26,7 @@ from mnistzip.storage import WholeFile
 
 KINDS = {"idx": Origin.IDX, "folder": Origin.FOLDER, "npy": Origin.NPY, "npz": Origin.NPZ, "parquet": Origin.PARQUET}
 PARQUET_ROWS = 1024  # written together
+NAMES_MAX = 1 << 28  # bytes of the names of an .npz
 
 Pixels = NDArray[np.uint8]
 Shape = tuple[int, int]
@@ -59,10 +60,19 @@ class _File:
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         if kind is None:
             with self._whole or nullcontext():
-                self.finish()
+                try:
+                    self.finish()
+                except BaseException:
+                    self._let_go()
+                    raise
                 self._file.flush()
-        elif self._whole is not None:
+            return
+        self._let_go()
+        if self._whole is not None:
             self._whole.abandon()
+
+    def _let_go(self) -> None:
+        """Close what writes into the file, which is about to go: it would complain of that when it is collected."""
 
 
 class IdxSink(_File):
@@ -86,6 +96,11 @@ class IdxSink(_File):
             self._out.close()
         if self._label_path is not None:
             write_idx_labels(self._label_path, self._labels, self._like)
+
+    def _let_go(self) -> None:
+        if self._out is not self._file:
+            with suppress(OSError, ValueError):
+                self._out.close()
 
 
 def write_idx_labels(path: str, labels: list[int], like: str | None = None) -> None:
@@ -132,6 +147,11 @@ class NpySink(_File):
         if self._labels:
             more["labels"] = np.array(self._labels, np.int64)
         if any(self._names):
+            longest = max(map(len, self._names))
+            if 4 * longest * len(self._names) > NAMES_MAX:  # an array gives each the room of the longest
+                raise ImageError(
+                    f"{len(self._names)} names of up to {longest} characters are too many for .npz: use --to folder"
+                )
             more["names"] = np.array(self._names)
         for key, array in more.items():
             entry = zipfile.ZipInfo(f"{key}.npy")
@@ -139,6 +159,12 @@ class NpySink(_File):
             with self._zip.open(entry, "w", force_zip64=True) as member:
                 npy.write_array(member, array, allow_pickle=False)
         self._zip.close()
+
+    def _let_go(self) -> None:
+        if self._zip is not None:
+            with suppress(OSError, ValueError):
+                self._out.close()
+                self._zip.close()
 
 
 class ParquetSink(_File):
@@ -169,6 +195,10 @@ class ParquetSink(_File):
     def finish(self) -> None:
         self._flush()
         self._writer.close()
+
+    def _let_go(self) -> None:
+        with suppress(OSError, ValueError):
+            self._writer.close()
 
 
 class FolderSink:

@@ -160,6 +160,25 @@ def test_a_link_in_the_folder_does_not_lead_an_image_out_of_it(tmp_path: Path, d
         assert not outside.exists()
 
 
+@pytest.mark.parametrize("suffix", [".npz", "-idx3-ubyte.gz", ".npy", ".parquet"])
+def test_damage_within_an_archive_is_one_line_whatever_is_written(suffix: str, tmp_path: Path, digits: Pixels) -> None:
+    content = bytearray(mnistzip.encode_archive(digits[:20], effort=0))
+    content[200] ^= 1
+    packed, out = tmp_path / "x.cae", tmp_path / f"out{suffix}"
+    packed.write_bytes(content)
+    refused(mz("decompress", packed, "-o", out, "--quiet"), "is damaged")
+    assert not out.exists()
+
+
+def test_names_too_long_for_an_npz_are_one_line(tmp_path: Path, capsys: Out) -> None:
+    packed, out = tmp_path / "x.cae", tmp_path / "x.npz"
+    names = ["/".join(["x" * 255] * 15), *("" for _ in range(19_999))]
+    packed.write_bytes(mnistzip.encode_archive(np.zeros((20_000, 1, 1), np.uint8), names=names, lossless=True, model="classic"))
+    assert run(["decompress", str(packed), "-o", str(out), "--quiet"]) == 1
+    assert "too many for .npz: use --to folder" in capsys.readouterr().err
+    assert not out.exists()
+
+
 def test_a_size_that_no_webp_has_is_one_line(tmp_path: Path, capsys: Out) -> None:
     packed = tmp_path / "x.cae"
     packed.write_bytes(mnistzip.encode(np.zeros((1, 20000), np.uint8), lossless=True))
