@@ -215,7 +215,7 @@ def damage(part: Part, with_labels: bool) -> dict[int, MnistzipError]:
 
 def blame_damage(name: str, archive: Archive, lost: dict[int, MnistzipError]) -> None:
     """A line on stderr for each run of images that one thing is wrong with."""
-    group, names = range(0), [""]  # of one group, read once
+    group, names = range(0), list[str]()  # of one group, read once
     for run in _runs(lost):
         which = f"image {run[0]}" if len(run) == 1 else f"images {run[0]} to {run[-1]}"
         if run[0] not in group:

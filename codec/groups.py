@@ -18,6 +18,7 @@ from mnistzip.container import DECODED_MAX, NAMED_BY_HASH, PIXELS_MAX, QUALITY_M
 from mnistzip.errors import FormatError, LimitError, UnsupportedError
 from mnistzip.names import NAME_MAX, pack_names, unpack_names
 from mnistzip.stored import deflate, inflate
+from mnistzip.tiles import tiles_in
 from mnistzip.transform import TILE
 
 MARKER = b"\xca\xe1\x7fG"
@@ -186,7 +187,7 @@ def _require_room(offset: int, head: Head, shapes: Ints, max_pixels: int | None)
     if head.images == 1:
         return
     in_lane = int(np.add.reduceat(pixels, np.arange(0, head.images, head.per_lane)).max())
-    tiles = 0 if head.method is Mode.STORED else int((-(-shapes // TILE)).prod(axis=1).sum())
+    tiles = 0 if head.method is Mode.STORED else int(tiles_in(shapes[:, 1], shapes[:, 0]).sum())
     for found, limit, what in (
         (in_lane, DECODED_MAX[head.method], "pixels in a lane"),
         (int(pixels.sum()), GROUP_PIXELS_MAX[head.method], "pixels"),

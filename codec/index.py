@@ -177,8 +177,8 @@ class Scan(Index):
             nonlocal left
             if size > READ_AHEAD:
                 left -= size
-            if left < 0 and size > READ_AHEAD:
-                raise FormatError("the archive is damaged: it is full of what only looks like groups")
+                if left < 0:
+                    raise FormatError("the archive is damaged: it is full of what only looks like groups")
             return storage.read(offset, size)
 
         first, flags, at = 0, LABELS | NAMES, 0

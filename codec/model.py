@@ -41,6 +41,7 @@ from mnistzip.intnet import (
     Upsample,
 )
 from mnistzip.prior import Prior
+from mnistzip.tiles import tiles_in
 from mnistzip.transform import TILE, Transforms
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ FILE_LIMIT = 16 << 20  # bytes, of the file and of its arrays together
 LAYERS_MAX = 200
 META_MAX = 1 << 16  # bytes of the description
 HEADER_MAX = 512  # bytes of an array's header
-WORK_MAX = {Mode.LOSSY: 320 * 10**9, Mode.LOSSLESS: 80 * 10**9}  # multiplications: what the largest images by ``mnist`` take
-HELD_MAX = 1 << 26  # numbers
+WORK_MAX = {Mode.LOSSY: 320 * 10**9, Mode.LOSSLESS: 80 * 10**9}  # multiplications that take some seconds
+HELD_MAX = 1 << 26  # numbers that the prior holds for all tiles of an image
 FINGERPRINT_BYTES = 8
 QUALITIES = 100
 SHIPPED = {"mnist": 0, "classic": 1, "mnist-fast": 2, "glyph": 3}  # ids in files: they never change meaning
@@ -123,7 +124,7 @@ class Model:
         if self.number is not None:
             return
         if mode is Mode.LOSSY:
-            tiles = sum(-(-height // TILE) * -(-width // TILE) for height, width in shapes)
+            tiles = sum(tiles_in(width, height) for height, width in shapes)
         else:
             tiles = sum(height * width for height, width in shapes) // TILE**2
         if tiles > (most := self.tiles_unasked(mode)):

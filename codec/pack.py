@@ -84,6 +84,8 @@ class ArchiveWriter:
         require_within("quality", quality, 1, container.QUALITY_MAX)
         require_within("effort", effort, 0, EFFORT_MAX)
         require_within("threads", threads, 1, 1 << 10)
+        if shape and max(shape) > container.SIDE_MAX:
+            raise ImageError(f"images of {shape[1]}x{shape[0]}: the format takes sides of 1..{container.SIDE_MAX}")
         self._setting = Setting(candidates(model, None if lossless else quality), effort)
         self._mode = container.Mode.LOSSLESS if lossless else container.Mode.LOSSY
         most = (candidate.model.tiles_unasked(self._mode) for candidate in self._setting.candidates)
@@ -186,9 +188,8 @@ class ArchiveWriter:
         if name is not None:
             require_name(name)
         tiles = tiles_in(pixels.shape[1], pixels.shape[0])
-        alone = (
-            pixels.size > container.DECODED_MAX[self._mode] or tiles > self._tiles_max
-        )  # refused unasked, but not the others
+        # What is refused unasked is not to take others with it.
+        alone = pixels.size > container.DECODED_MAX[self._mode] or tiles > self._tiles_max
         if self._images and (alone or self._pixels + pixels.size > GROUP_PIXELS or self._tiles + tiles > self._tiles_max):
             self._end_group()
         if name is not None:
@@ -324,8 +325,6 @@ def encode_archive(
         ModelError: no such model.
     """
     out = io.BytesIO()
-    if isinstance(images, np.ndarray) and images.ndim == 3 and max(images.shape[1:]) > container.SIDE_MAX:
-        raise ImageError(f"images of {images.shape[2]}x{images.shape[1]}: the format takes sides of 1..{container.SIDE_MAX}")
     shape = images.shape[1:] if isinstance(images, np.ndarray) and images.ndim == 3 and min(images.shape[1:]) else None
     with ArchiveWriter(
         out,

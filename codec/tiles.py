@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from mnistzip.transform import TILE
 
 Pixels = NDArray[np.uint8]
+Sides = TypeVar("Sides", int, NDArray[np.int64])
 
 
 def to_tiles(image: Pixels, beyond: Literal["edge", "constant"] = "edge") -> Pixels:
@@ -29,6 +30,6 @@ def from_tiles(tiles: Pixels, width: int, height: int) -> Pixels:
     return np.ascontiguousarray(whole[:height, :width])
 
 
-def tiles_in(width: int, height: int) -> int:
-    """How many tiles cover an image."""
+def tiles_in(width: Sides, height: Sides) -> Sides:
+    """How many tiles cover an image, or each of several."""
     return -(-width // TILE) * -(-height // TILE)

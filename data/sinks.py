@@ -62,9 +62,8 @@ class _File:
             with self._whole or nullcontext():
                 try:
                     self.finish()
-                except BaseException:
+                finally:
                     self._let_go()
-                    raise
                 self._file.flush()
             return
         self._let_go()

@@ -195,6 +195,15 @@ def test_a_few_bytes_that_claim_large_images_are_one_line(sides: tuple[int, int]
         assert not (tmp_path / "x.cae").exists()
 
 
+def test_no_images_of_too_long_a_side_are_one_line(tmp_path: Path, capsys: Out) -> None:
+    np.save(tmp_path / "none.npy", np.zeros((0, 70000, 5), np.uint8))
+    assert mz("compress", tmp_path / "none.npy", "-o", tmp_path / "x.cae") == 1
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "images of 5x70000: the format takes sides of 1..65535" in told
+    assert not (tmp_path / "x.cae").exists()
+
+
 def test_parquet_comes_back(packed: Path, digits: Pixels, tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
     out = tmp_path / "x.parquet"
