@@ -20,6 +20,7 @@ from mnistzip.data import images
 from mnistzip.errors import MnistzipError
 from mnistzip.rans import CHECK_BITS_MAX
 
+LARGE = "larger than is decoded unasked, as that takes long: who decompresses it has to say --max-pixels"
 BATCH_PIXELS = 256 * 28 * 28  # about what is coded together
 
 Result = tuple[bytes, images.Pixels] | MnistzipError  # a file and what it decodes to
@@ -151,7 +152,7 @@ def compress(
                 coded, decoded = result
                 files.write(job.output, coded, job.source, force)
                 if not quiet:
-                    _report(job, coded, decoded, total, style)
+                    _report(job, coded, decoded, total, style, options["model"])
             except (MnistzipError, OSError) as error:
                 failed(job.source, error)
             progress.advance()
@@ -185,7 +186,7 @@ def _decode(coded: list[bytes], batch: list[Job], options: dict[str, Any]) -> li
     """What the files of a batch decode to."""
     if not options["bare"]:
         return codec.decode_many(coded, model=options["model"], max_pixels=PIXELS_MAX)
-    agreed = {key: options[key] for key in ("quality", "model", "check_bits")}
+    agreed = {key: options[key] for key in ("quality", "model", "check_bits")} | {"max_pixels": PIXELS_MAX}
     return [codec.decode_bare(file, shape=job.pixels.shape, **agreed) for file, job in zip(coded, batch, strict=True)]
 
 
@@ -269,7 +270,7 @@ class Style:
     bare: bool
 
 
-def _report(job: Job, coded: bytes, decoded: images.Pixels, total: Total, style: Style) -> None:
+def _report(job: Job, coded: bytes, decoded: images.Pixels, total: Total, style: Style, model: str) -> None:
     error = metrics.mse(job.pixels, decoded)
     png = images.png_bytes(job.pixels)
     row = {
@@ -295,6 +296,8 @@ def _report(job: Job, coded: bytes, decoded: images.Pixels, total: Total, style:
         what = f"{row['raw_bytes']} bytes raw, {row['png_bytes']} as PNG -> {row['bytes']} bytes"
         how = f"{row['ratio']:.1f}x raw, {row['ratio_vs_png']:.1f}x PNG, {row['bpp']:.3f} bpp, {quality}"
         click.echo(f"{job.source} -> {job.output}\n  {what}: {how}", err=style.to_stderr)
+    if not style.bare and not codec.decodes_unasked(coded, model):
+        click.echo(f"mnistzip: {job.output}: {LARGE} {job.pixels.size}", err=True)
     if style.verbose and not style.bare:
         told = codec.info(coded)
         parts = f"header {told.header_bytes} + payload {told.payload_bytes} bytes"

@@ -11,10 +11,11 @@ import numpy as np
 from mnistzip import model as registry
 from mnistzip.archive import Archive
 from mnistzip.cli.progress import Progress
-from mnistzip.cli.unpack import blame_damage, damage
+from mnistzip.cli.unpack import blame_damage, blame_names, damage
 from mnistzip.container import NAMED_BY_HASH, Mode
 from mnistzip.errors import MnistzipError
 from mnistzip.groups import Head
+from mnistzip.names import shown
 
 
 def describe(name: str, archive: Archive, as_json: bool, verbose: bool) -> int:
@@ -84,7 +85,7 @@ def _list(archive: Archive) -> None:
     for group, names, labels in archive.details():
         for k, (height, width) in enumerate(group.shapes.tolist()):
             label = "" if labels is None else f" label {labels[k]}"
-            name = "" if names is None else f" {names[k]}"
+            name = "" if names is None else f" {shown(names[k])}"
             click.echo(f"  {index + k}: {width}x{height}{label}{name}")
         index += group.head.images
 
@@ -96,11 +97,7 @@ def check(name: str, archive: Archive, quiet: bool) -> int:
     with Progress(len(archive), "test", show=not quiet) as progress:
         for part in archive.parts(details=True):
             lost |= damage(part, True)
-            if isinstance(part.names, MnistzipError):
-                nameless += 1
-                click.echo(
-                    f"mnistzip: {name}: images {part.first} to {part.first + len(part.images) - 1}: {part.names}", err=True
-                )
+            nameless += blame_names(name, part)
             progress.advance(len(part.images))
     blame_damage(name, archive, lost)
     if not lost and not nameless and not quiet:

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import click
 
 from mnistzip.errors import MnistzipError
+from mnistzip.names import shown
 
 COMMANDS = {
     "compress": "mnistzip.cli.compress",
@@ -97,12 +98,13 @@ def run(arguments: list[str] | None = None) -> int:
 
 def blame(name: str, error: BaseException) -> str:
     """One line on stderr for an error of one of several inputs."""
-    line = one_line(error)
+    name, line = shown(name), one_line(error)
     return f"mnistzip: {line}" if name in line else f"mnistzip: {name}: {line}"
 
 
 def one_line(error: BaseException) -> str:
     """The message of an error, on one line; for errors of the system without their numbers."""
+    told = str(error)
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return " ".join(str(error).split())
+        told = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return shown(" ".join(told.split()))

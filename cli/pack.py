@@ -12,12 +12,13 @@ from typing import Any
 
 import click
 
-from mnistzip import metrics
+from mnistzip import container, metrics
+from mnistzip.cli.compress import LARGE
 from mnistzip.cli.main import blame
 from mnistzip.cli.progress import Progress
 from mnistzip.data import images
 from mnistzip.data.streams import open_stream
-from mnistzip.errors import ImageError
+from mnistzip.errors import ImageError, MnistzipError
 from mnistzip.pack import ArchiveWriter
 
 
@@ -60,13 +61,19 @@ def pack(inputs: Sequence[str], output: str | None, how: Packing) -> int:
     ):
         before = writer.count
         for item in stream.items:
-            try:
-                if isinstance(item.image, Exception):
-                    raise item.image
-                writer.add(item.image, name=item.name if stream.named else None, label=item.label)
-            except (ImageError, OSError) as error:
+            wrong: Exception | None = None
+            if isinstance(item.image, (ImageError, OSError)):
+                wrong = item.image
+            elif isinstance(item.image, MnistzipError):
+                raise item.image
+            else:
+                try:
+                    writer.add(item.image, name=item.name if stream.named else None, label=item.label)
+                except ImageError as error:  # what the system says of the archive is no fault of the image
+                    wrong = error
+            if wrong is not None:
                 failed += 1
-                click.echo(blame(item.where, error), err=True)
+                click.echo(blame(item.where, wrong), err=True)
             progress.advance()
         if failed and writer.count == before:
             raise ImageError("none of the images could be taken: nothing was written")
@@ -74,6 +81,7 @@ def pack(inputs: Sequence[str], output: str | None, how: Packing) -> int:
         place.flush()
     if not how.quiet:
         told = inputs[0] if len(inputs) == 1 else f"{len(inputs)} inputs"
+        _warn(target, writer)
         _report(told, target, writer, writer.count - before, writer.size - old, how.as_json)
     return 1 if failed else 0
 
@@ -102,6 +110,13 @@ def _require_free(target: str, inputs: Sequence[str], how: Packing) -> None:
         raise ImageError(f"{target} is the input itself: name another output")
     if not how.force and not how.append:
         raise ImageError(f"{target} exists already: -f overwrites it, --append adds to it")
+
+
+def _warn(target: str, writer: ArchiveWriter) -> None:
+    """Say that some images cannot be read without more ado."""
+    if writer.large:
+        are = "image is" if writer.large == 1 else "images are"
+        click.echo(f"mnistzip: {target}: {writer.large} {are} {LARGE} {container.PIXELS_MAX}", err=True)
 
 
 def _report(told: str, target: str, writer: ArchiveWriter, count: int, size: int, as_json: bool) -> None:

@@ -16,8 +16,9 @@ from mnistzip.cli.given import Range
 from mnistzip.cli.progress import Progress
 from mnistzip.data import images
 from mnistzip.data.sinks import KINDS, FolderSink, IdxSink, NpySink, ParquetSink, Sink
-from mnistzip.errors import ImageError, MnistzipError
+from mnistzip.errors import FormatError, ImageError, MnistzipError, UnsupportedError
 from mnistzip.index import Origin
+from mnistzip.names import shown
 
 IMAGES_MARK, LABELS_MARK = "images-idx3", "labels-idx1"
 IMAGE = "image"  # the kind of output that is one image
@@ -59,9 +60,8 @@ def unpack(name: str, archive: Archive, output: str | None, how: Unpacking) -> i
     if how.keep_going:
         for part in archive.parts(start, stop, details=True):
             lost |= damage(part, goal.kind in {"idx", "npz", "parquet"})
-            if isinstance(part.names, MnistzipError) and goal.kind != "npy":
-                last = part.first + len(part.images) - 1
-                click.echo(f"mnistzip: {name}: images {part.first} to {last} lost their names: {part.names}", err=True)
+            if goal.kind != "npy":
+                blame_names(name, part)
         blame_damage(name, archive, lost)
     if goal.kind == IMAGE:
         if lost:
@@ -87,11 +87,11 @@ def _put(part: Part, sink: Sink, name: str, goal: Goal, lost: Container[int], ke
     """Hand the images of a part to a sink, but those that are lost."""
     names, labels = part.names, part.labels
     if isinstance(names, MnistzipError):
-        if not keep_going and goal.kind in {"folder", "npz", "parquet"}:
+        if _lost_alone(names, part) and not keep_going and goal.kind in {"folder", "npz", "parquet"}:
             raise type(names)(f"{name}: names from image {part.first} on: {names}") from names
         names = None
     if isinstance(labels, MnistzipError):
-        if not keep_going and goal.kind in {"idx", "npz", "parquet"}:
+        if _lost_alone(labels, part) and not keep_going and goal.kind in {"idx", "npz", "parquet"}:
             raise type(labels)(f"{name}: labels from image {part.first} on: {labels}") from labels
         labels = None
     for k, image in enumerate(part.images):
@@ -99,7 +99,8 @@ def _put(part: Part, sink: Sink, name: str, goal: Goal, lost: Container[int], ke
         if index in lost:
             continue
         if isinstance(image, MnistzipError):
-            raise type(image)(f"{name}: image {index} is damaged (--keep-going saves the others): {image}") from image
+            how = f"{_what(image)} (--keep-going saves the others)"
+            raise type(image)(f"{name}: image {index} is {how}: {image}") from image
         sink.add(index, image, names[k] if names else "", None if labels is None else int(labels[k]))
 
 
@@ -187,7 +188,8 @@ def _sink(archive: Archive, goal: Goal, count: int, name: str, force: bool) -> S
             files.write(path, content, like or images.STREAM, force, sync=False)
 
         def renamed(old: str, new: str) -> None:
-            click.echo(f"mnistzip: {name}: {old} is the name of several images: one is written as {new}", err=True)
+            told = f"{shown(old)} is the name of several images: one is written as {shown(new)}"
+            click.echo(f"mnistzip: {name}: {told}", err=True)
 
         if os.path.exists(goal.path) and not os.path.isdir(goal.path):
             raise ImageError(f"{goal.path} is no folder: --to says what else the images can be")
@@ -213,19 +215,42 @@ def damage(part: Part, with_labels: bool) -> dict[int, MnistzipError]:
     return {part.first + k: image for k, image in enumerate(part.images) if isinstance(image, MnistzipError)}
 
 
+def blame_names(name: str, part: Part) -> bool:
+    """Whether images are there whose names are not; if so, a line on stderr."""
+    lost = _lost_alone(part.names, part)
+    if lost:
+        click.echo(f"mnistzip: {name}: {_told(part.first, len(part.images))} lost the names: {part.names}", err=True)
+    return lost
+
+
+def _lost_alone(what: object, part: Part) -> bool:
+    """Whether names or labels are damaged where the images are not lost by the same thing."""
+    return isinstance(what, MnistzipError) and all(image is not what for image in part.images)
+
+
+def _what(error: MnistzipError) -> str:
+    """Not everything that cannot be read is damaged."""
+    return "damaged" if isinstance(error, FormatError) and not isinstance(error, UnsupportedError) else "not read"
+
+
+def _told(first: int, count: int) -> str:
+    return f"image {first}" if count == 1 else f"images {first} to {first + count - 1}"
+
+
 def blame_damage(name: str, archive: Archive, lost: dict[int, MnistzipError]) -> None:
     """A line on stderr for each run of images that one thing is wrong with."""
     group, names = range(0), list[str]()  # of one group, read once
     for run in _runs(lost):
-        which = f"image {run[0]}" if len(run) == 1 else f"images {run[0]} to {run[-1]}"
         if run[0] not in group:
             group, names = _names_beside(archive, run[0])
         first = run[0] - group.start
-        known = ", ".join(filter(None, names[first : first + min(NAMED_MAX, len(run))]))
+        few = names[first : first + min(NAMED_MAX, len(run))]
+        known = ", ".join(shown(each) for each in few if each)
         more = f" and {len(run) - NAMED_MAX} more" if len(run) > NAMED_MAX and known else ""
         told = f" ({known}{more})" if known else ""
         be = "is" if len(run) == 1 else "are"
-        click.echo(f"mnistzip: {name}: {which}{told} {be} damaged: {lost[run[0]]}", err=True)
+        wrong = lost[run[0]]
+        click.echo(f"mnistzip: {name}: {_told(run[0], len(run))}{told} {be} {_what(wrong)}: {wrong}", err=True)
 
 
 def _runs(lost: dict[int, MnistzipError]) -> Iterator[list[int]]:

@@ -77,10 +77,15 @@ class Archive:
         max_pixels: int | None = None,
         recover: bool = False,
     ) -> None:
-        self._opened = (source, model, max_pixels, recover)
+        container.require_limit(max_pixels)
+        again = bytes(source) if isinstance(source, (bytearray, memoryview)) else source
+        if isinstance(source, os.PathLike) or (isinstance(source, str) and "://" not in source):
+            again = os.path.abspath(source)  # a process that the archive is handed to may run elsewhere
+        self._opened = (again, model, max_pixels, recover)
         self._model = None if model is not None and models.ships(model) else model
         self._max_pixels = max_pixels
         self._models: dict[bytes, Model] = {}
+        self._held: list[Model | MnistzipError | None] = []  # the model that the archive holds, once it was looked at
         self._groups: dict[int, Group] = {}
         self._recent: OrderedDict[tuple[int, int], list[Pixels]] = OrderedDict()
         self._lock = threading.Lock()
@@ -171,9 +176,9 @@ class Archive:
         return self.names_between(0, len(self))
 
     def names_between(self, start: int, stop: int) -> list[str]:
-        """The names of some images; none if the archive has none."""
+        """The names of images of a slice; none if the archive has none."""
         names: list[str] = []
-        at = start
+        at, stop, _ = slice(start, stop).indices(len(self))
         while at < stop and self.has_names:
             extent = self._index.find(at)
             every = self._group(extent).read_names(self._storage.read) or []
@@ -186,8 +191,12 @@ class Archive:
         """The label of every image, int64 of shape ``(len,)``, or None if the archive has none."""
         if not self._index.footer.labels:
             return None
-        parts = (self._group(extent).read_labels(self._storage.read) for extent in self._extents())
-        return np.concatenate([np.empty(0, np.int64), *(part for part in parts if part is not None)])
+        labels = np.empty(len(self), np.int64)
+        for extent in self._extents():
+            part = self._group(extent).read_labels(self._storage.read)
+            if part is not None:
+                labels[extent.first : extent.first + extent.images] = part
+        return labels
 
     @property
     def origin(self) -> Origin:
@@ -240,13 +249,13 @@ class Archive:
         Where all of a group is read its own two checks are held against it, as well as those of its lanes.
 
         Args:
-            start, stop: indices of the first image and behind the last.
+            start, stop: indices of the first image and behind the last, as of a slice.
             details: names and labels too.
 
         Raises:
             FormatError: the index is damaged.
         """
-        stop = len(self) if stop is None else min(stop, len(self))
+        start, stop, _ = slice(start, stop).indices(len(self))
         at, number = start, 0 if start == 0 else None  # of the next group
         while at < stop:
             extent = self._index.find(at)
@@ -369,9 +378,17 @@ class Archive:
         return model
 
     def _embedded(self) -> Model | None:
-        """The model that the archive holds."""
-        content = self._index.model()
-        return None if content is None else models.read_model(content, "in the archive")
+        """The model that the archive holds. It is read once: proving it may take a while, and many groups ask."""
+        if not self._held:
+            try:
+                content = self._index.model()
+                self._held.append(None if content is None else models.read_model(content, "in the archive"))
+            except MnistzipError as error:
+                self._held.append(error)
+        held = self._held[0]
+        if isinstance(held, MnistzipError):
+            raise held
+        return held
 
     def _extents(self) -> Iterator[Extent]:
         return (self._index.extent(number) for number in range(self._index.groups))

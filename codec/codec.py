@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from mnistzip import container, rans
 from mnistzip import model as models
 from mnistzip.container import Header, Mode
-from mnistzip.errors import ImageError, MnistzipError, ModelError, OptionError
+from mnistzip.errors import ImageError, MnistzipError, ModelError, OptionError, require_within
 from mnistzip.model import Model
 from mnistzip.stored import unstore
 from mnistzip.streams import decode_images, header_of, sound
@@ -104,6 +104,7 @@ def preview(data: bytes, *, model: str | Path | Model | None = None, max_pixels:
     Raises:
         FormatError, LimitError, ModelError: as for :func:`decode`.
     """
+    container.require_limit(max_pixels)
     header, payload = container.parse(_as_bytes(data), max_pixels)
     if header.mode is not Mode.LOSSLESS:
         return decode(data, model=model, max_pixels=max_pixels)
@@ -133,13 +134,17 @@ def decode_bare(
     """
     require_within("quality", quality, 1, container.QUALITY_MAX)
     require_within("check_bits", check_bits, 0, rans.CHECK_BITS_MAX)
-    if len(shape) != 2:
-        raise OptionError(f"shape is {shape!r}: give height and width")
-    for side in shape:
+    container.require_limit(max_pixels)
+    try:
+        height, width = shape
+    except (TypeError, ValueError) as cause:
+        raise OptionError(f"shape is {shape!r}: give height and width") from cause
+    for side in (height, width):
         require_within("side", side, 1, container.SIDE_MAX)
-    container.require_pixels(Mode.LOSSY, shape[1], shape[0], max_pixels)
+    container.require_pixels(Mode.LOSSY, width, height, max_pixels)
     found = models.find(model)
-    return sound(decode_images(found, [(header_of(found, shape, quality), _as_bytes(stream))], check_bits)[0])
+    header = header_of(found, (height, width), quality)
+    return sound(decode_images(found, [(header, _as_bytes(stream))], check_bits)[0])
 
 
 def encode_many(
@@ -231,6 +236,7 @@ def decode_each(
     files: Sequence[bytes], *, model: str | Path | Model | None = None, max_pixels: int | None = None
 ) -> list[Pixels | MnistzipError]:
     """Of each of many files its image, or the error that :func:`decode` would raise."""
+    container.require_limit(max_pixels)
     out: dict[int, Pixels | MnistzipError] = {}
     coded: dict[tuple[Model, Mode], dict[int, tuple[Header, bytes]]] = {}
     for index, data in enumerate(files):
@@ -267,6 +273,13 @@ def _decode_by(model: Model, mode: Mode, parsed: list[tuple[Header, bytes]]) -> 
     return decode_kept(model.pixel_model(), parsed)
 
 
+def decodes_unasked(data: bytes, model: str | Path | Model | None = None) -> bool:
+    """Whether :func:`decode` takes a whole file without ``max_pixels``."""
+    header, _ = container.parse(_as_bytes(data), container.SIDE_MAX**2)
+    used = None if header.model is None else model_for(header.model, model)
+    return models.within_limits(header.mode, used, [(header.height, header.width)])
+
+
 @dataclass(frozen=True)
 class Info:
     """What a file says of itself, without decoding it."""
@@ -301,12 +314,6 @@ def _as_bytes(data: bytes | bytearray | memoryview) -> bytes:
     if not isinstance(data, (bytes, bytearray, memoryview)):
         raise OptionError(f"a file is given as {type(data).__name__}: give its bytes")
     return bytes(data)
-
-
-def require_within(name: str, value: int, low: int, high: int) -> None:
-    """Raise :class:`~mnistzip.errors.OptionError` unless an option is a whole number within its range."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not low <= value <= high:
-        raise OptionError(f"{name} is {value!r}: give a whole number in {low}..{high}")
 
 
 def as_image(image: ArrayLike, index: int) -> Pixels:

@@ -19,7 +19,7 @@ from mnistzip.groups import Group, Head, Shape, place_of, sizes_of, write_group
 from mnistzip.lanes import decode_lanes, encode_lanes
 from mnistzip.lossless import decode_payloads, encode_payloads
 from mnistzip.metrics import mse
-from mnistzip.model import Model
+from mnistzip.model import Model, within_limits
 from mnistzip.refine import refine
 from mnistzip.stored import CHECK_BYTES, deflate, inflate, worth_deflating
 from mnistzip.tiles import from_tiles, tiles_in, to_tiles
@@ -46,12 +46,14 @@ class Packed:
     Attributes:
         images: how many.
         raw_bytes, squared_error: sums over them.
+        large: whether only who raises the limit of pixels can read it.
     """
 
     content: bytes
     images: int
     raw_bytes: int
     squared_error: float
+    large: bool
 
 
 def pack_group(setting: Setting, images: list[Pixels], labels: Ints | None, names: list[str] | None) -> Packed:
@@ -106,8 +108,9 @@ def _pack(
     head = Head(*how, 0, 0, 0, 0, 0, pixels_crc(decoded))
     error = sum(mse(image, other) * image.size for image, other in zip(images, decoded, strict=True) if image is not other)
     raw = sum(image.size for image in images)
-    packed = Packed(write_group(head, sizes, stored, lanes, labels, names), len(images), raw, float(error))
-    return packed, not any(stored)
+    content = write_group(head, sizes, stored, lanes, labels, names)
+    large = not within_limits(method, None if method is Mode.STORED else model, shapes)
+    return Packed(content, len(images), raw, float(error), large), not any(stored)
 
 
 def _per_lane(images: Sequence[Pixels], method: Mode) -> int:

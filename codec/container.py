@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from mnistzip.errors import FormatError, LimitError, UnsupportedError
+from mnistzip.errors import FormatError, LimitError, UnsupportedError, require_within
 
 MAGIC = b"\xca\xe1"
 SIDE_MAX = 65535
@@ -124,6 +124,12 @@ def require_pixels(mode: Mode, width: int, height: int, max_pixels: int | None) 
     limit = DECODED_MAX[mode] if max_pixels is None else max_pixels
     if width * height > limit:
         raise LimitError(f"{width}x{height} is more than the limit of {limit} pixels: max_pixels (--max-pixels) raises it")
+
+
+def require_limit(max_pixels: int | None) -> None:
+    """Raise :class:`~mnistzip.errors.OptionError` unless this is None or a number of pixels."""
+    if max_pixels is not None:
+        require_within("max_pixels", max_pixels, 1, 1 << 64)
 
 
 def _fields(reader: Reader) -> Header:

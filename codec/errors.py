@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 
 class MnistzipError(Exception):
     """Base of every error that mnistzip raises on purpose; never raised itself."""
@@ -29,3 +31,9 @@ class ImageError(MnistzipError):
 
 class OptionError(MnistzipError, ValueError):
     """An option has a value outside its range."""
+
+
+def require_within(name: str, value: int, low: int, high: int) -> None:
+    """Raise :class:`OptionError` unless an option is a whole number within its range."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or not low <= value <= high:
+        raise OptionError(f"{name} is {value!r}: give a whole number in {low}..{high}")

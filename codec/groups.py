@@ -26,6 +26,7 @@ _HEAD = struct.Struct("<4sHBBBBHHH8sIIIIIII")
 HEAD_BYTES = _HEAD.size
 IMAGES_MAX = 65535  # in a group
 PER_LANE_MAX = 256  # images
+LANE_BYTES_MIN = 3  # a pixel and a check of two bytes, or a state of 17 bits
 GROUP_PIXELS_MAX = {Mode.LOSSY: 1 << 23, Mode.LOSSLESS: 1 << 21, Mode.STORED: PIXELS_MAX}  # that are held together, unasked
 NAMES_MAX = 1 << 22  # bytes of a group's names together
 READ_AHEAD = 2048  # read at once, as head and table are nearly always within
@@ -137,7 +138,10 @@ class Group:
         width = raw[0] if raw else 0
         if width not in (1, 2, 4, 8) or len(raw) != 1 + width * self.head.images:
             raise FormatError("the labels are damaged: they are not one for each image")
-        return np.frombuffer(raw, f"<i{width}", offset=1).astype(np.int64)
+        labels = np.frombuffer(raw, f"<i{width}", offset=1).astype(np.int64)
+        if width != _label_width(labels):
+            raise FormatError("the labels are damaged: they are not in as few bytes as hold them")
+        return labels
 
     def read_names(self, read: Read) -> list[str] | None:
         """The names, or None if it has none."""
@@ -239,7 +243,10 @@ def _parse_sizes(head: Head, table: bytes) -> tuple[Ints, bytes]:
     values, used = _varints(table, 2 * head.images)
     if values.min() < 1 or values.max() > IMAGES_MAX:
         raise FormatError("the table of a group is damaged: a side is 0 or above 65535")
-    return values.reshape(-1, 2)[:, ::-1], table[:used]
+    shapes = values.reshape(-1, 2)[:, ::-1]
+    if (shapes == shapes[0]).all():
+        raise FormatError("the table of a group is damaged: it gives each image a size where all have the same")
+    return shapes, table[:used]
 
 
 def _parse_lanes(head: Head, table: bytes) -> tuple[NDArray[np.bool_], Ints]:
@@ -248,11 +255,13 @@ def _parse_lanes(head: Head, table: bytes) -> tuple[NDArray[np.bool_], Ints]:
     if head.flags & MIXED:
         bitmap, table = table[: -(-head.lanes // 8)], table[-(-head.lanes // 8) :]
         bits = np.unpackbits(np.frombuffer(bitmap, np.uint8), bitorder="little").astype(bool)
-        if len(bits) < head.lanes or bits[head.lanes :].any():
+        if len(bits) < head.lanes or bits[head.lanes :].any() or not bits.any():
             raise FormatError("the table of a group is damaged: it does not say of each lane whether it is stored")
         stored = bits[: head.lanes]
     values, used = _varints(table, 1 + head.lanes)
     ends = np.concatenate([[0], np.cumsum(values[0] + values[1:])])
+    if values[0] < LANE_BYTES_MIN:
+        raise FormatError(f"the table of a group is damaged: a lane has fewer than {LANE_BYTES_MIN} bytes")
     if used != len(table) or int(values[1:].min()) or ends[-1] != head.lanes_bytes:
         raise FormatError("the table of a group is damaged: its lanes do not fill their bytes")
     return stored, ends
@@ -313,6 +322,11 @@ def write_group(
 
 def _pack_labels(labels: Ints) -> bytes:
     """The width of a label in bytes, then the labels in as few bytes as hold them all."""
-    low, high = int(labels.min()), int(labels.max())
-    width = next(width for width in (1, 2, 4, 8) if -(1 << 8 * width - 1) <= low and high < 1 << 8 * width - 1)
+    width = _label_width(labels)
     return bytes([width]) + labels.astype(f"<i{width}").tobytes()
+
+
+def _label_width(labels: Ints) -> int:
+    """The fewest bytes that hold every label."""
+    low, high = int(labels.min()), int(labels.max())
+    return next(width for width in (1, 2, 4, 8) if -(1 << 8 * width - 1) <= low and high < 1 << 8 * width - 1)

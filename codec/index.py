@@ -11,7 +11,17 @@ from enum import IntEnum
 
 from mnistzip.container import ARCHIVE, MAGIC, PIXELS_MAX, require_magic
 from mnistzip.errors import FormatError, MnistzipError, UnsupportedError
-from mnistzip.groups import HEAD_BYTES, IMAGES_MAX, LABELS, MARKER, NAMES, PER_LANE_MAX, READ_AHEAD, read_group
+from mnistzip.groups import (
+    HEAD_BYTES,
+    IMAGES_MAX,
+    LABELS,
+    LANE_BYTES_MIN,
+    MARKER,
+    NAMES,
+    PER_LANE_MAX,
+    READ_AHEAD,
+    read_group,
+)
 from mnistzip.model import FILE_LIMIT
 from mnistzip.storage import Storage
 
@@ -244,8 +254,11 @@ def _parse_footer(raw: bytes, size: int) -> Footer:
     footer = Footer(count, groups, index_at, Origin(origin), width, height, *has)
     model = size - FOOTER_BYTES - footer.index_end  # bytes of its file
     fits = (model > 0 if footer.embedded else model == 0) and len(START) + groups * HEAD_BYTES <= index_at
-    if not fits or not groups <= count <= min(groups * IMAGES_MAX, index_at * PER_LANE_MAX):
+    most = min(groups * IMAGES_MAX, index_at * PER_LANE_MAX // (LANE_BYTES_MIN + 1))  # its length takes a byte of the table
+    if not fits or not groups <= count <= most:
         raise FormatError("the archive is damaged: index and images do not fill the place that its footer gives them")
+    if not groups and (footer.labels or footer.names):
+        raise FormatError("the archive is damaged: it has no images, but labels or names of theirs")
     if (width > 0) != (height > 0):
         raise FormatError("the archive is damaged: its images have a width or a height but not both")
     return footer

@@ -60,7 +60,7 @@ def preview_kept(model: PixelModel, header: Header, payload: bytes) -> Pixels:
     """
     streams = Streams.of([tiles_in(header.width, header.height)])
     decoder = rans.SharedDecoder(container.split_streams(payload, streams.streams[0]), streams.count)
-    tiles = model.decode(decoder, streams.owner, _inside([(header.height, header.width)]), preview=True)
+    tiles, _ = model.decode(decoder, streams.owner, _inside([(header.height, header.width)]), preview=True)
     return from_tiles(tiles, header.width, header.height)
 
 
@@ -113,9 +113,9 @@ def decode_payloads(
         streams = Streams.of([tiles[k] for k in batch])
         decoder = rans.SharedDecoder([stream for k in batch for stream in sound[k]], streams.count)
         every = [shape for k in batch for shape in shapes[k]]
-        x = model.decode(decoder, streams.owner, _inside(every))
+        x, possible = model.decode(decoder, streams.owner, _inside(every))
         checks = streams.checks([places[k] for k in batch], x)
-        whole = streams.all_of(decoder.finish(checks))
+        whole = streams.all_of(decoder.finish(checks) & np.logical_and.reduceat(possible, streams.first))
         parts = iter(np.split(x, np.cumsum([tiles_in(width, height) for height, width in every])[:-1]))
         for k, good in zip(batch, whole, strict=True):
             images = [from_tiles(next(parts), width, height) for height, width in shapes[k]]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import warnings
 import zipfile
 from collections.abc import Callable, Iterable
@@ -23,8 +24,8 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from mnistzip import library, pretrained
-from mnistzip.container import HASH_BYTES, PIXELS_MAX, Mode
-from mnistzip.errors import LimitError, ModelError
+from mnistzip.container import HASH_BYTES, PIXELS_MAX, Mode, require_pixels
+from mnistzip.errors import LimitError, ModelError, OptionError
 from mnistzip.intnet import (
     SUM_MAX,
     Affine,
@@ -67,6 +68,16 @@ ABOUT = {
     "classic": "the plain autoencoder that mnistzip descends from, quantized and given a prior",
 }
 
+LAYER_KEYS = {  # of a layer's description, beside op
+    "conv": ("name", "kernel", "to"),
+    "gain": ("name", "to"),
+    "residual": ("layers", "to"),
+    "space_to_depth": ("size",),
+    "depth_to_space": ("size",),
+    "max_pool": (),
+    "upsample": (),
+    "lookup": ("name", "low"),
+}
 PIXELS = "pixels."  # names of the pixel model's arrays begin so
 DAMAGE = (KeyError, TypeError, ValueError, IndexError, RecursionError)  # what reading a broken model file may end in
 
@@ -98,7 +109,7 @@ class Model:
     @cached_property
     def fingerprint(self) -> bytes:
         """First 8 bytes of the SHA-256 of what the file holds."""
-        return fingerprint(_read_arrays(self.content, self.name))
+        return fingerprint(_read_arrays(self.content, self.name)[0])
 
     @cached_property
     def pixels(self) -> PixelModel | None:
@@ -143,6 +154,19 @@ class Model:
         return quality - 1
 
 
+def within_limits(mode: Mode, model: Model | None, shapes: Iterable[tuple[int, int]]) -> bool:
+    """Whether images of such ``(H, W)`` are decoded without ``max_pixels``; model is None where they are stored."""
+    every = list(shapes)
+    try:
+        for height, width in every:
+            require_pixels(mode, width, height, None)
+        if model is not None:
+            model.require_quick(mode, every)
+    except LimitError:
+        return False
+    return True
+
+
 def place(how: Placing | None) -> None:
     """Have the lossy networks of all models computed elsewhere from now on, as on a graphics processor; None brings them back.
 
@@ -174,14 +198,14 @@ def find(model: str | Path | Model) -> Model:
     """A model by shipped name, by the path of its file, or by the name of one of one's own (:mod:`mnistzip.library`)."""
     if isinstance(model, Model):
         return model
+    if not isinstance(model, (str, os.PathLike)):
+        raise OptionError(f"a model is given as {type(model).__name__}: give its name or the path of its file")
     if str(model) in SHIPPED:
         return shipped(str(model))
-    path: Path | None = Path(model)
-    if not Path(model).is_file():
-        path = library.named(str(model))
+    path = Path(model) if os.path.isfile(model) else library.named(str(model))
     if path is None:
         known = [*SHIPPED, AUTO, *(own.stem for own in library.files())]
-        raise ModelError(f"no model {str(model)!r}: give one of {', '.join(known)} or the path of an .npz file")
+        raise ModelError(f"no model {str(model)[:200]!r}: give one of {', '.join(known)} or the path of an .npz file")
     return _by_path(path, path.stat().st_mtime_ns)
 
 
@@ -196,10 +220,13 @@ def ships(model: str | Path | Model) -> bool:
 
 
 def by_fingerprint(wanted: bytes) -> Model:
-    """The model of one's own that a file names by its fingerprint or the first bytes of it."""
+    """The model that a file names by its fingerprint or the first bytes of it: one of one's own, else one that ships."""
     for path in library.files():
         if _fingerprint_of(path, path.stat().st_mtime_ns).startswith(wanted):
             return _by_path(path, path.stat().st_mtime_ns)
+    for name in SHIPPED:  # a file may be older than the number of its model
+        if shipped(name).fingerprint.startswith(wanted):
+            return shipped(name)
     raise ModelError(
         f"the file needs the custom model {wanted.hex()}: pass its model file, add it by 'mnistzip models --add', "
         f"or name its folder in {library.PATH}"
@@ -215,7 +242,7 @@ def _by_path(path: Path, _mtime: int) -> Model:
 def _fingerprint_of(path: Path, _mtime: int) -> bytes:
     """Of a model file; empty if it is none."""
     try:
-        return fingerprint(_read_arrays(_content_of(path), path.stem))
+        return fingerprint(_read_arrays(_content_of(path), path.stem)[0])
     except (ModelError, OSError):
         return b""
 
@@ -251,19 +278,21 @@ def read_model(content: bytes, name: str, number: int | None = None) -> Model:
 
 def _read_lossy(content: bytes, name: str, number: int | None) -> Model:
     """All of a model but its pixel model."""
-    arrays = _read_arrays(content, name, lambda array: not array.startswith(PIXELS))
+    arrays, has_pixels = _read_arrays(content, name, lambda array: not array.startswith(PIXELS))
     try:
-        meta = json.loads(arrays["meta"].tobytes())
-        if meta["version"] != FILE_VERSION:
+        meta = _description(arrays["meta"])
+        if type(meta["version"]) is not int or meta["version"] != FILE_VERSION:
             raise ModelError(f"model {name}: version {meta['version']} of the model file needs a newer mnistzip")
+        _require_keys(meta, {"version", "symbols", "fine_shift", "analysis", "synthesis"}, {"pixels"})
         parts = _Parts(arrays, name)
+        low, high = meta["symbols"]
         transforms = Transforms(
             analysis=parts.layers(meta["analysis"]),
             synthesis=parts.layers(meta["synthesis"]),
             fine=parts.rows("fine"),
             fine_shift=_integer(meta["fine_shift"], 1, 30),
             step=parts.rows("step"),
-            symbols=Range(_integer(meta["symbols"][0], -127, 0), _integer(meta["symbols"][1], 0, 127)),
+            symbols=Range(_integer(low, -127, 0), _integer(high, 0, 127)),
         )
         prior = Prior(
             near_weight=parts.floats("prior.near_weight", 2),
@@ -281,13 +310,18 @@ def _read_lossy(content: bytes, name: str, number: int | None) -> Model:
         lmbda = parts.floats("lmbda", 1).astype(np.int64)
         if lmbda.shape != (QUALITIES,) or lmbda.min() < 0:
             raise ValueError("array lmbda is not one weight for each quality")
-        keeps_pixels = bool(meta.get("pixels"))
+        keeps_pixels = meta.get("pixels", False)
+        if not isinstance(keeps_pixels, bool):
+            raise ValueError(f"pixels is {keeps_pixels!r}, neither true nor false")
+        if not keeps_pixels and has_pixels:
+            raise ValueError("it has arrays of a pixel model that it does not speak of")
     except DAMAGE as cause:
         raise ModelError(f"model {name} is damaged or not a model of mnistzip: {cause!r}") from cause
     if prior.values != transforms.symbols.high - transforms.symbols.low + 1:
         raise ModelError(f"model {name}: the prior has {prior.values} values for the symbols {transforms.symbols}")
     prior.prove()
     transforms.prove()
+    parts.require_all_used({"meta"})
     for how in _placing:
         transforms, prior = how(transforms, prior)
     return Model(name, number, content, transforms, prior, lmbda, keeps_pixels)
@@ -296,16 +330,45 @@ def _read_lossy(content: bytes, name: str, number: int | None) -> Model:
 def _read_pixels(content: bytes, name: str) -> PixelModel:
     """The pixel model of a model file."""
     try:
-        pixels = _Parts(_read_arrays(content, name, lambda array: array.startswith(PIXELS)), name).pixels()
+        parts = _Parts(_read_arrays(content, name, lambda array: array.startswith(PIXELS))[0], name)
+        pixels = parts.pixels()
     except DAMAGE as cause:
         raise ModelError(f"model {name} is damaged or not a model of mnistzip: {cause!r}") from cause
     pixels.prove()
+    parts.require_all_used()
     return pixels
 
 
-def _read_arrays(content: bytes, name: str, wanted: Callable[[str], bool] = lambda _: True) -> Arrays:
-    """The arrays of an ``.npz`` that are wanted, with every size checked before memory is taken."""
+def _description(raw: NDArray[np.generic]) -> dict[str, Any]:
+    """The JSON of a model file."""
+    if raw.dtype != np.uint8 or raw.ndim != 1:
+        raise ValueError("array meta is not text in bytes")
+    meta = json.loads(raw.tobytes().decode("utf-8"), object_pairs_hook=_without_twins)
+    if not isinstance(meta, dict):
+        raise ValueError("array meta does not hold an object of JSON")
+    return meta
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON, in which no key may stand twice: readers would not agree on which counts."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key of its description stands there twice")
+    return found
+
+
+def _require_keys(described: dict[str, Any], needed: set[str], more: set[str] | None = None) -> None:
+    """Raise unless the keys are known: what this version would pass over might change every pixel."""
+    if unknown := set(described) - needed - (more or set()):
+        raise ValueError(f"{sorted(unknown)[0]!r} of its description is unknown, or comes from a newer version")
+    if missing := needed - set(described):
+        raise ValueError(f"{sorted(missing)[0]!r} is missing in its description")
+
+
+def _read_arrays(content: bytes, name: str, wanted: Callable[[str], bool] = lambda _: True) -> tuple[Arrays, bool]:
+    """The arrays of an ``.npz`` that are wanted, with every size checked before memory is taken; and whether there are more."""
     arrays: Arrays = {}
+    names: set[str] = set()
     left = FILE_LIMIT
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -316,6 +379,9 @@ def _read_arrays(content: bytes, name: str, wanted: Callable[[str], bool] = lamb
                 if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
                     raise ValueError(f"{entry.filename} is packed in a way that model files do not use")
                 array = entry.filename.removesuffix(".npy")
+                if array == entry.filename or array in names:
+                    raise ValueError(f"{entry.filename} is no array, or is there twice")
+                names.add(array)
                 if not wanted(array):
                     continue
                 with archive.open(entry) as file:
@@ -328,19 +394,19 @@ def _read_arrays(content: bytes, name: str, wanted: Callable[[str], bool] = lamb
                 with warnings.catch_warnings():
                     warnings.simplefilter("error")  # of headers by other hands
                     shape, fortran, dtype = npy.read_array_header_1_0(stream)
-                if dtype.kind not in "iu" or fortran or dtype.itemsize > 4:
-                    raise ValueError(f"array {entry.filename} holds {dtype}, not plain integers of at most 32 bits")
+                if dtype.kind not in "iu" or fortran or dtype.itemsize > 4 or dtype.str[0] == ">":
+                    raise ValueError(f"array {entry.filename} holds {dtype.str}, not plain integers of at most 32 bits")
                 body = data[stream.tell() :]
                 arrays[array] = np.frombuffer(body, dtype).reshape(shape)
     except ModelError:
         raise
     except Exception as cause:  # zipfile, zlib, numpy and tokenize each have errors of their own
         raise ModelError(f"model {name} is damaged or not a model of mnistzip: {cause}") from cause
-    return arrays
+    return arrays, len(names) > len(arrays)
 
 
 def _integer(value: object, low: int, high: int) -> int:
-    if not isinstance(value, int) or not low <= value <= high:
+    if type(value) is not int or not low <= value <= high:
         raise ValueError(f"{value!r} is not an integer in {low}..{high}")
     return value
 
@@ -360,8 +426,15 @@ class _Parts:
         self._model = model
         self._count = 0
         self._names: set[str] = set()
+        self._used: set[str] = set()
+
+    def require_all_used(self, others: set[str] | None = None) -> None:
+        """Raise if there are arrays that nothing asked for, but for some."""
+        if unknown := set(self._arrays) - self._used - (others or set()):
+            raise ModelError(f"model {self._model}: its array {sorted(unknown)[0]!r} is unknown, or comes from a newer version")
 
     def floats(self, key: str, rank: int) -> Floats:
+        self._used.add(key)
         array = self._arrays[key]
         if array.ndim != rank or array.size == 0 or max(-int(array.min()), int(array.max())) > SUM_MAX:
             raise ValueError(f"array {key} of shape {array.shape} is not of rank {rank} or out of range")
@@ -405,6 +478,9 @@ class _Parts:
         if self._count > LAYERS_MAX:
             raise ValueError(f"more than {LAYERS_MAX} layers")
         kind = entry["op"]
+        if kind not in LAYER_KEYS:
+            raise ValueError(f"unknown layer {kind!r}")
+        _require_keys(entry, {"op", *LAYER_KEYS[kind]})
         if kind == "space_to_depth":
             return SpaceToDepth(_integer(entry["size"], 2, 4))
         if kind == "depth_to_space":
@@ -417,8 +493,8 @@ class _Parts:
             if not entry["layers"]:
                 raise ValueError("a residual without layers")
             return Residual(self.layers(entry["layers"]), self._range(entry))
-        name = str(entry["name"])
-        if name in self._names:
+        name = entry["name"]
+        if not isinstance(name, str) or name in self._names:
             raise ValueError(f"two layers are named {name!r}")
         self._names.add(name)
         if kind == "conv":
@@ -433,9 +509,7 @@ class _Parts:
             )
         if kind == "gain":
             return Gain(f"{self._model} {name}", self.rows(f"{name}.factor"), self._range(entry))
-        if kind == "lookup":
-            return Lookup(f"{self._model} {name}", _integer(entry["low"], -SUM_MAX, SUM_MAX), self.floats(f"{name}.table", 1))
-        raise ValueError(f"unknown layer {kind!r}")
+        return Lookup(f"{self._model} {name}", _integer(entry["low"], -SUM_MAX, SUM_MAX), self.floats(f"{name}.table", 1))
 
     def _range(self, entry: dict[str, Any]) -> Range:
         low, high = entry["to"]

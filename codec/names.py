@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from mnistzip.errors import FormatError, ImageError
 
@@ -38,6 +39,14 @@ def require_name(name: str) -> str:
         told = repr(name) if len(repr(name)) < 80 else f"{name!r:.60}..."
         raise ImageError(f"the name {told} {'is not text' if not isinstance(name, str) else wrong}: an archive cannot hold it")
     return name
+
+
+def shown(name: str) -> str:
+    """A name for people: what would steer a terminal, or turn the direction of the text, is escaped."""
+    return "".join(
+        char if unicodedata.category(char)[0] != "C" and char not in "\u2028\u2029" else char.encode("unicode_escape").decode()
+        for char in name
+    )
 
 
 def pack_names(names: list[str]) -> bytes:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import operator
 import os
 from collections import deque
 from collections.abc import Iterable
@@ -17,9 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 from mnistzip import container
 from mnistzip import model as models
 from mnistzip.auto import candidates
-from mnistzip.codec import DEFAULT_EFFORT, DEFAULT_QUALITY, EFFORT_MAX, as_image, require_within
+from mnistzip.codec import DEFAULT_EFFORT, DEFAULT_QUALITY, EFFORT_MAX, as_image
 from mnistzip.coding import Packed, Setting, pack_group
-from mnistzip.errors import FormatError, ImageError, OptionError
+from mnistzip.errors import FormatError, ImageError, OptionError, require_within
 from mnistzip.index import START, Footer, Index, Origin, entry
 from mnistzip.model import Model
 from mnistzip.names import require_name
@@ -42,7 +44,8 @@ class ArchiveWriter:
     """Write an archive, in a ``with`` statement; the file appears when that ends without an error, and whole.
 
     Images are coded in groups of 1,024, of fewer if they are large; ``model="auto"`` chooses for each group. What is in memory
-    is a few groups. The bytes are the same whatever the number of threads and however the images are handed over.
+    is a few groups. The bytes are the same whatever the number of threads and however the images are handed over. One thread at
+    a time may use a writer. After an error of the system it takes nothing more, and what was there before stays.
 
     Args:
         target: path of the file, or a file opened for writing in binary.
@@ -59,11 +62,13 @@ class ArchiveWriter:
         OptionError: an option outside its range, or a model to embed that ships anyway or is not the one there already.
         ModelError: no such model.
         FormatError: ``append`` to a file that is no archive or has a damaged index.
+        OSError: the file cannot be written; or another process changed it since ``append`` began.
 
     Attributes:
         count: images given so far.
         raw_bytes, squared_error: sums over the images coded so far.
         size: bytes of the finished archive.
+        large: images so large that only who raises ``max_pixels`` can read them.
     """
 
     def __init__(
@@ -84,8 +89,8 @@ class ArchiveWriter:
         require_within("quality", quality, 1, container.QUALITY_MAX)
         require_within("effort", effort, 0, EFFORT_MAX)
         require_within("threads", threads, 1, 1 << 10)
-        if shape and max(shape) > container.SIDE_MAX:
-            raise ImageError(f"images of {shape[1]}x{shape[0]}: the format takes sides of 1..{container.SIDE_MAX}")
+        if origin not in set(Origin):
+            raise OptionError(f"origin is {origin!r}: give one of mnistzip.index.Origin")
         self._setting = Setting(candidates(model, None if lossless else quality), effort)
         self._mode = container.Mode.LOSSLESS if lossless else container.Mode.LOSSY
         most = (candidate.model.tiles_unasked(self._mode) for candidate in self._setting.candidates)
@@ -98,27 +103,28 @@ class ArchiveWriter:
         self._names: list[str] = []
         self._labels: list[int] = []
         self._pixels = self._tiles = self._name_bytes = 0
-        self._named: bool | None = None
+        self._named: bool | None = None  # until there is an image
         self._labelled: bool | None = None
         self._origin = origin
-        self._shape = shape
+        self._shape = None if shape is None else _known_shape(shape)
         self._mixed = False
         self._entries = bytearray()
         self._coded = 0  # images in groups that were written
         self._at = len(START)
-        self.count = 0
-        self.raw_bytes = 0
+        self.count = self.raw_bytes = self.size = self.large = 0
         self.squared_error = 0.0
-        self.size = 0
         self._whole: WholeFile | None = None
         self._old: str | None = None
+        self._ended = self._closed = False  # nothing more is taken; for good
         if isinstance(target, (str, os.PathLike)):
             if append and os.path.exists(target):
-                self._old = os.fspath(target)
+                self._old, self._old_state = os.fspath(target), _state(target)
             self._whole = WholeFile(target, like)
             self._out: IO[bytes] = self._whole.file
         elif append:
             raise OptionError("only an archive in a file can be appended to: give its path")
+        elif isinstance(target, io.TextIOBase) or not hasattr(target, "write"):
+            raise OptionError(f"an archive is written to {type(target).__name__}: give a path, or a file opened in binary")
         else:
             self._out = target
         try:
@@ -177,16 +183,16 @@ class ArchiveWriter:
             ImageError: not a greyscale image of 8 bits, or a name that could lead out of a folder.
             OptionError: a name or label is missing or one too many.
         """
+        self._require_open()
         pixels = as_image(image, self.count)
-        if self._named is None:
-            self._named, self._labelled = name is not None, label is not None
         for what, told, every in (("name", name, self._named), ("label", label, self._labelled)):
-            if (told is not None) != every:
+            if every is not None and (told is not None) != every:
                 raise OptionError(f"image {self.count} has {'a' if told is not None else 'no'} {what}, unlike those before it")
         if label is not None and (not isinstance(label, (int, np.integer)) or not -(1 << 63) <= label < 1 << 63):
             raise OptionError(f"label {label!r} of image {self.count} is not an integer of 64 bits")
         if name is not None:
             require_name(name)
+        self._named, self._labelled = name is not None, label is not None
         tiles = tiles_in(pixels.shape[1], pixels.shape[0])
         # What is refused unasked is not to take others with it.
         alone = pixels.size > container.DECODED_MAX[self._mode] or tiles > self._tiles_max
@@ -229,21 +235,31 @@ class ArchiveWriter:
                 raise OptionError("there are more names or labels than images")
 
     def close(self) -> None:
-        """Write what is left, index and footer, and move the file into place."""
+        """Write what is left, index and footer, and move the file into place. Closing twice does no harm."""
+        if self._closed:
+            return
         try:
             self.finish()
+            if self._old is not None and _state(self._old) != self._old_state:
+                told = "was changed while images were added, by somebody else: nothing was written"
+                raise OSError(errno.EBUSY, told, self._old)
             if self._whole is not None:
                 self._whole.commit()
         except BaseException:
             self.abandon()
             raise
+        self._closed = True
 
     def finish(self) -> None:
-        """Write what is left, index and footer."""
+        """Write what is left, index and footer; nothing can be added then."""
+        if self.size:
+            return
+        self._require_open()
         if self._images:
             self._end_group()
         while self._waiting:
             self._put(self._waiting.popleft().result())
+        self._ended = True
         if self._pool is not None:
             self._pool.shutdown()
         height, width = self._shape if self._shape and not self._mixed else (0, 0)
@@ -256,10 +272,16 @@ class ArchiveWriter:
 
     def abandon(self) -> None:
         """Give up; what was there before stays."""
+        self._ended = True
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
         if self._whole is not None:
             self._whole.abandon()
+
+    def _require_open(self) -> None:
+        """Raise unless images can be added."""
+        if self._ended:
+            raise OptionError("the archive is closed, or was given up after an error: nothing can be added")
 
     def _end_group(self) -> None:
         names = self._names if self._named else None
@@ -267,20 +289,47 @@ class ArchiveWriter:
         images = self._images
         self._images, self._names, self._labels = [], [], []
         self._pixels = self._tiles = self._name_bytes = 0
-        if self._pool is None:
-            self._put(pack_group(self._setting, images, labels, names))
-            return
-        self._waiting.append(self._pool.submit(pack_group, self._setting, images, labels, names))
-        if len(self._waiting) > self._threads:
-            self._put(self._waiting.popleft().result())
+        try:
+            if self._pool is None:
+                self._put(pack_group(self._setting, images, labels, names))
+                return
+            self._waiting.append(self._pool.submit(pack_group, self._setting, images, labels, names))
+            if len(self._waiting) > self._threads:
+                self._put(self._waiting.popleft().result())
+        except BaseException:  # images are lost that count as added
+            self.abandon()
+            raise
 
     def _put(self, packed: Packed) -> None:
         self._entries += entry(self._coded, self._at)
         self._coded += packed.images
         self.raw_bytes += packed.raw_bytes
         self.squared_error += packed.squared_error
+        self.large += packed.images if packed.large else 0
         self._at += len(packed.content)
         self._out.write(packed.content)
+
+
+def _known_shape(shape: tuple[int, int]) -> tuple[int, int] | None:
+    """``(H, W)`` that an archive without images can be said to be of."""
+    try:
+        height, width = map(operator.index, shape)
+    except (TypeError, ValueError) as cause:
+        raise OptionError(f"shape is {shape!r}: give height and width") from cause
+    if height == width == 0:
+        return None
+    if not 1 <= min(height, width) <= max(height, width) <= container.SIDE_MAX:
+        raise ImageError(f"images of {width}x{height}: the format takes sides of 1..{container.SIDE_MAX}")
+    return height, width
+
+
+def _state(path: str | os.PathLike[str]) -> tuple[int, ...] | None:
+    """What tells whether a file is still the same; None if it is gone."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _file_of(model: str | Path | Model) -> bytes:

@@ -23,6 +23,7 @@ from mnistzip.copying import Copies, Copying, shade_cdf
 from mnistzip.errors import ModelError
 from mnistzip.intnet import ACTIVATION_MAX, ACTIVATIONS, Affine, Floats, product, requantize, require
 from mnistzip.planes import (
+    LAST_SHADE,
     PIXELS,
     RANGES,
     SHADES,
@@ -199,7 +200,7 @@ class PixelModel:
         h = net.features(seen.near(Plane.SHADE, places(tile, pixel)), pixel, where)
         return h, net.shade_logits(h, where)
 
-    def decode(self, lanes: rans.SharedDecoder, lane: Ints, inside: Bools, preview: bool = False) -> Pixels:
+    def decode(self, lanes: rans.SharedDecoder, lane: Ints, inside: Bools, preview: bool = False) -> tuple[Pixels, Bools]:
         """Take whole tiles off their lanes, or, for a preview, all but the shades.
 
         Args:
@@ -207,10 +208,12 @@ class PixelModel:
             inside: which pixels the image covers, shape ``(N, 784)``.
 
         Returns:
-            Grey levels, shape ``(N, 28, 28)``; in a preview those in the middle of their ranges.
+            Grey levels, shape ``(N, 28, 28)``, in a preview those in the middle of their ranges; and which tiles have no shade
+            that is beyond its range, shape ``(N,)``.
         """
         count = len(lane)
         grey = np.zeros((count, PIXELS), np.uint8)
+        sound = np.ones(count, bool)
         seen = Contexts(count)
         for plane in list(Plane)[: Plane.SHADE] if preview else Plane:
             tile, pixel = chosen(plane, grey, inside)
@@ -227,6 +230,7 @@ class PixelModel:
                     h, logits = self._shades(seen, t, p, where)
                     symbol = lanes.take_of(shade_cdf(logits, copies.votes(h, t, where)), lane[t])
                     copies.add(h, t, where, symbol)
+                    sound[t[symbol > LAST_SHADE[where]]] = False
                 else:
                     symbol = lanes.take_of(self._frequencies(plane, seen, t, p), lane[t])
                 value = _known(plane, symbol, grey[t, p])
@@ -237,7 +241,7 @@ class PixelModel:
                     seen.tell_solid(at[symbol > 0], RANGES)
         if preview:
             grey = np.where(grey == 0, 0, np.where(grey >= SOLID, MIDDLE_SOLID, grey + SHADES // 2 - 1)).astype(np.uint8)
-        return grey.reshape(count, TILE, TILE)
+        return grey.reshape(count, TILE, TILE), sound
 
 
 def _known(plane: Plane, symbol: Ints, grey: Pixels) -> Pixels:

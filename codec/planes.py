@@ -47,6 +47,7 @@ class Plane(IntEnum):
     SHADE = 3
 
 
+LAST_SHADE = np.array([SHADES - 1] * (LEVELS - 1) + [SOLID - 1 - ((LEVELS - 1) * SHADES + 1), 255 - SOLID])  # of each range
 VALUES = {Plane.INK: 2, Plane.SOLID: 2, Plane.LEVEL: LEVELS, Plane.SHADE: SHADES}
 
 

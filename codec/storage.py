@@ -1,11 +1,11 @@
-"""Where archives lie: bytes at hand, mapped files, remote files by fsspec. And files that appear whole or not at all."""
+"""Where archives lie: bytes at hand, local files, remote files by fsspec. And files that appear whole or not at all."""
 
 from __future__ import annotations
 
-import mmap
 import os
 import stat
 import tempfile
+import threading
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Protocol
@@ -26,23 +26,46 @@ class Storage(Protocol):
 
 
 class Held:
-    """Bytes at hand, or a local file mapped into memory: only what is read of it is loaded."""
+    """Bytes at hand."""
 
-    def __init__(self, content: bytes | mmap.mmap) -> None:
+    def __init__(self, content: bytes) -> None:
         self.size = len(content)
-        self._content: bytes | mmap.mmap | None = content
+        self._content: bytes | None = content
 
     def read(self, offset: int, count: int) -> bytes:
-        content = self._content
-        if content is None:
+        if self._content is None:
             raise OptionError("the archive is closed")
-        piece = content[offset : offset + count]
-        return _whole(piece, offset, count)
+        return _whole(self._content[offset : offset + count], offset, count)
 
     def close(self) -> None:
-        content, self._content = self._content, None
-        if isinstance(content, mmap.mmap):
-            content.close()
+        self._content = None
+
+
+class Local:
+    """A local file. It is not mapped into memory: a file that another process cuts short would end this one."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.size = os.fstat(file.fileno()).st_size
+        self._file: IO[bytes] | None = file
+        self._turn = threading.Lock()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def read(self, offset: int, count: int) -> bytes:
+        file = self._file
+        if file is None:
+            raise OptionError("the archive is closed")
+        if hasattr(os, "pread"):  # threads, and processes that share the file after a fork, do not move each other's place
+            return _whole(os.pread(file.fileno(), count, offset), offset, count)
+        with self._turn:
+            file.seek(offset)
+            return _whole(file.read(count), offset, count)
+
+    def close(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
 
 
 class Remote:
@@ -95,12 +118,18 @@ def open_storage(source: str | os.PathLike[str] | bytes | bytearray | memoryview
         raise OptionError(f"an archive is given as {type(source).__name__}: give its path or its bytes")
     if isinstance(source, str) and "://" in source:
         return Remote(source)
-    with open(source, "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            return Held(file.read())  # a pipe cannot be mapped
-        if not os.fstat(file.fileno()).st_size:
-            return Held(b"")  # nor can nothing
-        return Held(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    require_path(source)
+    file = open(source, "rb", buffering=0)  # noqa: SIM115
+    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return Local(file)
+    with file:
+        return Held(file.readall())  # a pipe is read once, from its beginning
+
+
+def require_path(path: str | os.PathLike[str]) -> None:
+    """Raise :class:`~mnistzip.errors.OptionError` for what no system takes for a path."""
+    if "\0" in os.fsdecode(path):
+        raise OptionError(f"{os.fsdecode(path)!r} is no path: it has a zero in it")
 
 
 class WholeFile:
@@ -119,6 +148,7 @@ class WholeFile:
         self._like = like
         self._sync = sync
         self._partial: str | None = None
+        require_path(path)
         self.path = Path(os.path.realpath(path))  # a link keeps pointing where it points
         if self.path.exists() and not self.path.is_file():
             self.file: IO[bytes] = open(self.path, "wb")  # noqa: SIM115

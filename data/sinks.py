@@ -43,13 +43,27 @@ class Sink(Protocol):
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None: ...
 
 
+class _Tap:
+    """A file that takes nothing more once it is shut: a stream that damage ends is not to get an end that looks whole."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.shut = False
+
+    def write(self, data: Any) -> int:
+        return memoryview(data).nbytes if self.shut else self._file.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
 class _File:
     """What sinks of one file have in common: it takes its place when all is written, as old as the file ``like``."""
 
     def __init__(self, path: str, like: str | None) -> None:
         self._labels: list[int] = []
         self._whole = None if path == STREAM else WholeFile(path, like)
-        self._file: IO[bytes] = sys.stdout.buffer if self._whole is None else self._whole.file
+        self._file: Any = _Tap(sys.stdout.buffer if self._whole is None else self._whole.file)
 
     def finish(self) -> None:
         """Write what comes last."""
@@ -66,6 +80,7 @@ class _File:
                     self._let_go()
                 self._file.flush()
             return
+        self._file.shut = True
         self._let_go()
         if self._whole is not None:
             self._whole.abandon()

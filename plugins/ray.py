@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from mnistzip.codec import require_within
+from mnistzip.errors import require_within
 from mnistzip.plugins.shards import Job, Report, Shard, ShardError, Summary, begin, pack_shard, plan
 
 try:

@@ -27,7 +27,7 @@ from mnistzip.data.streams import (
     pyarrow_parquet,
     read_labels,
 )
-from mnistzip.errors import FormatError, ImageError, MnistzipError, ModelError, OptionError
+from mnistzip.errors import FormatError, ImageError, MnistzipError, ModelError, OptionError, require_within
 from mnistzip.index import Origin
 from mnistzip.model import Model
 from mnistzip.pack import GROUP_IMAGES, GROUP_PIXELS, ArchiveWriter
@@ -189,7 +189,7 @@ def plan(
     """
     if to not in KINDS:
         raise OptionError(f"shards are written as {' or '.join(KINDS)}, not as {to!r}")
-    codec.require_within("shard_size", shard_size, 1, SHARD_SIZE_MAX)
+    require_within("shard_size", shard_size, 1, SHARD_SIZE_MAX)
     codec.encode_many([], lossless=True, quality=quality, effort=effort)  # no images: only the ranges are checked
     sources = [file for source in sources for file in _expand(os.path.abspath(source))]
     several = len(sources) > 1

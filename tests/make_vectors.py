@@ -22,11 +22,14 @@ from numpy.typing import NDArray
 
 import forge
 import mnistzip
-from mnistzip import rans
+from mnistzip import pixels, rans
 from mnistzip.container import Mode, varint
 from mnistzip.groups import MIXED, SIZES
 from mnistzip.idx import read_idx
+from mnistzip.lossless import encode_payloads
+from mnistzip.model import shipped
 from mnistzip.stored import deflate
+from mnistzip.streams import Streams
 
 HERE = Path(__file__).parent
 VECTORS = HERE / "vectors"
@@ -100,6 +103,26 @@ def with_check_of(bits: int, **options: Any) -> bytes:
         patch.object(rans, "encode", lambda starts, freqs, checks, _=None: encode(starts, freqs, checks, bits)),
     ):
         return mnistzip.encode(digit, **options)
+
+
+def with_shade_of(shade: int, grey: int) -> bytes:
+    """A lossless file that tells its last pixel, which is of such a grey level, by a shade beyond its range."""
+    image = np.zeros((28, 28), np.uint8)
+    image[-1, -1] = grey
+    decoded = image.copy()
+    decoded[-1, -1] = min(grey - pixels.LAST_SHADE[pixels.ranges(image)[-1, -1]] + shade, 255)
+    known = pixels.symbols
+    header = mnistzip.encode(image, lossless=True)[:3]
+
+    def symbols(x: Pixels, plane: pixels.Plane) -> NDArray[np.int64]:
+        return np.full(len(x), shade) if plane is pixels.Plane.SHADE else known(x, plane)
+
+    def checks(streams: Streams, headers: list[bytes], _: Pixels) -> NDArray[np.int64]:
+        return check_of(streams, headers, decoded[None])
+
+    check_of = Streams.checks
+    with patch.object(pixels, "symbols", symbols), patch.object(Streams, "checks", checks):
+        return header + encode_payloads(shipped("mnist").pixel_model(), [header], [image])[0]
 
 
 def invalid(good: bytes, stored: bytes, tiled: bytes, kept: bytes) -> dict[str, tuple[bytes, str, str]]:
@@ -194,6 +217,8 @@ def invalid(good: bytes, stored: bytes, tiled: bytes, kept: bytes) -> dict[str, 
         "strong-check": (with_check_of(24), "FormatError", "does not match its check"),
         "lossless-weak-check": (with_check_of(8, lossless=True), "FormatError", "does not match its check"),
         "lossless-strong-check": (with_check_of(24, lossless=True), "FormatError", "does not match its check"),
+        "lossless-solid-shade-of-6": (with_shade_of(6, 255), "FormatError", "does not match its check"),
+        "lossless-shade-of-25": (with_shade_of(25, 249), "FormatError", "does not match its check"),
         "stored-nothing": (row % 0xE0, "FormatError", "holds 0 pixels"),
         "stored-too-few": (forge.stored(row % 0xE0, b"ab", b"ab"), "FormatError", "holds 2 pixels, not the 3"),
         "stored-too-many": (forge.stored(row % 0xE0, b"abcd", b"abcd"), "FormatError", "holds 4 pixels, not the 3"),
@@ -357,6 +382,8 @@ def lying_indices() -> dict[str, tuple[bytes, str, str]]:
             ("other-size-in-the-footer", forge.archive([one], [0, 2], width=3, height=3), other),
             ("names-in-the-footer-only", forge.archive([one], [0, 2], names=True), other),
             ("labels-in-the-group-only", forge.archive([forge.group(labels=forge.section(b"\1ab"))], [0, 2]), other),
+            ("labels-of-no-images", forge.archive([], [0], labels=True), "labels or names of theirs"),
+            ("names-of-no-images", forge.archive([], [0], names=True), "labels or names of theirs"),
             ("model-flag-alone", forge.archive([one], [0, 2], embedded=True), unfilled),
             ("model-without-its-flag", forge.archive([one], [0, 2], model=b"PK\3\4"), unfilled),
         )
@@ -403,6 +430,7 @@ def lying_groups() -> dict[str, tuple[bytes, str, str]]:
         ("table-of-2-gib", "FormatError", "are left for it", {"table_bytes": 1 << 31}),
         ("side-of-0", "FormatError", "a side is 0", own_sizes | {"sizes": b"\1\0\1\1"}),
         ("side-of-65536", "FormatError", "above 65535", own_sizes | {"sizes": varint(65536) + b"\1\1\1"}),
+        ("sizes-that-are-the-same", "FormatError", "all have the same", own_sizes | {"sizes": b"\1\1\1\1"}),
         ("varint-of-6-bytes", "FormatError", "numbers", own_sizes | {"sizes": b"\xff" * 5 + b"\1\1\1\1"}),
         ("overlong-side", "FormatError", "numbers", own_sizes | {"sizes": b"\x81\0\1\1\1"}),
         ("overlong-lane-size", "FormatError", "numbers", {"table": b"\x84\0\0"}),
@@ -410,12 +438,14 @@ def lying_groups() -> dict[str, tuple[bytes, str, str]]:
         ("table-goes-on", "FormatError", "do not fill", {"table": b"\4\0\0"}),
         ("lanes-do-not-fill-their-bytes", "FormatError", "do not fill", {"table": b"\3\0"}),
         ("lanes-have-too-many-bytes", "FormatError", "do not fill", {"table": b"\4\1"}),
-        ("lane-of-no-bytes", "FormatError", "do not end", {"table": b"\0\0\4", "per_lane": 1}),
+        ("lane-of-no-bytes", "FormatError", "fewer than 3", {"table": b"\0\0\4", "per_lane": 1}),
+        ("lane-of-2-bytes", "FormatError", "fewer than 3", {"table": b"\2\0\0", "per_lane": 1, "lane": bytes(4)}),
         ("shortest-lane-of-none", "FormatError", "do not fill", {"table": b"\3\1"}),
         ("bitmap-missing", "FormatError", "whether it is stored", lossy | {"flags": MIXED, "table": b""}),
+        ("bitmap-of-nothing", "FormatError", "whether it is stored", lossy | {"flags": MIXED, "table": b"\0\4\0"}),
         ("bitmap-with-unused-bits", "FormatError", "whether it is stored", lossy | {"flags": MIXED, "table": b"\3\4\0"}),
         ("image-beyond-the-limit", "LimitError", "65535x65535", {"width": 65535, "height": 65535}),
-        ("images-beyond-the-limit", "LimitError", "pixels in a lane", many | {"table": bytes(8) + b"\4"}),
+        ("images-beyond-the-limit", "LimitError", "pixels in a lane", many | {"table": b"\4" + bytes(8), "lane": bytes(32)}),
         ("stored-lane-too-short", "FormatError", "damaged", {"body": b"\7"}),
         ("stored-lane-and-more", "FormatError", "do not end", {"body": deflate(forge.LEVELS) + b"\0"}),
         ("stored-lane-unfinished", "FormatError", "do not end", {"body": deflate(forge.LEVELS)[:-1]}),
@@ -474,6 +504,7 @@ def lying_details() -> dict[str, tuple[bytes, str, str]]:
         "labels-too-many": (b"\1abc", "one for each image"),
         "labels-of-nothing": (b"", "one for each image"),
         "labels-bomb": (bytes(1 << 20), "the labels are damaged"),
+        "labels-wider-than-need-be": (b"\2a\0b\0", "as few bytes"),
     }
     return out | {
         key: (forge.archive([forge.group(labels=forge.section(raw))], [0, 2], labels=True), "FormatError", says)
