@@ -99,13 +99,14 @@ def decompress(
         from mnistzip.archive import Archive  # a single file does without
         from mnistzip.cli import unpack
 
-        how = unpack.Unpacking(kind and kind.lower(), labels, index, span, keep_going, force, quiet)
+        how = unpack.Unpacking(kind and kind.lower(), labels, index, span, keep_going, force, quiet, model)
         with Archive(held[archives[0]], model=model, max_pixels=max_pixels, recover=keep_going) as archive:
             return unpack.unpack(archives[0], archive, output, how)
     if labels is not None or index is not None or span is not None:
         _require_there(inputs)
         raise click.UsageError("--labels, --index and --range are for archives")
     suffix = "." + (kind or "png").lower().lstrip(".")
+    images.require_kind(suffix)
     taken = images.BARE_SUFFIX if bare else images.SUFFIX
     goals, many = files.plan(inputs, output, recursive, {taken}, suffix)
     if not goals:
@@ -118,7 +119,7 @@ def decompress(
                 outputs.claim(goal, name)
                 image = decode(given.bytes_of(held.get(name, name)))
                 wanted = suffix if goal == images.STREAM else Path(goal).suffix.lower() or suffix
-                files.write(goal, images.write_image(image, wanted), name, force)
+                files.write(goal, images.write_image(image, wanted), name, force, others=[model])
                 if not quiet and not many and goal != images.STREAM:
                     note = ", a preview: not checked for damage" if preview else ""
                     click.echo(f"{name} -> {goal}\n  {image.shape[1]}x{image.shape[0]} pixels{note}")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import click
 
-from mnistzip.data.images import STREAM
+from mnistzip.data.images import STREAM, stdout
 from mnistzip.data.kinds import walk
 from mnistzip.errors import ImageError
 from mnistzip.storage import WholeFile
@@ -44,12 +43,17 @@ class Outputs:
 def target(name: str, below: Path, output: str | None, suffix: str, many: bool) -> str:
     """Where the result of an input goes: beside it, to the file or below the folder that ``-o`` names."""
     if output is None:
-        return STREAM if name == STREAM else str(Path(name).with_suffix(suffix))
+        return STREAM if name == STREAM else str(_with_suffix(Path(name), suffix))
     if output == STREAM:
         return STREAM
     if many or output.endswith(os.sep) or Path(output).is_dir():
-        return str(Path(output) / below.with_suffix(suffix))
+        return str(Path(output) / _with_suffix(below, suffix))
     return output
+
+
+def _with_suffix(path: Path, suffix: str) -> Path:
+    """A path of another suffix; of one without a name, such as ``..``, some path that nothing will be written to."""
+    return path.with_suffix(suffix) if path.name.strip(".") else path / f"image{suffix}"
 
 
 def plan(
@@ -68,30 +72,33 @@ def plan(
     return goals, many
 
 
-def require_free(name: str | None, source: str, force: bool) -> None:
-    """Raise :class:`~mnistzip.errors.ImageError` if an output is a folder, the input, or exists and may not be overwritten."""
+def require_free(name: str | None, sources: Iterable[str | None], force: bool) -> None:
+    """Raise :class:`~mnistzip.errors.ImageError` if an output is a folder, an input, or exists and may not be overwritten."""
     if name is None or name == STREAM or not os.path.exists(name):
         return
     if os.path.isdir(name):
         raise ImageError(f"{name} is a folder")
-    if os.path.exists(source) and os.path.samefile(name, source):
-        raise ImageError(f"{name} is the input itself: name another output")
+    for source in sources:
+        if source is not None and os.path.exists(source) and os.path.samefile(name, source):
+            raise ImageError(f"{name} is the input itself: name another output")
     if os.path.isfile(name) and not force:
         raise ImageError(f"{name} exists already: -f overwrites it")
 
 
-def write(name: str, content: bytes, source: str, force: bool, sync: bool = True) -> None:
+def write(name: str, content: bytes, source: str, force: bool, sync: bool = True, others: Iterable[str | None] = ()) -> None:
     """Write a whole file or leave what was there: a temporary file in the same folder takes its place at the end.
 
-    The new file has the modification time of ``source``. An existing file is refused without ``force``.
+    The new file has the modification time of ``source``. An existing file is refused without ``force``, and even with it
+    where it is ``source`` or one of ``others`` that are read.
 
     Raises:
         ImageError: the output exists, is the input, or is a folder.
     """
     if name == STREAM:
-        sys.stdout.buffer.write(content)
-        sys.stdout.buffer.flush()
+        out = stdout()
+        out.write(content)
+        out.flush()
         return
-    require_free(name, source, force)
+    require_free(name, [source, *others], force)
     with WholeFile(name, None if source == STREAM else source, sync) as file:
         file.write(content)

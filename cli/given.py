@@ -47,8 +47,9 @@ max_pixels = click.option(
 
 
 def at_hand(name: str) -> str | bytes:
-    """The name of an input, or what comes through stdin, which can be read only once."""
-    return images.read_bytes(name) if name == images.STREAM else name
+    """The name of an input, or what comes through stdin or another pipe, which can be read only once."""
+    pipe = name == images.STREAM or (os.path.exists(name) and not os.path.isfile(name) and not os.path.isdir(name))
+    return images.read_bytes(name) if pipe else name
 
 
 def bytes_of(held: str | bytes) -> bytes:

@@ -120,8 +120,8 @@ def models(as_json: bool, added: Path | None, force: bool) -> int:
 
 def _add(path: Path, force: bool) -> int:
     """Check a model file and put it where it is found."""
-    if path.stem in registry.SHIPPED:
-        raise ModelError(f"{path.stem} is the name of a model that ships: rename the file")
+    if path.stem in (*registry.SHIPPED, registry.AUTO):
+        raise ModelError(f"{path.stem} is a name that mnistzip has a meaning for: rename the file")
     model = registry.find(path)
     goal = library.add(path.stem, model.content, force)
     click.echo(f"{path.stem}: fingerprint {model.fingerprint.hex()}, now in {goal.parent}")

@@ -10,8 +10,8 @@ import numpy as np
 
 from mnistzip import model as registry
 from mnistzip.archive import Archive
+from mnistzip.cli.damage import Blame, blame_names
 from mnistzip.cli.progress import Progress
-from mnistzip.cli.unpack import blame_damage, blame_names, damage
 from mnistzip.container import NAMED_BY_HASH, Mode
 from mnistzip.errors import MnistzipError
 from mnistzip.groups import Head
@@ -92,14 +92,14 @@ def _list(archive: Archive) -> None:
 
 def check(name: str, archive: Archive, quiet: bool) -> int:
     """Decode all of an archive and name the damaged images; how many there are, or groups without their names."""
-    lost: dict[int, MnistzipError] = {}
+    blame = Blame(name)
     nameless = 0
     with Progress(len(archive), "test", show=not quiet) as progress:
         for part in archive.parts(details=True):
-            lost |= damage(part, True)
+            blame.add(part, with_labels=True)
             nameless += blame_names(name, part)
             progress.advance(len(part.images))
-    blame_damage(name, archive, lost)
-    if not lost and not nameless and not quiet:
+    blame.end()
+    if not blame.count and not nameless and not quiet:
         click.echo(f"{name}: ok, {len(archive)} images")
-    return len(lost) + nameless
+    return blame.count + nameless

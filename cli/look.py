@@ -48,7 +48,7 @@ def show(
     force: bool,
 ) -> None:
     """Draw .cae files or other greyscale images in the terminal, two pixels a character; archives as a contact sheet."""
-    plain = plain or not sys.stdout.isatty() or "NO_COLOR" in os.environ
+    plain = plain or sys.stdout is None or not sys.stdout.isatty() or "NO_COLOR" in os.environ
     draw = _letters if plain else _blocks
     if grid or output is not None:
         wanted = islice((image for name in inputs for image in _images(name, model, index, max_pixels)), limit)
@@ -57,7 +57,7 @@ def show(
             click.echo(draw(whole))
         else:
             suffix = os.path.splitext(output)[1].lower() or ".png"
-            files.write(output, images.write_image(whole, suffix), images.STREAM, force)
+            files.write(output, images.write_image(whole, suffix), images.STREAM, force, others=[*inputs, model])
         return
     for name in inputs:
         if given.is_archive(name) and index is None:
@@ -182,7 +182,7 @@ def compare(
         click.echo(f"{quality}, mean squared error {error:.2f}, largest error {largest}")
     if output is not None:
         suffix = os.path.splitext(output)[1].lower() or ".png"
-        files.write(output, images.write_image(sheet(a, b, zoom), suffix), original, force)
+        files.write(output, images.write_image(sheet(a, b, zoom), suffix), original, force, others=[file, model])
 
 
 def sheet(a: images.Pixels, b: images.Pixels, zoom: int) -> images.Pixels:

@@ -98,7 +98,7 @@ def run(arguments: list[str] | None = None) -> int:
 
 def blame(name: str, error: BaseException) -> str:
     """One line on stderr for an error of one of several inputs."""
-    name, line = shown(name), one_line(error)
+    name, line = shown(" ".join(name.split())), one_line(error)
     return f"mnistzip: {line}" if name in line else f"mnistzip: {name}: {line}"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +43,7 @@ def pack(inputs: Sequence[str], output: str | None, how: Packing) -> int:
     old = os.path.getsize(target) if how.append and os.path.isfile(target) else 0
     stream = open_stream(inputs, labels=how.labels, convert=how.convert, model=how.options["model"])
     settings = {key: how.options[key] for key in ("quality", "lossless", "effort", "model")}
-    place = sys.stdout.buffer if target == images.STREAM else target
+    place = images.stdout() if target == images.STREAM else target
     failed = 0
     with (
         ArchiveWriter(
@@ -106,7 +105,8 @@ def _require_free(target: str, inputs: Sequence[str], how: Packing) -> None:
         return
     if not os.path.isfile(target):
         return
-    if any(name != images.STREAM and os.path.exists(name) and os.path.samefile(name, target) for name in inputs):
+    read = [*(name for name in inputs if name != images.STREAM), how.labels, how.options["model"]]
+    if any(name is not None and os.path.exists(name) and os.path.samefile(name, target) for name in read):
         raise ImageError(f"{target} is the input itself: name another output")
     if not how.force and not how.append:
         raise ImageError(f"{target} exists already: -f overwrites it, --append adds to it")

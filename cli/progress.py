@@ -21,7 +21,7 @@ class Progress:
         self._counted = counted
         self._total = total
         self._what = what
-        self._show = show and sys.stderr.isatty()
+        self._show = show and sys.stderr is not None and sys.stderr.isatty()
         self._bar: RichProgress | None = None
         self._task: TaskID | None = None
 

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
-import numpy as np
 
 from mnistzip.archive import Archive, Part
 from mnistzip.cli import files
+from mnistzip.cli.damage import Blame, blame_names, kind_of, lost_alone, wrong_with
 from mnistzip.cli.given import Range
 from mnistzip.cli.progress import Progress
 from mnistzip.data import images
 from mnistzip.data.sinks import KINDS, FolderSink, IdxSink, NpySink, ParquetSink, Sink
-from mnistzip.errors import FormatError, ImageError, MnistzipError, UnsupportedError
+from mnistzip.errors import ImageError, MnistzipError
 from mnistzip.index import Origin
 from mnistzip.names import shown
 
 IMAGES_MARK, LABELS_MARK = "images-idx3", "labels-idx1"
 IMAGE = "image"  # the kind of output that is one image
-NAMED_MAX = 16  # damaged images that are named one by one
 SUFFIXES = {Origin.NPY: ".npy", Origin.NPZ: ".npz", Origin.PARQUET: ".parquet"}
 
 
@@ -37,6 +35,7 @@ class Unpacking:
     keep_going: bool
     force: bool
     quiet: bool
+    model: str | None
 
 
 @dataclass(frozen=True)
@@ -56,50 +55,51 @@ def unpack(name: str, archive: Archive, output: str | None, how: Unpacking) -> i
     if archive.recovered:
         found = f"{len(archive)} images were found by looking for them, counted from the first"
         click.echo(f"mnistzip: {name}: its end is damaged; {found}", err=True)
-    lost: dict[int, MnistzipError] = {}
+    labelled = goal.kind in {"idx", "npz", "parquet"}
+    blame = Blame(name)
+    nameless = False
     if how.keep_going:
         for part in archive.parts(start, stop, details=True):
-            lost |= damage(part, goal.kind in {"idx", "npz", "parquet"})
-            if goal.kind != "npy":
-                blame_names(name, part)
-        blame_damage(name, archive, lost)
+            blame.add(part, labelled)
+            nameless |= goal.kind != "npy" and blame_names(name, part)
+        blame.end()
     if goal.kind == IMAGE:
-        if lost:
+        if blame.count:
             return 1
         content = images.write_image(archive[start], goal.suffix)
-        files.write(goal.path, content, name if os.path.isfile(name) else images.STREAM, how.force)
+        files.write(goal.path, content, name if os.path.isfile(name) else images.STREAM, how.force, others=[how.model])
     else:
-        count = stop - start - len(lost)
         with (
-            _sink(archive, goal, count, name, how.force) as sink,
+            _sink(archive, goal, stop - start - blame.count, name, how) as sink,
             Progress(stop - start, "decompress", not how.quiet) as progress,
         ):
             for part in archive.parts(start, stop, details=True):
-                _put(part, sink, name, goal, lost, how.keep_going)
+                _put(part, sink, name, goal, how.keep_going)
                 progress.advance(len(part.images))
     if not how.quiet and goal.path != images.STREAM:
-        number = stop - start - len(lost)
+        number = stop - start - blame.count
         click.echo(f"{name} -> {goal.path}\n  {number} image{'s' * (number != 1)}")
-    return 1 if lost or archive.recovered else 0
+    return 1 if blame.count or nameless or archive.recovered else 0
 
 
-def _put(part: Part, sink: Sink, name: str, goal: Goal, lost: Container[int], keep_going: bool) -> None:
-    """Hand the images of a part to a sink, but those that are lost."""
+def _put(part: Part, sink: Sink, name: str, goal: Goal, keep_going: bool) -> None:
+    """Hand the images of a part to a sink; to keep going, but those that are lost."""
     names, labels = part.names, part.labels
     if isinstance(names, MnistzipError):
-        if _lost_alone(names, part) and not keep_going and goal.kind in {"folder", "npz", "parquet"}:
+        if lost_alone(names, part) and not keep_going and goal.kind in {"folder", "npz", "parquet"}:
             raise type(names)(f"{name}: names from image {part.first} on: {names}") from names
         names = None
     if isinstance(labels, MnistzipError):
-        if _lost_alone(labels, part) and not keep_going and goal.kind in {"idx", "npz", "parquet"}:
+        if lost_alone(labels, part) and not keep_going and goal.kind in {"idx", "npz", "parquet"}:
             raise type(labels)(f"{name}: labels from image {part.first} on: {labels}") from labels
         labels = None
+    gone = wrong_with(part, goal.kind in {"idx", "npz", "parquet"})
     for k, image in enumerate(part.images):
         index = part.first + k
-        if index in lost:
+        if keep_going and gone[k] is not None:
             continue
         if isinstance(image, MnistzipError):
-            how = f"{_what(image)} (--keep-going saves the others)"
+            how = f"{kind_of(image)} (--keep-going saves the others)"
             raise type(image)(f"{name}: image {index} is {how}: {image}") from image
         sink.add(index, image, names[k] if names else "", None if labels is None else int(labels[k]))
 
@@ -136,19 +136,24 @@ def _goal(name: str, archive: Archive, output: str | None, how: Unpacking) -> Go
     else:
         kind = next((known for known, origin in KINDS.items() if origin is archive.origin), "")
         kind, pictures = kind or ("npy" if archive.shape and not archive.has_names else "folder"), ""
-    if kind == IMAGE and pictures not in {*images.LOSSLESS_KINDS, ".npy"}:
-        images.write_image(np.zeros((1, 1), np.uint8), pictures)  # says which kinds there are
-    if kind == "folder" and pictures:
-        images.write_image(np.zeros((1, 1), np.uint8), pictures)
+    if kind == IMAGE or (kind == "folder" and pictures):
+        images.require_kind(pictures)
     path = _path(name, archive, output, kind, pictures, how)
-    labels = how.labels
-    if kind == "idx" and archive.has_labels and labels is None:
-        if path == images.STREAM:
-            raise click.UsageError("the archive has labels: say with --labels where they go")
-        labels = _labels_beside(path)
-    if how.labels is not None and (kind != "idx" or not archive.has_labels):
-        raise click.UsageError("--labels is for the labels of an archive that has some, with --to idx")
-    return Goal(kind, pictures, path, labels)
+    return Goal(kind, pictures, path, _labels(archive, path, kind, how))
+
+
+def _labels(archive: Archive, path: str, kind: str, how: Unpacking) -> str | None:
+    """Where labels go that do not go where the images do."""
+    if kind != "idx" or not archive.has_labels:
+        if how.labels is not None:
+            raise click.UsageError("--labels is for the labels of an archive that has some, with --to idx")
+        return None
+    if how.labels is None and path == images.STREAM:
+        raise click.UsageError("the archive has labels: say with --labels where they go")
+    labels = how.labels or _labels_beside(path)
+    if os.path.realpath(labels) == os.path.realpath(path):
+        raise click.UsageError(f"images and labels would both go to {path}: --labels names another file")
+    return labels
 
 
 def _path(name: str, archive: Archive, output: str | None, kind: str, suffix: str, how: Unpacking) -> str:
@@ -179,23 +184,23 @@ def _labels_beside(path: str) -> str:
     return os.path.join(folder, f"{stem}-{LABELS_MARK}-ubyte{zipped}")
 
 
-def _sink(archive: Archive, goal: Goal, count: int, name: str, force: bool) -> Sink:
+def _sink(archive: Archive, goal: Goal, count: int, name: str, how: Unpacking) -> Sink:
     """What takes the images."""
     like = name if os.path.isfile(name) else None
     if goal.kind == "folder":
 
         def write(path: str, content: bytes) -> None:
-            files.write(path, content, like or images.STREAM, force, sync=False)
+            files.write(path, content, like or images.STREAM, how.force, sync=False, others=[name, how.model])
 
         def renamed(old: str, new: str) -> None:
-            told = f"{shown(old)} is the name of several images: one is written as {shown(new)}"
+            told = f"{shown(old)} is the name of several images, or no file can have it: one is written as {shown(new)}"
             click.echo(f"mnistzip: {name}: {told}", err=True)
 
         if os.path.exists(goal.path) and not os.path.isdir(goal.path):
             raise ImageError(f"{goal.path} is no folder: --to says what else the images can be")
         return FolderSink(goal.path, goal.suffix, write, renamed)
     for path in (goal.path, goal.labels):
-        files.require_free(path, name, force)
+        files.require_free(path, [name, how.model], how.force)
     if goal.kind == "parquet":
         return ParquetSink(goal.path, archive.has_names, archive.has_labels, like)
     shape = archive.shape
@@ -206,69 +211,3 @@ def _sink(archive: Archive, goal: Goal, count: int, name: str, force: bool) -> S
     if goal.kind == "idx":
         return IdxSink(goal.path, goal.labels, count, shape, like)
     return NpySink(goal.path, count, shape, goal.kind == "npz", like)
-
-
-def damage(part: Part, with_labels: bool) -> dict[int, MnistzipError]:
-    """What is wrong with which images of a part."""
-    if with_labels and isinstance(part.labels, MnistzipError):
-        return dict.fromkeys(range(part.first, part.first + len(part.images)), part.labels)
-    return {part.first + k: image for k, image in enumerate(part.images) if isinstance(image, MnistzipError)}
-
-
-def blame_names(name: str, part: Part) -> bool:
-    """Whether images are there whose names are not; if so, a line on stderr."""
-    lost = _lost_alone(part.names, part)
-    if lost:
-        click.echo(f"mnistzip: {name}: {_told(part.first, len(part.images))} lost the names: {part.names}", err=True)
-    return lost
-
-
-def _lost_alone(what: object, part: Part) -> bool:
-    """Whether names or labels are damaged where the images are not lost by the same thing."""
-    return isinstance(what, MnistzipError) and all(image is not what for image in part.images)
-
-
-def _what(error: MnistzipError) -> str:
-    """Not everything that cannot be read is damaged."""
-    return "damaged" if isinstance(error, FormatError) and not isinstance(error, UnsupportedError) else "not read"
-
-
-def _told(first: int, count: int) -> str:
-    return f"image {first}" if count == 1 else f"images {first} to {first + count - 1}"
-
-
-def blame_damage(name: str, archive: Archive, lost: dict[int, MnistzipError]) -> None:
-    """A line on stderr for each run of images that one thing is wrong with."""
-    group, names = range(0), list[str]()  # of one group, read once
-    for run in _runs(lost):
-        if run[0] not in group:
-            group, names = _names_beside(archive, run[0])
-        first = run[0] - group.start
-        few = names[first : first + min(NAMED_MAX, len(run))]
-        known = ", ".join(shown(each) for each in few if each)
-        more = f" and {len(run) - NAMED_MAX} more" if len(run) > NAMED_MAX and known else ""
-        told = f" ({known}{more})" if known else ""
-        be = "is" if len(run) == 1 else "are"
-        wrong = lost[run[0]]
-        click.echo(f"mnistzip: {name}: {_told(run[0], len(run))}{told} {be} {_what(wrong)}: {wrong}", err=True)
-
-
-def _runs(lost: dict[int, MnistzipError]) -> Iterator[list[int]]:
-    """Indices side by side with the same thing wrong."""
-    run: list[int] = []
-    for index in sorted(lost):
-        if run and (index != run[-1] + 1 or str(lost[index]) != str(lost[run[0]])):
-            yield run
-            run = []
-        run.append(index)
-    if run:
-        yield run
-
-
-def _names_beside(archive: Archive, index: int) -> tuple[range, list[str]]:
-    """The indices that share a group with an image, and their names, as far as there are any to be read."""
-    try:
-        group = archive.group_of(index)
-        return group, archive.names_between(group.start, group.stop)
-    except MnistzipError:
-        return range(index, index + 1), []

@@ -7,7 +7,7 @@ and the same way back. Batches take every step together; a batch gives the very 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -67,7 +67,7 @@ def encode(
         ModelError: no such model.
     """
     return encode_many(
-        [np.asarray(image)],
+        [image],
         quality=quality,
         lossless=lossless,
         effort=effort,
@@ -221,19 +221,20 @@ def _encode_by_the_better(
 
 
 def decode_many(
-    files: Sequence[bytes], *, model: str | Path | Model | None = None, max_pixels: int | None = None
+    files: Iterable[bytes], *, model: str | Path | Model | None = None, max_pixels: int | None = None
 ) -> list[Pixels]:
     """Decode many files together: the same images as :func:`decode` gives one by one, faster."""
     images: list[Pixels] = []
-    for index, found in enumerate(decode_each(files, model=model, max_pixels=max_pixels)):
+    every = decode_each(files, model=model, max_pixels=max_pixels)
+    for index, found in enumerate(every):
         if isinstance(found, MnistzipError):
-            raise found if len(files) == 1 else type(found)(f"file {index}: {found}") from found
+            raise found if len(every) == 1 else type(found)(f"file {index}: {found}") from found
         images.append(found)
     return images
 
 
 def decode_each(
-    files: Sequence[bytes], *, model: str | Path | Model | None = None, max_pixels: int | None = None
+    files: Iterable[bytes], *, model: str | Path | Model | None = None, max_pixels: int | None = None
 ) -> list[Pixels | MnistzipError]:
     """Of each of many files its image, or the error that :func:`decode` would raise."""
     container.require_limit(max_pixels)
@@ -251,7 +252,7 @@ def decode_each(
             out[index] = error
     for (used, mode), parsed in coded.items():
         out |= zip(parsed, _decode_by(used, mode, list(parsed.values())), strict=True)
-    return [out[index] for index in range(len(files))]
+    return [out[index] for index in range(len(out))]
 
 
 def _model_of(header: Header, given: str | Path | Model | None, max_pixels: int | None) -> Model:
@@ -318,8 +319,11 @@ def _as_bytes(data: bytes | bytearray | memoryview) -> bytes:
 
 def as_image(image: ArrayLike, index: int) -> Pixels:
     """An image as contiguous uint8 of shape ``(H, W)``; an error that names ``index`` if it is none."""
-    array = np.asarray(image)
     where = f"image {index}" if index else "the image"
+    try:
+        array = np.asarray(image)
+    except (ValueError, TypeError, RuntimeError) as cause:  # rows of several lengths, a tensor that is learned
+        raise ImageError(f"{where} is no array: {cause}") from cause
     if array.ndim != 2:
         raise ImageError(f"{where} has shape {array.shape}: give a greyscale image of shape (height, width)")
     if array.dtype != np.uint8:

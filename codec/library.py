@@ -27,7 +27,8 @@ def files() -> Iterator[Path]:
     named = [Path(entry) for entry in os.environ.get(PATH, "").split(os.pathsep) if entry]
     for place in [*named, home()]:
         try:
-            yield from sorted(place.glob(f"*{SUFFIX}")) if place.is_dir() else [place] if place.is_file() else []
+            found = sorted(place.glob(f"*{SUFFIX}")) if place.is_dir() else [place]
+            yield from (path for path in found if path.is_file())  # a link may lead nowhere
         except OSError:  # a folder that may not be read holds nothing for us
             continue
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Protocol
@@ -76,13 +78,9 @@ class Remote:
             from fsspec.core import url_to_fs
         except ImportError as cause:
             raise OptionError(f"{url} is reached by fsspec, which is missing: pip install 'mnistzip[fsspec]'") from cause
-        try:
-            self._files, self._path = url_to_fs(url)
-        except ImportError as cause:  # the one for this kind of address
-            raise OptionError(f"{url} is reached by fsspec, which says: {cause}") from cause
-        except ValueError as cause:
-            raise OptionError(f"{url} is no address that fsspec knows: {cause}") from cause
-        size = self._files.size(self._path)
+        self._url = url
+        self._files, self._path = self._ask(lambda: url_to_fs(url))
+        size = self._ask(lambda: self._files.size(self._path))
         if size is None:
             raise OptionError(f"{url} does not say how large it is: download it first")
         self.size = int(size)
@@ -93,7 +91,23 @@ class Remote:
             raise OptionError("the archive is closed")
         if not count:
             return b""
-        return _whole(bytes(self._files.cat_file(self._path, start=offset, end=offset + count)), offset, count)
+        piece = self._ask(lambda: bytes(self._files.cat_file(self._path, start=offset, end=offset + count)))
+        if len(piece) > count:
+            raise OSError(errno.ENOTSUP, "gives whole files only: download it first", self._url)
+        return _whole(piece, offset, count)
+
+    def _ask(self, question: Callable[[], Any]) -> Any:
+        """What fsspec answers. Each of its file systems has errors of its own; here they are errors of the system."""
+        try:
+            return question()
+        except ImportError as cause:  # the library for this kind of address
+            raise OptionError(f"{self._url} is reached by fsspec, which says: {cause}") from cause
+        except ValueError as cause:
+            raise OptionError(f"{self._url} is no address that fsspec knows: {cause}") from cause
+        except FileNotFoundError as cause:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._url) from cause
+        except Exception as cause:
+            raise OSError(errno.EIO, f"cannot be read: {cause!r}", self._url) from cause
 
     def close(self) -> None:
         self._open = False
@@ -150,8 +164,8 @@ class WholeFile:
         self._partial: str | None = None
         require_path(path)
         self.path = Path(os.path.realpath(path))  # a link keeps pointing where it points
-        if self.path.exists() and not self.path.is_file():
-            self.file: IO[bytes] = open(self.path, "wb")  # noqa: SIM115
+        if os.path.exists(path) and not os.path.isfile(path):  # that of a pipe, such as /dev/stdout, points to no path
+            self.file: IO[bytes] = open(path, "wb")  # noqa: SIM115
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
         handle, self._partial = tempfile.mkstemp(prefix=".mnistzip-", suffix=".partial", dir=self.path.parent)

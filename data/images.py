@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import logging
 import os
@@ -9,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,13 +45,22 @@ logging.getLogger("PIL").setLevel(logging.CRITICAL)  # an error is one line of o
 def read_bytes(name: str) -> bytes:
     """The content of a file, or of stdin for ``-``."""
     if name == STREAM:
+        if sys.stdin is None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF), "stdin")
         return sys.stdin.buffer.read()
     if os.path.isdir(name):
         raise ImageError(f"{name} is a folder: -r takes what is in it")
-    size = os.stat(name).st_size
+    size = os.stat(name).st_size  # of a pipe 0
     if size > READ_MAX:
         raise LimitError(f"{name} has {size} bytes, more than the {READ_MAX} allowed")
     return Path(name).read_bytes()
+
+
+def stdout() -> IO[bytes]:
+    """Where images and files for ``-`` go."""
+    if sys.stdout is None:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF), "stdout")
+    return sys.stdout.buffer
 
 
 def read_image(name: str, convert: bool = False) -> Pixels:
@@ -178,15 +189,20 @@ def _upright(grey: Pixels, image: Image.Image) -> Pixels:
     return np.asarray(ImageOps.exif_transpose(turned))
 
 
+def require_kind(suffix: str) -> None:
+    """Raise :class:`~mnistzip.errors.ImageError` unless images are written as files of such a suffix."""
+    if suffix not in {*LOSSLESS_KINDS, ".npy"}:
+        kinds = ", ".join([*LOSSLESS_KINDS, ".npy"])
+        raise ImageError(f"no image is written as {suffix!r}: use one of {kinds}, which keep every pixel")
+
+
 def write_image(pixels: Pixels, suffix: str) -> bytes:
     """The bytes of an image file of the kind that a suffix names; only kinds that keep every pixel, and ``.npy``."""
     out = io.BytesIO()
     if suffix == ".npy":
         np.save(out, pixels)
         return out.getvalue()
-    if suffix not in LOSSLESS_KINDS:
-        kinds = ", ".join([*LOSSLESS_KINDS, ".npy"])
-        raise ImageError(f"no image is written as {suffix!r}: use one of {kinds}, which keep every pixel")
+    require_kind(suffix)
     try:
         Image.fromarray(pixels).save(out, **LOSSLESS_KINDS[suffix])  # type: ignore[arg-type]
     except ValueError as cause:  # WebP ends at 16,383 pixels a side

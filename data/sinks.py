@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import gzip
 import os
-import sys
 import unicodedata
 import zipfile
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import IO, Any, Protocol
 
@@ -17,11 +16,12 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from mnistzip.data.images import IMAGE_SUFFIXES, LOSSLESS_KINDS, STREAM, SUFFIX, write_image
+from mnistzip.data.images import IMAGE_SUFFIXES, LOSSLESS_KINDS, STREAM, SUFFIX, stdout, write_image
 from mnistzip.data.streams import pyarrow_parquet
 from mnistzip.errors import ImageError, OptionError
 from mnistzip.idx import INT32, idx_header
 from mnistzip.index import Origin
+from mnistzip.names import PART_MAX
 from mnistzip.storage import WholeFile
 
 KINDS = {"idx": Origin.IDX, "folder": Origin.FOLDER, "npy": Origin.NPY, "npz": Origin.NPZ, "parquet": Origin.PARQUET}
@@ -63,7 +63,7 @@ class _File:
     def __init__(self, path: str, like: str | None) -> None:
         self._labels: list[int] = []
         self._whole = None if path == STREAM else WholeFile(path, like)
-        self._file: Any = _Tap(sys.stdout.buffer if self._whole is None else self._whole.file)
+        self._file: Any = _Tap(stdout() if self._whole is None else self._whole.file)
 
     def finish(self) -> None:
         """Write what comes last."""
@@ -130,6 +130,9 @@ def write_idx_labels(path: str, labels: list[int], like: str | None = None) -> N
         content = idx_header(numbers.shape, INT32) + numbers.astype(">i4").tobytes()
     else:
         raise OptionError("IDX has labels of 32 bits at most: --to npz keeps these")
+    if path == STREAM:
+        stdout().write(content)
+        return
     with WholeFile(path, like) as file:
         file.write(gzip.compress(content, 9, mtime=0) if path.endswith(".gz") else content)
 
@@ -218,7 +221,8 @@ class ParquetSink(_File):
 class FolderSink:
     """A file for each image, below a folder, by its name or its index.
 
-    Where two names are the same, or differ in case only, the later gets ``~INDEX``: on some systems they are one file.
+    Where two names are the same, or differ in case only, the later gets ``~INDEX``: on some systems they are one file. Where
+    that does not help it is named by its index.
     """
 
     def __init__(
@@ -228,7 +232,8 @@ class FolderSink:
         self._suffix = suffix
         self._write = write
         self._renamed = renamed
-        self._taken: set[int] = set()
+        self._taken: set[int] = set()  # files and folders that were written
+        self._folders: set[int] = set()
 
     def __enter__(self) -> FolderSink:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -240,17 +245,30 @@ class FolderSink:
     def add(self, index: int, image: Pixels, name: str, label: int | None) -> None:
         stem, suffix = self._parts(name or f"{index:06}")
         below = stem + suffix
-        if _key(below) in self._taken:
+        if not self._is_free(below):
             below = f"{stem}~{index}{suffix}"
-            while _key(below) in self._taken:
+            if not self._is_free(below):
+                below = f"{index:06}{suffix}"  # its folder is a file, or its name is too long
+            while not self._is_free(below):
                 below = f"{below.removesuffix(suffix)}~{suffix}"
             self._renamed(stem + suffix, below)
         self._taken.add(_key(below))
+        self._folders |= {_key(str(folder)) for folder in PurePosixPath(below).parents}
         path = self._folder / below
         home = os.path.realpath(self._folder)
         if os.path.commonpath([home, os.path.realpath(path)]) != home:
             raise ImageError(f"{path} would lie outside {self._folder}: a link leads out of it")
         self._write(str(path), write_image(image, suffix))
+
+    def _is_free(self, below: str) -> bool:
+        """Whether an image can go there: it is no file yet and no folder, nor is one of its folders a file."""
+        path = PurePosixPath(below)
+        return (
+            len(path.name.encode()) <= PART_MAX
+            and _key(below) not in self._taken
+            and _key(below) not in self._folders
+            and not any(_key(str(folder)) in self._taken for folder in path.parents)
+        )
 
     def _parts(self, name: str) -> tuple[str, str]:
         """A name without its suffix, and the suffix that it gets: its own, if images of that kind keep every pixel."""

@@ -108,14 +108,21 @@ def read_labels(path: Path) -> Ints:
         FormatError: damaged, or something else.
     """
     if path.suffix.lower() == ".npy":
-        try:
+        with _damage_told(path):
             array = np.load(path, allow_pickle=False)
-        except (ValueError, EOFError) as cause:
-            raise FormatError(f"{path} is not an array that can be read: {cause}") from cause
+            if not isinstance(array, np.ndarray):
+                raise FormatError(f"{path} holds several arrays, not one integer for each image")
     else:
         array = read_idx(path)
-    if array.ndim != 1 or array.dtype.kind not in "iu" or (array.dtype == np.uint64 and array.max(initial=0) >> 63):
+    if array.ndim != 1 or array.dtype.kind not in "iu":
         raise FormatError(f"{path} holds {array.dtype} of shape {array.shape}, not one integer for each image")
+    return _as_labels(array, path)
+
+
+def _as_labels(array: NDArray[np.integer], path: Path) -> Ints:
+    """Labels in 64 bits."""
+    if array.dtype == np.uint64 and int(array.max(initial=0)) >> 63:
+        raise FormatError(f"{path} has a label of {array.max()}: archives hold those of 63 bits and a sign")
     return array.astype(np.int64)
 
 
@@ -256,19 +263,19 @@ def _array(path: Path) -> Stream:
         labels = None
         if len(wanted) == 1:
             with np.load(path, allow_pickle=False) as content:
-                labels = content[wanted[0].removesuffix(".npy")].astype(np.int64)
+                labels = _as_labels(content[wanted[0].removesuffix(".npy")], path)
         return _stack(Origin.NPZ, str(path), shape, _npy_blocks(path, images), labels)
 
 
 @contextmanager
-def _damage_told(path: Path) -> Iterator[None]:
-    """Raise :class:`~mnistzip.errors.FormatError` for whatever zipfile, zlib, tokenize and numpy make of a damaged array."""
+def _damage_told(path: Path, kind: str = "an array") -> Iterator[None]:
+    """Raise :class:`~mnistzip.errors.FormatError` for whatever zipfile, zlib, tokenize, numpy and Arrow make of damage."""
     try:
         yield
-    except (MnistzipError, FileNotFoundError, PermissionError):
+    except (MnistzipError, FileNotFoundError, PermissionError, IsADirectoryError):
         raise
     except Exception as cause:
-        raise FormatError(f"{path} is not an array that can be read: {cause}") from cause
+        raise FormatError(f"{path} is not {kind} that can be read: {cause}") from cause
 
 
 def _npy_header(file: IO[bytes]) -> Header:
@@ -328,10 +335,8 @@ def _parquet(path: Path, convert: bool, first: int) -> Stream:
     parquet = pyarrow_parquet(path)
     import pyarrow
 
-    try:
+    with _damage_told(path, "a Parquet file"):
         file = parquet.ParquetFile(path)
-    except pyarrow.ArrowException as cause:
-        raise FormatError(f"{path} is not a Parquet file that can be read: {cause}") from cause
     types = pyarrow.types
     schema = {field.name: field.type for field in file.schema_arrow}
 
@@ -358,7 +363,7 @@ def _parquet(path: Path, convert: bool, first: int) -> Stream:
         ends = list(accumulate(sizes))
         begin = bisect_right(ends, first)  # row groups before are not read
         number = ends[begin - 1] if begin else 0
-        with file:
+        with _damage_told(path, "a Parquet file"), file:
             groups = range(begin, len(ends))
             for batch in file.iter_batches(batch_size=PARQUET_BATCH, columns=columns, row_groups=groups):
                 skipped = min(max(first - number, 0), len(batch))

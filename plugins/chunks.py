@@ -31,6 +31,7 @@ DIMENSION_BYTES = 4
 DIMENSIONS_MAX = 30
 RANGED = ("quality", "effort", "max_bytes", "min_psnr")
 PIXELS_MAX = 1 << 28  # of all images of a chunk together
+TOGETHER = 1 << 21  # pixels that are decoded side by side
 
 Pixels = NDArray[np.uint8]
 
@@ -89,15 +90,19 @@ class Coding:
         return cls(**config)
 
     def files_of(self, images: Pixels) -> list[bytes]:
-        """Files of images of shape ``(N, H, W)``."""
-        return codec.encode_many(images, **self.to_config())
+        """Files of images of shape ``(N, H, W)``; of none that a reader would refuse as too large."""
+        files = codec.encode_many(images, **self.to_config())
+        if not all(codec.decodes_unasked(file, self.model) for file in files):
+            height, width = images.shape[1:]
+            raise LimitError(f"images of {width}x{height} are larger than is decoded unasked: choose smaller chunks")
+        return files
 
     def pack(self, array: NDArray[Any]) -> bytes:
         """The chunk of an array of uint8, shape ``(..., H, W)``.
 
         Raises:
             ImageError: another type or shape, or too many pixels.
-            LimitError: no file meets the budget.
+            LimitError: no file meets the budget, or the images are too large to be decoded in some seconds each.
             ModelError: no such model.
         """
         require_images(array)
@@ -188,17 +193,20 @@ class Chunk:
 
         Raises:
             FormatError: an image is damaged; the message says which.
+            LimitError: an image is larger than :func:`mnistzip.decode` takes unasked.
             ModelError: the model that a file names is not at hand.
         """
         numbers = list(range(len(self.files)) if wanted is None else wanted)
-        images = []
-        files = [self.files[number] for number in numbers]
-        decoded = codec.decode_each(files, model=model, max_pixels=container.PIXELS_MAX)  # parse has a limit of its own
-        for number, found in zip(numbers, decoded, strict=True):
-            if isinstance(found, MnistzipError):
-                raise type(found)(f"image {number} of the chunk: {found}") from found
-            images.append(found)
-        return np.stack(images) if images else np.empty((0, *self.shape[-2:]), np.uint8)
+        out = np.empty((len(numbers), *self.shape[-2:]), np.uint8)
+        together = max(1, TOGETHER // math.prod(self.shape[-2:]))
+        for start in range(0, len(numbers), together):
+            some = numbers[start : start + together]
+            decoded = codec.decode_each([self.files[number] for number in some], model=model)
+            for k, (number, found) in enumerate(zip(some, decoded, strict=True), start):
+                if isinstance(found, MnistzipError):
+                    raise type(found)(f"image {number} of the chunk: {found}") from found
+                out[k] = found
+        return out
 
     def unpack(self, model: str) -> Pixels:
         """All images: uint8 of shape :attr:`shape`."""

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
+import forge
 import mnistzip
 from forge import archive as forged
 from mnistzip import coding, pack
@@ -197,11 +198,34 @@ def test_threads_may_read_at_once(digits: Pixels, tmp_path: Path) -> None:
         assert same(list(pool.map(archive.__getitem__, order)), [every[k] for k in order])
 
 
-def test_an_archive_reopens_in_another_process(lossy: bytes, tmp_path: Path) -> None:
+def test_an_archive_reopens_in_another_process(lossy: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "d.cae"
     path.write_bytes(lossy)
-    copy = pickle.loads(pickle.dumps(mnistzip.Archive(path)))
-    assert np.array_equal(copy[7], mnistzip.Archive(lossy)[7])
+    expected = mnistzip.Archive(lossy)[7]
+    monkeypatch.chdir(tmp_path)
+    archives = [mnistzip.Archive(source) for source in (path, "d.cae", lossy, bytearray(lossy), memoryview(lossy))]
+    monkeypatch.chdir("/")
+    for archive in archives:
+        assert np.array_equal(pickle.loads(pickle.dumps(archive))[7], expected)
+
+
+def test_a_file_cut_short_under_its_reader_is_an_error(lossy: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "d.cae"
+    path.write_bytes(lossy)
+    with mnistzip.Archive(path) as archive:
+        os.truncate(path, 100)
+        with pytest.raises(mnistzip.FormatError, match="cut short"):
+            archive[0]
+
+
+def test_ranges_beyond_the_archive_are_those_of_slices(lossy: bytes) -> None:
+    archive = mnistzip.Archive(lossy)
+    names = archive.names
+    assert names is not None
+    for start, stop in ((60, 99), (-2, 64), (-2, 1), (9, 5), (99, 200)):
+        assert archive.names_between(start, stop) == names[start:stop]
+        found = [image for part in archive.parts(start, stop) for image in part.images]
+        assert same(found, archive[start:stop])  # type: ignore[arg-type]
 
 
 def test_a_closed_archive_says_so(lossy: bytes) -> None:
@@ -211,7 +235,7 @@ def test_a_closed_archive_says_so(lossy: bytes) -> None:
         archive[0]
 
 
-def test_remote_files_are_read_in_parts(lossy: bytes) -> None:
+def test_remote_files_are_read_in_parts(lossy: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     fsspec = pytest.importorskip("fsspec")
     with fsspec.open("memory://digits.cae", "wb") as file:
         file.write(lossy)
@@ -222,6 +246,14 @@ def test_remote_files_are_read_in_parts(lossy: bytes) -> None:
         mnistzip.Archive("memory://nothing.cae")
     with pytest.raises(mnistzip.OptionError, match="nosuch"):
         mnistzip.Archive("nosuch://digits.cae")
+    files = fsspec.filesystem("memory")
+    with mnistzip.Archive("memory://digits.cae") as archive, monkeypatch.context() as patch:
+        patch.setattr(type(files), "cat_file", lambda *_, **__: lossy)  # a server that does not know of parts
+        with pytest.raises(OSError, match="gives whole files only"):
+            archive[0]
+        patch.setattr(type(files), "cat_file", lambda *_, **__: 1 // 0)
+        with pytest.raises(OSError, match="cannot be read: ZeroDivisionError"):
+            archive[0]
 
 
 def test_a_missing_fsspec_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -315,6 +347,98 @@ def test_an_append_that_fails_leaves_the_old_archive(lossy: bytes, digits: Pixel
     assert os.listdir(tmp_path) == ["d.cae"]
     with pytest.raises(mnistzip.OptionError, match="path"):
         mnistzip.ArchiveWriter(io.BytesIO(), append=True)
+
+
+def test_a_writer_ends_once(digits: Pixels, tmp_path: Path) -> None:
+    expected = mnistzip.encode_archive(digits[:3], **FAST)
+    for target in (tmp_path / "d.cae", io.BytesIO()):
+        for end in ("close", "finish"):
+            with mnistzip.ArchiveWriter(target, **FAST) as writer:
+                writer.extend(digits[:3])
+                getattr(writer, end)()
+                with pytest.raises(mnistzip.OptionError, match="nothing can be added"):
+                    writer.add(digits[3])
+                writer.close()
+            content = target.getvalue() if isinstance(target, io.BytesIO) else target.read_bytes()
+            assert content == expected
+            if isinstance(target, io.BytesIO):
+                break
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.usefixtures("small_groups")
+def test_a_writer_that_failed_once_gives_up(threads: int, lossy: bytes, digits: Pixels, tmp_path: Path) -> None:
+    class FullForAMoment(io.BytesIO):
+        def write(self, data: Any) -> int:
+            if len(data) > 100 and not self.getvalue()[4:]:
+                self.seek(10)
+                raise OSError("no space left")
+            return super().write(data)
+
+    path = tmp_path / "d.cae"
+    path.write_bytes(lossy)
+    writer = mnistzip.ArchiveWriter(path, append=True, threads=threads, **FAST)
+    writer._out = FullForAMoment()
+    told = []
+    for digit in digits:
+        try:
+            writer.add(digit, name="x", label=1)
+        except (OSError, mnistzip.OptionError) as error:
+            told.append(str(error))
+    assert told[0] == "no space left"
+    assert {"given up" in text for text in told[1:]} == {True}
+    with pytest.raises(mnistzip.OptionError, match="given up"):
+        writer.close()
+    assert path.read_bytes() == lossy
+    assert os.listdir(tmp_path) == ["d.cae"]
+
+
+def test_an_archive_that_somebody_else_changed_is_not_overwritten(lossy: bytes, digits: Pixels, tmp_path: Path) -> None:
+    path = tmp_path / "d.cae"
+    for change in (lambda: path.write_bytes(mnistzip.encode_archive(digits[:2], **FAST)), path.unlink):
+        path.write_bytes(lossy)
+        writer = mnistzip.ArchiveWriter(path, append=True, **FAST)
+        writer.add(digits[0], name="x", label=1)
+        change()
+        left = {file.name: file.read_bytes() for file in tmp_path.glob("*.cae")}
+        with pytest.raises(OSError, match="was changed while images were added"):
+            writer.close()
+        assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == left
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"origin": 9}, "origin is 9"),
+        ({"origin": "idx"}, "origin is 'idx'"),
+        ({"shape": 28}, "give height and width"),
+        ({"shape": (1.5, 2)}, "give height and width"),
+        ({"shape": (0, 5)}, "5x0"),
+        ({"shape": (5, -1)}, "-1x5"),
+        ({"threads": 0}, "threads is 0"),
+        ({"target": 5}, "written to int"),
+        ({"target": io.StringIO()}, "written to StringIO"),
+        ({"target": "a\0b"}, "no path"),
+    ],
+)
+def test_a_writer_refuses_what_no_reader_would_take(options: dict[str, Any], says: str) -> None:
+    with pytest.raises((mnistzip.OptionError, mnistzip.ImageError), match=says):
+        mnistzip.ArchiveWriter(**{"target": io.BytesIO(), **options})
+
+
+def test_an_image_that_is_refused_leaves_no_trace(digits: Pixels) -> None:
+    out = io.BytesIO()
+    with mnistzip.ArchiveWriter(out, **FAST) as writer:
+        with pytest.raises(mnistzip.ImageError, match="absolute"):
+            writer.add(digits[0], name="/x")
+        with pytest.raises(mnistzip.OptionError, match="not an integer"):
+            writer.add(digits[0], label=1.5)  # type: ignore[arg-type]
+        writer.add(digits[0])
+    assert mnistzip.Archive(out.getvalue()).names is None
+    out = io.BytesIO()
+    with mnistzip.ArchiveWriter(out) as writer, pytest.raises(mnistzip.ImageError):
+        writer.add(digits[0], name="/x")
+    assert mnistzip.Archive(out.getvalue()).names is None
 
 
 # Damage
@@ -486,8 +610,8 @@ def test_an_index_that_lies_is_refused(data: bytes, error: type[Exception], says
         ({"table_bytes": 1 << 31}, b"\3\0", mnistzip.FormatError, "are left for it"),
         ({"width": 65535, "height": 65535}, b"\3\0", mnistzip.LimitError, "65535x65535"),
         (
-            {"images": 2000, "per_lane": 256, "width": 8000, "height": 8000},
-            bytes(8) + b"\3",
+            {"images": 2000, "per_lane": 256, "width": 8000, "height": 8000, "lanes_bytes": 24},
+            b"\3" + bytes(8),
             mnistzip.LimitError,
             "pixels in a lane",
         ),
@@ -497,7 +621,8 @@ def test_an_index_that_lies_is_refused(data: bytes, error: type[Exception], says
     ],
 )
 def test_a_group_that_lies_is_refused(change: dict[str, Any], table: bytes, error: type[Exception], says: str) -> None:
-    lying = head(**({"table_bytes": len(table), "lanes_bytes": 3} | change)).to_bytes(table) + b"abc"
+    lanes = bytes(24) if change.get("lanes_bytes") == 24 else b"abc"
+    lying = head(**({"table_bytes": len(table), "lanes_bytes": 3} | change)).to_bytes(table) + lanes
     with pytest.raises(error, match=says):
         [*mnistzip.Archive(forged([lying], [0, max(change.get("images", 2), 1)]))]
 
@@ -581,7 +706,7 @@ def test_the_frame_keeps_its_bytes_for_ever() -> None:
 def own_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model file that is none of the package's."""
     path = tmp_path_factory.mktemp("model") / "mine.npz"
-    path.write_bytes((Path(mnistzip.model.__file__).parent / "pretrained" / "classic.npz").read_bytes())
+    path.write_bytes(forge.own())
     return path
 
 
@@ -610,7 +735,7 @@ def test_a_held_model_is_kept_when_appending_and_is_the_only_one(own_model: Path
     assert archive.holds_model
     assert len(archive[:]) == 8
     other = tmp_path / "other.npz"
-    other.write_bytes((Path(mnistzip.model.__file__).parent / "pretrained" / "mnist-fast.npz").read_bytes())
+    other.write_bytes(forge.own("mnist-fast"))
     before = path.read_bytes()
     with pytest.raises(mnistzip.OptionError, match="holds another model"):
         mnistzip.ArchiveWriter(path, model=other, append=True, embed_model=True)
@@ -624,7 +749,7 @@ def test_a_held_model_that_is_damaged_or_not_the_one_named_is_refused(own_model:
     with pytest.raises(mnistzip.ModelError, match="in the archive"):
         mnistzip.Archive(bytes(damaged))[0]
     file = own_model.read_bytes()
-    another = (Path(mnistzip.model.__file__).parent / "pretrained" / "mnist-fast.npz").read_bytes()
+    another = forge.own("mnist-fast")
     at = bytes(whole).index(file)
     swapped = bytes(whole[:at]) + another + bytes(whole[at + len(file) :])
     with pytest.raises(mnistzip.ModelError, match="needs the custom model"):
@@ -632,3 +757,44 @@ def test_a_held_model_that_is_damaged_or_not_the_one_named_is_refused(own_model:
     without = bytes(whole[:at]) + bytes(whole[at + len(file) :])  # the flag is set, and nothing is there
     with pytest.raises(mnistzip.FormatError, match="do not fill"):
         mnistzip.Archive(without)
+
+
+def test_a_held_model_is_read_once_be_it_the_right_one_or_not(
+    own_model: Path, digits: Pixels, monkeypatch: pytest.MonkeyPatch, small_groups: None
+) -> None:
+    read: list[str] = []
+    read_model = mnistzip.model.read_model
+
+    def counted(content: bytes, name: str) -> mnistzip.model.Model:
+        read.append(name)
+        return read_model(content, name)
+
+    monkeypatch.setattr("mnistzip.archive.models.read_model", counted)
+    whole = mnistzip.encode_archive(digits, model=own_model, embed_model=True, effort=0)
+    at = whole.index(own_model.read_bytes())
+    another = whole[:at] + forge.own("mnist-fast") + whole[at + own_model.stat().st_size :]
+    for data, lost in ((whole, 0), (another, 64), (whole[:at] + b"x" + whole[at + 1 :], 64)):
+        read.clear()
+        archive = mnistzip.Archive(data)
+        images = [image for part in archive.parts() for image in part.images]
+        assert sum(isinstance(image, mnistzip.ModelError) for image in images) == lost
+        assert read == ["in the archive"]
+
+
+def test_a_part_of_a_group_is_told_of_as_such(digits: Pixels) -> None:
+    data = bytearray(mnistzip.encode_archive(digits[:20], lossless=True))  # lanes of four
+    group = next(iter(mnistzip.Archive(bytes(data)).groups()))
+    assert not isinstance(group, mnistzip.MnistzipError)
+    assert group.head.per_lane == 4
+    assert same(list(mnistzip.Archive(bytes(data))), list(digits[:20]))
+    for start, stop in ((5, 20), (9, 11), (0, 7), (13, 14), (4, 8)):
+        (part,) = mnistzip.Archive(bytes(data)).parts(start, stop)
+        assert part.first == start
+        assert same(part.images, list(digits[start:stop]))  # type: ignore[arg-type]
+    data[4 + 16] ^= 1  # the fingerprint, so that no lane can be read
+    head, rest = bytes(data[4 : 4 + HEAD_BYTES - 4]), bytes(data[4 + HEAD_BYTES :])
+    check = zlib.crc32(rest[: group.head.table_bytes], zlib.crc32(head))
+    data = bytearray(data[:4] + head + check.to_bytes(4, "little") + rest)
+    for start, stop in ((5, 20), (9, 11), (0, 7)):
+        (part,) = mnistzip.Archive(bytes(data)).parts(start, stop)
+        assert [type(image) for image in part.images] == [mnistzip.ModelError] * (stop - start)

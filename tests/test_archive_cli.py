@@ -18,6 +18,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+import forge
 import mnistzip
 from mnistzip import coding, pack
 from mnistzip.auto import candidates
@@ -458,7 +459,7 @@ def test_an_archive_that_holds_its_model_is_read_without_it(
     digits: Pixels, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model, source, packed = tmp_path / "mine.npz", tmp_path / "in.npy", tmp_path / "in.cae"
-    model.write_bytes((Path(mnistzip.model.__file__).parent / "pretrained" / "classic.npz").read_bytes())
+    model.write_bytes(forge.own())
     np.save(source, digits[:3])
     assert run(["compress", str(source), "--model", str(model), "--embed-model", "--quiet"]) == 0
     assert run(["info", str(packed)]) == 0

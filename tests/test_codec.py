@@ -301,3 +301,38 @@ def test_deflated_pixels_cannot_expand_beyond_the_header() -> None:
     bomb = packer.compress(bytes(1 << 24)) + packer.flush()
     with pytest.raises(mnistzip.FormatError):
         mnistzip.decode(bytes.fromhex("cae1a1") + bomb + b"\0\0")
+
+
+@pytest.mark.parametrize("limit", ["9", 1.5, 0, -1, True, float("inf")])
+def test_a_limit_that_is_no_number_of_pixels_is_refused(limit: Any, digit: Pixels) -> None:
+    file, stream = mnistzip.encode(digit, effort=0), mnistzip.encode(digit, effort=0, bare=True)
+    archive = mnistzip.encode_archive([digit], effort=0)
+    for read in (
+        lambda: mnistzip.decode(file, max_pixels=limit),
+        lambda: mnistzip.codec.decode_each([file], max_pixels=limit),
+        lambda: mnistzip.preview(file, max_pixels=limit),
+        lambda: mnistzip.decode_bare(stream, max_pixels=limit),
+        lambda: mnistzip.Archive(archive, max_pixels=limit),
+    ):
+        with pytest.raises(mnistzip.OptionError, match="max_pixels is"):
+            read()
+    assert mnistzip.decode(file, max_pixels=np.int64(784)).shape == digit.shape  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("shape", [28, (28,), (28, 28, 1), ("a", "b"), (0, 28), None])
+def test_a_shape_that_is_none_is_refused(shape: Any, digit: Pixels) -> None:
+    with pytest.raises(mnistzip.OptionError, match=r"shape is|side is"):
+        mnistzip.decode_bare(mnistzip.encode(digit, effort=0, bare=True), shape=shape)
+
+
+def test_what_cannot_be_an_array_is_refused_and_any_iterable_is_decoded(digits: Pixels) -> None:
+    with pytest.raises(mnistzip.ImageError, match="the image is no array"):
+        mnistzip.encode([[1, 2], [3]])  # type: ignore[list-item]
+    files = mnistzip.encode_many(digits[:3], effort=0)
+    assert len(mnistzip.decode_many(file for file in files)) == 3
+
+
+@pytest.mark.parametrize("path", ["a\0b", "\0"])
+def test_a_path_with_a_zero_is_refused(path: str) -> None:
+    with pytest.raises(mnistzip.OptionError, match="no path"):
+        mnistzip.Archive(path)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import ExifTags, Image
 
 import mnistzip
+from mnistzip.data import images
 from mnistzip.data.images import parse_image
 
 Pixels = NDArray[np.uint8]
@@ -116,3 +120,40 @@ def test_no_part_of_a_png_is_taken_for_an_image() -> None:
     for size in range(len(content) - 4):  # what is last is the check of an empty chunk
         with pytest.raises(mnistzip.ImageError):
             parse_image("digit.png", content[:size])
+
+
+@pytest.mark.parametrize("turn", [1, 3, 6])
+def test_large_images_are_converted_some_rows_at_a_time(turn: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    grey, colours = rng.integers(0, 256, (37, 23), np.uint8), rng.integers(0, 256, (37, 23, 4), np.uint8)
+    almost = np.repeat(grey[..., None], 3, axis=2)
+    almost[36, 22, 1] ^= 1  # only the last band has a colour
+    files = {}
+    for name, array in {"L": grey, "RGBA": colours, "RGB": almost, "I;16": grey.astype(np.uint16) * 200}.items():
+        exif = Image.Exif()
+        exif[ExifTags.Base.Orientation] = turn
+        out = io.BytesIO()
+        Image.fromarray(array).save(out, "PNG", exif=exif)
+        files[name] = out.getvalue()
+    whole = {name: parse_image(name, content, convert=True) for name, content in files.items()}
+    monkeypatch.setattr(images, "BAND_PIXELS", 100)
+    for name, content in files.items():
+        assert (parse_image(name, content, convert=True) == whole[name]).all()
+        assert whole[name].shape == ((37, 23) if turn != 6 else (23, 37))
+    assert (whole["L"] == np.rot90(grey, {1: 0, 3: 2, 6: 3}[turn])).all()
+    with pytest.raises(mnistzip.ImageError, match="RGB has colours: --convert"):
+        parse_image("RGB", files["RGB"])
+    with pytest.raises(mnistzip.ImageError, match="RGBA has transparent pixels and has colours"):
+        parse_image("RGBA", files["RGBA"])
+
+
+def test_a_large_png_takes_little_more_memory_than_its_pixels() -> None:
+    out = io.BytesIO()
+    Image.new("RGBA", (4096, 4096)).save(out, "PNG")
+    tracemalloc.start()  # knows of what numpy takes, not of Pillow
+    try:
+        parse_image("large", out.getvalue(), convert=True)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * 4096**2

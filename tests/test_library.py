@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+import forge
 import mnistzip
 from mnistzip import library
 from mnistzip import model as models
@@ -31,7 +32,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def mine(tmp_path: Path) -> Path:
     """A model file that is none of the package's: it has no number."""
     path = tmp_path / "mine.npz"
-    path.write_bytes(CLASSIC.read_bytes())
+    path.write_bytes(forge.own())
     return path
 
 
@@ -67,7 +68,7 @@ def test_an_added_model_is_found_listed_and_not_overwritten(
     assert rows[-1]["path"] == str(home / "mine.npz")
     assert rows[-1]["fingerprint"].startswith(file[3:7].hex())
     other = tmp_path / "mine.npz"
-    other.write_bytes((CLASSIC.parent / "mnist-fast.npz").read_bytes())
+    other.write_bytes(forge.own("mnist-fast"))
     assert run(["models", "--add", str(other)]) == 1
     assert "-f replaces it" in capsys.readouterr().err
     assert run(["models", "--add", str(other), "-f"]) == 0
@@ -89,3 +90,24 @@ def test_what_is_no_model_is_not_added(tmp_path: Path, home: Path, capsys: pytes
     assert "rename the file" in capsys.readouterr().err
     assert not home.exists()
     assert list(library.files()) == []
+
+
+def test_links_that_lead_nowhere_and_folders_are_passed_over(
+    mine: Path, digit: Pixels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = mnistzip.encode(digit, model=mine, effort=0)
+    (tmp_path / "a.npz").symlink_to(tmp_path / "gone.npz")
+    (tmp_path / "b.npz").mkdir()
+    monkeypatch.setenv("MNISTZIP_MODEL_PATH", str(tmp_path))
+    assert mnistzip.decode(file).shape == digit.shape
+    for name in ("a", "b"):
+        with pytest.raises(ModelError, match=f"no model '{name}'"):
+            mnistzip.encode(digit, model=name)
+
+
+def test_a_model_cannot_take_a_name_with_a_meaning(mine: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("auto", "glyph"):
+        path = mine.with_name(f"{name}.npz")
+        path.write_bytes(mine.read_bytes())
+        assert run(["models", "--add", str(path)]) == 1
+        assert "rename the file" in capsys.readouterr().err

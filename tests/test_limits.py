@@ -17,7 +17,7 @@ from mnistzip import model as models
 from mnistzip.cli.main import run
 from mnistzip.container import Header, Mode
 from mnistzip.plugins import pillow
-from mnistzip.plugins.chunks import Chunk, Coding
+from mnistzip.plugins.chunks import Chunk, Coding, join
 
 Pixels = NDArray[np.uint8]
 
@@ -39,6 +39,7 @@ def test_commands_refuse_it_and_take_it_when_asked(
     for more in ([], ["-o", str(packed), "-f"]):  # a file, then an archive of one image
         inputs = [str(tmp_path)] if more else [str(png)]
         assert run(["compress", *inputs, *more, *(["--lossless"] if lossless else []), "-e", "0"]) == 0
+        assert "larger than is decoded unasked" in capsys.readouterr().err
         for command in (["decompress", packed, "-o", tmp_path / "back.png"], ["test", packed], ["show", packed]):
             words = [str(word) for word in command] + (["--index", "0"] if more and command[0] == "decompress" else [])
             capsys.readouterr()
@@ -52,8 +53,11 @@ def test_commands_refuse_it_and_take_it_when_asked(
 
 
 def test_plugins_read_what_they_wrote(large: Pixels, tmp_path: Path) -> None:
-    chunk = Coding(lossless=True).pack(large[None])
-    assert (Chunk.parse(chunk).unpack("mnist") == large).all()
+    with pytest.raises(mnistzip.LimitError, match="choose smaller chunks"):
+        Coding(lossless=True).pack(large[None])
+    chunk = join((1,), [mnistzip.encode(large, lossless=True)])
+    with pytest.raises(mnistzip.LimitError, match="image 0 of the chunk: 56x28 is more than the limit"):
+        Chunk.parse(chunk).unpack("mnist")
     path = tmp_path / "x.cae"
     Image.fromarray(large).save(path, lossless=True)
     with Image.open(path) as image, pytest.raises(OSError, match="limit of 1000 pixels"):

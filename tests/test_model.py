@@ -84,7 +84,28 @@ def test_a_custom_model_is_named_by_hash_and_asked_for(tmp_path: Path, arrays: A
         mnistzip.decode(file, model=other)
 
 
+def test_a_file_may_name_a_shipped_model_by_its_fingerprint(tmp_path: Path, digits: NDArray[np.uint8]) -> None:
+    path = tmp_path / "before-it-shipped.npz"
+    path.write_bytes((Path(models.__file__).parent / "pretrained" / "classic.npz").read_bytes())
+    file = mnistzip.encode(digits[0], model=path, effort=0)
+    assert file[2] & 15 == 15
+    expected = mnistzip.decode(mnistzip.encode(digits[0], model="classic", effort=0))
+    for given in (None, path, "classic", "mnist"):
+        assert (mnistzip.decode(file, model=given) == expected).all()
+    assert len(mnistzip.Archive(mnistzip.encode_archive(digits[:3], model=path, effort=0))[:]) == 3
+
+
+@pytest.mark.parametrize("given", [None, 5, b"mnist"])
+def test_what_is_no_name_of_a_model_is_refused(given: Any, digit: NDArray[np.uint8]) -> None:
+    with pytest.raises(mnistzip.OptionError, match="a model is given as"):
+        mnistzip.encode(digit, model=given)
+    with pytest.raises(mnistzip.OptionError, match="a model is given as"):
+        mnistzip.ArchiveWriter(io.BytesIO(), model=given)
+
+
 def test_a_model_that_is_not_there_is_named() -> None:
+    with pytest.raises(ModelError, match="no model 'xxx"):
+        models.find("x" * 5000)
     with pytest.raises(ModelError, match=r"no model 'nonsense\.npz'"):
         models.find("nonsense.npz")
     with pytest.raises(ModelError, match="shipped model 9"):
@@ -142,6 +163,15 @@ def test_a_prior_that_would_see_the_future_is_refused(arrays: Arrays) -> None:
     [
         {"version": 2},
         {"version": None},
+        {"version": True},
+        {"version": 1.0},
+        {"later": 1},
+        {"pixels": "no"},
+        {"pixels": True},  # without any
+        {"symbols": [-31, 31, 0]},
+        {"synthesis": [{"op": "upsample", "size": 2}]},
+        {"synthesis": [{"op": "conv", "name": "third", "kernel": 3, "to": [0, 1023], "stride": 2}]},
+        {"synthesis": [{"op": "conv", "name": 3, "kernel": 3, "to": [0, 1023]}]},
         {"analysis": [{"op": "exec"}]},
         {"analysis": []},
         {"analysis": 7},
@@ -182,6 +212,45 @@ def test_arrays_in_other_wrappings_are_refused(arrays: Arrays, changed: dict[str
             content = body.getvalue()
             archive.writestr(f"{name}.npy", content[: len(content) - changed.get("cut", 0)] + bytes(changed.get("more", 0)))
     with pytest.raises(ModelError):
+        models.read_model(out.getvalue(), "wrong")
+
+
+def test_what_a_later_version_may_mean_is_not_passed_over(arrays: Arrays) -> None:
+    for more in ("spam", "pixels.spam", "prior.near_gate", "third.stride"):
+        with pytest.raises(ModelError, match=r"is unknown|arrays of a pixel model"):
+            models.read_model(pack(arrays | {more: np.zeros(3, np.int8)}), "wrong")
+    with_pixels = unpack("glyph")
+    with pytest.raises(ModelError, match=r"'pixels\.spam' is unknown"):
+        models.read_model(pack(with_pixels | {"pixels.spam": np.zeros(3, np.int8)}), "wrong")
+    meta = json.loads(arrays["meta"].tobytes())
+    del meta["analysis"]
+    with pytest.raises(ModelError, match="'analysis'"):
+        models.read_model(pack(arrays | {"meta": np.frombuffer(json.dumps(meta).encode(), np.uint8)}), "wrong")
+
+
+@pytest.mark.parametrize("text", ['{"version": 1, "version": 1}', "[1]", '{"version": 1}'.encode("utf-16"), b"\xff{}"])
+def test_a_description_that_readers_would_take_in_several_ways_is_refused(arrays: Arrays, text: str | bytes) -> None:
+    raw = text.encode() if isinstance(text, str) else text
+    with pytest.raises(ModelError, match="damaged"):
+        models.read_model(pack(arrays | {"meta": np.frombuffer(raw, np.uint8)}), "wrong")
+    with pytest.raises(ModelError, match="damaged"):
+        models.read_model(pack(arrays | {"meta": arrays["meta"].astype(np.int16)}), "wrong")
+
+
+def test_arrays_are_low_byte_first_and_there_once(arrays: Arrays) -> None:
+    with pytest.raises(ModelError, match="holds >i4"):
+        models.read_model(pack(arrays | {"lmbda": arrays["lmbda"].astype(">i4")}), "wrong")
+    out = io.BytesIO(pack(arrays))
+    body = io.BytesIO()
+    np.save(body, arrays["fine"])
+    with zipfile.ZipFile(out, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
+        archive.writestr("fine.npy", body.getvalue())
+    with pytest.raises(ModelError, match=r"fine\.npy is no array, or is there twice"):
+        models.read_model(out.getvalue(), "wrong")
+    out = io.BytesIO(pack(arrays))
+    with zipfile.ZipFile(out, "a") as archive:
+        archive.writestr("notes.txt", b"")
+    with pytest.raises(ModelError, match=r"notes\.txt is no array"):
         models.read_model(out.getvalue(), "wrong")
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 import mnistzip
 import mnistzip.plugins.pillow
 from mnistzip.cli.main import run
+from mnistzip.data.streams import open_stream
 
 Pixels = NDArray[np.uint8]
 
@@ -69,3 +70,12 @@ def test_such_a_column_goes_into_an_archive_and_out_again(table: Path, digits: P
         assert all(map(np.array_equal, archive, digits))
     assert run(["decompress", packed, "-o", back]) == 0
     assert pyarrow.parquet.read_table(back)["label"].to_pylist() == list(range(64))
+
+
+def test_names_that_are_no_text_are_one_error(digits: Pixels, tmp_path: Path) -> None:
+    ends = pyarrow.py_buffer(np.array([0, 1, 2], np.int32).tobytes())
+    names = pyarrow.Array.from_buffers(pyarrow.string(), 2, [None, ends, pyarrow.py_buffer(b"\xff\xfe")])
+    cells = pyarrow.array([mnistzip.encode(digit, effort=0) for digit in digits[:2]], pyarrow.binary())
+    pyarrow.parquet.write_table(pyarrow.table({"image": cells, "name": names}), tmp_path / "x.parquet")
+    with pytest.raises(mnistzip.FormatError, match="is not a Parquet file that can be read"):
+        list(open_stream([str(tmp_path / "x.parquet")]).items)

@@ -12,7 +12,7 @@ from PIL import Image
 
 import mnistzip
 from mnistzip.data.sources import load
-from mnistzip.data.streams import open_stream
+from mnistzip.data.streams import open_stream, read_labels
 from mnistzip.errors import FormatError, ImageError, MnistzipError, ModelError
 
 Pixels = NDArray[np.uint8]
@@ -166,3 +166,17 @@ def test_damaged_arrays_are_called_damaged(fault: str, tmp_path: Path, digits: P
     path.write_bytes(content)
     with pytest.raises(FormatError, match="digits"):
         list(open_stream([str(path)]).items)
+
+
+def test_labels_are_integers_of_64_bits_with_a_sign(tmp_path: Path, digits: Pixels) -> None:
+    labels = np.array([1, 2**63 + 5], np.uint64)
+    np.save(tmp_path / "labels.npy", labels)
+    np.savez(tmp_path / "both.npz", images=digits[:2], labels=labels)
+    np.savez(tmp_path / "labels.npz", labels)
+    (tmp_path / "labels.npz").rename(tmp_path / "zip.npy")
+    (tmp_path / "cut.npy").write_bytes((tmp_path / "labels.npy").read_bytes()[:40])
+    with pytest.raises(FormatError, match="label of 9223372036854775813"):
+        open_stream([str(tmp_path / "both.npz")])
+    for name, says in (("labels", "label of 9223372036854775813"), ("zip", "several arrays"), ("cut", "can be read")):
+        with pytest.raises(FormatError, match=says):
+            read_labels(tmp_path / f"{name}.npy")
