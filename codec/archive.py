@@ -20,7 +20,7 @@ from mnistzip import model as models
 from mnistzip.codec import model_for
 from mnistzip.coding import pixels_crc, unpack_lanes
 from mnistzip.container import NAMED_BY_HASH, Mode
-from mnistzip.errors import FormatError, MnistzipError, ModelError, OptionError
+from mnistzip.errors import FormatError, LimitError, MnistzipError, ModelError, OptionError
 from mnistzip.groups import LABELS, NAMES, Group, read_group
 from mnistzip.index import Extent, Index, Origin, Scan
 from mnistzip.model import Model
@@ -29,6 +29,8 @@ from mnistzip.storage import open_storage
 LANES_KEPT = 8  # decoded last, for whoever asks for images one after the other
 KEPT_PIXELS = 1 << 16  # of a lane that is kept
 GROUPS_KEPT = 64  # heads and tables
+NAME_BYTES = 64  # that a name takes in memory, beside its letters
+NAMES_HELD, NAMES_SWELL = 1 << 28, 64  # bytes of all names, or times the bytes of their archive, that are held unasked
 
 Pixels = NDArray[np.uint8]
 Ints = NDArray[np.int64]
@@ -170,10 +172,23 @@ class Archive:
 
     @property
     def names(self) -> list[str] | None:
-        """The name of every image, a path below a folder or empty, or None if the archive has none."""
+        """The name of every image, a path below a folder or empty, or None if the archive has none.
+
+        Raises:
+            LimitError: they take far more memory than the archive has bytes, as no archive of images would:
+                :meth:`names_between` gives some of them.
+        """
         if not self._index.footer.names:
             return None
-        return self.names_between(0, len(self))
+        names: list[str] = []
+        held, most = 0, max(NAMES_HELD, NAMES_SWELL * self._storage.size)
+        for extent in self._extents():
+            some = self._group(extent).read_names(self._storage.read) or []
+            held += NAME_BYTES * len(some) + sum(map(len, some))
+            if held > most:
+                raise LimitError(f"the names of {len(self)} images would take above {most} bytes: names_between gives some")
+            names += some
+        return names
 
     def names_between(self, start: int, stop: int) -> list[str]:
         """The names of images of a slice; none if the archive has none."""

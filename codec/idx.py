@@ -38,8 +38,12 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     shape = idx_shape(path)
     if math.prod(shape) > BYTES_MAX:
         raise FormatError(f"{path}: {shape} is more than {BYTES_MAX} bytes")
-    blocks = list(idx_blocks(path))
-    return np.concatenate(blocks) if blocks else np.zeros(shape, np.uint8)
+    out = np.empty(shape, np.uint8)  # memory is taken as it is filled
+    at = 0
+    for block in idx_blocks(path):
+        out[at : at + len(block)] = block
+        at += len(block)
+    return out
 
 
 def idx_shape(path: Path) -> tuple[int, ...]:

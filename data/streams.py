@@ -28,9 +28,10 @@ from mnistzip.model import Model
 
 BLOCK_BYTES = 1 << 20  # read together
 PARQUET_BATCH = 256  # rows
+LABELS_MAX = 1 << 28  # bytes of labels that come with images
 
 Pixels = NDArray[np.uint8]
-Ints = NDArray[np.int64]
+Labels = NDArray[np.integer]
 Blocks = Iterator[NDArray[Any]]
 Header = tuple[tuple[int, ...], bool, np.dtype[Any]]  # of a .npy file: shape, whether in Fortran's order, type
 
@@ -101,32 +102,39 @@ def open_stream(
     return Stream(origin, count, named, labelled or labels is not None, items, shape)
 
 
-def read_labels(path: Path) -> Ints:
-    """The labels in an IDX or ``.npy`` file: integers, shape ``(N,)``.
+def read_labels(path: Path) -> Labels:
+    """The labels in an IDX or ``.npy`` file: integers of any kind, shape ``(N,)``.
 
     Raises:
         FormatError: damaged, or something else.
+        LimitError: more than :data:`LABELS_MAX` bytes of them.
     """
     if path.suffix.lower() == ".npy":
-        with _damage_told(path):
-            array = np.load(path, allow_pickle=False)
-            if not isinstance(array, np.ndarray):
-                raise FormatError(f"{path} holds several arrays, not one integer for each image")
-    else:
-        array = read_idx(path)
-    if array.ndim != 1 or array.dtype.kind not in "iu":
-        raise FormatError(f"{path} holds {array.dtype} of shape {array.shape}, not one integer for each image")
-    return _as_labels(array, path)
+        with _damage_told(path), path.open("rb") as file:
+            shape, _, dtype = _npy_header(file)
+            _require_labels(path, shape, dtype)
+            return _checked(np.load(path, allow_pickle=False), path)
+    shape = idx_shape(path)
+    _require_labels(path, shape, np.dtype(np.uint8))
+    return read_idx(path)
 
 
-def _as_labels(array: NDArray[np.integer], path: Path) -> Ints:
-    """Labels in 64 bits."""
-    if array.dtype == np.uint64 and int(array.max(initial=0)) >> 63:
-        raise FormatError(f"{path} has a label of {array.max()}: archives hold those of 63 bits and a sign")
-    return array.astype(np.int64)
+def _require_labels(path: Path, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Raise unless an array can be labels; before it takes memory."""
+    if len(shape) != 1 or dtype.kind not in "iu":
+        raise FormatError(f"{path} holds {dtype} of shape {shape}, not one integer for each image")
+    if shape[0] * dtype.itemsize > LABELS_MAX:
+        raise LimitError(f"{path} has {shape[0]} labels of {dtype}: more than {LABELS_MAX} bytes are not taken")
 
 
-def _labelled(items: Iterator[Item], labels: Ints, name: str, count: int | None) -> Iterator[Item]:
+def _checked(labels: Labels, path: Path) -> Labels:
+    """Labels that an archive can hold."""
+    if labels.dtype == np.uint64 and int(labels.max(initial=0)) >> 63:
+        raise FormatError(f"{path} has a label of {labels.max()}: archives hold those of 63 bits and a sign")
+    return labels
+
+
+def _labelled(items: Iterator[Item], labels: Labels, name: str, count: int | None) -> Iterator[Item]:
     """The images with these labels."""
     if count is not None and count != len(labels):
         raise OptionError(f"{name} holds {len(labels)} labels for {count} images")
@@ -177,7 +185,7 @@ def open_source(
 
 
 def _stack(
-    origin: Origin, source: str, shape: tuple[int, ...], blocks: Blocks, labels: Ints | None = None, first: int = 0
+    origin: Origin, source: str, shape: tuple[int, ...], blocks: Blocks, labels: Labels | None = None, first: int = 0
 ) -> Stream:
     """A stream of the images of an array ``(N, H, W)`` that comes in blocks of rows."""
 
@@ -262,8 +270,9 @@ def _array(path: Path) -> Stream:
         wanted = [key for key, (size, _, kind) in headers.items() if size == shape[:1] and kind.kind in "iu"]
         labels = None
         if len(wanted) == 1:
+            _require_labels(path, headers[wanted[0]][0], headers[wanted[0]][2])
             with np.load(path, allow_pickle=False) as content:
-                labels = _as_labels(content[wanted[0].removesuffix(".npy")], path)
+                labels = _checked(content[wanted[0].removesuffix(".npy")], path)
         return _stack(Origin.NPZ, str(path), shape, _npy_blocks(path, images), labels)
 
 

@@ -40,6 +40,7 @@ from mnistzip.data.images import parse_image
 from mnistzip.data.streams import read_labels
 from mnistzip.idx import idx_header, read_idx
 from mnistzip.lossless import encode_payloads
+from mnistzip.plugins.chunks import Chunk, join
 from mnistzip.stored import deflate
 from mnistzip.tiles import tiles_in
 
@@ -63,8 +64,8 @@ def read_archive(path: Path) -> None:
             pass
 
 
-def packed(path: Path) -> None:
-    if run(["compress", str(path), "--lossless", "--model", "classic", "--quiet", "-f", "-o", os.devnull]):
+def packed(path: Path, *more: str) -> None:
+    if run(["compress", str(path), "--lossless", "--model", "classic", "--quiet", "-f", "-o", os.devnull, *more]):
         raise mnistzip.ImageError("refused by the command")
 
 
@@ -82,6 +83,12 @@ HOW: dict[str, Callable[[Path], object]] = {
     "decompress": lambda path: run(["decompress", str(path), "--to", "pgm", "--quiet", "-f", "-o", os.devnull]),
     "decompress to PNG": lambda path: run(["decompress", str(path), "--quiet", "-f", "-o", os.devnull]),
     "compress": packed,
+    "compress, --convert": lambda path: packed(path, "--convert"),
+    "test": lambda path: run(["test", "--quiet", str(path)]),
+    "decompress, --keep-going": lambda path: run(
+        ["decompress", str(path), "--to", "npy", "--keep-going", "--quiet", "-f", "-o", os.devnull]
+    ),
+    "chunk": lambda path: Chunk.parse(path.read_bytes()).unpack(models.DEFAULT),
     "labels file": read_labels,
 }
 
@@ -240,13 +247,35 @@ def archives() -> Iterator[Input]:
     long = ("/".join(["x" * 255] * 15) + "\0").encode()
     named = group(1000, 1, 256, names=forge.section(long * 1000))
     yield "groups of 1000 names of 3839 bytes", "names", "cae", repeated(named, 1000, names=True)
-    labelled = group(SIDE_MAX, 1, 256, labels=forge.section(b"\x08" + bytes(8 * SIDE_MAX)))
+    labelled = group(SIDE_MAX, 1, 256, labels=forge.section(b"\x01" + bytes(SIDE_MAX)))
     yield "groups of 65535 labels", "labels", "cae", repeated(labelled, SIDE_MAX, labels=True)
     yield "a bomb for labels", "labels", "cae", repeated(group(2, 1, 2, labels=forge.section(bytes(200 << 20))), 2, labels=True)
     yield "a bomb for names", "names", "cae", repeated(group(2, 1, 2, names=forge.section(bytes(200 << 20))), 2, names=True)
+    many = {"images": SIDE_MAX, "per_lane": 256, "table": b"\3" + bytes(256), "lane": bytes(3 * 256)}
+    for what, how, sections in (
+        ("damaged lanes", "test", {}),
+        ("damaged lanes", "decompress, --keep-going", {}),
+        ("labels", "labels", {"labels": forge.section(b"\1" + bytes(SIDE_MAX))}),
+        ("names of no letter", "names", {"names": forge.section(bytes(SIDE_MAX))}),
+        ("names of two letters", "names", {"names": forge.section(b"ab\0" * SIDE_MAX)}),
+    ):
+        part = forge.group(**many, **sections)
+        few = 60 if what == "damaged lanes" else (SIZE_MAX - 64) // (len(part) + 20)  # all of them would take minutes
+        firsts = [SIDE_MAX * k for k in range(few + 1)]
+        has = {"names": "names" in sections, "labels": "labels" in sections, "width": 1, "height": 1}
+        yield f"millions of images of 1x1, {what}", how, "cae", forge.archive([part] * few, firsts, **has)
     count = (SIZE_MAX - 100) // 52
     heads = [forge.group(b"", lane=b"", images=SIDE_MAX, table_bytes=52 * (count - k))[:52] for k in range(count)]
     yield "groups each of which has the others as its table", "recover", "cae", forge.START + b"".join(heads)
+
+
+def chunks() -> Iterator[Input]:
+    """Chunks of arrays."""
+    header = Header(Mode.STORED, SIDE, SIDE, method=Method.DEFLATE).to_bytes()
+    large = forge.stored(header, deflate(bytes(SIDE * SIDE)), bytes(SIDE * SIDE))
+    yield "chunk of 4 images of 8192x8192", "chunk", "chunk", join((4,), [large] * 4)
+    _, _, _, content = coded(Mode.LOSSLESS, 1024, 768, "mnist", 0)
+    yield "chunk of a lossless image of 1024x768", "chunk", "chunk", join((1,), [content])
 
 
 def held_models() -> Iterator[Input]:
@@ -310,6 +339,8 @@ def images() -> Iterator[Input]:
     yield "PNG of 13000x13056", "image", "png", png(13000, 13056, 1, 0, 1)
     yield "PNG of 65536x65536", "image", "png", png(65536, 65536, 1, 0, 1)[:1000]
     yield "PNG of 8192x8192", "compress", "png", png(SIDE, SIDE, 8, 0, 1)
+    yield "PNG of 8192x8192, RGBA", "compress, --convert", "png", png(SIDE, SIDE, 8, 6, 4)
+    yield "PNG of 8192x8192, 16 bits", "compress, --convert", "png", png(SIDE, SIDE, 16, 0, 1)
     header = idx_header((1, SIDE_MAX, SIDE_MAX))
     yield "IDX of one image of 65535x65535", "compress", "idx3", header
     yield "IDX of images with sides of 2^32-1", "compress", "idx3", idx_header((1, (1 << 32) - 1, (1 << 32) - 1))
@@ -372,9 +403,9 @@ def tried(how: str, path: Path, limit: float) -> dict[str, Any]:
 @click.option("--limit", default=120.0, show_default=True, help="Seconds for each.")
 def main(only: str, limit: float) -> None:
     rows = []
-    click.echo(f"{'input':58} {'read by':18} {'bytes':>7} {'MB':>6} {'s':>6}  what came of it")
+    click.echo(f"{'input':58} {'read by':24} {'bytes':>7} {'MB':>6} {'s':>6}  what came of it")
     with tempfile.TemporaryDirectory() as folder:
-        for source in (single, archives, held_models, model_files, images):
+        for source in (single, archives, chunks, held_models, model_files, images):
             for what, how, suffix, content in source():
                 if only not in f"{what} {how}":
                     continue
@@ -384,7 +415,7 @@ def main(only: str, limit: float) -> None:
                 told = tried(how, path, limit)
                 rows.append(told | {"what": f"{what}, {how}"})
                 figures = f"{told['mb']:6.0f} {told['seconds']:6.1f}"
-                click.echo(f"{what:58} {how:18} {len(content):7} {figures}  {told['came']:.90}")
+                click.echo(f"{what:58} {how:24} {len(content):7} {figures}  {told['came']:.90}")
     beyond = [row for row in rows if not (row["mb"] <= GOAL_MB and row["seconds"] <= GOAL_SECONDS)]
     click.echo(f"{len(rows)} inputs, {len(beyond)} of them above {GOAL_MB} MB or {GOAL_SECONDS} s")
     for key, unit in (("mb", "MB"), ("seconds", "s")):

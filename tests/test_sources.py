@@ -13,7 +13,8 @@ from PIL import Image
 import mnistzip
 from mnistzip.data.sources import load
 from mnistzip.data.streams import open_stream, read_labels
-from mnistzip.errors import FormatError, ImageError, MnistzipError, ModelError
+from mnistzip.errors import FormatError, ImageError, LimitError, MnistzipError, ModelError
+from mnistzip.idx import idx_header
 
 Pixels = NDArray[np.uint8]
 IDX = Path(__file__).parent / "data" / "digits-idx3-ubyte.gz"
@@ -177,6 +178,20 @@ def test_labels_are_integers_of_64_bits_with_a_sign(tmp_path: Path, digits: Pixe
     (tmp_path / "cut.npy").write_bytes((tmp_path / "labels.npy").read_bytes()[:40])
     with pytest.raises(FormatError, match="label of 9223372036854775813"):
         open_stream([str(tmp_path / "both.npz")])
-    for name, says in (("labels", "label of 9223372036854775813"), ("zip", "several arrays"), ("cut", "can be read")):
+    for name, says in (("labels", "label of 9223372036854775813"), ("zip", "can be read"), ("cut", "can be read")):
         with pytest.raises(FormatError, match=says):
             read_labels(tmp_path / f"{name}.npy")
+
+
+def test_labels_of_too_many_bytes_are_refused_before_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mnistzip.data.streams.LABELS_MAX", 100)
+    np.save(tmp_path / "labels.npy", np.zeros(13, np.int64))
+    np.savez(tmp_path / "both.npz", images=np.zeros((13, 1, 1), np.uint8), labels=np.zeros(13, np.int64))
+    (tmp_path / "labels.gz").write_bytes(gzip.compress(idx_header((101,))))
+    for name in ("labels.npy", "labels.gz"):
+        with pytest.raises(LimitError, match="more than 100 bytes"):
+            read_labels(tmp_path / name)
+    with pytest.raises(LimitError, match="more than 100 bytes"):
+        open_stream([str(tmp_path / "both.npz")])
+    np.save(tmp_path / "labels.npy", np.zeros(12, np.int64))
+    assert read_labels(tmp_path / "labels.npy").tolist() == [0] * 12
