@@ -44,30 +44,35 @@ class Held:
 
 
 class Local:
-    """A local file. It is not mapped into memory: a file that another process cuts short would end this one."""
+    """A local file. It is not mapped into memory: a file that another process cuts short would end this one.
 
-    def __init__(self, file: IO[bytes]) -> None:
-        self.size = os.fstat(file.fileno()).st_size
-        self._file: IO[bytes] | None = file
+    It holds a descriptor, not a file of Python's: that would complain where an archive is left to the garbage collector.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor: int | None = descriptor
+        self.size = os.fstat(descriptor).st_size
         self._turn = threading.Lock()
 
     def __del__(self) -> None:
         self.close()
 
     def read(self, offset: int, count: int) -> bytes:
-        file = self._file
-        if file is None:
-            raise OptionError("the archive is closed")
-        if hasattr(os, "pread"):  # threads, and processes that share the file after a fork, do not move each other's place
-            return _whole(os.pread(file.fileno(), count, offset), offset, count)
-        with self._turn:
-            file.seek(offset)
-            return _whole(file.read(count), offset, count)
+        with self._turn:  # nobody closes it meanwhile, for the number to become that of another file
+            if self._descriptor is None:
+                raise OptionError("the archive is closed")
+            if hasattr(os, "pread"):  # processes that share the file after a fork do not move each other's place
+                piece = os.pread(self._descriptor, count, offset)
+            else:
+                os.lseek(self._descriptor, offset, os.SEEK_SET)
+                piece = os.read(self._descriptor, count)
+        return _whole(piece, offset, count)
 
     def close(self) -> None:
-        file, self._file = self._file, None
-        if file is not None:
-            file.close()
+        with self._turn:
+            if self._descriptor is not None:
+                os.close(self._descriptor)
+            self._descriptor = None
 
 
 class Remote:
@@ -133,10 +138,9 @@ def open_storage(source: str | os.PathLike[str] | bytes | bytearray | memoryview
     if isinstance(source, str) and "://" in source:
         return Remote(source)
     require_path(source)
-    file = open(source, "rb", buffering=0)  # noqa: SIM115
-    if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        return Local(file)
-    with file:
+    with open(source, "rb", buffering=0) as file:
+        if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            return Local(os.dup(file.fileno()))
         return Held(file.readall())  # a pipe is read once, from its beginning
 
 
