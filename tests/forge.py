@@ -121,6 +121,55 @@ def own(base: str = "classic") -> bytes:
     return out.getvalue()
 
 
+def every_op() -> bytes:
+    """A small model that nobody trained, with a layer of each kind, and a prior whose every array counts."""
+    random, symbol = np.random.default_rng(7), np.arange(196)
+
+    def some(*shape: int, most: int = 2) -> NDArray[np.int8]:
+        return random.integers(-most, most + 1, shape).astype(np.int8)
+
+    made = [
+        conv("made.first", some(9 * 4, 16, most=9), 3, (0, 1023)),
+        conv("made.within", some(16, 16), 1, (-500, 500)),
+        conv("made.second", some(9 * 4, 8), 3, (0, 1023)),
+        conv("made.last", some(9 * 32, 1), 3, (0, 255)),
+    ]
+    first, within, second, last = (layer for layer, _ in made)
+    arrays = {name: array for _, own in made for name, array in own.items()}
+    arrays |= {
+        "made.first.place": some(7, 7, 16, most=60),
+        "made.second.quality": some(100, 8, most=90),
+        "made.last.shift": np.array([5], np.int8),
+        "made.gain.factor": random.integers(100, 500, (100, 16)).astype(np.int16),
+        "made.turn.table": np.arange(255, -1, -1).astype(np.uint8),
+        "prior.near_bias": some(100, 49, most=90),
+        "prior.far_bias": some(100, 196, most=90),
+        "prior.near_weight": some(196, 49) * (symbol[:, None] // 4 < np.arange(49)),
+        "prior.far_weight": some(49, 196) * (np.arange(49)[:, None] <= symbol // 4),
+        "prior.skip_weight": some(196, 196) * (symbol[:, None] < symbol),
+        "prior.head_weight": some(196, 1, 63),
+        "prior.head_bias": (some(196, 63, most=90) - 60 * abs(np.arange(-31, 32))).astype(np.int16),
+        "prior.near_shift": np.ones(49, np.int8),
+        "prior.far_shift": np.full(196, 2, np.int8),
+        "prior.head_shift": np.zeros((196, 63), np.int8),
+    }
+    layers = [
+        first,
+        {"op": "gain", "name": "made.gain", "to": [0, 1023]},
+        {"op": "residual", "layers": [within], "to": [0, 1023]},
+        {"op": "depth_to_space", "size": 2},
+        second,
+        {"op": "upsample"},
+        {"op": "space_to_depth", "size": 2},
+        {"op": "max_pool"},
+        {"op": "upsample"},
+        {"op": "upsample"},
+        last,
+        {"op": "lookup", "name": "made.turn", "low": 0},
+    ]
+    return model(layers, arrays)
+
+
 def wide(layers: int, channels: int, side: int, kernel: int = 1) -> bytes:
     """A model whose synthesis is as many convolutions of as many channels, with weights of 1."""
     made = [conv("made.first", np.ones((4, channels), np.int8))]

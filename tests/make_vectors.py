@@ -1,15 +1,16 @@
-"""Make the golden vectors. Run by hand, on purpose; no test calls it. See CONTRIBUTING.md for when that is allowed.
+"""Add golden vectors. Run by hand; no test calls it. Those that are there are never changed: see CONTRIBUTING.md.
 
     python tests/make_vectors.py
 
 ``valid/NAME.cae`` decodes to the pixels in ``valid/NAME.pgm``, ``bare/NAME.bare`` to those beside it, given what
-``agreed.json`` says. ``invalid/NAME.cae`` has one fault, and
+``agreed.json`` says, ``own/NAME.cae`` by the model file ``own/own.npz``. ``invalid/NAME.cae`` has one fault, and
 ``invalid/expected.json`` says for each the error and a part of its message. ``archive/NAME.cae`` holds images of which
 ``archive/expected.json`` says sizes, CRC-32 of the pixels, names and labels; ``invalid-archive`` holds archives of one fault.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zlib
 from pathlib import Path
@@ -33,12 +34,13 @@ from mnistzip.streams import Streams
 
 HERE = Path(__file__).parent
 VECTORS = HERE / "vectors"
+GOLDEN = ("archive", "bare", "own", "valid")
 Pixels = NDArray[np.uint8]
 
 
-def write_pgm(path: Path, image: Pixels) -> None:
+def pgm(image: Pixels) -> bytes:
     """A binary PGM: a header of text and the pixels as they are."""
-    path.write_bytes(b"P5 %d %d 255\n" % (image.shape[1], image.shape[0]) + image.tobytes())
+    return b"P5 %d %d 255\n" % (image.shape[1], image.shape[0]) + image.tobytes()
 
 
 def valid() -> dict[str, bytes]:
@@ -91,6 +93,16 @@ def bare() -> dict[str, tuple[Pixels, dict[str, Any]]]:
         **{f"mnist-check{bits}": (digits[bits], {"quality": 30, "check_bits": bits}) for bits in (0, 5, 8, 15, 16, 23)},
         "classic": (digits[1], {"quality": 50, "check_bits": 8, "model": "classic"}),
         "mnist-row": (row, {"quality": 20, "check_bits": 8}),  # 17 tiles, two streams
+    }
+
+
+def own(model: Path) -> dict[str, bytes]:
+    """Files of a model of one's own, which has a layer of each kind."""
+    digits = read_idx(HERE / "data" / "digits-idx3-ubyte.gz")
+    return {
+        "q1": mnistzip.encode(digits[0], model=model, quality=1),
+        "q50": mnistzip.encode(digits[1], model=model, effort=0),
+        "row": mnistzip.encode(np.hstack(list(digits[:17])), model=model, quality=20, effort=0),
     }
 
 
@@ -270,6 +282,13 @@ def archives() -> dict[str, bytes]:
         "lossless": mnistzip.encode_archive(digits[:20], labels=np.arange(20) % 10, lossless=True),
         "lossless-sizes": mnistzip.encode_archive(sizes, lossless=True),
         "grown": appended,
+        "mnist-fast": mnistzip.encode_archive(digits[:9], model="mnist-fast"),
+        "mnist-fast-lossless": mnistzip.encode_archive(digits[:9], model="mnist-fast", lossless=True),
+        "glyph-lossless": mnistzip.encode_archive(digits[:9], model="glyph", lossless=True),
+        "classic": mnistzip.encode_archive(digits[:9], model="classic", labels=[-(1 << 63), *range(7), (1 << 63) - 1]),
+        "holds-its-model": mnistzip.encode_archive(
+            digits[:9], model=VECTORS / "own" / "own.npz", effort=0, names=["a"] * 9, embed_model=True
+        ),
     }
 
 
@@ -512,39 +531,61 @@ def lying_details() -> dict[str, tuple[bytes, str, str]]:
     }
 
 
+def keep(path: Path, content: bytes) -> bytes:
+    """A golden file: the one that is there, else a new one. What was written once is never written again."""
+    if not path.exists():
+        path.write_bytes(content)
+    return path.read_bytes()
+
+
+def keep_told(path: Path, told: dict[str, Any]) -> None:
+    """What is said of golden files: as it was of those that were there."""
+    known = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps(told | known, indent=2) + "\n")
+
+
+def freeze() -> None:
+    """Write down the hash of every golden file, in the form of sha256sum; a test holds the files against it."""
+    paths = sorted(path for kind in GOLDEN for path in (VECTORS / kind).iterdir() if path.suffix != ".json")
+    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(VECTORS).as_posix()}\n" for path in paths]
+    (VECTORS / "FROZEN").write_text("".join(lines))
+
+
 def main() -> None:
-    """Write all vectors anew."""
-    for kind in ("valid", "invalid", "bare", "archive", "invalid-archive"):
+    """Add golden files that are not there yet, and write those of faults anew."""
+    for kind in GOLDEN:
+        (VECTORS / kind).mkdir(parents=True, exist_ok=True)
+    for kind in ("invalid", "invalid-archive"):
         (VECTORS / kind).mkdir(parents=True, exist_ok=True)
         for old in (VECTORS / kind).iterdir():
             old.unlink()
-    files = valid()
+    files = {name: keep(VECTORS / "valid" / f"{name}.cae", content) for name, content in valid().items()}
     for name, content in files.items():
-        (VECTORS / "valid" / f"{name}.cae").write_bytes(content)
-        write_pgm(VECTORS / "valid" / f"{name}.pgm", mnistzip.decode(content))
+        keep(VECTORS / "valid" / f"{name}.pgm", pgm(mnistzip.decode(content)))
     agreed = {}
     for name, (image, told) in bare().items():
-        stream = mnistzip.encode(image, bare=True, **told)
         agreed[name] = told | {"shape": image.shape}
-        (VECTORS / "bare" / f"{name}.bare").write_bytes(stream)
-        write_pgm(VECTORS / "bare" / f"{name}.pgm", mnistzip.decode_bare(stream, **agreed[name]))
-    (VECTORS / "bare" / "agreed.json").write_text(json.dumps(agreed, indent=2) + "\n")
+        stream = keep(VECTORS / "bare" / f"{name}.bare", mnistzip.encode(image, bare=True, **told))
+        keep(VECTORS / "bare" / f"{name}.pgm", pgm(mnistzip.decode_bare(stream, **agreed[name])))
+    keep_told(VECTORS / "bare" / "agreed.json", agreed)
+    keep(VECTORS / "own" / "own.npz", forge.every_op())
+    for name, made in own(VECTORS / "own" / "own.npz").items():
+        content = keep(VECTORS / "own" / f"{name}.cae", made)
+        keep(VECTORS / "own" / f"{name}.pgm", pgm(mnistzip.decode(content, model=VECTORS / "own" / "own.npz")))
     expected = {}
     broken = invalid(*(files[name] for name in ("mnist-q50", "stored-digit", "mnist-wide-digits", "lossless-digit")))
     for name, (content, kind, says) in broken.items():
         (VECTORS / "invalid" / f"{name}.cae").write_bytes(content)
         expected[name] = {"error": kind, "says": says}
     (VECTORS / "invalid" / "expected.json").write_text(json.dumps(expected, indent=2) + "\n")
-    many = archives()
-    for name, content in many.items():
-        (VECTORS / "archive" / f"{name}.cae").write_bytes(content)
-    told = {name: told_of(mnistzip.Archive(content)) for name, content in many.items()}
-    (VECTORS / "archive" / "expected.json").write_text(json.dumps(told) + "\n")
+    many = {name: keep(VECTORS / "archive" / f"{name}.cae", content) for name, content in archives().items()}
+    keep_told(VECTORS / "archive" / "expected.json", {name: told_of(mnistzip.Archive(many[name])) for name in many})
     faults = {}
     for name, (content, kind, says) in invalid_archives(many["two"], many["empty"]).items():
         (VECTORS / "invalid-archive" / f"{name}.cae").write_bytes(content)
         faults[name] = {"error": kind, "says": says}
     (VECTORS / "invalid-archive" / "expected.json").write_text(json.dumps(faults, indent=2) + "\n")
+    freeze()
     print(f"{len(files)} valid, {len(agreed)} bare, {len(many)} archive and {len(expected) + len(faults)} invalid vectors")
 
 

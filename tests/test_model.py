@@ -60,6 +60,12 @@ def test_shipped_models_are_those_of_their_cards(name: str) -> None:
 
 def test_ids_of_shipped_models_never_change() -> None:
     assert models.SHIPPED == {"mnist": 0, "classic": 1, "mnist-fast": 2, "glyph": 3}
+    assert {name: models.shipped(name).fingerprint.hex() for name in models.SHIPPED} == {
+        "mnist": "fbf156a675eb1d37",
+        "classic": "f8d161057cb0519e",
+        "mnist-fast": "a7ca3dab0a7bb19b",
+        "glyph": "4944a3bf1db645b1",
+    }  # a better model gets a number of its own
 
 
 def test_fingerprint_is_of_the_content_not_of_the_zip(arrays: Arrays) -> None:

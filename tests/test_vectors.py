@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import zlib
 from pathlib import Path
@@ -14,6 +15,7 @@ import mnistzip
 
 VECTORS = Path(__file__).parent / "vectors"
 VALID = sorted(path.stem for path in (VECTORS / "valid").glob("*.cae"))
+OWN = sorted(path.stem for path in (VECTORS / "own").glob("*.cae"))
 AGREED = json.loads((VECTORS / "bare" / "agreed.json").read_text())
 EXPECTED = json.loads((VECTORS / "invalid" / "expected.json").read_text())
 ARCHIVES = json.loads((VECTORS / "archive" / "expected.json").read_text())
@@ -73,10 +75,30 @@ def test_faults_of_archives_are_named(name: str) -> None:
     assert FAULTY_ARCHIVES[name]["says"] in str(caught.value)
 
 
+@pytest.mark.parametrize("name", OWN)
+def test_golden_files_of_a_model_of_ones_own_decode_to_their_pixels(name: str) -> None:
+    with Image.open(VECTORS / "own" / f"{name}.pgm") as image:
+        expected = np.asarray(image)
+    content = (VECTORS / "own" / f"{name}.cae").read_bytes()
+    assert mnistzip.info(content).model == mnistzip.model.find(VECTORS / "own" / "own.npz").fingerprint.hex()[:8]
+    assert (mnistzip.decode(content, model=VECTORS / "own" / "own.npz") == expected).all()
+
+
+def test_no_golden_file_ever_changes() -> None:
+    listed = dict(reversed(line.split("  ")) for line in (VECTORS / "FROZEN").read_text().splitlines())
+    golden = [path for kind in ("archive", "bare", "own", "valid") for path in (VECTORS / kind).iterdir()]
+    found = {path.relative_to(VECTORS).as_posix(): path for path in golden if path.suffix != ".json"}
+    assert set(found) == set(listed)
+    for name, path in found.items():
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == listed[name], name
+
+
 def test_every_vector_is_listed_and_none_is_missing() -> None:
     assert {path.stem for path in (VECTORS / "invalid").glob("*.cae")} == set(EXPECTED)
     assert {path.stem for path in (VECTORS / "valid").glob("*.pgm")} == set(VALID)
+    assert {path.stem for path in (VECTORS / "own").glob("*.pgm")} == set(OWN)
     assert {path.stem for path in (VECTORS / "bare").glob("*.bare")} == set(AGREED)
     assert {path.stem for path in (VECTORS / "archive").glob("*.cae")} == set(ARCHIVES)
     assert {path.stem for path in (VECTORS / "invalid-archive").glob("*.cae")} == set(FAULTY_ARCHIVES)
     assert len(VALID) >= 30
+    assert len(OWN) >= 3
