@@ -150,7 +150,7 @@ def compress(
                 if isinstance(result, MnistzipError):
                     raise result
                 coded, decoded = result
-                files.write(job.output, coded, job.source, force, others=[options["model"]])
+                files.write(job.output, coded, job.source, force, others=given.model_file(options["model"]))
                 if not quiet:
                     _report(job, coded, decoded, total, style, options["model"])
             except (MnistzipError, OSError) as error:

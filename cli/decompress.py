@@ -119,7 +119,7 @@ def decompress(
                 outputs.claim(goal, name)
                 image = decode(given.bytes_of(held.get(name, name)))
                 wanted = suffix if goal == images.STREAM else Path(goal).suffix.lower() or suffix
-                files.write(goal, images.write_image(image, wanted), name, force, others=[model])
+                files.write(goal, images.write_image(image, wanted), name, force, others=given.model_file(model))
                 if not quiet and not many and goal != images.STREAM:
                     note = ", a preview: not checked for damage" if preview else ""
                     click.echo(f"{name} -> {goal}\n  {image.shape[1]}x{image.shape[0]} pixels{note}")

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import click
 
-from mnistzip.data.images import STREAM, stdout
+from mnistzip.data.images import STREAM
 from mnistzip.data.kinds import walk
 from mnistzip.errors import ImageError
 from mnistzip.storage import WholeFile
@@ -95,9 +96,8 @@ def write(name: str, content: bytes, source: str, force: bool, sync: bool = True
         ImageError: the output exists, is the input, or is a folder.
     """
     if name == STREAM:
-        out = stdout()
-        out.write(content)
-        out.flush()
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
         return
     require_free(name, [source, *others], force)
     with WholeFile(name, None if source == STREAM else source, sync) as file:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import click
 
 from mnistzip import container
+from mnistzip import model as models
 from mnistzip.data import images, kinds
 from mnistzip.errors import ModelError
 
@@ -34,6 +35,11 @@ def use_device(ctx: click.Context, _parameter: click.Parameter, value: str) -> N
         raise ModelError(f"--device {value} needs {cause.name}: pip install 'mnistzip[train]'") from cause
     gpu.use(value)
     ctx.call_on_close(lambda: gpu.use("cpu"))
+
+
+def model_file(model: str | None) -> list[str]:
+    """The file that a model is read from, if it does not ship."""
+    return [] if model is None or models.ships(model) else [model]
 
 
 max_pixels = click.option(

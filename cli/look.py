@@ -48,33 +48,38 @@ def show(
     force: bool,
 ) -> None:
     """Draw .cae files or other greyscale images in the terminal, two pixels a character; archives as a contact sheet."""
-    plain = plain or sys.stdout is None or not sys.stdout.isatty() or "NO_COLOR" in os.environ
+    plain = plain or not sys.stdout.isatty() or "NO_COLOR" in os.environ
     draw = _letters if plain else _blocks
+    held = {name: given.at_hand(name) for name in inputs}
     if grid or output is not None:
-        wanted = islice((image for name in inputs for image in _images(name, model, index, max_pixels)), limit)
+        wanted = islice((image for name in inputs for image in _images(name, held[name], model, index, max_pixels)), limit)
         whole = contact_sheet(list(wanted), None if output is not None else _columns(plain))
         if output is None:
             click.echo(draw(whole))
         else:
             suffix = os.path.splitext(output)[1].lower() or ".png"
-            files.write(output, images.write_image(whole, suffix), images.STREAM, force, others=[*inputs, model])
+            files.write(
+                output, images.write_image(whole, suffix), images.STREAM, force, others=[*inputs, *given.model_file(model)]
+            )
         return
     for name in inputs:
-        if given.is_archive(name) and index is None:
-            image = contact_sheet(list(islice(_images(name, model, None, max_pixels), limit)), _columns(plain))
+        if given.is_archive(held[name]) and index is None:
+            image = contact_sheet(list(islice(_images(name, held[name], model, None, max_pixels), limit)), _columns(plain))
         else:
-            image = next(_images(name, model, index, max_pixels))
+            image = next(_images(name, held[name], model, index, max_pixels))
         if len(inputs) > 1:
             click.echo(f"{name}:")
         click.echo(draw(image))
 
 
-def _images(name: str, model: str | None, index: int | None, max_pixels: int | None) -> Iterator[images.Pixels]:
-    """The images of an archive, or one of them, or that of any other file."""
-    if not given.is_archive(name):
-        yield images.any_image(name, True, model, max_pixels)[0]
+def _images(
+    name: str, held: str | bytes, model: str | None, index: int | None, max_pixels: int | None
+) -> Iterator[images.Pixels]:
+    """The images of an archive, or one of them, or that of any other file, of which the name or the content is at hand."""
+    if not given.is_archive(held):
+        yield images.image_of(name, given.bytes_of(held), True, model, max_pixels)
         return
-    with Archive(name, model=model, max_pixels=max_pixels) as archive:
+    with Archive(held, model=model, max_pixels=max_pixels) as archive:
         if index is not None and index >= len(archive):
             raise click.UsageError(f"--index {index}: the archive has {len(archive)} images, counted from 0")
         wanted = range(len(archive)) if index is None else [index]
@@ -182,7 +187,9 @@ def compare(
         click.echo(f"{quality}, mean squared error {error:.2f}, largest error {largest}")
     if output is not None:
         suffix = os.path.splitext(output)[1].lower() or ".png"
-        files.write(output, images.write_image(sheet(a, b, zoom), suffix), original, force, others=[file, model])
+        files.write(
+            output, images.write_image(sheet(a, b, zoom), suffix), original, force, others=[file, *given.model_file(model)]
+        )
 
 
 def sheet(a: images.Pixels, b: images.Pixels, zoom: int) -> images.Pixels:

@@ -9,6 +9,7 @@ import importlib
 import io
 import os
 import sys
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import click
@@ -66,6 +67,18 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run the command line; the exit code."""
+    if sys.stdout is not None:
+        return _run(arguments)
+    sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w")  # it was closed: who writes to it is to be told so
+    try:
+        return _run(arguments)
+    finally:
+        with suppress(OSError):
+            sys.stdout.close()
+        sys.stdout = None
+
+
+def _run(arguments: list[str] | None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # file names need not be text

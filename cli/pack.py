@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import click
 
 from mnistzip import container, metrics
+from mnistzip.cli import given
 from mnistzip.cli.compress import LARGE
 from mnistzip.cli.main import blame
 from mnistzip.cli.progress import Progress
@@ -43,7 +45,7 @@ def pack(inputs: Sequence[str], output: str | None, how: Packing) -> int:
     old = os.path.getsize(target) if how.append and os.path.isfile(target) else 0
     stream = open_stream(inputs, labels=how.labels, convert=how.convert, model=how.options["model"])
     settings = {key: how.options[key] for key in ("quality", "lossless", "effort", "model")}
-    place = images.stdout() if target == images.STREAM else target
+    place = sys.stdout.buffer if target == images.STREAM else target
     failed = 0
     with (
         ArchiveWriter(
@@ -105,7 +107,7 @@ def _require_free(target: str, inputs: Sequence[str], how: Packing) -> None:
         return
     if not os.path.isfile(target):
         return
-    read = [*(name for name in inputs if name != images.STREAM), how.labels, how.options["model"]]
+    read = [*(name for name in inputs if name != images.STREAM), how.labels, *given.model_file(how.options["model"])]
     if any(name is not None and os.path.exists(name) and os.path.samefile(name, target) for name in read):
         raise ImageError(f"{target} is the input itself: name another output")
     if not how.force and not how.append:

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from mnistzip.archive import Archive, Part
-from mnistzip.cli import files
+from mnistzip.cli import files, given
 from mnistzip.cli.damage import Blame, blame_names, kind_of, lost_alone, wrong_with
 from mnistzip.cli.given import Range
 from mnistzip.cli.progress import Progress
@@ -20,6 +20,7 @@ from mnistzip.index import Origin
 from mnistzip.names import shown
 
 IMAGES_MARK, LABELS_MARK = "images-idx3", "labels-idx1"
+NAMED = {"folder", "npz", "parquet"}  # kinds of output that have names
 IMAGE = "image"  # the kind of output that is one image
 SUFFIXES = {Origin.NPY: ".npy", Origin.NPZ: ".npz", Origin.PARQUET: ".parquet"}
 
@@ -61,13 +62,15 @@ def unpack(name: str, archive: Archive, output: str | None, how: Unpacking) -> i
     if how.keep_going:
         for part in archive.parts(start, stop, details=True):
             blame.add(part, labelled)
-            nameless |= goal.kind != "npy" and blame_names(name, part)
+            nameless |= goal.kind in NAMED and blame_names(name, part)
         blame.end()
     if goal.kind == IMAGE:
         if blame.count:
             return 1
         content = images.write_image(archive[start], goal.suffix)
-        files.write(goal.path, content, name if os.path.isfile(name) else images.STREAM, how.force, others=[how.model])
+        files.write(
+            goal.path, content, name if os.path.isfile(name) else images.STREAM, how.force, others=given.model_file(how.model)
+        )
     else:
         with (
             _sink(archive, goal, stop - start - blame.count, name, how) as sink,
@@ -76,7 +79,7 @@ def unpack(name: str, archive: Archive, output: str | None, how: Unpacking) -> i
             for part in archive.parts(start, stop, details=True):
                 _put(part, sink, name, goal, how.keep_going)
                 progress.advance(len(part.images))
-    if not how.quiet and goal.path != images.STREAM:
+    if not how.quiet and images.STREAM not in (goal.path, goal.labels):
         number = stop - start - blame.count
         click.echo(f"{name} -> {goal.path}\n  {number} image{'s' * (number != 1)}")
     return 1 if blame.count or nameless or archive.recovered else 0
@@ -86,7 +89,7 @@ def _put(part: Part, sink: Sink, name: str, goal: Goal, keep_going: bool) -> Non
     """Hand the images of a part to a sink; to keep going, but those that are lost."""
     names, labels = part.names, part.labels
     if isinstance(names, MnistzipError):
-        if lost_alone(names, part) and not keep_going and goal.kind in {"folder", "npz", "parquet"}:
+        if lost_alone(names, part) and not keep_going and goal.kind in NAMED:
             raise type(names)(f"{name}: names from image {part.first} on: {names}") from names
         names = None
     if isinstance(labels, MnistzipError):
@@ -151,7 +154,8 @@ def _labels(archive: Archive, path: str, kind: str, how: Unpacking) -> str | Non
     if how.labels is None and path == images.STREAM:
         raise click.UsageError("the archive has labels: say with --labels where they go")
     labels = how.labels or _labels_beside(path)
-    if os.path.realpath(labels) == os.path.realpath(path):
+    same = os.path.realpath(labels) == os.path.realpath(path)
+    if same and (path == images.STREAM or os.path.isfile(path) or not os.path.exists(path)):
         raise click.UsageError(f"images and labels would both go to {path}: --labels names another file")
     return labels
 
@@ -187,10 +191,11 @@ def _labels_beside(path: str) -> str:
 def _sink(archive: Archive, goal: Goal, count: int, name: str, how: Unpacking) -> Sink:
     """What takes the images."""
     like = name if os.path.isfile(name) else None
+    read = [name, *given.model_file(how.model)]
     if goal.kind == "folder":
 
         def write(path: str, content: bytes) -> None:
-            files.write(path, content, like or images.STREAM, how.force, sync=False, others=[name, how.model])
+            files.write(path, content, like or images.STREAM, how.force, sync=False, others=read)
 
         def renamed(old: str, new: str) -> None:
             told = f"{shown(old)} is the name of several images, or no file can have it: one is written as {shown(new)}"
@@ -200,7 +205,7 @@ def _sink(archive: Archive, goal: Goal, count: int, name: str, how: Unpacking) -
             raise ImageError(f"{goal.path} is no folder: --to says what else the images can be")
         return FolderSink(goal.path, goal.suffix, write, renamed)
     for path in (goal.path, goal.labels):
-        files.require_free(path, [name, how.model], how.force)
+        files.require_free(path, read, how.force)
     if goal.kind == "parquet":
         return ParquetSink(goal.path, archive.has_names, archive.has_labels, like)
     shape = archive.shape

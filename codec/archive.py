@@ -30,7 +30,7 @@ LANES_KEPT = 8  # decoded last, for whoever asks for images one after the other
 KEPT_PIXELS = 1 << 16  # of a lane that is kept
 GROUPS_KEPT = 64  # heads and tables
 NAME_BYTES = 64  # that a name takes in memory, beside its letters
-NAMES_HELD, NAMES_SWELL = 1 << 28, 64  # bytes of all names, or times the bytes of their archive, that are held unasked
+NAMES_HELD, NAMES_SWELL = 1 << 27, 64  # bytes of all names, or times the bytes of their archive, that are held unasked
 
 Pixels = NDArray[np.uint8]
 Ints = NDArray[np.int64]
@@ -82,7 +82,7 @@ class Archive:
         container.require_limit(max_pixels)
         again = bytes(source) if isinstance(source, (bytearray, memoryview)) else source
         if isinstance(source, os.PathLike) or (isinstance(source, str) and "://" not in source):
-            again = os.path.abspath(source)  # a process that the archive is handed to may run elsewhere
+            again = os.path.abspath(os.fsdecode(source))  # a process that the archive is handed to may run elsewhere
         self._opened = (again, model, max_pixels, recover)
         self._model = None if model is not None and models.ships(model) else model
         self._max_pixels = max_pixels
@@ -402,7 +402,7 @@ class Archive:
                 self._held.append(error)
         held = self._held[0]
         if isinstance(held, MnistzipError):
-            raise held
+            raise held.with_traceback(None)  # raised for each group, it would collect where from
         return held
 
     def _extents(self) -> Iterator[Extent]:

@@ -115,12 +115,12 @@ class ArchiveWriter:
         self.squared_error = 0.0
         self._whole: WholeFile | None = None
         self._old: str | None = None
-        self._ended = self._closed = False  # nothing more is taken; for good
+        self._ended = self._closed = self._given_up = False  # nothing more is taken; there for good; never will be
         if isinstance(target, (str, os.PathLike)):
-            if append and os.path.exists(target):
-                self._old, self._old_state = os.fspath(target), _state(target)
             self._whole = WholeFile(target, like)
             self._out: IO[bytes] = self._whole.file
+            if append:
+                self._begin_append(target, self._whole)
         elif append:
             raise OptionError("only an archive in a file can be appended to: give its path")
         elif isinstance(target, io.TextIOBase) or not hasattr(target, "write"):
@@ -135,6 +135,12 @@ class ArchiveWriter:
         except BaseException:
             self.abandon()
             raise
+
+    def _begin_append(self, target: str | os.PathLike[str], whole: WholeFile) -> None:
+        """Remember what is there, to be copied, and to be still there at the end."""
+        state = _state(target)
+        self._old = None if state is None else os.fspath(target)
+        whole.last_look = lambda: _require_same(target, state)
 
     def _copy(self, old: str) -> None:
         """Take over the groups of an archive."""
@@ -238,11 +244,10 @@ class ArchiveWriter:
         """Write what is left, index and footer, and move the file into place. Closing twice does no harm."""
         if self._closed:
             return
+        if self._given_up:
+            self._require_open()
         try:
             self.finish()
-            if self._old is not None and _state(self._old) != self._old_state:
-                told = "was changed while images were added, by somebody else: nothing was written"
-                raise OSError(errno.EBUSY, told, self._old)
             if self._whole is not None:
                 self._whole.commit()
         except BaseException:
@@ -272,7 +277,7 @@ class ArchiveWriter:
 
     def abandon(self) -> None:
         """Give up; what was there before stays."""
-        self._ended = True
+        self._ended = self._given_up = True
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
         if self._whole is not None:
@@ -330,6 +335,13 @@ def _state(path: str | os.PathLike[str]) -> tuple[int, ...] | None:
     except FileNotFoundError:
         return None
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _require_same(path: str | os.PathLike[str], state: tuple[int, ...] | None) -> None:
+    """Raise unless a file is as it was, or as absent."""
+    if _state(path) != state:
+        told = "was changed while images were added, by somebody else: nothing was written"
+        raise OSError(errno.EBUSY, told, os.fspath(path))
 
 
 def _file_of(model: str | Path | Model) -> bytes:

@@ -43,36 +43,44 @@ class Held:
         self._content = None
 
 
-class Local:
-    """A local file. It is not mapped into memory: a file that another process cuts short would end this one.
+class _Descriptor:
+    """An open file, closed when the last who reads it lets go: not before, lest its number become that of another file."""
 
-    It holds a descriptor, not a file of Python's: that would complain where an archive is left to the garbage collector.
-    """
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor: int | None = descriptor
-        self.size = os.fstat(descriptor).st_size
-        self._turn = threading.Lock()
+    def __init__(self, number: int) -> None:
+        self.number = number
 
     def __del__(self) -> None:
-        self.close()
+        os.close(self.number)
+
+
+class Local:
+    """A local file. It is not mapped into memory: a file that another process cuts short would end this one."""
+
+    def __init__(self, number: int) -> None:
+        self._open: _Descriptor | None = _Descriptor(number)
+        self.size = os.fstat(number).st_size
+        self._turn = threading.Lock()
 
     def read(self, offset: int, count: int) -> bytes:
-        with self._turn:  # nobody closes it meanwhile, for the number to become that of another file
-            if self._descriptor is None:
-                raise OptionError("the archive is closed")
-            if hasattr(os, "pread"):  # processes that share the file after a fork do not move each other's place
-                piece = os.pread(self._descriptor, count, offset)
-            else:
-                os.lseek(self._descriptor, offset, os.SEEK_SET)
-                piece = os.read(self._descriptor, count)
-        return _whole(piece, offset, count)
+        opened = self._open
+        if opened is None:
+            raise OptionError("the archive is closed")
+        pieces: list[bytes] = []
+        left = count
+        while left and (piece := self._some(opened.number, offset + count - left, left)):  # some systems give a part
+            pieces.append(piece)
+            left -= len(piece)
+        return _whole(pieces[0] if len(pieces) == 1 else b"".join(pieces), offset, count)
+
+    def _some(self, number: int, offset: int, count: int) -> bytes:
+        if hasattr(os, "pread"):  # no lock, which a forked process would inherit locked
+            return os.pread(number, count, offset)
+        with self._turn:
+            os.lseek(number, offset, os.SEEK_SET)
+            return os.read(number, count)
 
     def close(self) -> None:
-        with self._turn:
-            if self._descriptor is not None:
-                os.close(self._descriptor)
-            self._descriptor = None
+        self._open = None
 
 
 class Remote:
@@ -84,7 +92,12 @@ class Remote:
         except ImportError as cause:
             raise OptionError(f"{url} is reached by fsspec, which is missing: pip install 'mnistzip[fsspec]'") from cause
         self._url = url
-        self._files, self._path = self._ask(lambda: url_to_fs(url))
+        try:
+            self._files, self._path = self._ask(lambda: url_to_fs(url))
+        except OSError as error:
+            if isinstance(error.__cause__, ValueError):
+                raise OptionError(f"{url} is no address that fsspec knows: {error.__cause__}") from error
+            raise
         size = self._ask(lambda: self._files.size(self._path))
         if size is None:
             raise OptionError(f"{url} does not say how large it is: download it first")
@@ -107,10 +120,10 @@ class Remote:
             return question()
         except ImportError as cause:  # the library for this kind of address
             raise OptionError(f"{self._url} is reached by fsspec, which says: {cause}") from cause
-        except ValueError as cause:
-            raise OptionError(f"{self._url} is no address that fsspec knows: {cause}") from cause
         except FileNotFoundError as cause:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._url) from cause
+        except (OSError, MemoryError):
+            raise
         except Exception as cause:
             raise OSError(errno.EIO, f"cannot be read: {cause!r}", self._url) from cause
 
@@ -165,6 +178,7 @@ class WholeFile:
     def __init__(self, path: str | os.PathLike[str], like: str | None = None, sync: bool = True) -> None:
         self._like = like
         self._sync = sync
+        self.last_look: Callable[[], None] = lambda: None  # called just before the file takes its place
         self._partial: str | None = None
         require_path(path)
         self.path = Path(os.path.realpath(path))  # a link keeps pointing where it points
@@ -196,6 +210,7 @@ class WholeFile:
                 if self._like is not None:
                     times = os.stat(self._like)
                     os.utime(self._partial, ns=(times.st_atime_ns, times.st_mtime_ns))
+                self.last_look()
                 os.replace(self._partial, self.path)
         except BaseException:
             self.abandon()

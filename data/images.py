@@ -10,7 +10,6 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,13 +55,6 @@ def read_bytes(name: str) -> bytes:
     return Path(name).read_bytes()
 
 
-def stdout() -> IO[bytes]:
-    """Where images and files for ``-`` go."""
-    if sys.stdout is None:
-        raise OSError(errno.EBADF, os.strerror(errno.EBADF), "stdout")
-    return sys.stdout.buffer
-
-
 def read_image(name: str, convert: bool = False) -> Pixels:
     """A greyscale image, uint8 of shape ``(H, W)``, from any file that Pillow reads.
 
@@ -82,9 +74,16 @@ def any_image(
 ) -> tuple[Pixels, int]:
     """The image of a ``.cae`` file or of any file that Pillow reads, and the bytes of the file."""
     content = read_bytes(name)
+    return image_of(name, content, convert, model, max_pixels), len(content)
+
+
+def image_of(
+    name: str, content: bytes, convert: bool = False, model: str | Path | Model | None = None, max_pixels: int | None = None
+) -> Pixels:
+    """The image in the bytes of such a file."""
     if is_cae(content):
-        return codec.decode(content, model=model, max_pixels=max_pixels), len(content)
-    return parse_image(name, content, convert), len(content)
+        return codec.decode(content, model=model, max_pixels=max_pixels)
+    return parse_image(name, content, convert)
 
 
 def parse_image(name: str, content: bytes, convert: bool = False) -> Pixels:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gzip
 import os
+import sys
 import unicodedata
 import zipfile
 from collections.abc import Callable
 from contextlib import nullcontext, suppress
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import IO, Any, Protocol
@@ -16,7 +18,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from mnistzip.data.images import IMAGE_SUFFIXES, LOSSLESS_KINDS, STREAM, SUFFIX, stdout, write_image
+from mnistzip.data.images import IMAGE_SUFFIXES, LOSSLESS_KINDS, STREAM, SUFFIX, write_image
 from mnistzip.data.streams import pyarrow_parquet
 from mnistzip.errors import ImageError, OptionError
 from mnistzip.idx import INT32, idx_header
@@ -27,6 +29,9 @@ from mnistzip.storage import WholeFile
 KINDS = {"idx": Origin.IDX, "folder": Origin.FOLDER, "npy": Origin.NPY, "npz": Origin.NPZ, "parquet": Origin.PARQUET}
 PARQUET_ROWS = 1024  # written together
 NAMES_MAX = 1 << 28  # bytes of the names of an .npz
+DEPTH_MAX = 100  # folders within each other
+PATH_MAX = os.pathconf("/", "PC_PATH_MAX") if hasattr(os, "pathconf") else 260  # bytes
+PARTIAL = 40  # bytes of the name under which a file is written at first
 
 Pixels = NDArray[np.uint8]
 Shape = tuple[int, int]
@@ -63,7 +68,7 @@ class _File:
     def __init__(self, path: str, like: str | None) -> None:
         self._labels: list[int] = []
         self._whole = None if path == STREAM else WholeFile(path, like)
-        self._file: Any = _Tap(stdout() if self._whole is None else self._whole.file)
+        self._file: Any = _Tap(sys.stdout.buffer if self._whole is None else self._whole.file)
 
     def finish(self) -> None:
         """Write what comes last."""
@@ -76,6 +81,9 @@ class _File:
             with self._whole or nullcontext():
                 try:
                     self.finish()
+                except BaseException:
+                    self._file.shut = True
+                    raise
                 finally:
                     self._let_go()
                 self._file.flush()
@@ -106,10 +114,11 @@ class IdxSink(_File):
             self._labels.append(label)
 
     def finish(self) -> None:
+        labels = None if self._label_path is None else idx_labels(self._labels)
         if self._out is not self._file:
             self._out.close()
-        if self._label_path is not None:
-            write_idx_labels(self._label_path, self._labels, self._like)
+        if self._label_path is not None and labels is not None:
+            write_labels(self._label_path, labels, self._like)
 
     def _let_go(self) -> None:
         if self._out is not self._file:
@@ -117,7 +126,7 @@ class IdxSink(_File):
                 self._out.close()
 
 
-def write_idx_labels(path: str, labels: list[int], like: str | None = None) -> None:
+def idx_labels(labels: list[int]) -> bytes:
     """Labels as IDX: of bytes where they are 0 to 255, else of 32 bits.
 
     Raises:
@@ -125,13 +134,16 @@ def write_idx_labels(path: str, labels: list[int], like: str | None = None) -> N
     """
     numbers = np.array(labels, np.int64)
     if numbers.size == 0 or (numbers.min() >= 0 and numbers.max() <= 255):
-        content = idx_header(numbers.shape) + numbers.astype(np.uint8).tobytes()
-    elif numbers.min() >= -(1 << 31) and numbers.max() < 1 << 31:
-        content = idx_header(numbers.shape, INT32) + numbers.astype(">i4").tobytes()
-    else:
-        raise OptionError("IDX has labels of 32 bits at most: --to npz keeps these")
+        return idx_header(numbers.shape) + numbers.astype(np.uint8).tobytes()
+    if numbers.min() >= -(1 << 31) and numbers.max() < 1 << 31:
+        return idx_header(numbers.shape, INT32) + numbers.astype(">i4").tobytes()
+    raise OptionError("IDX has labels of 32 bits at most: --to npz keeps these")
+
+
+def write_labels(path: str, content: bytes, like: str | None = None) -> None:
+    """Write labels to stdout or to a file, gzipped where its name ends in ``.gz``."""
     if path == STREAM:
-        stdout().write(content)
+        sys.stdout.buffer.write(content)
         return
     with WholeFile(path, like) as file:
         file.write(gzip.compress(content, 9, mtime=0) if path.endswith(".gz") else content)
@@ -229,6 +241,7 @@ class FolderSink:
         self, folder: str, suffix: str, write: Callable[[str, bytes], None], renamed: Callable[[str, str], None]
     ) -> None:
         self._folder = Path(folder)
+        self._home = os.path.realpath(folder)
         self._suffix = suffix
         self._write = write
         self._renamed = renamed
@@ -244,27 +257,27 @@ class FolderSink:
 
     def add(self, index: int, image: Pixels, name: str, label: int | None) -> None:
         stem, suffix = self._parts(name or f"{index:06}")
-        below = stem + suffix
-        if not self._is_free(below):
-            below = f"{stem}~{index}{suffix}"
-            if not self._is_free(below):
-                below = f"{index:06}{suffix}"  # its folder is a file, or its name is too long
-            while not self._is_free(below):
-                below = f"{below.removesuffix(suffix)}~{suffix}"
+        last = (f"{index:06}-{number}" for number in range(len(self._taken) + len(self._folders) + 1))
+        ways = chain([stem, f"{stem}~{index}", f"{index:06}"], last)
+        below = next((way + suffix for way in ways if self._is_free(way + suffix)), None)
+        if below is None:
+            raise ImageError(f"no file can be written into {self._folder}: its path is too long")
+        if below != stem + suffix:
             self._renamed(stem + suffix, below)
         self._taken.add(_key(below))
         self._folders |= {_key(str(folder)) for folder in PurePosixPath(below).parents}
         path = self._folder / below
-        home = os.path.realpath(self._folder)
-        if os.path.commonpath([home, os.path.realpath(path)]) != home:
+        if os.path.commonpath([self._home, os.path.realpath(path)]) != self._home:
             raise ImageError(f"{path} would lie outside {self._folder}: a link leads out of it")
         self._write(str(path), write_image(image, suffix))
 
     def _is_free(self, below: str) -> bool:
-        """Whether an image can go there: it is no file yet and no folder, nor is one of its folders a file."""
+        """Whether an image can go there: it is no file yet and no folder, none of its folders is a file, it is not too long."""
         path = PurePosixPath(below)
         return (
             len(path.name.encode()) <= PART_MAX
+            and len(path.parts) <= DEPTH_MAX
+            and len(os.fsencode(self._home)) + len(below.encode()) + PARTIAL <= PATH_MAX
             and _key(below) not in self._taken
             and _key(below) not in self._folders
             and not any(_key(str(folder)) in self._taken for folder in path.parents)

@@ -281,7 +281,7 @@ def _damage_told(path: Path, kind: str = "an array") -> Iterator[None]:
     """Raise :class:`~mnistzip.errors.FormatError` for whatever zipfile, zlib, tokenize, numpy and Arrow make of damage."""
     try:
         yield
-    except (MnistzipError, FileNotFoundError, PermissionError, IsADirectoryError):
+    except (MnistzipError, FileNotFoundError, PermissionError, IsADirectoryError, MemoryError):
         raise
     except Exception as cause:
         raise FormatError(f"{path} is not {kind} that can be read: {cause}") from cause

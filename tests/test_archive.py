@@ -6,6 +6,7 @@ import io
 import os
 import pickle
 import struct
+import traceback
 import tracemalloc
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -218,6 +219,28 @@ def test_a_file_cut_short_under_its_reader_is_an_error(lossy: bytes, tmp_path: P
             archive[0]
 
 
+def test_a_system_that_reads_a_part_is_asked_again(lossy: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "d.cae"
+    path.write_bytes(lossy)
+    read = os.pread
+    monkeypatch.setattr(os, "pread", lambda number, count, offset: read(number, min(count, 7), offset))
+    assert same(mnistzip.Archive(path)[:5], mnistzip.Archive(lossy)[:5])
+    monkeypatch.delattr(os, "pread")  # as on Windows
+    assert same(mnistzip.Archive(path)[:5], mnistzip.Archive(lossy)[:5])
+
+
+def test_an_archive_may_be_closed_while_it_is_read(lossy: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "d.cae"
+    path.write_bytes(lossy)
+    for _ in range(5):
+        archive = mnistzip.Archive(path)
+        with ThreadPoolExecutor(4) as pool:
+            asked = [pool.submit(archive.names_between, k, k + 1) for k in range(64)]
+            archive.close()
+            for done in asked:
+                assert done.exception() is None or "closed" in str(done.exception())
+
+
 def test_ranges_beyond_the_archive_are_those_of_slices(lossy: bytes) -> None:
     archive = mnistzip.Archive(lossy)
     names = archive.names
@@ -403,7 +426,17 @@ def test_an_archive_that_somebody_else_changed_is_not_overwritten(lossy: bytes, 
         left = {file.name: file.read_bytes() for file in tmp_path.glob("*.cae")}
         with pytest.raises(OSError, match="was changed while images were added"):
             writer.close()
+        with pytest.raises(mnistzip.OptionError, match="given up"):
+            writer.close()
         assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == left
+    path.unlink(missing_ok=True)
+    first, second = (mnistzip.ArchiveWriter(path, append=True, **FAST) for _ in range(2))
+    first.add(digits[0])
+    second.extend(digits[1:3])
+    first.close()
+    with pytest.raises(OSError, match="was changed while images were added"):
+        second.close()
+    assert len(mnistzip.Archive(path)) == 1
 
 
 @pytest.mark.parametrize(
@@ -778,6 +811,9 @@ def test_a_held_model_is_read_once_be_it_the_right_one_or_not(
         archive = mnistzip.Archive(data)
         images = [image for part in archive.parts() for image in part.images]
         assert sum(isinstance(image, mnistzip.ModelError) for image in images) == lost
+        for image in images[-lost:] if lost else []:  # each group raised the same error: it does not grow
+            assert isinstance(image, mnistzip.ModelError)
+            assert len(list(traceback.walk_tb(image.__traceback__))) < 10
         assert read == ["in the archive"]
 
 

@@ -213,6 +213,30 @@ def test_lost_names_are_told_and_leave_with_1(tmp_path: Path, digits: Pixels, ca
     assert run(["decompress", str(packed), "--to", "folder", "-o", str(out), "--keep-going", "--quiet"]) == 1
     assert "images 0 to 3 lost the names" in capsys.readouterr().err
     assert len(list(out.iterdir())) == 4
+    for more in (["--index", "1", "-o", str(tmp_path / "one.png")], ["--to", "idx", "-o", str(tmp_path / "x-idx")]):
+        for going in ([], ["--keep-going"]):  # nobody asked for names
+            assert run(["decompress", str(packed), *more, *going, "--quiet", "-f"]) == 0
+    assert not capsys.readouterr().err
+
+
+def test_a_folder_takes_names_of_any_length_and_depth(tmp_path: Path, digits: Pixels, capsys: Out) -> None:
+    packed, out = tmp_path / "x.cae", tmp_path / "out"
+    long, deep = "/".join(["x" * 250] * 16), "a/" * 1500 + "b"
+    tricky = ["000006" + "~" * k for k in range(3)]
+    packed.write_bytes(mnistzip.encode_archive(digits[:7], names=[long, deep, "a.png", *tricky, "y" * 255], lossless=True))
+    assert run(["decompress", str(packed), "--to", "folder", "-o", str(out), "--quiet"]) == 0
+    assert sorted(os.listdir(out)) == [
+        "000000.png", "000001.png", "000006-0.png", "000006.png", "000006~.png", "000006~~.png", "a.png"
+    ]  # fmt: skip
+    assert capsys.readouterr().err.count("\n") == 3
+
+
+def test_a_name_of_a_model_is_no_file_that_is_read(tmp_path: Path, digits: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(digits[0]).save("x.png")
+    Path("mnist").write_bytes(b"")
+    assert run(["compress", "x.png", "-o", "mnist", "-f", "--quiet", "-e", "0"]) == 0
+    assert mnistzip.decode(Path("mnist").read_bytes()).shape == (28, 28)
 
 
 def test_what_a_file_system_does_not_take_for_a_name_is_renamed(tmp_path: Path, digits: Pixels, capsys: Out) -> None:
@@ -250,6 +274,12 @@ def test_names_too_long_for_an_npz_are_one_line(tmp_path: Path, capsys: Out) -> 
     assert run(["decompress", str(packed), "-o", str(out), "--quiet"]) == 1
     assert "too many for .npz: use --to folder" in capsys.readouterr().err
     assert not out.exists()
+    os.mkfifo(out)
+    with subprocess.Popen(["cat", str(out)], stdout=subprocess.PIPE) as reader:
+        refused(mz("decompress", packed, "-o", out, "--quiet"), "too many for .npz")
+        written = reader.communicate()[0]
+    with pytest.raises(zipfile.BadZipFile):
+        zipfile.ZipFile(io.BytesIO(written))
 
 
 def test_a_size_that_no_webp_has_is_one_line(tmp_path: Path, capsys: Out) -> None:
@@ -309,9 +339,10 @@ def test_images_and_labels_do_not_go_to_one_file(tmp_path: Path, digits: Pixels,
     for output in ("both", "-"):
         assert run(["decompress", "x.cae", "--to", "idx", "-o", output, "--labels", output, "-f"]) == 2
     assert os.listdir(tmp_path) == ["x.cae"]
-    done = mz("decompress", "x.cae", "--to", "idx", "-o", "images", "--labels", "-", "--quiet")
+    done = mz("decompress", "x.cae", "--to", "idx", "-o", "images", "--labels", "-")
     assert done.stdout == bytes.fromhex("0000080100000003000102")
     assert sorted(os.listdir(tmp_path)) == ["images", "x.cae"]
+    assert run(["decompress", "x.cae", "--to", "idx", "-o", "/dev/null", "--labels", "/dev/null", "--quiet"]) == 0
 
 
 def test_pipes_are_read_and_written_by_whatever_name(tmp_path: Path, digits: Pixels) -> None:
@@ -323,16 +354,19 @@ def test_pipes_are_read_and_written_by_whatever_name(tmp_path: Path, digits: Pix
     os.mkfifo(pipe)
     with subprocess.Popen(["cp", str(packed), str(pipe)]):
         assert b"3 images" in mz("info", pipe).stdout
+    with subprocess.Popen(["cp", str(packed), str(pipe)]):
+        assert b"@" in mz("show", "--ascii", pipe).stdout
 
 
 @pytest.mark.parametrize(
     ("arguments", "closed", "code", "says"),
     [
-        ("decompress x.cae -o -", "stdout", 1, "stdout: Bad file descriptor"),
-        ("compress x.png -o -", "stdout", 1, "stdout: Bad file descriptor"),
-        ("decompress many.cae --to npy -o -", "stdout", 1, "stdout: Bad file descriptor"),
-        ("info x.cae", "stdout", 0, ""),
-        ("show x.cae", "stdout", 0, ""),
+        ("decompress x.cae -o -", "stdout", 1, "Bad file descriptor"),
+        ("compress x.png -o -", "stdout", 1, "Bad file descriptor"),
+        ("decompress many.cae --to npy -o -", "stdout", 1, "Bad file descriptor"),
+        ("info x.cae", "stdout", 1, "Bad file descriptor"),
+        ("show x.cae", "stdout", 1, "Bad file descriptor"),
+        ("test --quiet x.cae", "stdout", 0, ""),
         ("info -", "stdin", 1, "stdin: Bad file descriptor"),
         ("compress - -o y.cae", "stdin", 1, "stdin: Bad file descriptor"),
         ("test x.cae", "stderr", 0, ""),
