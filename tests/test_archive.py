@@ -181,6 +181,10 @@ def test_one_image_of_many_reads_little(digits: Pixels, monkeypatch: pytest.Monk
     archive = mnistzip.Archive(data)
     assert np.array_equal(archive[2999], digits[2999 % 64])
     assert sum(taken) < 20_000
+    for wanted, reads in (([2960, 2964, 2969], 1), ([2940, 2950], 2), ([2930], 1)):  # lanes of four, side by side or not
+        taken.clear()
+        assert same(archive.read(wanted), [digits[k % 64] for k in wanted])
+        assert len(taken) == reads
 
 
 def test_an_image_costs_much_less_than_a_file_of_its_own(digits: Pixels) -> None:
