@@ -757,6 +757,7 @@ def test_an_archive_that_holds_its_model_needs_no_other(lossless: bool, own_mode
             mnistzip.Archive(plain)[0]
     expected = mnistzip.Archive(plain, model=own_model)[:]
     assert (np.stack(mnistzip.Archive(whole)[:]) == np.stack(expected)).all()
+    assert (np.stack(mnistzip.Archive(whole, model="mnist")[:]) == np.stack(expected)).all()  # what ships is at hand anyway
     assert mnistzip.Archive(whole).holds_model
     assert not mnistzip.Archive(plain).holds_model
     with pytest.raises(mnistzip.OptionError, match="ships with mnistzip"):
