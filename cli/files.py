@@ -79,11 +79,16 @@ def require_free(name: str | None, sources: Iterable[str | None], force: bool) -
         return
     if os.path.isdir(name):
         raise ImageError(f"{name} is a folder")
+    require_not_read(name, sources)
+    if os.path.isfile(name) and not force:
+        raise ImageError(f"{name} exists already: -f overwrites it")
+
+
+def require_not_read(name: str, sources: Iterable[str | None]) -> None:
+    """Raise :class:`~mnistzip.errors.ImageError` if an output that exists is one of the files that are read."""
     for source in sources:
         if source is not None and os.path.exists(source) and os.path.samefile(name, source):
             raise ImageError(f"{name} is the input itself: name another output")
-    if os.path.isfile(name) and not force:
-        raise ImageError(f"{name} exists already: -f overwrites it")
 
 
 def write(name: str, content: bytes, source: str, force: bool, sync: bool = True, others: Iterable[str | None] = ()) -> None:

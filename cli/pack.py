@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from mnistzip import container, metrics
-from mnistzip.cli import given
+from mnistzip.cli import files, given
 from mnistzip.cli.compress import LARGE
 from mnistzip.cli.main import blame
 from mnistzip.cli.progress import Progress
@@ -108,8 +108,7 @@ def _require_free(target: str, inputs: Sequence[str], how: Packing) -> None:
     if not os.path.isfile(target):
         return
     read = [*(name for name in inputs if name != images.STREAM), how.labels, *given.model_file(how.options["model"])]
-    if any(name is not None and os.path.exists(name) and os.path.samefile(name, target) for name in read):
-        raise ImageError(f"{target} is the input itself: name another output")
+    files.require_not_read(target, read)
     if not how.force and not how.append:
         raise ImageError(f"{target} exists already: -f overwrites it, --append adds to it")
 

@@ -92,12 +92,14 @@ class Remote:
         except ImportError as cause:
             raise OptionError(f"{url} is reached by fsspec, which is missing: pip install 'mnistzip[fsspec]'") from cause
         self._url = url
-        try:
-            self._files, self._path = self._ask(lambda: url_to_fs(url))
-        except OSError as error:
-            if isinstance(error.__cause__, ValueError):
-                raise OptionError(f"{url} is no address that fsspec knows: {error.__cause__}") from error
-            raise
+
+        def found() -> Any:
+            try:
+                return url_to_fs(url)
+            except ValueError as cause:
+                raise OptionError(f"{url} is no address that fsspec knows: {cause}") from cause
+
+        self._files, self._path = self._ask(found)
         size = self._ask(lambda: self._files.size(self._path))
         if size is None:
             raise OptionError(f"{url} does not say how large it is: download it first")
@@ -122,7 +124,7 @@ class Remote:
             raise OptionError(f"{self._url} is reached by fsspec, which says: {cause}") from cause
         except FileNotFoundError as cause:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._url) from cause
-        except (OSError, MemoryError):
+        except (OSError, MemoryError, OptionError):
             raise
         except Exception as cause:
             raise OSError(errno.EIO, f"cannot be read: {cause!r}", self._url) from cause
