@@ -14,7 +14,7 @@ from mnistzip.cli.damage import Blame, blame_names
 from mnistzip.cli.progress import Progress
 from mnistzip.container import NAMED_BY_HASH, Mode
 from mnistzip.errors import MnistzipError
-from mnistzip.groups import Head
+from mnistzip.groups import Coding
 from mnistzip.names import shown
 
 
@@ -28,10 +28,11 @@ def describe(name: str, archive: Archive, as_json: bool, verbose: bool) -> int:
             damaged += 1
             click.echo(f"mnistzip: {name}: {group}", err=True)
             continue
-        ways[_way(group.head)] += group.head.images
         coded += group.head.lanes_bytes
-        if group.head.method is not Mode.STORED:
-            stored += sum(len(group.images_of(lane)) for lane in np.flatnonzero(group.stored).tolist())
+        for part in group.parts:
+            ways[_way(part.coding)] += len(part.images)
+            if part.coding.mode is not Mode.STORED:
+                stored += sum(len(part.images_of(lane)) for lane in np.flatnonzero(part.stored).tolist())
     count, size = len(archive), archive.size
     parts = [{"mode": mode, "model": model, "quality": quality, "images": n} for (mode, model, quality), n in ways.items()]
     if as_json:
@@ -60,9 +61,9 @@ def describe(name: str, archive: Archive, as_json: bool, verbose: bool) -> int:
     click.echo(f"{name}: archive of {count} images, {shape}{more}")
     each = f", {size / count:.2f} an image" if count else ""
     click.echo(f"  {size} bytes{each}: {groups} group{'s' * (groups != 1)}, coded images {coded}, all else {size - coded}")
-    for part in parts:
-        quality = f", quality {part['quality']}" if part["quality"] else ""
-        click.echo(f"  {part['images']} images: {part['mode']}, model {part['model']}{quality}")
+    for (mode, model, quality), number in ways.items():
+        at = f", quality {quality}" if quality else ""
+        click.echo(f"  {number} images: {mode}, model {model}{at}")
     if stored:
         click.echo(f"  {stored} of them lossless, as that is smaller")
     if verbose:
@@ -70,13 +71,14 @@ def describe(name: str, archive: Archive, as_json: bool, verbose: bool) -> int:
     return damaged
 
 
-def _way(head: Head) -> tuple[str, str, int | None]:
+def _way(coding: Coding) -> tuple[str, str, int | None]:
     """Mode, model and quality, for people."""
-    if head.method is Mode.STORED:
+    if coding.mode is Mode.STORED:
         return "lossless", "none", None
     names = {number: shipped for shipped, number in registry.SHIPPED.items()}
-    model = head.fingerprint.hex() if head.model == NAMED_BY_HASH else names.get(head.model, f"number {head.model}")
-    return ("lossy", model, head.quality) if head.method is Mode.LOSSY else ("lossless", model, None)
+    by_hash = coding.model == NAMED_BY_HASH
+    model = coding.fingerprint.hex() if by_hash else names.get(coding.model, f"number {coding.model}")
+    return ("lossy", model, coding.quality) if coding.mode is Mode.LOSSY else ("lossless", model, None)
 
 
 def _list(archive: Archive) -> None:

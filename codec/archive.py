@@ -8,6 +8,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Any, overload
@@ -21,7 +22,7 @@ from mnistzip.codec import model_for
 from mnistzip.coding import pixels_crc, unpack_lanes
 from mnistzip.container import NAMED_BY_HASH, Mode
 from mnistzip.errors import FormatError, LimitError, MnistzipError, ModelError, OptionError
-from mnistzip.groups import LABELS, NAMES, Group, read_group
+from mnistzip.groups import LABELS, NAMES, CodedPart, Group, read_group
 from mnistzip.index import Extent, Index, Origin, Scan
 from mnistzip.model import Model
 from mnistzip.storage import open_storage
@@ -34,6 +35,7 @@ NAMES_HELD, NAMES_SWELL = 1 << 27, 64  # bytes of all names, or times the bytes 
 
 Pixels = NDArray[np.uint8]
 Ints = NDArray[np.int64]
+Lane = tuple[int, int, int]  # of an archive: group, part of the group, lane of the part
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class Archive:
         self._models: dict[bytes, Model] = {}
         self._held: list[Model | MnistzipError | None] = []  # the model that the archive holds, once it was looked at
         self._groups: dict[int, Group] = {}
-        self._recent: OrderedDict[tuple[int, int], list[Pixels]] = OrderedDict()
+        self._recent: OrderedDict[Lane, list[Pixels]] = OrderedDict()
         self._lock = threading.Lock()
         self._storage = open_storage(source)
         try:
@@ -149,20 +151,20 @@ class Archive:
     def read(self, indices: Sequence[int]) -> list[Pixels]:
         """The images of these indices, in this order; those that share a group are decoded together."""
         places = [self._place(index) for index in indices]
-        wanted: dict[int, tuple[Extent, dict[int, None]]] = {}
-        lane_of: dict[int, tuple[int, int, int]] = {}  # image -> group, lane, place within
+        wanted: dict[int, tuple[Extent, dict[Lane, None]]] = {}
+        lane_of: dict[int, tuple[Lane, int]] = {}  # image -> its lane, and its place within
         extent: Extent | None = None
         for image in sorted(set(places)):
             if extent is None or image >= extent.first + extent.images:
                 extent = self._index.find(image)
-            group = self._group(extent)
-            lane, within = divmod(image - extent.first, group.head.per_lane)
-            lane_of[image] = extent.number, lane, within
+            part, number, within = self._group(extent).locate(image - extent.first)
+            lane = extent.number, part, number
+            lane_of[image] = lane, within
             wanted.setdefault(extent.number, (extent, {}))[1][lane] = None
-        lanes: dict[tuple[int, int], list[Pixels]] = {}
-        for number, (extent, numbers) in wanted.items():
-            lanes |= {(number, lane): images for lane, images in self._lanes(extent, list(numbers)).items()}
-        found = {image: lanes[number, lane][within] for image, (number, lane, within) in lane_of.items()}
+        lanes: dict[Lane, list[Pixels]] = {}
+        for extent, some in wanted.values():
+            lanes |= self._lanes(extent, list(some))
+        found = {image: lanes[lane][within] for image, (lane, within) in lane_of.items()}
         return [found[image].copy() for image in places]
 
     def group_of(self, index: int) -> range:
@@ -306,50 +308,65 @@ class Archive:
 
     def _images(self, extent: Extent, group: Group, start: int, stop: int) -> list[Pixels | MnistzipError]:
         """Images of a group, or what is wrong with each."""
-        per_lane = group.head.per_lane
-        lanes = range(start // per_lane, -(-stop // per_lane))
-        at, end = int(group.ends[lanes.start]), int(group.ends[lanes.stop])
-        try:
-            content = self._storage.read(group.lanes_at + at, end - at)
-            pieces = [content[group.ends[lane] - at : group.ends[lane + 1] - at] for lane in lanes]
-            found = unpack_lanes(group, self._model_of(group), lanes, pieces)
-        except MnistzipError as error:
-            return [error] * (stop - start)
-        images: list[Pixels | MnistzipError] = []
-        for lane, decoded in zip(lanes, found, strict=True):
-            images += [decoded] * len(group.images_of(lane)) if isinstance(decoded, FormatError) else decoded
-        whole = [image for image in images if not isinstance(image, MnistzipError)]
-        if stop - start == group.head.images == len(whole) and not _matches(group, content, whole):
-            return [FormatError(f"group {extent.number} does not match its check")] * len(whole)
-        skipped = lanes.start * per_lane
-        return images[start - skipped : stop - skipped]
+        out: dict[int, Pixels | MnistzipError] = {}
+        whole = stop - start == group.head.images
+        content = b""
+        for part in group.parts:
+            first, last = np.searchsorted(part.images, (start, stop)).tolist()
+            lanes = range(first // part.coding.per_lane, -(-last // part.coding.per_lane))
+            if not lanes:
+                continue
+            at, end = int(part.ends[lanes.start]), int(part.ends[lanes.stop])
+            numbers = [part.images_of(lane).tolist() for lane in lanes]
+            try:
+                some = self._storage.read(group.lanes_at + at, end - at)
+                content += some if whole else b""
+                pieces = [some[part.ends[lane] - at : part.ends[lane + 1] - at] for lane in lanes]
+                decoded = unpack_lanes(part, self._model_of(part), lanes, pieces)
+            except MnistzipError as error:
+                out |= dict.fromkeys(chain.from_iterable(numbers), error)
+                continue
+            for images, found in zip(numbers, decoded, strict=True):
+                out |= zip(images, [found] * len(images) if isinstance(found, FormatError) else found, strict=True)
+        if whole:
+            sound = [image for k in range(stop) if not isinstance(image := out[k], MnistzipError)]
+            if len(sound) == stop and not _matches(group, content, sound):
+                return [FormatError(f"group {extent.number} does not match its check")] * stop
+        return [out[k] for k in range(start, stop)]
 
-    def _lanes(self, extent: Extent, numbers: list[int]) -> dict[int, list[Pixels]]:
+    def _lanes(self, extent: Extent, wanted: list[Lane]) -> dict[Lane, list[Pixels]]:
         """Decoded lanes of a group; an error if any is damaged."""
         with self._lock:
-            out = {lane: self._recent[extent.number, lane] for lane in numbers if (extent.number, lane) in self._recent}
-        missing = [lane for lane in numbers if lane not in out]
-        if not missing:
-            return out
+            out = {lane: self._recent[lane] for lane in wanted if lane in self._recent}
         group = self._group(extent)
-        spans = [(int(group.ends[lane]), int(group.ends[lane + 1])) for lane in missing]
-        if missing[-1] - missing[0] == len(missing) - 1:  # side by side: one read
-            content = self._storage.read(group.lanes_at + spans[0][0], spans[-1][1] - spans[0][0])
-            pieces = [content[a - spans[0][0] : b - spans[0][0]] for a, b in spans]
-        else:
-            pieces = [self._storage.read(group.lanes_at + a, b - a) for a, b in spans]
-        for lane, decoded in zip(missing, unpack_lanes(group, self._model_of(group), missing, pieces), strict=True):
-            if isinstance(decoded, FormatError):
-                first = extent.first + group.images_of(lane).start
-                told = f"images {first} to {first + len(group.images_of(lane)) - 1}"
-                raise FormatError(f"the file is damaged in {told}: {decoded}") from decoded
-            out[lane] = decoded
-            if sum(image.size for image in decoded) <= KEPT_PIXELS:
-                with self._lock:
-                    self._recent[extent.number, lane] = decoded
-                    while len(self._recent) > LANES_KEPT:
-                        self._recent.popitem(last=False)
+        for number, part in enumerate(group.parts):
+            missing = [lane[2] for lane in wanted if lane[1] == number and lane not in out]
+            if not missing:
+                continue
+            pieces = self._pieces(group, part, missing)
+            for lane, decoded in zip(missing, unpack_lanes(part, self._model_of(part), missing, pieces), strict=True):
+                if isinstance(decoded, FormatError):
+                    raise FormatError(f"the file is damaged in {_named(part.images_of(lane) + extent.first)}: {decoded}")
+                out[extent.number, number, lane] = decoded
+                self._keep((extent.number, number, lane), decoded)
         return out
+
+    def _pieces(self, group: Group, part: CodedPart, lanes: list[int]) -> list[bytes]:
+        """The bytes of some lanes; one read where they lie side by side."""
+        spans = [(int(part.ends[lane]), int(part.ends[lane + 1])) for lane in lanes]
+        if lanes[-1] - lanes[0] != len(lanes) - 1:
+            return [self._storage.read(group.lanes_at + a, b - a) for a, b in spans]
+        content = self._storage.read(group.lanes_at + spans[0][0], spans[-1][1] - spans[0][0])
+        return [content[a - spans[0][0] : b - spans[0][0]] for a, b in spans]
+
+    def _keep(self, lane: Lane, images: list[Pixels]) -> None:
+        """Remember the images of a lane, those of the last few."""
+        if sum(image.size for image in images) > KEPT_PIXELS:
+            return
+        with self._lock:
+            self._recent[lane] = images
+            while len(self._recent) > LANES_KEPT:
+                self._recent.popitem(last=False)
 
     def _group(self, extent: Extent) -> Group:
         """Head and table of a group."""
@@ -369,27 +386,27 @@ class Archive:
         self._groups[extent.number] = group
         return group
 
-    def _model_of(self, group: Group) -> Model | None:
-        """The model that a group names.
+    def _model_of(self, part: CodedPart) -> Model | None:
+        """The model that a part of a group names.
 
         Raises:
             ModelError: it is not at hand, or has other weights than when the group was written.
-            LimitError: it takes longer for a group than is decoded unasked.
+            LimitError: it takes longer for the part than is decoded unasked.
         """
-        head = group.head
-        if head.method is Mode.STORED:
+        coding = part.coding
+        if coding.mode is Mode.STORED:
             return None
-        model = self._models.get(head.fingerprint)
+        model = self._models.get(coding.fingerprint)
         if model is None:
-            model = self._embedded() if head.model == NAMED_BY_HASH and self._model is None else None
-            if model is None or model.fingerprint != head.fingerprint:
-                model = model_for(head.fingerprint if head.model == NAMED_BY_HASH else head.model, self._model)
-            if model.fingerprint != head.fingerprint:
-                told = f"{model.name} {head.fingerprint.hex()}, but here it is {model.fingerprint.hex()}"
-                raise ModelError(f"the archive was written with the model {told}")
-            self._models[head.fingerprint] = model
+            model = self._embedded() if coding.model == NAMED_BY_HASH and self._model is None else None
+            if model is None or model.fingerprint != coding.fingerprint:
+                model = model_for(coding.fingerprint if coding.model == NAMED_BY_HASH else coding.model, self._model)
+            if model.fingerprint != coding.fingerprint:
+                message = f"{model.name} {coding.fingerprint.hex()}, but here it is {model.fingerprint.hex()}"
+                raise ModelError(f"the archive was written with the model {message}")
+            self._models[coding.fingerprint] = model
         if self._max_pixels is None:
-            model.require_quick(head.method, group.shapes)
+            model.require_quick(coding.mode, part.shapes)
         return model
 
     def _embedded(self) -> Model | None:
@@ -415,6 +432,16 @@ class Archive:
         if not 0 <= place < len(self):
             raise IndexError(f"image {index} of an archive of {len(self)}")
         return place
+
+
+def _named(images: Ints) -> str:
+    """Images of a lane, for people."""
+    first, last = int(images[0]), int(images[-1])
+    if len(images) == 1:
+        return f"image {first}"
+    if last - first == len(images) - 1:
+        return f"images {first} to {last}"
+    return f"images {', '.join(map(str, images.tolist()))}"
 
 
 def _matches(group: Group, content: bytes, images: list[Pixels]) -> bool:

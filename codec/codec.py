@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -54,8 +53,9 @@ def encode(
         max_bytes: the best quality whose whole file has at most so many bytes; of bare streams, whose quality is agreed, the
             best latent that fits.
         min_psnr: the smallest file that reaches so many dB, lossless if nothing lossy does.
-        model: name of a shipped model, path of a model file, or a loaded :class:`~mnistzip.model.Model`; ``"auto"`` codes by
-            ``mnist`` and by ``glyph`` and keeps what is better (:mod:`mnistzip.auto`), which takes twice the time.
+        model: name of a shipped model, path of a model file, or a loaded :class:`~mnistzip.model.Model`; ``"auto"`` chooses
+            for each image a shipped model, and keeps every pixel where that is better (:mod:`mnistzip.choice`). Bare streams
+            take ``mnist`` unless another model is named.
         bare: the coder's bytes alone, without a header: for links whose ends agree on model, quality, size and ``check_bits``;
             :func:`decode_bare` reads them. Always lossy.
         check_bits: of a bare stream, 0 to 23: of random damage one in ``2^check_bits`` goes unnoticed.
@@ -142,9 +142,9 @@ def decode_bare(
     for side in (height, width):
         require_within("side", side, 1, container.SIDE_MAX)
     container.require_pixels(Mode.LOSSY, width, height, max_pixels)
-    found = models.find(model)
-    header = header_of(found, (height, width), quality)
-    return sound(decode_images(found, [(header, _as_bytes(stream))], check_bits)[0])
+    used = models.find_bare(model)
+    header = header_of(used, (height, width), quality)
+    return sound(decode_images(used, [(header, _as_bytes(stream))], check_bits)[0])
 
 
 def encode_many(
@@ -164,8 +164,6 @@ def encode_many(
     Args:
         images: uint8 array of shape ``(N, H, W)`` or a sequence of ``(H, W)`` arrays of any sizes.
     """
-    from mnistzip.lossy import LossyBatch, require_fits  # decoding starts sooner without
-
     require_within("quality", quality, 1, container.QUALITY_MAX)
     require_within("effort", effort, 0, EFFORT_MAX)
     if max_bytes is not None:
@@ -176,48 +174,28 @@ def encode_many(
     if bare and (lossless or min_psnr is not None):
         raise OptionError("a bare stream is lossy and of an agreed quality: it takes neither lossless nor min_psnr")
     pixels = [as_image(image, index) for index, image in enumerate(images)]
-    if model == models.AUTO:
-        if bare:
-            raise OptionError("both ends of a bare stream agree on a model: name it instead of auto")
-        return _encode_by_the_better(pixels, quality, lossless, effort, max_bytes, min_psnr)
-    found = models.find(model)
-    if lossless or min_psnr is not None or (max_bytes is not None and not bare):
-        from mnistzip.lossless import keep
+    if bare:
+        return _bare_streams(pixels, quality, effort, max_bytes, model, check_bits)
+    from mnistzip import choice, single  # decoding starts sooner without
+
+    used = models.candidates(model)
     if lossless:
-        files = keep(found, pixels)
-        for index, file in enumerate(files):
-            require_fits(file, max_bytes, index, "lossless")
-        return files
-    lossy = LossyBatch(found, pixels, effort, check_bits if bare else None)
+        return single.lossless_files(pixels, used, max_bytes)
     if min_psnr is not None:
-        return lossy.reach(min_psnr, max_bytes, keep(found, pixels))
+        return single.files_that_reach(pixels, used, effort, min_psnr, max_bytes)
     if max_bytes is not None:
-        return lossy.squeeze(max_bytes, quality) if bare else lossy.fit(max_bytes, keep(found, pixels))
-    return lossy.files([quality] * len(pixels), range(len(pixels)))
+        return single.files_within(pixels, used, effort, max_bytes)
+    return single.lossy_files(pixels, choice.candidates(model, quality), effort)
 
 
-def _encode_by_the_better(
-    pixels: list[Pixels], quality: int, lossless: bool, effort: int, max_bytes: int | None, min_psnr: float | None
+def _bare_streams(
+    pixels: list[Pixels], quality: int, effort: int, max_bytes: int | None, model: str | Path | Model, check_bits: int
 ) -> list[bytes]:
-    """Files of ``model="auto"``."""
-    from mnistzip import auto
+    """Streams without a header, of one model that both ends know."""
+    from mnistzip.lossy import LossyBatch
 
-    kept = lossless or min_psnr is not None or max_bytes is not None
-    every = auto.candidates(models.AUTO, None if kept else quality)
-    rank = auto.truest if max_bytes is not None and not lossless and min_psnr is None else auto.balanced(every[0])
-
-    def encode(candidate: auto.Candidate, some: list[Pixels]) -> list[bytes]:
-        return encode_many(
-            some,
-            quality=candidate.quality or quality,
-            lossless=lossless,
-            effort=effort,
-            max_bytes=max_bytes,
-            min_psnr=min_psnr,
-            model=candidate.model,
-        )
-
-    return auto.best_files(pixels, every, encode, partial(decode_many, max_pixels=container.PIXELS_MAX), rank)
+    lossy = LossyBatch(models.find_bare(model), pixels, effort, check_bits)
+    return lossy.files([quality] * len(pixels), range(len(pixels))) if max_bytes is None else lossy.squeeze(max_bytes, quality)
 
 
 def decode_many(

@@ -1,39 +1,38 @@
-"""Images of a group to lanes and back, by the group's method.
-
-A new method is a :class:`~mnistzip.container.Mode` and one more branch in the two functions here.
-"""
+"""Images of a group to lanes and back, each part by its own coding."""
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistzip.auto import Candidate, balanced
-from mnistzip.container import NAMED_BY_HASH, QUALITY_MAX, Mode
+from mnistzip.choice import Candidate, Plan, plan_lossless, plan_lossy
+from mnistzip.container import NAMED_BY_HASH, QUALITY_MAX, Method, Mode
 from mnistzip.errors import FormatError
-from mnistzip.groups import Group, Head, Shape, place_of, sizes_of, write_group
+from mnistzip.groups import CodedPart, Coding, Shape, size_table, write_group
 from mnistzip.lanes import decode_lanes, encode_lanes
+from mnistzip.latents import BIT
 from mnistzip.lossless import decode_payloads, encode_payloads
 from mnistzip.metrics import mse
 from mnistzip.model import Model, within_limits
-from mnistzip.refine import refine
-from mnistzip.stored import CHECK_BYTES, deflate, inflate, worth_deflating
-from mnistzip.tiles import from_tiles, tiles_in, to_tiles
+from mnistzip.stored import CHECK_BYTES, inflate, smallest_body, undone
+from mnistzip.tiles import from_tiles, tiles_in
 
 LANE_TILES = 4  # tiles that share a lane, where an image has fewer
 STORED_IMAGES, STORED_PIXELS = 16, 1 << 16  # images and pixels that share a stored lane at most, but for single images
+PART_BITS = 8 * 20 * BIT  # about what one more part costs a group
 
 Pixels = NDArray[np.uint8]
 Ints = NDArray[np.int64]
+Tick = Callable[[int], None]
 
 
 @dataclass(frozen=True)
 class Setting:
-    """How images are coded: a group by whichever candidate makes the most of it."""
+    """How images are coded: each by whichever candidate suits it, as far as that pays for the group."""
 
     candidates: tuple[Candidate, ...]
     effort: int
@@ -56,68 +55,105 @@ class Packed:
     large: bool
 
 
-def pack_group(setting: Setting, images: list[Pixels], labels: Ints | None, names: list[str] | None) -> Packed:
-    """Code images into a group."""
-    rank = balanced(setting.candidates[0])
-    packed = [_pack_by(candidate, setting.effort, images, labels, names) for candidate in setting.candidates]
-    return min(packed, key=lambda packed: rank(len(packed.content), packed.squared_error))
-
-
-def _pack_by(candidate: Candidate, effort: int, images: list[Pixels], labels: Ints | None, names: list[str] | None) -> Packed:
-    """Code images by one model; where every pixel is kept and the pixel model does not help, without it if that is smaller."""
-    if candidate.quality is not None:
-        return _pack(candidate, Mode.LOSSY, effort, images, labels, names)[0]
-    if candidate.model.pixels is None:
-        return _pack(candidate, Mode.STORED, effort, images, labels, names)[0]
-    packed, helped = _pack(candidate, Mode.LOSSLESS, effort, images, labels, names)
-    if helped:
-        return packed
-    stored, _ = _pack(candidate, Mode.STORED, effort, images, labels, names)
-    return min(packed, stored, key=lambda packed: len(packed.content))
-
-
-def _pack(
-    candidate: Candidate, method: Mode, effort: int, images: list[Pixels], labels: Ints | None, names: list[str] | None
-) -> tuple[Packed, bool]:
-    """Code images into a group by one method; and whether the model was of use for every lane."""
+def pack_group(
+    setting: Setting, images: list[Pixels], labels: Ints | None, names: list[str] | None, tick: Tick | None = None
+) -> Packed:
+    """Code images into a group; ``tick`` is told of tiles as their search is done."""
     shapes = [(image.shape[0], image.shape[1]) for image in images]
-    width, height, sizes = sizes_of(shapes)
-    model, quality = candidate.model, candidate.quality
-    per_lane = _per_lane(images, method)
-    number, fingerprint = 0, bytes(8)
-    if method is not Mode.STORED:
-        number, fingerprint = NAMED_BY_HASH if model.number is None else model.number, model.fingerprint
-    how = (len(images), method, 0, number, quality or 0, per_lane, width, height, fingerprint)
-    head = Head(*how, 0, 0, 0, 0, 0, 0)
-    place = place_of(head, sizes)
-    starts = range(0, len(images), per_lane)
-    places = [place + lane.to_bytes(4, "little") for lane in range(len(starts))]
-    parts = [images[start : start + per_lane] for start in starts]
-    if head.method is Mode.STORED:
-        lanes = [_store(part, where) for part, where in zip(parts, places, strict=True)]
-        stored = [True] * len(lanes)
-        decoded = images
-    else:
-        if quality is None:
-            coded, x_hat = encode_payloads(model.pixel_model(), places, images, per_lane), images
-        else:
-            coded, x_hat = _code(model, quality, effort, images, places, per_lane)
-        lanes = [_smaller(other, part, where) for other, part, where in zip(coded, parts, places, strict=True)]
-        stored = [lane is not other for lane, other in zip(lanes, coded, strict=True)]
-        decoded = [images[i] if stored[i // per_lane] else x_hat[i] for i in range(len(images))]
-    head = Head(*how, 0, 0, 0, 0, 0, pixels_crc(decoded))
+    width, height = (shapes[0][1], shapes[0][0]) if len(set(shapes)) == 1 else (0, 0)
+    parts = []
+    decoded = list(images)
+    large = False
+    for which, plans in _grouped(_plans(setting, images, tick)):
+        some = [images[k] for k in which]
+        coding = _coding(plans[0], some)
+        place = coding.place(len(which), width, height, b"" if width else size_table([shapes[k] for k in which]))
+        lanes = _encode(coding, plans, some, place)
+        parts.append((coding, which, lanes))
+        if coding.mode is Mode.LOSSY:
+            for k, image in zip(which, _decoded(plans, some), strict=True):
+                decoded[k] = image
+        large = large or not within_limits(coding.mode, plans[0].model, [shapes[k] for k in which])
     error = sum(mse(image, other) * image.size for image, other in zip(images, decoded, strict=True) if image is not other)
-    raw = sum(image.size for image in images)
-    content = write_group(head, sizes, stored, lanes, labels, names)
-    large = not within_limits(method, None if method is Mode.STORED else model, shapes)
-    return Packed(content, len(images), raw, float(error), large), not any(stored)
+    content = write_group(shapes, parts, pixels_crc(decoded), labels, names)
+    return Packed(content, len(images), sum(image.size for image in images), float(error), large)
 
 
-def _per_lane(images: Sequence[Pixels], method: Mode) -> int:
+def _plans(setting: Setting, images: list[Pixels], tick: Tick | None) -> list[Plan]:
+    """A plan for each image; one more way of coding has to save what it costs."""
+    if setting.candidates[0].quality is None:
+        return plan_lossless(images, [candidate.model for candidate in setting.candidates], PART_BITS)
+    plans = plan_lossy(images, setting.candidates, setting.effort, PART_BITS, tick)
+    saved: dict[tuple[Mode, Model | None], int] = {}
+    for plan in plans:
+        if plan.alternative is not None and plan.alternative.bits <= plan.bits:
+            key = plan.alternative.mode, plan.alternative.model
+            saved[key] = saved.get(key, 0) + plan.bits - plan.alternative.bits
+    worth = {key for key, bits in saved.items() if bits > PART_BITS}
+    return [
+        plan.alternative
+        if plan.alternative is not None
+        and plan.alternative.bits <= plan.bits
+        and (plan.alternative.mode, plan.alternative.model) in worth
+        else plan
+        for plan in plans
+    ]
+
+
+def _grouped(plans: Sequence[Plan]) -> list[tuple[list[int], list[Plan]]]:
+    """Images that are coded alike, in order of the first of each, and their plans."""
+    groups: dict[tuple[Mode, Model | None], list[int]] = {}
+    for k, plan in enumerate(plans):
+        groups.setdefault((plan.mode, plan.model), []).append(k)
+    return [(which, [plans[k] for k in which]) for which in groups.values()]
+
+
+def _coding(plan: Plan, images: Sequence[Pixels]) -> Coding:
+    """How images of one plan are coded."""
+    per_lane = _per_lane(images, plan.mode)
+    if plan.model is None:
+        return Coding(Mode.STORED, 0, 0, per_lane, bytes(8))
+    number = NAMED_BY_HASH if plan.model.number is None else plan.model.number
+    return Coding(plan.mode, number, plan.quality or 0, per_lane, plan.model.fingerprint)
+
+
+def _per_lane(images: Sequence[Pixels], mode: Mode) -> int:
     """How many images share a lane."""
-    if method is Mode.STORED:
+    if mode is Mode.STORED:
         return max(1, min(STORED_IMAGES, STORED_PIXELS // max(image.size for image in images), len(images)))
     return max(1, min(LANE_TILES // max(tiles_in(*image.shape[::-1]) for image in images), len(images)))
+
+
+def _encode(coding: Coding, plans: Sequence[Plan], images: list[Pixels], place: bytes) -> list[bytes]:
+    """The lanes of images that are coded alike."""
+    starts = range(0, len(images), coding.per_lane)
+    places = [place + lane.to_bytes(4, "little") for lane in range(len(starts))]
+    if coding.mode is Mode.STORED:
+        lanes = [images[start : start + coding.per_lane] for start in starts]
+        return [_store(lane, where) for lane, where in zip(lanes, places, strict=True)]
+    if coding.mode is Mode.LOSSLESS:
+        symbols = [plan.symbols for plan in plans if plan.symbols is not None]
+        return encode_payloads(places, images, symbols, coding.per_lane)
+    model, y = _latents(plans)
+    counts = [len(plan.y) for plan in plans if plan.y is not None]
+    tiles = [sum(counts[start : start + coding.per_lane]) for start in starts]
+    return encode_lanes(model, places, tiles, y, np.full(len(y), model.row(coding.quality), np.int64))
+
+
+def _latents(plans: Sequence[Plan]) -> tuple[Model, Ints]:
+    """The model of lossy plans, and the symbols of all their tiles."""
+    model = plans[0].model
+    assert model is not None
+    return model, np.concatenate([plan.y for plan in plans if plan.y is not None])
+
+
+def _decoded(plans: Sequence[Plan], images: Sequence[Pixels]) -> list[Pixels]:
+    """What lossy plans decode to."""
+    model, y = _latents(plans)
+    row = np.full(len(y), model.row(plans[0].quality or 0), np.int64)
+    counts = [len(plan.y) for plan in plans if plan.y is not None]
+    parts = np.split(model.transforms.synthesize(y, row), np.cumsum(counts)[:-1])
+    return [from_tiles(part, *image.shape[::-1]) for part, image in zip(parts, images, strict=True)]
 
 
 def pixels_crc(images: Sequence[Pixels]) -> int:
@@ -128,83 +164,67 @@ def pixels_crc(images: Sequence[Pixels]) -> int:
     return crc
 
 
-def _code(
-    model: Model, quality: int, effort: int, images: list[Pixels], places: list[bytes], per_lane: int
-) -> tuple[list[bytes], list[Pixels]]:
-    """Lossy lanes, and what they decode to."""
-    tiles = [to_tiles(image) for image in images]
-    counts = [len(part) for part in tiles]
-    x = np.concatenate(tiles)
-    row = np.full(len(x), model.row(quality), np.int64)
-    y = model.transforms.analyse(x, row)
-    y = refine(model, x, y, row, effort)
-    per_lane_tiles = [sum(counts[start : start + per_lane]) for start in range(0, len(images), per_lane)]
-    lanes = encode_lanes(model, places, per_lane_tiles, y, row)
-    parts = np.split(model.transforms.synthesize(y, row), np.cumsum(counts)[:-1])
-    return lanes, [from_tiles(part, *image.shape[::-1]) for part, image in zip(parts, images, strict=True)]
-
-
-def _smaller(coded: bytes, images: Sequence[Pixels], place: bytes) -> bytes:
-    """A lane as the model codes it, or the stored one if that is smaller."""
-    if not worth_deflating(b"".join(image.tobytes() for image in images), len(coded)):
-        return coded
-    plain = _store(images, place)
-    return plain if len(plain) < len(coded) else coded
-
-
 def _store(images: Sequence[Pixels], place: bytes) -> bytes:
-    raw = b"".join(image.tobytes() for image in images)
-    deflated = deflate(raw)
-    return (deflated if len(deflated) < len(raw) else raw) + _check(place, raw)
+    """A stored lane of a group of parts: a method, a body, a check."""
+    method, body = smallest_body(images)
+    return bytes([method]) + body + _check(place, b"".join(image.tobytes() for image in images))
 
 
 def _check(place: bytes, raw: bytes) -> bytes:
     return (zlib.crc32(raw, zlib.crc32(place)) & 0xFFFF).to_bytes(CHECK_BYTES, "big")
 
 
-def _unstore(lane: bytes, shapes: list[Shape], place: bytes) -> list[Pixels]:
+def _unstore(lane: bytes, shapes: list[Shape], place: bytes, by_methods: bool) -> list[Pixels]:
     body, check = lane[:-CHECK_BYTES], lane[-CHECK_BYTES:]
     ends = np.cumsum([height * width for height, width in shapes])
-    raw = body if len(body) == ends[-1] else inflate(body, int(ends[-1]))
-    if len(raw) != ends[-1] or _check(place, raw) != check:
+    method = Method.RAW if len(body) == ends[-1] else Method.DEFLATE
+    if by_methods:
+        if not body or body[0] not in tuple(Method):
+            raise FormatError("its pixels are stored by an unknown method")
+        method, body = Method(body[0]), body[1:]
+    raw = body if method is Method.RAW else inflate(body, int(ends[-1]))
+    if len(raw) != ends[-1]:
         raise FormatError("its content does not match its check")
     parts = np.split(np.frombuffer(raw, np.uint8), ends[:-1])
-    return [part.reshape(shape).copy() for part, shape in zip(parts, shapes, strict=True)]
+    images = [undone(method, part.reshape(shape).copy()) for part, shape in zip(parts, shapes, strict=True)]
+    if _check(place, b"".join(image.tobytes() for image in images)) != check:
+        raise FormatError("its content does not match its check")
+    return images
 
 
 def unpack_lanes(
-    group: Group, model: Model | None, numbers: Sequence[int], lanes: Sequence[bytes]
+    part: CodedPart, model: Model | None, numbers: Sequence[int], lanes: Sequence[bytes]
 ) -> list[list[Pixels] | FormatError]:
     """Of each lane its images, uint8 ``(H, W)`` each, or what is wrong with it.
 
     Args:
-        model: that the group names; None if it is stored.
-        numbers: which lanes of the group these are.
+        part: of a group.
+        model: that the part names; None if it is stored.
+        numbers: which lanes of the part these are.
         lanes: their bytes.
     """
     out: list[list[Pixels] | FormatError] = [FormatError("never looked at")] * len(lanes)
     coded: list[int] = []
     for k, number in enumerate(numbers):
-        if not group.stored[number]:
+        if not part.stored[number]:
             coded.append(k)
             continue
         try:
-            out[k] = _unstore(lanes[k], group.shapes_of(number), group.place_of_lane(number))
+            out[k] = _unstore(lanes[k], part.shapes_of(number), part.place_of_lane(number), part.by_methods)
         except FormatError as error:
             out[k] = error
     if not coded or model is None:
         return out
-    shapes = {k: group.shapes_of(numbers[k]) for k in coded}
-    if group.head.method is Mode.LOSSLESS:
-        places = [group.place_of_lane(numbers[k]) for k in coded]
+    shapes = {k: part.shapes_of(numbers[k]) for k in coded}
+    places = [part.place_of_lane(numbers[k]) for k in coded]
+    if part.coding.mode is Mode.LOSSLESS:
         kept = decode_payloads(model.pixel_model(), places, [lanes[k] for k in coded], list(shapes.values()))
         for k, found in zip(coded, kept, strict=True):
             out[k] = found
         return out
-    assert 1 <= group.head.quality <= QUALITY_MAX
+    assert 1 <= part.coding.quality <= QUALITY_MAX
     tiles = {k: [tiles_in(width, height) for height, width in shapes[k]] for k in coded}
-    row = model.row(group.head.quality)
-    places = [group.place_of_lane(numbers[k]) for k in coded]
+    row = model.row(part.coding.quality)
     latents = decode_lanes(model, row, places, [lanes[k] for k in coded], [sum(tiles[k]) for k in coded])
     for k, y in zip(coded, latents, strict=True):
         if isinstance(y, FormatError):
@@ -213,7 +233,7 @@ def unpack_lanes(
     if sound:
         whole = np.concatenate([y for _, y in sound])
         x_hat = model.transforms.synthesize(whole, np.full(len(whole), row, np.int64))
-        parts = iter(np.split(x_hat, np.cumsum([count for k, _ in sound for count in tiles[k]])[:-1]))
+        cuts = iter(np.split(x_hat, np.cumsum([count for k, _ in sound for count in tiles[k]])[:-1]))
         for k, _ in sound:
-            out[k] = [from_tiles(next(parts), width, height) for height, width in shapes[k]]
+            out[k] = [from_tiles(next(cuts), width, height) for height, width in shapes[k]]
     return out

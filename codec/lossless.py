@@ -6,6 +6,7 @@ A stream is one rANS lane and holds up to 16 tiles. They take turns, step by ste
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,28 +15,77 @@ from mnistzip import container, rans
 from mnistzip.cdf import TOTAL
 from mnistzip.container import Header, Mode
 from mnistzip.errors import FormatError
+from mnistzip.latents import COST
 from mnistzip.model import Model
 from mnistzip.pixels import PixelModel
 from mnistzip.planes import PIXELS, STEPS, Plane
 from mnistzip.stored import smaller_stored, store
 from mnistzip.streams import Streams, batches, sound_streams
-from mnistzip.tiles import from_tiles, tiles_in, to_tiles
+from mnistzip.tiles import covered, from_tiles, tiles_in, to_tiles
 
 TILES_TOGETHER = 512  # coded together
 
 Pixels = NDArray[np.uint8]
-Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
+
+
+class PixelSymbols(NamedTuple):
+    """The coded symbols of one image: its tile and the turn of each, start and frequency of its interval. All of shape (n,)."""
+
+    tile: NDArray[np.int32]
+    turn: NDArray[np.int16]
+    start: NDArray[np.int32]
+    freq: NDArray[np.int32]
+
+    @property
+    def bits(self) -> int:
+        """Ideal code length in units of 1 / :data:`~mnistzip.latents.BIT` bits."""
+        return int(COST[self.freq].sum())
 
 
 def keep(model: Model, images: Sequence[Pixels]) -> list[bytes]:
     """For each image the smallest file that keeps every pixel."""
     if model.pixels is None:
-        return [store(image, differences=True) for image in images]
+        return [store(image) for image in images]
+    out: list[bytes] = []
+    for batch in batches(range(len(images)), [_tiles(image) for image in images], TILES_TOGETHER):
+        some = [images[k] for k in batch]
+        out += kept_files(model, some, pixel_symbols(model.pixels, some))
+    return out
+
+
+def kept_files(model: Model, images: Sequence[Pixels], symbols: Sequence[PixelSymbols]) -> list[bytes]:
+    """Files of images whose symbols are known; stored where that is smaller."""
     headers = [header_of(model, image.shape).to_bytes() for image in images]
-    payloads = encode_payloads(model.pixels, headers, images)
+    payloads = encode_payloads(headers, images, symbols)
     coded = [head + body for head, body in zip(headers, payloads, strict=True)]
-    return [smaller_stored(file, image, differences=True) for file, image in zip(coded, images, strict=True)]
+    return [smaller_stored(file, image) for file, image in zip(coded, images, strict=True)]
+
+
+def pixel_symbols(model: PixelModel, images: Sequence[Pixels]) -> list[PixelSymbols]:
+    """The symbols of each image, tile by tile; tiles are counted from the image's first."""
+    counts = [_tiles(image) for image in images]
+    out: list[PixelSymbols] = []
+    for batch in batches(range(len(images)), counts, TILES_TOGETHER):
+        some = [images[k] for k in batch]
+        x = np.concatenate([to_tiles(image, "constant") for image in some])
+        found = model.intervals(x, covered([image.shape for image in some]).reshape(-1, PIXELS))
+        order = np.argsort(found.tile, kind="stable")
+        first = np.cumsum([0, *(counts[k] for k in batch)])
+        cuts = np.searchsorted(found.tile[order], first)
+        for number in range(len(batch)):
+            mine = order[cuts[number] : cuts[number + 1]]
+            turn = found.plane[mine] * STEPS + found.step[mine]
+            tile = found.tile[mine] - first[number]
+            out.append(
+                PixelSymbols(
+                    tile.astype(np.int32),
+                    turn.astype(np.int16),
+                    found.start[mine].astype(np.int32),
+                    found.freq[mine].astype(np.int32),
+                )
+            )
+    return out
 
 
 def header_of(model: Model, shape: tuple[int, ...]) -> Header:
@@ -60,17 +110,20 @@ def preview_kept(model: PixelModel, header: Header, payload: bytes) -> Pixels:
     """
     streams = Streams.of([tiles_in(header.width, header.height)])
     decoder = rans.SharedDecoder(container.split_streams(payload, streams.streams[0]), streams.count)
-    tiles, _ = model.decode(decoder, streams.owner, _inside([(header.height, header.width)]), preview=True)
+    tiles, _ = model.decode(decoder, streams.owner, covered([(header.height, header.width)]).reshape(-1, PIXELS), preview=True)
     return from_tiles(tiles, header.width, header.height)
 
 
-def encode_payloads(model: PixelModel, places: Sequence[bytes], images: Sequence[Pixels], group: int = 1) -> list[bytes]:
+def encode_payloads(
+    places: Sequence[bytes], images: Sequence[Pixels], symbols: Sequence[PixelSymbols], group: int = 1
+) -> list[bytes]:
     """Payloads of ``group`` images each, the last of what is left; ``places`` are what their checks begin with."""
     out: list[bytes] = []
     batch = group * max(1, TILES_TOGETHER // (group * max(map(_tiles, images), default=1)))
     for start in range(0, len(images), batch):
-        some = images[start : start + batch]
-        out += _encode(model, places[start // group : start // group + -(-len(some) // group)], some, group)
+        some = slice(start, start + batch)
+        number = -(-len(images[some]) // group)
+        out += _encode(places[start // group : start // group + number], images[some], symbols[some], group)
     return out
 
 
@@ -78,28 +131,24 @@ def _tiles(image: Pixels) -> int:
     return tiles_in(image.shape[1], image.shape[0])
 
 
-def _encode(model: PixelModel, places: Sequence[bytes], images: Sequence[Pixels], group: int) -> list[bytes]:
+def _encode(places: Sequence[bytes], images: Sequence[Pixels], symbols: Sequence[PixelSymbols], group: int) -> list[bytes]:
     x = np.concatenate([to_tiles(image, "constant") for image in images])
-    counts = [sum(map(_tiles, images[start : start + group])) for start in range(0, len(images), group)]
-    streams = Streams.of(counts)
-    told = model.intervals(x, _inside([image.shape for image in images]))
-    lane = streams.owner[told.tile]
-    turn = ((lane * len(Plane) + told.plane) * STEPS + told.step) * len(x) + told.tile
-    order = np.argsort(turn, kind="stable")
+    tiles = [_tiles(image) for image in images]
+    streams = Streams.of([sum(tiles[start : start + group]) for start in range(0, len(images), group)])
+    first = np.cumsum([0, *tiles[:-1]])
+    tile = np.concatenate([each.tile + at for each, at in zip(symbols, first.tolist(), strict=True)])
+    turn = np.concatenate([each.turn for each in symbols]).astype(np.int64)
+    lane = streams.owner[tile]
+    order = np.argsort((lane * (len(Plane) * STEPS) + turn) * len(x) + tile, kind="stable")
     lane = lane[order]
     size = np.bincount(lane, minlength=len(streams.count))
     slot = np.arange(len(lane)) - (np.cumsum(size) - size)[lane]
     starts = np.zeros((len(size), int(size.max(initial=0))), np.int64)
     freqs = np.full(starts.shape, TOTAL)
-    starts[lane, slot], freqs[lane, slot] = told.start[order], told.freq[order]
+    starts[lane, slot] = np.concatenate([each.start for each in symbols])[order]
+    freqs[lane, slot] = np.concatenate([each.freq for each in symbols])[order]
     coded = rans.encode(starts, freqs, streams.checks(places, x))
     return streams.payloads(coded)
-
-
-def _inside(shapes: Sequence[tuple[int, ...]]) -> Bools:
-    """Which pixels of each tile images of such shapes cover: (tiles, 784)."""
-    known = {shape: to_tiles(np.ones(shape, np.uint8), "constant") > 0 for shape in set(shapes)}
-    return np.concatenate([known[shape] for shape in shapes]).reshape(-1, PIXELS)
 
 
 def decode_payloads(
@@ -113,7 +162,7 @@ def decode_payloads(
         streams = Streams.of([tiles[k] for k in batch])
         decoder = rans.SharedDecoder([stream for k in batch for stream in sound[k]], streams.count)
         every = [shape for k in batch for shape in shapes[k]]
-        x, possible = model.decode(decoder, streams.owner, _inside(every))
+        x, possible = model.decode(decoder, streams.owner, covered(every).reshape(-1, PIXELS))
         checks = streams.checks([places[k] for k in batch], x)
         whole = streams.all_of(decoder.finish(checks) & np.logical_and.reduceat(possible, streams.first))
         parts = iter(np.split(x, np.cumsum([tiles_in(width, height) for height, width in every])[:-1]))

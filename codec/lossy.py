@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from mnistzip import container, rans
 from mnistzip.container import Mode
 from mnistzip.errors import LimitError
+from mnistzip.latents import BIT, bits_of, first_latents
 from mnistzip.metrics import psnr
 from mnistzip.model import Model
-from mnistzip.refine import BIT, COST, fit, refine
-from mnistzip.stored import smaller_stored, unstore
+from mnistzip.refine import fit, refine
+from mnistzip.stored import smaller_stored
 from mnistzip.streams import TILES_TOGETHER, Streams, batches, decode_images, header_of, sound
-from mnistzip.tiles import to_tiles
+from mnistzip.tiles import covered, to_tiles
 
 LOOK_AHEAD = 6  # qualities tried beyond where a budget's bisection ended
 TAIL = 1.0  # bits that a stream takes above its check and the ideal code length, before it is rounded up to bytes
@@ -23,6 +24,7 @@ SPARE = (0, 1, 2, 4, 8, 16, 32)  # bits that a budget's search leaves free, as f
 
 Pixels = NDArray[np.uint8]
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 
 Verdict = Callable[[list[int], list[bytes]], list[bool]]  # images and their files -> which meet a budget
@@ -31,8 +33,13 @@ Verdict = Callable[[list[int], list[bytes]], list[bool]]  # images and their fil
 def require_fits(file: bytes, max_bytes: int | None, index: int, how: str) -> None:
     """Raise :class:`~mnistzip.errors.LimitError` if a file is larger than its budget."""
     if max_bytes is not None and len(file) > max_bytes:
-        where = f"image {index}" if index else "the image"
-        raise LimitError(f"{where} takes {len(file)} bytes ({how}), more than the {max_bytes} allowed")
+        raise too_large(len(file), max_bytes, index, how)
+
+
+def too_large(size: int, max_bytes: int, index: int, how: str) -> LimitError:
+    """The error that a file of so many bytes exceeds its budget."""
+    where = f"image {index}" if index else "the image"
+    return LimitError(f"{where} takes {size} bytes ({how}), more than the {max_bytes} allowed")
 
 
 class LossyBatch:
@@ -47,6 +54,7 @@ class LossyBatch:
         self.effort = effort
         self.bare = bare
         self.tiles = [to_tiles(image) for image in images]
+        self.inside = [covered([image.shape]) for image in images]
 
     def files(self, qualities: Sequence[int], which: Sequence[int]) -> list[bytes]:
         """Files of the images ``which`` at a quality each; stored where that is smaller."""
@@ -56,12 +64,11 @@ class LossyBatch:
         return out
 
     def _batch(self, qualities: Sequence[int], which: Sequence[int]) -> list[bytes]:
-        x, counts, row = self._tiles(qualities, which)
-        y = self.model.transforms.analyse(x, row)
-        y = refine(self.model, x, y, row, self.effort)
+        x, inside, counts, row = self._tiles(qualities, which)
+        y = refine(self.model, x, inside, first_latents(self.model, x, inside, row), row, self.effort)
         headers = self._headers(qualities, which)
         check_bits = rans.CHECK_BITS_MIN if self.bare is None else self.bare
-        streams = _encode_streams(self.model, headers, counts, y, row, check_bits)
+        streams = encode_streams(self.model, headers, counts, y, row, check_bits)
         if self.bare is not None:
             return streams
         out = []
@@ -73,8 +80,11 @@ class LossyBatch:
         pairs = zip(which, qualities, strict=True)
         return [header_of(self.model, self.images[i].shape, quality).to_bytes() for i, quality in pairs]
 
-    def fit(self, max_bytes: int, kept: Sequence[bytes]) -> list[bytes]:
-        """For each image the best quality whose file fits; that of ``kept``, which keeps every pixel, where even that fits."""
+    def fit(self, max_bytes: int, kept: Sequence[bytes]) -> list[bytes | LimitError]:
+        """For each image the best quality whose file fits; that of ``kept``, which keeps every pixel, where even that fits.
+
+        Where not even the lowest quality fits, an error that says so.
+        """
         stored = {i: file for i, file in enumerate(kept) if len(file) <= max_bytes}
         qualities = range(1, container.QUALITY_MAX + 1)
         rest = [i for i in range(len(self.images)) if i not in stored]
@@ -82,10 +92,10 @@ class LossyBatch:
         def fits(_which: list[int], files: list[bytes]) -> list[bool]:
             return [len(file) <= max_bytes for file in files]
 
-        found = stored | self._farthest(fits, rest, qualities)
+        found: dict[int, bytes | LimitError] = {**stored, **self._farthest(fits, rest, qualities)}
         for i in rest:
             if i not in found:
-                require_fits(self.files([1], [i])[0], max_bytes, i, "at the lowest quality")
+                found[i] = too_large(len(self.files([1], [i])[0]), max_bytes, i, "at the lowest quality")
         return [found[i] for i in range(len(self.images))]
 
     def squeeze(self, max_bytes: int, quality: int) -> list[bytes]:
@@ -109,37 +119,34 @@ class LossyBatch:
         if not which:
             return []
         assert self.bare is not None
-        x, counts, row = self._tiles([quality] * len(which), which)
-        y = self.model.transforms.analyse(x, row)
+        x, inside, counts, row = self._tiles([quality] * len(which), which)
+        y = first_latents(self.model, x, inside, row)
         streams = np.array([Streams.in_tiles(count) for count in counts])
         ideal = np.maximum(bits - streams * (self.bare + TAIL) - 8 * (streams - 1), 0)
-        spent = COST[self.model.prior.intervals(y, row)[1]].sum(axis=1)
+        spent = bits_of(self.model, y, row)
         total = np.add.reduceat(spent, np.cumsum([0, *counts[:-1]]))
         limit = spent * np.repeat(np.floor(ideal * BIT).astype(np.int64), counts) // np.repeat(total, counts)
-        y = fit(self.model, x, row, self.effort, limit)
-        return _encode_streams(self.model, self._headers([quality] * len(which), which), counts, y, row, self.bare)
+        y = fit(self.model, x, inside, row, self.effort, limit)
+        return encode_streams(self.model, self._headers([quality] * len(which), which), counts, y, row, self.bare)
 
-    def _tiles(self, qualities: Sequence[int], which: Sequence[int]) -> tuple[Pixels, list[int], Ints]:
-        """Tiles of some images, how many each image has, and the row of each tile's quality."""
+    def _tiles(self, qualities: Sequence[int], which: Sequence[int]) -> tuple[Pixels, Bools, list[int], Ints]:
+        """Tiles of some images, what the images cover of them, how many each image has, and the row of each tile's quality."""
         counts = [len(self.tiles[i]) for i in which]
         row = np.repeat([self.model.row(quality) for quality in qualities], counts)
-        return np.concatenate([self.tiles[i] for i in which]), counts, row
+        tiles, inside = (np.concatenate([every[i] for i in which]) for every in (self.tiles, self.inside))
+        return tiles, inside, counts, row
 
-    def reach(self, min_psnr: float, max_bytes: int | None, kept: Sequence[bytes]) -> list[bytes]:
+    def reach(self, min_psnr: float, kept: Sequence[bytes]) -> list[bytes]:
         """For each image the smallest file that reaches a PSNR; those of ``kept`` keep every pixel."""
 
         def reaches(which: list[int], files: list[bytes]) -> list[bool]:
-            images = self._decode(files)
-            return [psnr(self.images[i], image) >= min_psnr for i, image in zip(which, images, strict=True)]
+            lossy = {i: file for i, file in zip(which, files, strict=True) if is_lossy(file)}
+            decoded = dict(zip(lossy, self.decode(list(lossy.values())), strict=True))
+            return [i not in decoded or psnr(self.images[i], decoded[i]) >= min_psnr for i in which]
 
         qualities = range(container.QUALITY_MAX, 0, -1)
         found = self._farthest(reaches, list(range(len(self.images))), qualities)
-        out = []
-        for i, whole in enumerate(kept):
-            file = min(whole, found.get(i, whole), key=len)
-            require_fits(file, max_bytes, i, f"for {min_psnr:g} dB")
-            out.append(file)
-        return out
+        return [min(whole, found.get(i, whole), key=len) for i, whole in enumerate(kept)]
 
     def _farthest(self, holds: Verdict, which: list[int], qualities: Sequence[int]) -> dict[int, bytes]:
         """For each image the file at the last of ``qualities`` that ``holds``; images without one are left out.
@@ -167,14 +174,19 @@ class LossyBatch:
             tried |= ahead
         return found
 
-    def _decode(self, files: list[bytes]) -> list[Pixels]:
-        parsed = [container.parse(file, container.PIXELS_MAX) for file in files]
-        lossy = [pair for pair in parsed if pair[0].mode is Mode.LOSSY]
-        decoded = map(sound, decode_images(self.model, lossy))
-        return [next(decoded) if header.mode is Mode.LOSSY else unstore(header, body) for header, body in parsed]
+    def decode(self, files: Sequence[bytes]) -> list[Pixels]:
+        """What lossy files of this model decode to."""
+        return [sound(image) for image in decode_images(self.model, [container.parse(f, container.PIXELS_MAX) for f in files])]
 
 
-def _encode_streams(model: Model, headers: list[bytes], counts: list[int], y: Ints, row: Ints, check_bits: int) -> list[bytes]:
+def is_lossy(file: bytes) -> bool:
+    """Whether a file of ours loses anything, as far as its header says."""
+    return container.parse(file, container.PIXELS_MAX)[0].mode is Mode.LOSSY
+
+
+def encode_streams(
+    model: Model, headers: list[bytes], counts: list[int], y: Ints, row: Ints, check_bits: int = rans.CHECK_BITS_MIN
+) -> list[bytes]:
     """The payload of each image."""
     streams = Streams.of(counts)
     intervals = model.prior.intervals(y, row)

@@ -58,9 +58,10 @@ HELD_MAX = 1 << 26  # numbers that the prior holds for all tiles of an image
 FINGERPRINT_BYTES = 8
 QUALITIES = 100
 SHIPPED = {"mnist": 0, "classic": 1, "mnist-fast": 2, "glyph": 3}  # ids in files: they never change meaning
-DEFAULT = "mnist"
 AUTO = "auto"  # no model, but whichever of CANDIDATES suits an image
-CANDIDATES = ("mnist", "glyph")
+DEFAULT = AUTO
+DIGITS = "mnist"  # the model of files whose header names none, and what both ends of a bare stream take if nothing is said
+CANDIDATES = (DIGITS, "glyph")
 ABOUT = {
     "mnist": "variable-rate codec for handwritten digits, trained for rate and distortion together; keeps every pixel, too",
     "mnist-fast": "a small mnist, more than twice as fast, 1 dB below at equal bytes; lossless files take 5 bytes more",
@@ -212,6 +213,11 @@ def find(model: str | Path | Model) -> Model:
 def candidates(model: str | Path | Model) -> list[Model]:
     """The models that may code an image: the one that :func:`find` finds, or several for ``auto``."""
     return [shipped(name) for name in CANDIDATES] if model == AUTO else [find(model)]
+
+
+def find_bare(model: str | Path | Model) -> Model:
+    """The model of a bare stream, which both ends must know: a named one, or ``mnist`` where nothing is said."""
+    return shipped(DIGITS) if model == AUTO else find(model)
 
 
 def ships(model: str | Path | Model) -> bool:

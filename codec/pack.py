@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mnistzip import container
 from mnistzip import model as models
-from mnistzip.auto import candidates
+from mnistzip.choice import candidates
 from mnistzip.codec import DEFAULT_EFFORT, DEFAULT_QUALITY, EFFORT_MAX, as_image
 from mnistzip.coding import Packed, Setting, pack_group
 from mnistzip.errors import FormatError, ImageError, OptionError, require_within

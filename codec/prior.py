@@ -20,11 +20,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistzip import rans
 from mnistzip.cdf import LOGITS_PER_OCTAVE, PROBABILITY_BITS, TOTAL, Cdf
 from mnistzip.errors import ModelError
 from mnistzip.gradient import Product, inside
@@ -50,6 +50,13 @@ STATES_MAX = 1 << 12  # numbers of ``near`` or ``far``; bounds what a hostile mo
 TOGETHER = 256  # latents whose symbols are evaluated together: small enough for the processor's cache
 
 Ints = NDArray[np.int64]
+
+
+class SymbolSource(Protocol):
+    """What latents are taken from, symbol by symbol: a decoder of streams, or what stands in for one."""
+
+    def take(self, cdf: Cdf, more: NDArray[np.bool_]) -> Ints:
+        """The next symbol of each of N latents as an index into the alphabet, shape ``(N,)``."""
 
 
 @dataclass(frozen=True)
@@ -237,11 +244,11 @@ class Prior:
             Product.of(self._heads),
         )
 
-    def decode(self, lanes: rans.Decoder, row: Rows, more: NDArray[np.bool_]) -> Ints:
+    def decode(self, lanes: SymbolSource, row: Rows, more: NDArray[np.bool_]) -> Ints:
         """Take one latent off every lane, or, of lanes that latents share, all of theirs.
 
         Args:
-            lanes: N lanes, or lanes that hold N latents.
+            lanes: N streams, or streams that hold N latents.
             row: index of each lane's quality, shape ``(N,)``.
             more: which lanes hold another latent, shape ``(N,)``; the others stay as they are.
 

@@ -15,14 +15,15 @@ Source: Campos et al. 2019, arXiv 1906.01223 (content-adaptive refinement), here
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import copy
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistzip.cdf import PROBABILITY_BITS, TOTAL
 from mnistzip.gradient import Tape
 from mnistzip.intnet import Rows
+from mnistzip.latents import BIT, COST, LMBDA_SHIFT, first_latents
 from mnistzip.model import Model
 from mnistzip.prior import SYMBOLS
 from mnistzip.transform import TILE, chunks
@@ -38,30 +39,35 @@ FIT_STARTS = (0, 4, 8)  # qualities below the one asked for, whose analysis the 
 FIT_MOVES = 4  # symbols moved at once where lmbda was lowered and nothing was left to move
 LATE_PASSES, LATE_KICKS = 80, 20  # more of them for images that are still above their limit, lmbda lowered in every pass
 TOGETHER = 32  # images searched together
-BIT = 256  # one bit in COST
-LMBDA_SHIFT = 14  # model.lmbda weighs squared grey levels against COST in units of 2^-14
 
 STATE = ("y", "bits", "error", "weight", "up", "down", "slope")
 
 Pixels = NDArray[np.uint8]
 Ints = NDArray[np.int64]
+Bools = NDArray[np.bool_]
 
 # A fixed image of signs that look random: the 17th bit of multiples of 2^32 over the golden ratio.
 SIGNS = (1 - 2 * (np.arange(1, TILE * TILE + 1) * 2654435769 >> 16 & 1)).astype(np.float32).reshape(TILE, TILE)
 
-# Cost of a symbol by its frequency. No entry lies near a rounding edge, so any libm gives this table (a test checks it).
-COST = np.zeros(TOTAL + 1, np.int64)
-COST[1:] = np.rint(BIT * (PROBABILITY_BITS - np.log2(np.arange(1, TOTAL + 1))))
 
-
-def refine(model: Model, x: Pixels, y: Ints, row: Rows, effort: int) -> Ints:
-    """Better symbols for images.
+def refine(
+    model: Model,
+    x: Pixels,
+    inside: Bools,
+    y: Ints,
+    row: Rows,
+    effort: int,
+    tick: Callable[[int], None] | None = None,
+) -> Ints:
+    """Better symbols for tiles.
 
     Args:
-        x: images, shape ``(N, 28, 28)``.
+        x: tiles, shape ``(N, 28, 28)``.
+        inside: which pixels the picture covers; errors of the others count nothing. Shape ``(N, 28, 28)``.
         y: the symbols to begin from, shape ``(N, 196)``.
-        row: index of each image's quality, shape ``(N,)``.
+        row: index of each tile's quality, shape ``(N,)``.
         effort: 0..9, how long to search.
+        tick: told of tiles whose search is done.
 
     Returns:
         Symbols, shape ``(N, 196)``.
@@ -70,20 +76,23 @@ def refine(model: Model, x: Pixels, y: Ints, row: Rows, effort: int) -> Ints:
         return y
     out = y.copy()
     for part in chunks(len(x), TOGETHER):
-        search = _Search(model, x[part], y[part], row[part])
+        search = _Search(model, x[part], inside[part], y[part], row[part])
         search.descend(PASSES[effort], FIRST_MOVES)
         for _ in range(KICKS[effort]):
             search.kick()
         out[part] = search.y
+        if tick is not None:
+            tick(len(search.y))
     return out
 
 
-def fit(model: Model, x: Pixels, row: Rows, effort: int, limit: Ints) -> Ints:
+def fit(model: Model, x: Pixels, inside: Bools, row: Rows, effort: int, limit: Ints) -> Ints:
     """Symbols of least error within so many bits, as far as the search finds some.
 
     Args:
-        x: images, shape ``(N, 28, 28)``.
-        row: index of each image's quality, shape ``(N,)``.
+        x: tiles, shape ``(N, 28, 28)``.
+        inside: which pixels the picture covers; errors of the others count nothing. Shape ``(N, 28, 28)``.
+        row: index of each tile's quality, shape ``(N,)``.
         effort: 0..9, how long to search; at 0 the symbols are those of the analysis, whether they fit or not.
         limit: most bits of each image in units of :data:`COST`, shape ``(N,)``.
 
@@ -91,13 +100,13 @@ def fit(model: Model, x: Pixels, row: Rows, effort: int, limit: Ints) -> Ints:
         Symbols, shape ``(N, 196)``.
     """
     if not FIT_PASSES[effort]:
-        return model.transforms.analyse(x, row)
+        return first_latents(model, x, inside, row)
     out = np.empty((len(x), SYMBOLS), np.int64)
     for part in chunks(len(x), TOGETHER):
         found: _Search | None = None
         for lower in FIT_STARTS:
-            y = model.transforms.analyse(x[part], np.maximum(row[part] - lower, 0))
-            search = _Search(model, x[part], y, row[part], limit[part])
+            y = first_latents(model, x[part], inside[part], np.maximum(row[part] - lower, 0))
+            search = _Search(model, x[part], inside[part], y, row[part], limit[part])
             search.descend(FIT_PASSES[effort], FIRST_MOVES)
             if found is None:
                 found = search
@@ -124,8 +133,8 @@ class _Search:
         slope: the gradient of the squared error, (N, 196).
     """
 
-    def __init__(self, model: Model, x: Pixels, y: Ints, row: Rows, limit: Ints | None = None) -> None:
-        self._model, self._x, self._row = model, x, row
+    def __init__(self, model: Model, x: Pixels, inside: Bools, y: Ints, row: Rows, limit: Ints | None = None) -> None:
+        self._model, self._x, self._inside, self._row = model, x, inside, row
         self._fitting = limit is not None
         self._limit = np.zeros(len(x), np.int64) if limit is None else limit
         self.y = y.copy()
@@ -227,7 +236,7 @@ class _Search:
         row = self._row[which]
         freqs, prior_tape = self._model.prior.frequencies(y, row)
         x_hat, tapes = self._model.transforms.trace(y, row)
-        off = x_hat.astype(np.int64) - self._x[which]
+        off = (x_hat.astype(np.int64) - self._x[which]) * self._inside[which]
         bits = COST[_at(freqs, y.T - self._model.prior.low)].sum(axis=0)
         error = np.square(off).reshape(len(y), TILE * TILE).sum(axis=1)
         better = self.better(which, bits, error)
@@ -236,20 +245,20 @@ class _Search:
             self.y[won], self.bits[won], self.error[won] = y[better], bits[better], error[better]
             tapes = tuple(tape.of(better) for tape in tapes)
             if self._curvature is None:
-                self._curvature = self._probed(tapes, row)
+                self._curvature = self._probed(tapes, self._inside[which][better], row[better])
             self.slope[won] = self._model.transforms.back(tapes, 2 * off[better].astype(np.float32), row[better])
             self._promise(won, freqs[:, :, better], self._model.prior.back(prior_tape.of(better), y[better]))
         return better
 
-    def _probed(self, tapes: tuple[Tape, ...], row: Rows) -> Ints:
-        """How much squared error moving a symbol by one makes where the gradient is zero, mean of all symbols: (N,).
+    def _probed(self, tapes: tuple[Tape, ...], inside: Bools, row: Rows) -> Ints:
+        """How much squared error moving a symbol by one makes where the gradient is zero, mean of the symbols inside: (N,).
 
         An image of random signs, taken back through the synthesis, has at each symbol the expected square of that symbol's
         effect on the grey levels (Hutchinson 1990).
         """
-        signs = np.repeat(SIGNS[None], len(row), axis=0)
-        squares = np.square(self._model.transforms.back(tapes, signs, row))
-        mean: Ints = np.rint(squares).astype(np.int64).sum(axis=1) // SYMBOLS
+        squares = np.square(self._model.transforms.back(tapes, SIGNS * inside, row))
+        pixels = inside.reshape(len(inside), -1).sum(axis=1)
+        mean: Ints = np.rint(squares).astype(np.int64).sum(axis=1) * (TILE * TILE) // (SYMBOLS * pixels)
         return mean
 
     def _promise(self, which: Ints, freqs: Ints, later: NDArray[np.float32]) -> None:

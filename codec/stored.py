@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,30 +19,43 @@ ONE_BLOCK = 1 << 15  # bytes that :func:`deflate` puts into one block and perhap
 Pixels = NDArray[np.uint8]
 
 
-def store(image: Pixels, differences: bool = False) -> bytes:
-    """A file that keeps every pixel: the smallest of raw and deflated rows and, if asked for, deflated differences."""
-    return _smallest(image, _ways(image, differences))
+def store(image: Pixels) -> bytes:
+    """The smallest file that keeps every pixel without a model."""
+    return _file(image, *smallest_body([image]))
 
 
-def smaller_stored(file: bytes, image: Pixels, differences: bool = False) -> bytes:
-    """A file that a model coded, or one that keeps every pixel of its image if that is smaller."""
-    ways = [way for way in _ways(image, differences) if worth_deflating(way[1], len(file))]
-    return min(_smallest(image, ways), file, key=len) if ways else file  # without ways raw pixels are larger, too
+def smaller_stored(file: bytes, image: Pixels) -> bytes:
+    """A file that a model coded, or the stored one if that is smaller."""
+    body = body_below(image, len(file))
+    return file if body is None else min(file, _file(image, *body), key=len)
 
 
-def _ways(image: Pixels, differences: bool) -> list[tuple[Method, bytes]]:
-    """What can be deflated."""
-    ways = [(Method.DEFLATE, image.tobytes())]
-    if differences:
-        up = np.diff(image, axis=0, prepend=np.uint8(0))  # modulo 256
-        ways += [(Method.UP, up.tobytes()), (Method.GRADIENT, np.diff(up, axis=1, prepend=np.uint8(0)).tobytes())]
-    return ways
+def smallest_body(images: Sequence[Pixels]) -> tuple[Method, bytes]:
+    """How the pixels of some images take the fewest bytes: raw, or deflated by the best method."""
+    return _smallest(b"".join(image.tobytes() for image in images), _ways(images))
 
 
-def _smallest(image: Pixels, ways: list[tuple[Method, bytes]]) -> bytes:
-    """The smallest file of raw pixels and of what is deflated."""
-    bodies = [(Method.RAW, image.tobytes()), *((method, deflate(body)) for method, body in ways)]
-    method, body = min(bodies, key=lambda way: len(way[1]))
+def body_below(image: Pixels, limit: int) -> tuple[Method, bytes] | None:
+    """The same for one image; None if it is sure that body and check take as many bytes as a limit or more."""
+    ways = [way for way in _ways([image]) if worth_deflating(way[1], limit)]
+    return _smallest(image.tobytes(), ways) if ways else None  # where there are none, raw pixels are too many as well
+
+
+def _ways(images: Sequence[Pixels]) -> list[tuple[Method, bytes]]:
+    """What can be deflated: grey levels, and two kinds of differences, modulo 256."""
+    ups = [np.diff(image, axis=0, prepend=np.uint8(0)) for image in images]
+    gradients = [np.diff(up, axis=1, prepend=np.uint8(0)) for up in ups]
+    kinds = ((Method.DEFLATE, images), (Method.UP, ups), (Method.GRADIENT, gradients))
+    return [(method, b"".join(values.tobytes() for values in kind)) for method, kind in kinds]
+
+
+def _smallest(raw: bytes, ways: Sequence[tuple[Method, bytes]]) -> tuple[Method, bytes]:
+    """The smallest of raw pixels and of what is deflated."""
+    bodies = [(Method.RAW, raw), *((method, deflate(body)) for method, body in ways)]
+    return min(bodies, key=lambda way: len(way[1]))
+
+
+def _file(image: Pixels, method: Method, body: bytes) -> bytes:
     header = Header(Mode.STORED, image.shape[1], image.shape[0], method=method).to_bytes()
     return header + body + _check(header, image)
 
@@ -99,11 +113,17 @@ def unstore(header: Header, payload: bytes) -> Pixels:
         body = inflate(body, pixels)
     if len(body) != pixels:
         raise FormatError(f"the file holds {len(body)} pixels, not the {pixels} of a {header.width}x{header.height} image")
-    image = np.frombuffer(body, np.uint8).reshape(header.height, header.width).copy()
-    if header.method is Method.GRADIENT:
-        image = np.add.accumulate(image, axis=1, dtype=np.uint8)
-    if header.method in (Method.UP, Method.GRADIENT):
-        image = np.add.accumulate(image, axis=0, dtype=np.uint8)
+    assert header.method is not None
+    image = undone(header.method, np.frombuffer(body, np.uint8).reshape(header.height, header.width).copy())
     if _check(header.to_bytes(), image) != check:
         raise FormatError("the file is damaged: its content does not match its check")
+    return image
+
+
+def undone(method: Method, image: Pixels) -> Pixels:
+    """Grey levels of what a method stores of them."""
+    if method is Method.GRADIENT:
+        image = np.add.accumulate(image, axis=1, dtype=np.uint8)
+    if method in (Method.UP, Method.GRADIENT):
+        image = np.add.accumulate(image, axis=0, dtype=np.uint8)
     return image

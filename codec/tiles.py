@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from mnistzip.transform import TILE
 
 Pixels = NDArray[np.uint8]
+Bools = NDArray[np.bool_]
 Sides = TypeVar("Sides", int, NDArray[np.int64])
 
 
@@ -21,6 +23,12 @@ def to_tiles(image: Pixels, beyond: Literal["edge", "constant"] = "edge") -> Pix
     padded = np.pad(image, ((0, -height % TILE), (0, -width % TILE)), mode=beyond)
     rows, columns = padded.shape[0] // TILE, padded.shape[1] // TILE
     return padded.reshape(rows, TILE, columns, TILE).swapaxes(1, 2).reshape(-1, TILE, TILE)
+
+
+def covered(shapes: Sequence[tuple[int, ...]]) -> Bools:
+    """Which pixels of their tiles images of such ``(H, W)`` cover: (tiles, 28, 28)."""
+    by_shape = {shape: to_tiles(np.ones(shape, np.uint8), "constant") > 0 for shape in set(shapes)}
+    return np.concatenate([by_shape[shape] for shape in shapes])
 
 
 def from_tiles(tiles: Pixels, width: int, height: int) -> Pixels:

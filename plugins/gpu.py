@@ -21,12 +21,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mnistzip import intnet, rans
+from mnistzip import intnet
 from mnistzip import model as models
 from mnistzip.cdf import OCTAVES, TOTAL, Cdf
 from mnistzip.errors import ModelError
 from mnistzip.intnet import ACTIVATIONS, GAIN_SHIFT, Range
-from mnistzip.prior import CHANNELS, LOGITS, PLACES, SIDE, SYMBOLS, Prior
+from mnistzip.prior import CHANNELS, LOGITS, PLACES, SIDE, SYMBOLS, Prior, SymbolSource
 from mnistzip.training.parallel import device as find_device
 from mnistzip.transform import TILE, Transforms, chunks
 
@@ -191,7 +191,7 @@ class DevicePrior(Prior):
         behind = (logits.amax(-2, keepdim=True) - logits).long()
         return self.device.weights(OCTAVES)[behind.clamp(max=len(OCTAVES) - 1)]
 
-    def decode(self, lanes: rans.Decoder, row: Ints, more: NDArray[np.bool_]) -> Ints:
+    def decode(self, lanes: SymbolSource, row: Ints, more: NDArray[np.bool_]) -> Ints:
         weights = self.device.weights
         n, a, b = len(row), self.near_weight.shape[1] // PLACES, self.head_weight.shape[1]
         where = self.device.tensor(row)

@@ -39,7 +39,7 @@ from mnistzip.container import DECODED_MAX, SIDE_MAX, Header, Method, Mode, vari
 from mnistzip.data.images import parse_image
 from mnistzip.data.streams import read_labels
 from mnistzip.idx import idx_header, read_idx
-from mnistzip.lossless import encode_payloads
+from mnistzip.lossless import encode_payloads, pixel_symbols
 from mnistzip.plugins.chunks import Chunk, join
 from mnistzip.stored import deflate
 from mnistzip.tiles import tiles_in
@@ -150,7 +150,7 @@ def single() -> Iterator[Input]:
     for name in ("mnist", "glyph"):  # every pixel copies from all before it
         grey, found = np.full((512, 512), 110, np.uint8), models.shipped(name)
         header = Header(Mode.LOSSLESS, 512, 512, model=found.named).to_bytes()
-        content = header + encode_payloads(found.pixel_model(), [header], [grey])[0]
+        content = header + encode_payloads([header], [grey], pixel_symbols(found.pixel_model(), [grey]))[0]
         yield f"512x512 lossless, {name}, of one grey level", "decode", "cae", content
         yield f"512x512 lossless, {name}, of one grey level", "preview", "cae", content
     for side in (28, 112, 280, 500, 1000):  # few streams are decoded another way than many

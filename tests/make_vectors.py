@@ -27,7 +27,7 @@ from mnistzip import pixels, rans
 from mnistzip.container import Mode, varint
 from mnistzip.groups import MIXED, SIZES
 from mnistzip.idx import read_idx
-from mnistzip.lossless import encode_payloads
+from mnistzip.lossless import encode_payloads, pixel_symbols
 from mnistzip.model import shipped
 from mnistzip.stored import deflate
 from mnistzip.streams import Streams
@@ -134,7 +134,7 @@ def with_shade_of(shade: int, grey: int) -> bytes:
 
     check_of = Streams.checks
     with patch.object(pixels, "symbols", symbols), patch.object(Streams, "checks", checks):
-        return header + encode_payloads(shipped("mnist").pixel_model(), [header], [image])[0]
+        return header + encode_payloads([header], [image], pixel_symbols(shipped("mnist").pixel_model(), [image]))[0]
 
 
 def invalid(good: bytes, stored: bytes, tiled: bytes, kept: bytes) -> dict[str, tuple[bytes, str, str]]:

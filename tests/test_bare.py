@@ -20,7 +20,7 @@ Pixels = NDArray[np.uint8]
 @pytest.mark.parametrize("bits", [0, 1, 8, 15, 16, 23])
 def test_a_bare_stream_gives_the_pixels_of_the_file(bits: int, digits: Pixels) -> None:
     streams = mnistzip.encode_many(digits[:16], quality=40, bare=True, check_bits=bits)
-    files = mnistzip.encode_many(digits[:16], quality=40)
+    files = mnistzip.encode_many(digits[:16], quality=40, model="mnist")
     for stream, file in zip(streams, files, strict=True):
         assert (mnistzip.decode_bare(stream, quality=40, check_bits=bits) == mnistzip.decode(file)).all()
     if bits == 16:
@@ -33,7 +33,7 @@ def test_a_bare_stream_gives_the_pixels_of_the_file(bits: int, digits: Pixels) -
 def test_any_size_goes_bare(digits: Pixels) -> None:
     wide = np.hstack(list(digits[:20]))[:20]
     stream = mnistzip.encode(wide, bare=True, effort=0)
-    assert (mnistzip.decode_bare(stream, shape=wide.shape) == mnistzip.decode(mnistzip.encode(wide, effort=0))).all()
+    assert (mnistzip.decode_bare(stream, shape=wide.shape) == mnistzip.decode(mnistzip.encode(wide, effort=0, model="mnist"))).all()
 
 
 @pytest.mark.parametrize("other", [{"quality": 41}, {"shape": (27, 28)}, {"model": "classic"}])

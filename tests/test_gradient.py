@@ -20,7 +20,7 @@ from mnistzip.intnet import (
     Upsample,
     forward,
 )
-from mnistzip.refine import COST
+from mnistzip.latents import COST
 
 WIDE = Range(-(1 << 20), 1 << 20)
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 import mnistzip
 from mnistzip import rans
 from mnistzip.errors import FormatError, ModelError
-from mnistzip.lossless import decode_payloads, encode_payloads, keep
+from mnistzip.lossless import decode_payloads, encode_payloads, keep, pixel_symbols
 from mnistzip.model import Model, read_model, shipped
 from mnistzip.pixels import PixelModel, Symbols
 from mnistzip.planes import ORDER, PIXELS, PLACE, SEEN_AS, STEP, STRIDE, VIEWS, Plane
@@ -96,7 +96,7 @@ def test_a_file_is_the_same_and_comes_back_whatever_is_coded_beside_it(kind: str
     images = [*digits[:12], digits[12][3:20, 5:9], np.hstack(list(digits[:18])), np.zeros((28, 28), np.uint8)]
     assert len(images) > rans.FEW_LANES
     headers = [bytes([k]) for k in range(len(images))]
-    together = encode_payloads(pixels_of(model), headers, images)
+    together = encode_payloads(headers, images, pixel_symbols(pixels_of(model), images))
     shapes = [[(image.shape[0], image.shape[1])] for image in images]
     for out in (
         decode_payloads(pixels_of(model), headers, together, shapes),
@@ -106,14 +106,14 @@ def test_a_file_is_the_same_and_comes_back_whatever_is_coded_beside_it(kind: str
             assert isinstance(found, list)
             assert (found[0] == image).all()
     for header, image, payload in zip(headers, images, together, strict=True):
-        assert encode_payloads(pixels_of(model), [header], [image]) == [payload]
+        assert encode_payloads([header], [image], pixel_symbols(pixels_of(model), [image])) == [payload]
 
 
 @settings(deadline=None, max_examples=40)
 @given(arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=40), elements=st.sampled_from(GREYS)))
 def test_any_image_comes_back_from_the_pixel_model_itself(image: Pixels) -> None:
     model = pixels_of(shipped("mnist"))
-    payload = encode_payloads(model, [b"x"], [image])
+    payload = encode_payloads([b"x"], [image], pixel_symbols(model, [image]))
     out = decode_payloads(model, [b"x"], payload, [[(image.shape[0], image.shape[1])]])[0]
     assert isinstance(out, list)
     assert (out[0] == image).all()

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from mnistzip import rans
 from mnistzip.cdf import PROBABILITY_BITS, TOTAL
+from mnistzip.latents import BIT, COST
 from mnistzip.model import shipped
-from mnistzip.refine import BIT, COST
 
 
 @pytest.mark.parametrize("name", ["mnist", "classic", "mnist-fast", "glyph"])

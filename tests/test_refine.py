@@ -6,9 +6,11 @@ from numpy.typing import NDArray
 
 from mnistzip import model as models
 from mnistzip.model import Model
-from mnistzip.refine import BIT, COST, LMBDA_SHIFT, PASSES, fit, refine
+from mnistzip.latents import BIT, COST, LMBDA_SHIFT
+from mnistzip.refine import PASSES, fit, refine
 
 Ints = NDArray[np.int64]
+WHOLE = np.ones((80, 28, 28), bool)  # tiles that the picture covers
 
 
 def cost(model: Model, x: NDArray[np.uint8], y: Ints, row: Ints) -> Ints:
@@ -25,7 +27,7 @@ def test_more_effort_never_costs_more(name: str, digits: NDArray[np.uint8]) -> N
     y = model.transforms.analyse(x, row)
     before = cost(model, x, y, row)
     for effort in range(6):
-        found = refine(model, x, y, row, effort)
+        found = refine(model, x, WHOLE[:24], y, row, effort)
         assert model.transforms.symbols.low <= found.min()
         assert found.max() <= model.transforms.symbols.high
         now = cost(model, x, found, row)
@@ -38,18 +40,18 @@ def test_effort_0_is_the_analysis_alone(digits: NDArray[np.uint8]) -> None:
     model = models.shipped("mnist")
     row = np.full(8, 50)
     y = model.transforms.analyse(digits[:8], row)
-    assert refine(model, digits[:8], y, row, 0) is y
+    assert refine(model, digits[:8], WHOLE[:8], y, row, 0) is y
 
 
 def test_an_image_gets_the_same_symbols_in_any_batch(digits: NDArray[np.uint8]) -> None:
     model = models.shipped("mnist")
     x, row = np.concatenate([digits, digits[:9]]), np.arange(73)
     y = model.transforms.analyse(x, row)
-    together = refine(model, x, y, row, 3)
-    backwards = refine(model, x[::-1], y[::-1], row[::-1], 3)[::-1]
+    together = refine(model, x, WHOLE[:73], y, row, 3)
+    backwards = refine(model, x[::-1], WHOLE[:73], y[::-1], row[::-1], 3)[::-1]
     assert (together == backwards).all()
     for i in (0, 40, 72):
-        assert (refine(model, x[i : i + 1], y[i : i + 1], row[i : i + 1], 3) == together[i]).all()
+        assert (refine(model, x[i : i + 1], WHOLE[:1], y[i : i + 1], row[i : i + 1], 3) == together[i]).all()
 
 
 def test_a_limit_is_met_and_room_below_it_is_used(digits: NDArray[np.uint8]) -> None:
@@ -60,9 +62,9 @@ def test_a_limit_is_met_and_room_below_it_is_used(digits: NDArray[np.uint8]) -> 
         _, freqs = model.prior.intervals(y, row)
         return COST[freqs].sum(axis=1), np.square(model.transforms.synthesize(y, row).astype(np.int64) - x).sum(axis=(1, 2))
 
-    bits, _ = told(refine(model, x, model.transforms.analyse(x, row), row, 3))
+    bits, _ = told(refine(model, x, WHOLE[:16], model.transforms.analyse(x, row), row, 3))
     less, more = bits * 9 // 10, bits * 11 // 10
-    (few, coarse), (many, fine) = (told(fit(model, x, row, 3, limit)) for limit in (less, more))
+    (few, coarse), (many, fine) = (told(fit(model, x, WHOLE[:16], row, 3, limit)) for limit in (less, more))
     assert (few <= less).all()
     assert (many <= more).all()
     assert (few > 0.95 * less).mean() > 0.8

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mnistzip.intnet import ACTIVATION_MAX
+from mnistzip.latents import BIT, LMBDA_SHIFT
 from mnistzip.metrics import PEAK as WHITE
 from mnistzip.model import FILE_VERSION, QUALITIES
-from mnistzip.refine import BIT, LMBDA_SHIFT
 from mnistzip.training.classic import SIGMOID_PEAK, Classic
 from mnistzip.training.coder import Coder
 from mnistzip.training.model import FINE_SHIFT, LATENT_PEAK, Block, Codec, Conv, Gain, Head, Prior, Transform

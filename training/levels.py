@@ -15,9 +15,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mnistzip.latents import BIT, COST
 from mnistzip.metrics import psnr_of_mse
 from mnistzip.model import QUALITIES, Model, read_model
-from mnistzip.refine import BIT, COST
 from mnistzip.training.coder import Coder
 from mnistzip.training.export import export
 from mnistzip.training.run import Run
