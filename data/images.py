@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,7 @@ LOSSLESS_KINDS: dict[str, dict[str, object]] = {  # what decompressed images are
 }
 IMAGE_SUFFIXES = {".png", ".bmp", ".pgm", ".pnm", ".gif", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"}
 READ_MAX = 1 << 30  # bytes of one input file
+PIECE = 1 << 20  # read together from a pipe
 BAND_PIXELS = 1 << 20  # converted together
 
 Pixels = NDArray[np.uint8]
@@ -46,13 +48,25 @@ def read_bytes(name: str) -> bytes:
     if name == STREAM:
         if sys.stdin is None:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF), "stdin")
-        return sys.stdin.buffer.read()
+        return _limited("stdin", sys.stdin.buffer)
     if os.path.isdir(name):
-        raise ImageError(f"{name} is a folder: -r takes what is in it")
+        with os.scandir(name):  # a search gives a folder that it could not read: here the system says why
+            raise ImageError(f"{name} is a folder: -r takes what is in it")
     size = os.stat(name).st_size  # of a pipe 0
     if size > READ_MAX:
-        raise LimitError(f"{name} has {size} bytes, more than the {READ_MAX} allowed")
-    return Path(name).read_bytes()
+        raise LimitError(f"{name} has {size} bytes, more than the {READ_MAX} that are read at once")
+    with open(name, "rb") as file:
+        return file.read() if os.path.isfile(name) else _limited(name, file)
+
+
+def _limited(name: str, pipe: IO[bytes]) -> bytes:
+    """All that a pipe gives, unless that is too much."""
+    held = io.BytesIO()
+    while piece := pipe.read(PIECE):
+        held.write(piece)
+        if held.tell() > READ_MAX:
+            raise LimitError(f"{name} gives more than the {READ_MAX} bytes that are taken from a pipe: give it as a file")
+    return held.getvalue()
 
 
 def read_image(name: str, convert: bool = False) -> Pixels:
