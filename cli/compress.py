@@ -125,14 +125,7 @@ def compress(
         return pack.pack(
             inputs, sources, output, pack.Packing(labels, append, embed_model, reading, force, threads, as_json, quiet, options)
         )
-    archive_options = [name for name in given.INPUT_OPTIONS if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE]
-    for option, given_here in (
-        ("--labels", labels is not None),
-        ("--embed-model", embed_model),
-        *((f"--{name.replace('_', '-')}", True) for name in archive_options),
-    ):
-        if given_here:
-            raise click.UsageError(f"{option} is for archives: -o must end in .cae, or the input be IDX, .npy, .npz or Parquet")
+    _refuse_for_files(ctx)
     suffix = images.BARE_SUFFIX if options["bare"] else images.SUFFIX
     goals, many = files.plan(inputs, output, recursive, None, suffix)
     if not goals:
@@ -204,6 +197,13 @@ def _refuse_for_archives(ctx: click.Context, options: dict[str, Any]) -> None:
     for name in ("max_bytes", "min_psnr", "bare"):
         if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise click.UsageError(f"--{name.replace('_', '-')} is for single files: an archive has one quality for all images")
+
+
+def _refuse_for_files(ctx: click.Context) -> None:
+    for name in ("labels", "embed_model", *given.INPUT_OPTIONS):
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            option = f"--{name.replace('_', '-')}"
+            raise click.UsageError(f"{option} is for archives: -o must end in .cae, or the input be IDX, .npy, .npz or Parquet")
 
 
 def _decode(coded: list[bytes], batch: list[Job], options: dict[str, Any]) -> list[images.Pixels]:
