@@ -93,7 +93,7 @@ def test_transparent_colours_of_16_bits_are_seen() -> None:
     values = np.full((4, 4, 3), 0x1234, np.uint16)
     values[0, 0] = 0xFFFF
     content = png(values, 16, 2, chunk(b"tRNS", struct.pack(">HHH", *[0x1234] * 3)))
-    with pytest.raises(mnistzip.ImageError, match="more than 8 bits.* and has transparent"):
+    with pytest.raises(mnistzip.ImageError, match=r"more than 8 bits.* and has transparent"):
         parse_image("x", content)
     assert (parse_image("x", content, convert=True) == 255).all()
 
@@ -116,7 +116,7 @@ def test_brightness_of_16_bits_does_not_hang_on_the_brightest_pixel(kind: str) -
     }
     content = contents[kind]()
     if kind == "inverted big-endian tiff":  # which Pillow does not open
-        with pytest.raises(mnistzip.ImageError, match="not an image that can be read|damaged"):
+        with pytest.raises(mnistzip.ImageError, match=r"not an image that can be read|damaged"):
             parse_image("x", content, convert=True)
         return
     with pytest.raises(mnistzip.ImageError, match="more than 8 bits"):
@@ -160,7 +160,7 @@ def test_tiff_of_other_integers_is_refused_and_converts_by_its_type(dtype: Any, 
     if np.iinfo(dtype).min:
         values = np.concatenate([values, -values])
     content = tiff(values)
-    with pytest.raises(mnistzip.ImageError, match="signed samples|more than 8 bits"):
+    with pytest.raises(mnistzip.ImageError, match=r"signed samples|more than 8 bits"):
         parse_image("x", content)
     result = parse_image("x", content, convert=True)
     assert abs(result[0].astype(int) - [0, 127, 255]).max() <= 1
