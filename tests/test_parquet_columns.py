@@ -211,5 +211,5 @@ def test_the_longest_path_keeps_its_end() -> None:
 def test_several_columns_of_images_are_an_error_that_lists_them(cells: list[bytes], tmp_path: Path) -> None:
     with pytest.raises(mnistzip.ImageError, match="scan binary, mask binary: name it by --image-column"):
         taken(table(tmp_path / "x.parquet", scan=cells, mask=cells))
-    with pytest.raises(mnistzip.ImageError, match="pixels list<.*one must hold encoded images as bytes"):
+    with pytest.raises(mnistzip.ImageError, match=r"pixels list<.*one must hold encoded images as bytes"):
         taken(table(tmp_path / "x.parquet", pixels=[[1, 2]] * 3))
