@@ -104,6 +104,10 @@ def _named(target: str, inputs: Sequence[str], stream: Stream, how: Packing) -> 
     together = f"make a new archive: mnistzip compress {target} {inputs[0]} -o NEW{images.SUFFIX}"
     if count and has_labels and not stream.labelled:
         raise OptionError(f"{added} has no labels, unlike {target}: give them by --labels")
+    if count and stream.classes is not None:
+        raise OptionError(
+            f"{added} has texts as labels, whose numbers need not be those of {target}: number them yourself, or {together}"
+        )
     if count and stream.labelled and not has_labels:
         raise OptionError(f"{added} has labels, unlike {target}: --no-labels leaves them out")
     if count and stream.named and not has_names:

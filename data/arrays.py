@@ -186,10 +186,13 @@ def _words(entry: str) -> list[str]:
     return [word for word in re.split(r"[^a-z0-9]+", entry.lower()) if word]
 
 
-def _part(entry: str, words: tuple[str, ...]) -> tuple[str, ...] | None:
-    """The other words of a name that has one of these words; None if it has none."""
-    held = _words(entry)
-    return tuple(word for word in held if word not in words) if set(words).intersection(held) else None
+def _has(entry: str, words: tuple[str, ...]) -> bool:
+    return not set(words).isdisjoint(_words(entry))
+
+
+def _part(entry: str) -> tuple[str, ...]:
+    """What is left of a name without the usual words: of ``x_train`` and ``y_train`` train."""
+    return tuple(word for word in _words(entry) if word not in {*IMAGE_WORDS, *LABEL_WORDS, *NAME_WORDS})
 
 
 def _choose(source: Input, headers: dict[str, Header], wanted: str | None) -> str:
@@ -200,20 +203,19 @@ def _choose(source: Input, headers: dict[str, Header], wanted: str | None) -> st
             raise OptionError(f"{source} has no array {wanted}: it holds {held}")
         _require_no_objects(source, wanted, headers)
         return wanted
-    parts = {entry: _part(entry, IMAGE_WORDS) for entry in headers}
-    plain = [entry for word in IMAGE_WORDS for entry in headers if _words(entry) == [word]]
-    if plain:
-        _require_no_objects(source, plain[0], headers)
-        return plain[0]
-    fitting = {entry: dtype for entry, (shape, _, dtype) in headers.items() if _may_be_images(shape, dtype)}
-    usual = [entry for entry in headers if parts[entry] is not None]
-    bytewise = [entry for entry, dtype in fitting.items() if dtype == np.uint8]
-    among = usual or bytewise or list(fitting)
+    fitting = [entry for entry, (shape, _, dtype) in headers.items() if _may_be_images(shape, dtype)]
+    fitting = [entry for entry in fitting if not _has(entry, (*LABEL_WORDS, *NAME_WORDS))]
+    plain = [entry for word in IMAGE_WORDS for entry in fitting if _words(entry) == [word]]
+    usual = [entry for entry in fitting if _has(entry, IMAGE_WORDS)]
+    bytewise = [entry for entry in fitting if headers[entry][2] == np.uint8]
+    among = plain[:1] or usual or bytewise or fitting
     if not among:
-        raise ImageError(f"{source} holds {held}: none is an array of images, uint8 (N, H, W)")
+        for entry in headers:
+            _require_no_objects(source, entry, headers)
+        hint = "" if headers else ": if it holds image files, unpack it and give the folder"
+        raise ImageError(f"{source} holds {held}: none is an array of images, uint8 (N, H, W){hint}")
     if len(among) > 1:
         raise ImageError(f"{source} holds several arrays: {held}: name the one with the images by --array NAME")
-    _require_no_objects(source, among[0], headers)
     return among[0]
 
 
@@ -230,9 +232,9 @@ def _require_no_objects(source: Input, entry: str, headers: dict[str, Header]) -
 
 def _partner(chosen: str, headers: dict[str, Header], words: tuple[str, ...]) -> str | None:
     """The labels or names that belong to an array of images, which are named alike: ``y_train`` to ``x_train``."""
-    part = _part(chosen, IMAGE_WORDS) or ()
-    fitting = [entry for word in words for entry in headers if word in _words(entry) and _part(entry, words) == part]
-    fitting = [entry for entry in fitting if entry != chosen]
+    part = _part(chosen) if _has(chosen, IMAGE_WORDS) else ()
+    others = [entry for entry in headers if entry != chosen and _part(entry) == part]
+    fitting = [entry for word in words for entry in others if word in _words(entry)]
     if fitting:
         return fitting[0]
     second = headers.get("arr_1") if chosen == "arr_0" and words is LABEL_WORDS else None  # np.savez(file, images, labels)

@@ -112,6 +112,7 @@ class Stream:
         count: how many, if that is known before they are read.
         named, labelled: whether they have names or labels.
         shape: ``(H, W)`` of all of them, if that is known before.
+        classes: the texts that labels stand for, in the order of their numbers, if they were numbered here.
     """
 
     origin: Origin
@@ -120,3 +121,4 @@ class Stream:
     labelled: bool
     items: Iterator[Item]
     shape: tuple[int, int] | None = None
+    classes: tuple[str, ...] | None = None

@@ -5,11 +5,12 @@ from __future__ import annotations
 from enum import Enum
 from pathlib import Path
 
-from mnistzip.container import is_archive
+from mnistzip.container import is_archive, is_cae
 from mnistzip.data.inputs import Input, Piped, take
 from mnistzip.idx import GZIP, is_idx, peek
 
 START = 8  # bytes that tell what a file is
+PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"RIFF", b"BM")
 NPY, ZIP, PARQUET = b"\x93NUMPY", (b"PK\x03\x04", b"PK\x05\x06"), b"PAR1"
 
 
@@ -49,6 +50,8 @@ def kind_of(source: Input) -> Kind:
         return Kind.PARQUET
     if is_idx(start):
         return Kind.IDX
+    if start.startswith(PICTURES) or is_cae(start):
+        return Kind.IMAGE
     suffix = "" if isinstance(source, Piped) else source.suffix.lower()
     return BY_SUFFIX.get(suffix, Kind.IMAGE)
 

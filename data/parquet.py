@@ -86,7 +86,9 @@ def parquet_stream(source: Input, options: InputOptions, first: int = 0) -> Stre
                     yield _item(f"{source}, row {number}", row, columns, renamer, options)
                     number += 1
 
-    return Stream(Origin.PARQUET, file.metadata.num_rows, bool(columns.name) or struct, bool(columns.label), items())
+    classes = None if columns.classes is None else tuple(columns.classes)
+    named, labelled = bool(columns.name) or struct, bool(columns.label)
+    return Stream(Origin.PARQUET, file.metadata.num_rows, named, labelled, items(), classes=classes)
 
 
 def _item(where: str, row: dict[str, Any], columns: Columns, renamer: Renamer, options: InputOptions) -> Item:
@@ -133,7 +135,7 @@ def _choose(source: Input, file: Any, schema: dict[str, Any], options: InputOpti
     others = [column for column in schema if column != image]
     if label is None:
         label = next((word for word in LABEL_WORDS if word in others and _is_number(schema[word])), None)
-    elif _is_text(schema[label]):
+    elif _is_text(schema[label]) and options.labels:
         classes = _classes(source, file, label)
         options.say(f"{source}: {label} is numbered in sorted order: {_numbering(classes)}")
     label = label if options.labels else None

@@ -71,8 +71,7 @@ def load(
     if len(sources) > NAMED:
         told += f" and {len(sources) - NAMED} more"
     if not images:
-        kinds = ", ".join(sorted({*image_suffixes(), SUFFIX}))
-        raise ImageError(f"no images in {told}: nothing there ends in {kinds}")
+        raise ImageError(f"no images in {told}: nothing there is an image file, such as .png, or a {SUFFIX} file")
     return Source(told, images, names)
 
 

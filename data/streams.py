@@ -39,6 +39,7 @@ def open_stream(
     """
     several = len(sources) > 1
     streams = [open_source(source, options, several=several) for source in sources]
+    _require_used(options, streams)
     if labels is None:
         require_labels_alike(sources, streams)
     named, labelled = any(stream.named for stream in streams), all(stream.labelled for stream in streams)
@@ -51,8 +52,26 @@ def open_stream(
     shape = shapes.pop() if len(shapes) == 1 else None
     items: Iterator[Item] = chain.from_iterable(stream.items for stream in streams)
     if labels is not None:
+        for source, stream in zip(sources, streams, strict=True):
+            if stream.labelled:
+                options.say(f"{source}: its labels are left out, as {labels} gives others")
         items = with_labels(items, read_label_file(labels), labels, count, options.say)
-    return Stream(origin, count, named, labelled or labels is not None, items, shape)
+    classes = streams[0].classes if streams and labels is None else None
+    return Stream(origin, count, named, labelled or labels is not None, items, shape, classes)
+
+
+def _require_used(options: InputOptions, streams: Sequence[Stream]) -> None:
+    """Raise :class:`~mnistzip.errors.OptionError` if an option concerns none of the inputs."""
+    arrays = {Origin.NPY, Origin.NPZ, Origin.IDX}
+    for option, value, kind, origins in (
+        ("--array", options.array, "an .npz file", {Origin.NPZ}),
+        ("--shape", options.shape, "an array or an IDX file", arrays),
+        ("--image-column", options.image_column, "a Parquet file", {Origin.PARQUET}),
+        ("--label-column", options.label_column, "a Parquet file", {Origin.PARQUET}),
+        ("--name-column", options.name_column, "a Parquet file", {Origin.PARQUET}),
+    ):
+        if value is not None and origins.isdisjoint(stream.origin for stream in streams):
+            raise OptionError(f"{option} is for {kind}, and no input is one")
 
 
 def require_labels_alike(sources: Sequence[object], streams: Sequence[Stream]) -> None:
@@ -64,6 +83,12 @@ def require_labels_alike(sources: Sequence[object], streams: Sequence[Stream]) -
             f"{bare[0]} has no labels, unlike {labelled[0]}: give the labels of all images by --labels, "
             "leave them out by --no-labels, or make an archive of each"
         )
+    for source, stream in zip(sources, streams, strict=True):
+        if stream.classes != streams[0].classes:
+            raise OptionError(
+                f"{source} and {sources[0]} do not have the same texts as labels, so their numbers would not mean the same: "
+                "number the labels yourself, or make an archive of each"
+            )
 
 
 def open_source(

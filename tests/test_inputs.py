@@ -277,6 +277,23 @@ def test_a_zip_of_something_else_is_refused_with_what_it_holds(tmp_path: Path) -
         taken(tmp_path / "x.zip")
 
 
+@pytest.mark.parametrize("other", ["image_ids", "x", "image_labels_wide", "meta"])
+def test_an_array_that_cannot_be_images_is_not_taken_for_them(other: str, digits: Pixels, tmp_path: Path) -> None:
+    more = np.zeros((64, 10)) if "wide" in other else np.arange(9)
+    for images in ("pictures", "data", "train_images"):
+        found, _, labels, said = taken(savez(tmp_path / "x.npz", **{other: more, images: digits}))
+        assert same(found, digits)
+        assert labels == [None] * 64
+        assert f"left out: {other} " in said[0]
+
+
+def test_a_picture_is_one_whatever_its_suffix(digit_png: Path, digits: Pixels) -> None:
+    for suffix in (".npy", ".npz", ".parquet", ".gz"):
+        path = digit_png.rename(digit_png.with_suffix(suffix))
+        assert len(taken(path)[0]) == 1
+        digit_png = path
+
+
 # Folders
 
 
@@ -549,6 +566,9 @@ def test_options_of_reading_are_refused_where_they_would_do_nothing(digit_png: P
     for option in (["--array", "x"], ["--shape", "28x28"], ["--image-column", "x"], ["--no-labels"]):
         assert mz("compress", digit_png, *option) == 2
         assert f"{option[0]} is for archives" in capsys.readouterr().err
+    for option in (["--array", "x"], ["--shape", "28x28"], ["--label-column", "x"]):
+        assert mz("compress", digit_png, *option, digit_png, "-o", tmp_path / "x.cae") == 1
+        assert f"{option[0]} is for a" in capsys.readouterr().err
     for shape in ("28", "28x", "0x28", "axb", "28x28x1"):
         assert mz("compress", digit_png, "--shape", shape) == 2
         assert "is not height and width such as 28x28" in capsys.readouterr().err

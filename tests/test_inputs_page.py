@@ -190,6 +190,9 @@ CASES: dict[str, Make] = {
     "CSV without the name of an image, or with one twice": labelled(b"0.png,4\n2.png,5\n"),
     "labels that are not whole, or text": labelled(b"4\n0.5\n"),
     "fewer or more labels than images": labelled(b"4\n"),
+    "`--labels` for an input that has labels, too": together(
+        arrays(images=DIGITS[:2], labels=np.arange(2)), labelled(b"1\n2\n3\n4\n")
+    ),
     "archives, arrays and folders together": together(
         file(mnistzip.encode_archive(DIGITS[:2]), name="a.cae"), array(DIGITS), folder(a_png=png(LEVELS))
     ),

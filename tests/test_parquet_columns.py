@@ -213,3 +213,18 @@ def test_several_columns_of_images_are_an_error_that_lists_them(cells: list[byte
         taken(table(tmp_path / "x.parquet", scan=cells, mask=cells))
     with pytest.raises(mnistzip.ImageError, match=r"pixels list<.*one must hold encoded images as bytes"):
         taken(table(tmp_path / "x.parquet", pixels=[[1, 2]] * 3))
+
+
+def test_texts_are_not_numbered_in_two_ways_in_one_archive(cells: list[bytes], tmp_path: Path, capsys: Out) -> None:
+    a = table(tmp_path / "a.parquet", image=cells, label=["cat", "dog", "cat"])
+    b = table(tmp_path / "b.parquet", image=cells, label=["dog", "dog", "dog"])
+    c = table(tmp_path / "c.parquet", image=cells, label=[0, 1, 0])
+    option = ("--label-column", "label")
+    for other in (b, c):
+        assert mz("compress", a, other, *option, "-o", tmp_path / "x.cae") == 1
+        assert "do not have the same texts as labels" in capsys.readouterr().err
+    assert mz("compress", a, a, *option, "-o", tmp_path / "x.cae") == 0
+    assert mz("compress", b, *option, "--append", "-o", tmp_path / "x.cae") == 1
+    assert "number them yourself" in capsys.readouterr().err
+    assert mz("compress", a, b, *option, "--no-labels", "-o", tmp_path / "y.cae") == 0
+    assert "is numbered in sorted order" not in capsys.readouterr().err
