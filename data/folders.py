@@ -12,6 +12,7 @@ from pathlib import Path, PurePath
 from mnistzip.container import is_archive
 from mnistzip.data.images import IMAGE_SUFFIXES, SUFFIX
 from mnistzip.data.inputs import ignore, to_stderr
+from mnistzip.data.kinds import BY_SUFFIX
 from mnistzip.errors import ImageError
 
 NO_RASTER = {"EPS", "WMF", "MPEG", "HDF5", "BUFR", "GRIB", "IPTC", "PDF"}  # formats of Pillow that hold no raster image as such
@@ -76,7 +77,8 @@ def image_files(folder: Path, say: Callable[[str], None] = to_stderr) -> list[Pa
     files = find_images(folder, say, with_cae=True)
     if not files:
         held = sorted({path.suffix.lower() or "no suffix" for path, _ in _search(folder)})
-        raise ImageError(f"no images in {folder}: " + (f"it holds files of {_some(held)}" if held else "it is empty"))
+        way = "; name files that hold many images themselves" if {*BY_SUFFIX, SUFFIX, ".gz"}.intersection(held) else ""
+        raise ImageError(f"no images in {folder}: " + (f"it holds files of {_some(held)}{way}" if held else "it is empty"))
     return files
 
 

@@ -33,7 +33,10 @@ LOSSLESS_KINDS: dict[str, dict[str, object]] = {  # what decompressed images are
     ".tiff": {"format": "TIFF"},
     ".webp": {"format": "WEBP", "lossless": True},
 }
-IMAGE_SUFFIXES = {".png", ".bmp", ".pgm", ".pnm", ".gif", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"}
+IMAGE_SUFFIXES = {  # the usual ones; data.folders knows all that Pillow opens, which takes a while
+    *(".png", ".apng", ".bmp", ".dib", ".gif", ".ico", ".icns", ".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".j2k", ".avif"),
+    *(".pgm", ".pbm", ".ppm", ".pnm", ".pfm", ".pcx", ".qoi", ".sgi", ".tga", ".tif", ".tiff", ".webp"),
+}
 READ_MAX = 1 << 30  # bytes of one input file
 PIECE = 1 << 20  # read together from a pipe
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from types import TracebackType
@@ -35,12 +36,19 @@ class Renamer:
 
     def __init__(self, where: str, say: Callable[[str], None]) -> None:
         self._where, self._say = where, say
+        self._given: set[int] = set()  # names that were made here, by their hashes
         self._renamed = 0
 
     def safe(self, name: str) -> str:
-        """The name, made safe."""
+        """The name, made safe; of two that would become the same the later gets ``~`` and a number."""
         safe = safe_name(name)
-        self._renamed += safe != name
+        if safe == name:
+            return name
+        self._renamed += 1
+        if safe and hash(safe) in self._given:
+            stem, suffix = os.path.splitext(safe)
+            safe = safe_name(f"{stem}~{self._renamed}{suffix}")
+        self._given.add(hash(safe))
         return safe
 
     def __enter__(self) -> Renamer:

@@ -17,7 +17,7 @@ from typing import Any
 
 from mnistzip import codec, metrics
 from mnistzip import model as models
-from mnistzip.data.folders import image_files
+from mnistzip.data.folders import image_files, natural
 from mnistzip.data.inputs import InputOptions, Item, Stream, ignore
 from mnistzip.data.kinds import holds_many
 from mnistzip.data.labels import read_labels
@@ -231,7 +231,7 @@ def _expand(source: str) -> list[str]:
     """A source, or the files in it if it is a folder of files that hold many images each."""
     if not os.path.isdir(source):
         return [source]
-    held = [str(path) for path in sorted(Path(source).iterdir()) if holds_many(str(path))]
+    held = [str(path) for path in sorted(Path(source).iterdir(), key=natural) if holds_many(str(path))]
     return held or [source]
 
 

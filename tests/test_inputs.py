@@ -22,6 +22,7 @@ from mnistzip.data import folders
 from mnistzip.data.inputs import InputOptions
 from mnistzip.data.streams import open_stream
 from mnistzip.idx import idx_header
+from mnistzip.plugins.shards import plan
 
 Pixels = NDArray[np.uint8]
 Out = pytest.CaptureFixture[str]
@@ -339,6 +340,22 @@ def test_natural_order_is_that_of_people() -> None:
     ]
 
 
+def test_files_of_a_folder_become_shards_in_natural_order(tmp_path: Path, digits: Pixels) -> None:
+    (tmp_path / "in").mkdir()
+    for k in (10, 9, 1):
+        np.save(tmp_path / "in" / f"{k}.npy", digits[:k])
+    _, planned = plan([str(tmp_path / "in")], str(tmp_path / "out"))
+    assert [Path(shard.source).name for shard in planned] == ["1.npy", "9.npy", "10.npy"]
+
+
+def test_images_of_unusual_suffixes_come_out_under_their_names(tmp_path: Path, digits: Pixels) -> None:
+    (tmp_path / "in").mkdir()
+    Image.fromarray(digits[0]).save(tmp_path / "in" / "x.tga")
+    assert mz("compress", tmp_path / "in", "--lossless", "-o", tmp_path / "x.cae") == 0
+    assert mz("decompress", tmp_path / "x.cae", "-o", tmp_path / "back") == 0
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "back" / "x.png")), digits[0])
+
+
 def test_single_images_in_cae_files_are_taken_where_there_are_no_others(tmp_path: Path, digits: Pixels, capsys: Out) -> None:
     home = tmp_path / "packed"
     home.mkdir()
@@ -417,7 +434,10 @@ def test_a_folder_without_images_says_what_it_holds(tmp_path: Path, capsys: Out)
     assert "no images in" in capsys.readouterr().err
     (tmp_path / "scans" / "x.txt").touch()
     assert mz("compress", tmp_path / "scans", "-o", tmp_path / "x.cae") == 1
-    assert "it holds files of .txt" in capsys.readouterr().err
+    assert capsys.readouterr().err.endswith("it holds files of .txt\n")
+    (tmp_path / "scans" / "x.npy").touch()
+    assert mz("compress", tmp_path / "scans", "-o", tmp_path / "x.cae") == 1
+    assert "it holds files of .npy, .txt; name files that hold many images themselves" in capsys.readouterr().err
 
 
 # Pipes and names that say nothing
