@@ -61,7 +61,7 @@ def idx_shape(path: Readable) -> tuple[int, ...]:
     """
     shape, dtype = idx_type(path)
     if dtype != np.uint8:
-        raise FormatError(f"{path} is an IDX file of {dtype.name}: images are taken as uint8, so write them as that type")
+        raise FormatError(f"{path} is an IDX file of {dtype.name}: images must be uint8: write them as that type")
     return shape
 
 

@@ -118,7 +118,7 @@ def stack(
     levels = levels_of(where, dtype, blocks(0), options.convert)
     for guess in (layout.guess, levels.guess):
         if guess is not None:
-            options.say(f"{where} has shape {shape}: {guess}" if guess is layout.guess else f"{where}: {guess}")
+            options.say(f"{where} has shape {shape}: {guess}" if guess is layout.guess else f"{where} holds {guess}")
     size = (height, width)
     row = first if shape[0] == count else 0
 
@@ -215,7 +215,8 @@ def _choose(source: Input, headers: dict[str, Header], wanted: str | None) -> st
         hint = "" if headers else ": if it holds image files, unpack it and give the folder"
         raise ImageError(f"{source} holds {held}: none is an array of images, uint8 (N, H, W){hint}")
     if len(among) > 1:
-        raise ImageError(f"{source} holds several arrays: {held}: name the one with the images by --array NAME")
+        choices = " or ".join(f"--array {entry}" for entry in among)
+        raise ImageError(f"{source} holds several arrays: {held}: name the one with the images by {choices}")
     return among[0]
 
 

@@ -132,19 +132,19 @@ def levels_of(where: object, dtype: np.dtype[Any], blocks: Iterable[NDArray[Any]
     if dtype == np.uint8:
         return Levels()
     if dtype.kind == "b":
-        return Levels(255.0, "False and True are taken as 0 and 255")
+        return Levels(255.0, f"{dtype}: taken as the grey levels 0 and 255")
     if dtype.kind not in "iuf":
         raise ImageError(f"{where} holds {dtype}: give numbers, best as uint8")
     low, high, whole, exact = _looked_at(where, dtype, blocks)
     if low < 0:
         raise ImageError(f"{where} holds {dtype} from {low:g} to {high:g}: give grey levels of 0 to 255, best as uint8")
-    as_they_are = Levels(1.0, f"{dtype} from {low:g} to {high:g} are taken as the grey levels 0 to 255")
-    unit = Levels(255.0, f"{dtype} from {low:g} to {high:g} are taken as 0 to 1, black to white")
+    as_they_are = Levels(1.0, f"{dtype} from {low:g} to {high:g}: taken as grey levels, 0 as black and 255 as white")
+    unit = Levels(255.0, f"{dtype} from {low:g} to {high:g}: 0 is taken as black, 1 as white")
     if dtype.kind != "f":
         if high <= 255:
             return as_they_are
         if dtype.kind == "u" and dtype.itemsize == 2 and convert:
-            return Levels(255 / 65535, f"{dtype} is taken as 0 to 65535, black to white")
+            return Levels(255 / 65535, f"{dtype} from {low:g} to {high:g}: 0 is taken as black, 65535 as white")
         way = "--convert takes 65535 as white" if dtype.kind == "u" and dtype.itemsize == 2 else "scale them to 0 to 255 first"
         raise ImageError(f"{where} holds {dtype} from {low:g} to {high:g}, which are no grey levels of 8 bits: {way}")
     if high > 255:
