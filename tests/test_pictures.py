@@ -232,3 +232,16 @@ def test_a_palette_with_transparency_is_put_on_white() -> None:
     assert parse_image("x", content, convert=True).tolist() == [[10, 255, 30]]
     opaque = saved(image, "PNG", transparency=b"\xff\xff\xff")
     assert parse_image("x", opaque).tolist() == [[10, 20, 30]]
+
+
+def test_white_of_12_bits_is_4095() -> None:
+    values = np.array([[0, 2048], [4095, 16]])
+    packed = b"".join(bytes([a >> 4, (a & 15) << 4 | b >> 8, b & 255]) for a, b in values.tolist())
+    tags = [(256, 2), (257, 2), (258, 12), (259, 1), (262, 1), (273, 8), (277, 1), (278, 2), (279, len(packed))]
+    entries = b"".join(struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in tags)
+    start = 8 + len(packed) + len(packed) % 2
+    content = struct.pack("<2sHI", b"II", 42, start) + packed.ljust(start - 8, b"\0")
+    content += struct.pack("<H", len(tags)) + entries + bytes(4)
+    with pytest.raises(mnistzip.ImageError, match="more than 8 bits"):
+        parse_image("x", content)
+    assert parse_image("x", content, convert=True).tolist() == [[0, 128], [255, 1]]
