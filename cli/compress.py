@@ -17,6 +17,7 @@ from mnistzip.cli.main import blame
 from mnistzip.cli.progress import Progress
 from mnistzip.container import PIXELS_MAX
 from mnistzip.data import images
+from mnistzip.data.inputs import Input, InputOptions, Piped, take
 from mnistzip.errors import MnistzipError
 from mnistzip.rans import CHECK_BITS_MAX
 
@@ -53,7 +54,9 @@ class Job:
               metavar="N", help="Of a --bare stream: one in 2^N damages goes unnoticed.")  # fmt: skip
 @click.option("--convert", is_flag=True, help="Take colour, transparency, 16 bits or the first frame of an animation as grey.")
 @click.option("-r", "--recursive", is_flag=True, help="Compress the images in folders.")
-@click.option("--labels", metavar="PATH", help="Of an archive: IDX or .npy file with an integer for each image.")
+@click.option("--labels", metavar="PATH",
+              help="Of an archive: IDX, .npy or text of an integer for each image, or CSV of names and labels.")  # fmt: skip
+@given.input_options
 @click.option("--append", is_flag=True, help="Add to the archive that -o names.")
 @click.option("--embed-model", is_flag=True, help="Put a model of your own into the archive, which then can be read without.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
@@ -99,29 +102,32 @@ def compress(
     """Compress greyscale images to .cae files: digit.png to digit.cae beside it. The input is kept.
 
     INPUTS are image files, folders with -r, or - for stdin. The report counts whole files, and its PSNR is measured on
-    what was decoded from them.
+    what was decoded from them. Images of folders are taken in natural order: 2.png before 10.png.
 
     IDX files, .npy, .npz and Parquet go into one archive, and so do folders and several files where -o ends in .cae.
     """
     _refuse_contradictions(ctx, options)
     shards.refuse_contradictions(ctx, engine)
+    reading = _input_options(options, convert)
     models.candidates(options["model"])  # a wrong name is one error, not one for each image
     if engine == "ray":
         how = {key: options[key] for key in ("quality", "lossless", "effort", "model")}
         run = {"to": to, "shard_size": shard_size, "workers": workers, "resume": resume, "labels": labels, "convert": convert}
         return shards.pack(inputs, output, as_json, quiet, **run, **how)
-    if given.for_an_archive(inputs, output, append, recursive):
+    if output is None and len(inputs) > 1 and images.STREAM in inputs:
+        raise click.UsageError(files.ONE_STREAM)
+    held = {name: take(name) for name in inputs}
+    sources = [held[name] for name in inputs]
+    if given.for_an_archive(sources, output, append, recursive):
         _refuse_for_archives(ctx, options)
         from mnistzip.cli import pack  # a single file does without
 
         return pack.pack(
-            inputs, output, pack.Packing(labels, append, embed_model, convert, force, threads, as_json, quiet, options)
+            inputs, sources, output, pack.Packing(labels, append, embed_model, reading, force, threads, as_json, quiet, options)
         )
-    for option, given_here in (("--labels", labels is not None), ("--embed-model", embed_model)):
-        if given_here:
-            raise click.UsageError(f"{option} is for archives: -o must end in .cae, or the input be IDX, .npy, .npz or Parquet")
+    _refuse_for_files(ctx)
     suffix = images.BARE_SUFFIX if options["bare"] else images.SUFFIX
-    goals, many = files.plan(inputs, output, recursive, images.IMAGE_SUFFIXES, suffix)
+    goals, many = files.plan(inputs, output, recursive, None, suffix)
     if not goals:
         raise click.UsageError("no images in " + " ".join(inputs))
     to_stream = images.STREAM in goals.values()
@@ -139,7 +145,7 @@ def compress(
         for name, goal in goals.items():
             try:
                 outputs.claim(goal, name)
-                yield Job(name, goal, images.read_image(name, convert))
+                yield Job(name, goal, _read(name, held.get(name), convert))
             except (MnistzipError, OSError) as error:
                 failed(name, error)
                 progress.advance()
@@ -161,6 +167,17 @@ def compress(
     return 1 if total.failed else 0
 
 
+def _read(name: str, held: Input | None, convert: bool) -> images.Pixels:
+    """The image of an input, which may have come through a pipe."""
+    return images.parse_image(name, held.content, convert) if isinstance(held, Piped) else images.read_image(name, convert)
+
+
+def _input_options(options: dict[str, Any], convert: bool) -> InputOptions:
+    """The options of reading, taken out of the others."""
+    own = {name: options.pop(name) for name in given.INPUT_OPTIONS}
+    return InputOptions(convert=convert, model=options["model"], labels=not own.pop("no_labels"), **own)
+
+
 def _refuse_contradictions(ctx: click.Context, options: dict[str, Any]) -> None:
     budget = next((name for name in ("max_bytes", "min_psnr") if options[name] is not None), None)
     chosen = ctx.get_parameter_source("quality") is ParameterSource.COMMANDLINE
@@ -180,6 +197,13 @@ def _refuse_for_archives(ctx: click.Context, options: dict[str, Any]) -> None:
     for name in ("max_bytes", "min_psnr", "bare"):
         if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise click.UsageError(f"--{name.replace('_', '-')} is for single files: an archive has one quality for all images")
+
+
+def _refuse_for_files(ctx: click.Context) -> None:
+    for name in ("labels", "embed_model", *given.INPUT_OPTIONS):
+        if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            option = f"--{name.replace('_', '-')}"
+            raise click.UsageError(f"{option} is for archives: -o must end in .cae, or the input be IDX, .npy, .npz or Parquet")
 
 
 def _decode(coded: list[bytes], batch: list[Job], options: dict[str, Any]) -> list[images.Pixels]:

@@ -9,20 +9,25 @@ from pathlib import Path
 
 import click
 
+from mnistzip.data.folders import find_images, walk
 from mnistzip.data.images import STREAM
-from mnistzip.data.kinds import walk
 from mnistzip.errors import ImageError
 from mnistzip.storage import WholeFile
 
+ONE_STREAM = "several results cannot go to one stream: name a folder with -o"
 
-def expand(names: Iterable[str], recursive: bool, suffixes: set[str]) -> Iterator[tuple[str, Path]]:
-    """Input files and where each stands below what the user named, folders searched if ``recursive``."""
+
+def expand(names: Iterable[str], recursive: bool, suffixes: set[str] | None) -> Iterator[tuple[str, Path]]:
+    """Input files and where each stands below what the user named, folders searched if ``recursive``.
+
+    Of folders the files with these suffixes are taken; without suffixes all images.
+    """
     for name in names:
         folder = Path(name)
         if name == STREAM or not (recursive and folder.is_dir()):
             yield name, Path(folder.name)
         else:
-            for path in walk(folder, suffixes):
+            for path in find_images(folder) if suffixes is None else walk(folder, suffixes):
                 yield str(path), path.relative_to(folder)
 
 
@@ -58,7 +63,7 @@ def _with_suffix(path: Path, suffix: str) -> Path:
 
 
 def plan(
-    inputs: Sequence[str], output: str | None, recursive: bool, suffixes: set[str], suffix: str
+    inputs: Sequence[str], output: str | None, recursive: bool, suffixes: set[str] | None, suffix: str
 ) -> tuple[dict[str, str], bool]:
     """Where the result of each input file goes, and whether there may be several, which makes ``-o`` a folder.
 
@@ -69,7 +74,7 @@ def plan(
     many = len(names) > 1 or (recursive and any(os.path.isdir(name) for name in inputs))
     goals = {name: target(name, below, output, suffix, many) for name, below in names}
     if many and STREAM in goals.values():
-        raise click.UsageError("several results cannot go to one stream: name a folder with -o")
+        raise click.UsageError(ONE_STREAM)
     return goals, many
 
 

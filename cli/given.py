@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import click
 
 from mnistzip import container
 from mnistzip import model as models
 from mnistzip.data import images, kinds
+from mnistzip.data.inputs import Input, Piped
 from mnistzip.errors import ModelError
 
 Range = tuple[int | None, int | None]
@@ -23,6 +25,43 @@ def parse_range(_ctx: click.Context, _parameter: click.Parameter, value: str | N
     if len(parts) != 2 or not all(not part or (part.isascii() and part.isdecimal()) for part in parts):
         raise click.BadParameter(f"{value!r} is not two numbers such as 0:100")
     return int(parts[0]) if parts[0] else None, int(parts[1]) if parts[1] else None
+
+
+def parse_shape(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """``HxW`` as two numbers."""
+    if value is None:
+        return None
+    sides = value.lower().split("x")
+    if len(sides) != 2 or not all(side.isascii() and side.isdecimal() and int(side) for side in sides):
+        raise click.BadParameter(f"{value!r} is not height and width such as 28x28")
+    return int(sides[0]), int(sides[1])
+
+
+# How images are found in files that hold more than images; all are keywords of InputOptions.
+INPUT_OPTIONS = {
+    "array": click.option("--array", metavar="NAME", help="Array of an .npz file that holds the images."),
+    "shape": click.option(
+        "--shape",
+        callback=parse_shape,
+        metavar="HxW",
+        help="Height and width of the images of an array, whose rows may be flat.",
+    ),
+    "image_column": click.option("--image-column", metavar="NAME", help="Column of a Parquet file that holds the images."),
+    "label_column": click.option(
+        "--label-column",
+        metavar="NAME",
+        help="Column of a Parquet file that holds the labels; text is numbered in sorted order.",
+    ),
+    "name_column": click.option("--name-column", metavar="NAME", help="Column of a Parquet file that holds the names."),
+    "no_labels": click.option("--no-labels", is_flag=True, help="Leave out the labels that come with images."),
+}
+
+
+def input_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of :data:`INPUT_OPTIONS` to a command."""
+    for option in reversed(INPUT_OPTIONS.values()):
+        command = option(command)
+    return command
 
 
 def use_device(ctx: click.Context, _parameter: click.Parameter, value: str) -> None:
@@ -70,10 +109,10 @@ def is_archive(held: str | bytes) -> bool:
     return "://" in held or (os.path.isfile(held) and kinds.leads_to_archive(held))
 
 
-def for_an_archive(inputs: Sequence[str], output: str | None, append: bool, recursive: bool) -> bool:
+def for_an_archive(inputs: Sequence[Input], output: str | None, append: bool, recursive: bool) -> bool:
     """Whether inputs go into an archive rather than into files of their own."""
-    if append or any(kinds.holds_many(name) for name in inputs):
+    if append or any(kinds.holds_many(source) for source in inputs):
         return True
     if output is None or not output.lower().endswith(images.SUFFIX) or os.path.isdir(output):
         return False
-    return len(inputs) > 1 or recursive or os.path.isdir(inputs[0])
+    return len(inputs) > 1 or recursive or (not isinstance(inputs[0], Piped) and inputs[0].is_dir())

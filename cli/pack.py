@@ -13,13 +13,15 @@ from typing import Any
 import click
 
 from mnistzip import container, metrics
+from mnistzip.archive import Archive
 from mnistzip.cli import files, given
 from mnistzip.cli.compress import LARGE
 from mnistzip.cli.main import blame
 from mnistzip.cli.progress import Progress
 from mnistzip.data import images
+from mnistzip.data.inputs import Input, InputOptions, Piped, Stream
 from mnistzip.data.streams import open_stream
-from mnistzip.errors import ImageError, MnistzipError
+from mnistzip.errors import ImageError, MnistzipError, OptionError
 from mnistzip.pack import ArchiveWriter
 
 
@@ -30,7 +32,7 @@ class Packing:
     labels: str | None
     append: bool
     embed_model: bool
-    convert: bool
+    reading: InputOptions
     force: bool
     threads: int
     as_json: bool
@@ -38,12 +40,13 @@ class Packing:
     options: dict[str, Any]
 
 
-def pack(inputs: Sequence[str], output: str | None, how: Packing) -> int:
-    """Put the images of all inputs into one archive; the exit code."""
-    target = _target(inputs, output)
+def pack(inputs: Sequence[str], held: Sequence[Input], output: str | None, how: Packing) -> int:
+    """Put the images of all inputs, whose names are ``inputs``, into one archive; the exit code."""
+    target = _target(held, output)
     _require_free(target, inputs, how)
     old = os.path.getsize(target) if how.append and os.path.isfile(target) else 0
-    stream = open_stream(inputs, labels=how.labels, convert=how.convert, model=how.options["model"])
+    stream = open_stream(held, labels=how.labels, options=how.reading)
+    named = _named(target, inputs, stream, how)
     settings = {key: how.options[key] for key in ("quality", "lossless", "effort", "model")}
     place = sys.stdout.buffer if target == images.STREAM else target
     failed = 0
@@ -69,7 +72,7 @@ def pack(inputs: Sequence[str], output: str | None, how: Packing) -> int:
                 raise item.image
             else:
                 try:
-                    writer.add(item.image, name=item.name if stream.named else None, label=item.label)
+                    writer.add(item.image, name=item.name if named else None, label=item.label)
                 except ImageError as error:  # what the system says of the archive is no fault of the image
                     wrong = error
             if wrong is not None:
@@ -87,14 +90,45 @@ def pack(inputs: Sequence[str], output: str | None, how: Packing) -> int:
     return 1 if failed else 0
 
 
-def _target(inputs: Sequence[str], output: str | None) -> str:
+def _named(target: str, inputs: Sequence[str], stream: Stream, how: Packing) -> bool:
+    """Whether images get names, which may be empty.
+
+    Raises:
+        OptionError: the archive that they are added to has labels or names and they have none, or the other way round.
+    """
+    if not how.append or not os.path.isfile(target):
+        return stream.named
+    with Archive(target) as old:
+        count, has_names, has_labels = len(old), old.has_names, old.has_labels
+    added = inputs[0] if len(inputs) == 1 else f"{inputs[0]} and the other inputs"
+    together = f"make a new archive: mnistzip compress {target} {inputs[0]} -o NEW{images.SUFFIX}"
+    if count and has_labels and not stream.labelled:
+        raise OptionError(f"{added} has no labels, unlike {target}: give them by --labels")
+    if count and stream.classes is not None:
+        raise OptionError(
+            f"{added} has texts as labels, whose numbers need not be those of {target}: number them yourself, or {together}"
+        )
+    if count and stream.labelled and not has_labels:
+        raise OptionError(f"{added} has labels, unlike {target}: --no-labels leaves them out")
+    if count and stream.named and not has_names:
+        raise OptionError(f"{added} has names, unlike {target}: {together}")
+    if count and has_names and not stream.named:
+        how.reading.say(f"{added} has no names, unlike {target}: the images added get empty ones")
+    return stream.named or (count > 0 and has_names)
+
+
+def _target(held: Sequence[Input], output: str | None) -> str:
     """Where the archive goes: beside a single input, into a folder, or where ``-o`` says."""
     inside = output is not None and output != images.STREAM and (os.path.isdir(output) or output.endswith(os.sep))
     if output is not None and not inside:
         return output
-    if len(inputs) > 1:
+    if len(held) > 1:
         raise click.UsageError(f"several inputs go into one archive: name it with -o NAME{images.SUFFIX}")
-    first = Path(inputs[0])
+    first = held[0]
+    if isinstance(first, Piped):
+        if output is None and first.name == images.STREAM:
+            return images.STREAM
+        raise click.UsageError(f"{first} is a pipe: name the archive with -o NAME{images.SUFFIX}")
     name = (first.name if first.is_dir() else Path(first.name.removesuffix(".gz")).stem) + images.SUFFIX
     return str((first.parent if output is None else Path(output)) / name)
 

@@ -10,12 +10,13 @@ import click
 from click.core import ParameterSource
 
 from mnistzip import metrics
+from mnistzip.cli import given
 from mnistzip.cli.progress import Progress
 from mnistzip.data import images
 from mnistzip.errors import ImageError, OptionError
 
 OPTIONS = ("to", "shard_size", "workers", "resume")
-NOT_FOR_SHARDS = ("max_bytes", "min_psnr", "bare", "append", "embed_model", "force", "threads")
+NOT_FOR_SHARDS = ("max_bytes", "min_psnr", "bare", "append", "embed_model", "force", "threads", *given.INPUT_OPTIONS)
 
 
 def refuse_contradictions(ctx: click.Context, engine: str) -> None:

@@ -13,8 +13,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import IO
+from typing import IO, Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +21,22 @@ from numpy.typing import NDArray
 from mnistzip.errors import FormatError
 
 UINT8 = 8
-GZIP = b"\x1f\x8b"
 INT32 = 12
+TYPES = {UINT8: "u1", 9: "i1", 11: ">i2", INT32: ">i4", 13: ">f4", 14: ">f8"}
+GZIP = b"\x1f\x8b"
 BYTES_MAX = 1 << 31
 BLOCK_BYTES = 1 << 20
-EACH_MAX = 1 << 26  # bytes of an image
+EACH_MAX = 1 << 26  # elements of an image
 
 
-def read_idx(path: Path) -> NDArray[np.uint8]:
+class Readable(Protocol):
+    """What an IDX file is read from: a path, or anything else that can be opened more than once and names itself."""
+
+    def open(self, mode: Literal["rb"], /) -> IO[bytes]:
+        """The content from its beginning."""
+
+
+def read_idx(path: Readable) -> NDArray[np.uint8]:
     """The array of an IDX file of uint8: for images shape ``(N, H, W)``, for labels ``(N,)``.
 
     Raises:
@@ -46,29 +53,42 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
     return out
 
 
-def idx_shape(path: Path) -> tuple[int, ...]:
+def idx_shape(path: Readable) -> tuple[int, ...]:
     """The dimensions of an IDX file of uint8.
 
     Raises:
         FormatError: not IDX, another type than uint8, or cut short.
     """
+    shape, dtype = idx_type(path)
+    if dtype != np.uint8:
+        raise FormatError(f"{path} is an IDX file of {dtype.name}: images must be uint8: write them as that type")
+    return shape
+
+
+def idx_type(path: Readable) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """The dimensions and the type of an IDX file of any type.
+
+    Raises:
+        FormatError: not IDX, or cut short.
+    """
     with _opened(path) as stream:
-        return _read_shape(path, stream)
+        return _read_head(path, stream)
 
 
-def idx_blocks(path: Path, first: int = 0) -> Iterator[NDArray[np.uint8]]:
-    """The array of an IDX file, so many along its first dimension at a time that a block has about a MiB.
+def idx_blocks(path: Readable, first: int = 0) -> Iterator[NDArray[Any]]:
+    """The array of an IDX file of any type, so many along its first dimension at a time that a block has about a MiB.
 
     Args:
         path: plain or gzipped.
         first: where along the first dimension to begin.
 
     Raises:
-        FormatError: as for :func:`read_idx`.
+        FormatError: not IDX, or fewer or more bytes than its dimensions say.
     """
     with _opened(path) as stream:
-        shape = _read_shape(path, stream)
-        each = math.prod(shape[1:])
+        shape, dtype = _read_head(path, stream)
+        total = math.prod(shape) * dtype.itemsize
+        each = math.prod(shape[1:]) * dtype.itemsize
         step = max(1, BLOCK_BYTES // max(each, 1))
         stream.seek(first * each, os.SEEK_CUR)
         for start in range(first, shape[0] if shape else 0, step):
@@ -76,11 +96,15 @@ def idx_blocks(path: Path, first: int = 0) -> Iterator[NDArray[np.uint8]]:
             body = stream.read(count * each)
             if len(body) != count * each:
                 held = start * each + len(body)
-                raise FormatError(f"{path}: {held} bytes of data for the shape {shape}, which has {math.prod(shape)}")
-            yield np.frombuffer(body, np.uint8).reshape(count, *shape[1:])
+                raise FormatError(f"{path}: {held} bytes of data for the shape {shape} of {dtype.name}, which has {total}")
+            yield np.frombuffer(body, dtype).reshape(count, *shape[1:])
         if stream.read(1):
-            count = math.prod(shape)
-            raise FormatError(f"{path}: {count + 1} or more bytes of data for the shape {shape}, which has {count}")
+            raise FormatError(f"{path}: {total + 1} or more bytes of data for the shape {shape}, which has {total}")
+
+
+def is_idx(start: bytes) -> bool:
+    """Whether the first 4 bytes of a file are those of an IDX file of any type; TGA, which begins alike, has no dimensions."""
+    return len(start) >= 4 and start[:2] == b"\0\0" and start[2] in TYPES and 1 <= start[3] <= 8
 
 
 def idx_header(shape: Sequence[int], kind: int = UINT8) -> bytes:
@@ -88,8 +112,18 @@ def idx_header(shape: Sequence[int], kind: int = UINT8) -> bytes:
     return struct.pack(f">BBBB{len(shape)}I", 0, 0, kind, len(shape), *shape)
 
 
+def peek(path: Readable, count: int) -> bytes:
+    """The first bytes of a file's content, which is what a gzipped file holds.
+
+    Raises:
+        FormatError: damaged gzip.
+    """
+    with _opened(path) as stream:
+        return stream.read(count)
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
+def _opened(path: Readable) -> Iterator[IO[bytes]]:
     """The content of a file, gzipped or not."""
     with path.open("rb") as file:
         zipped = file.read(2) == GZIP
@@ -100,14 +134,14 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         raise FormatError(f"{path}: damaged gzip: {cause}") from cause
 
 
-def _read_shape(path: Path, stream: IO[bytes]) -> tuple[int, ...]:
+def _read_head(path: Readable, stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
     head = stream.read(4)
-    if len(head) < 4 or head[:3] != bytes([0, 0, UINT8]):
-        raise FormatError(f"{path}: not an IDX file of uint8 (it begins with {head.hex(' ')})")
+    if len(head) < 4 or head[:2] != b"\0\0" or head[2] not in TYPES:
+        raise FormatError(f"{path}: not an IDX file (it begins with {head.hex(' ') or 'nothing'})")
     raw = stream.read(4 * head[3])
     if len(raw) < 4 * head[3]:
         raise FormatError(f"{path}: cut short in its dimensions")
     shape = struct.unpack(f">{head[3]}I", raw)
     if math.prod(shape[1:]) > EACH_MAX:
-        raise FormatError(f"{path}: images of {shape[1:]} are larger than {EACH_MAX} bytes")
-    return shape
+        raise FormatError(f"{path}: images of {shape[1:]} are larger than {EACH_MAX} pixels")
+    return shape, np.dtype(TYPES[head[2]])

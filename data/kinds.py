@@ -1,36 +1,66 @@
-"""What files hold, by their names and first bytes; nothing of them is read that need not be."""
+"""What files hold, by their first bytes, and where those say nothing by their names; no more of them is read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from enum import Enum
 from pathlib import Path
 
-from mnistzip.container import is_archive
-from mnistzip.data.images import STREAM
-from mnistzip.idx import GZIP, UINT8
+from mnistzip.container import is_archive, is_cae
+from mnistzip.data.inputs import Input, Piped, take
+from mnistzip.idx import GZIP, is_idx, peek
 
-ARRAY_SUFFIXES = {".npy", ".npz"}
-PARQUET_SUFFIX = ".parquet"
-START = 4  # bytes that tell what a file is
-
-
-def walk(folder: Path, suffixes: Iterable[str]) -> Iterator[Path]:
-    """Files with such suffixes in a folder and below, in order of their paths."""
-    wanted = set(suffixes)
-    for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.suffix.lower() in wanted:
-            yield path
+START = 8  # bytes that tell what a file is
+PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"RIFF", b"BM")
+NPY, ZIP, PARQUET = b"\x93NUMPY", (b"PK\x03\x04", b"PK\x05\x06"), b"PAR1"
 
 
-def holds_many(name: str) -> bool:
-    """Whether a file is of a kind that holds many images: IDX, an array, Parquet, or an archive."""
-    path = Path(name)
-    if name == STREAM or not path.is_file():
-        return False
-    with path.open("rb") as file:
+class Kind(Enum):
+    """What an input holds."""
+
+    IMAGE = "one image"
+    ARCHIVE = "an archive"
+    IDX = "IDX"
+    NPY = "an array"
+    NPZ = "several arrays"
+    PARQUET = "Parquet"
+    GZIP = "a gzipped file"
+
+
+BY_SUFFIX = {".npy": Kind.NPY, ".npz": Kind.NPZ, ".parquet": Kind.PARQUET}
+
+
+def kind_of(source: Input) -> Kind:
+    """What a file or a pipe holds.
+
+    Raises:
+        FormatError: a damaged gzip file.
+        OSError: it cannot be read.
+    """
+    with source.open("rb") as file:
         start = file.read(START)
-    many = path.suffix.lower() in {*ARRAY_SUFFIXES, PARQUET_SUFFIX} or is_archive(start)
-    return many or start[:2] == GZIP or start[:3] == bytes([0, 0, UINT8])
+    if start[:2] == GZIP:
+        return Kind.IDX if is_idx(peek(source, START)) else Kind.GZIP
+    if is_archive(start):
+        return Kind.ARCHIVE
+    if start.startswith(NPY):
+        return Kind.NPY
+    if start.startswith(ZIP):
+        return Kind.NPZ
+    if start.startswith(PARQUET):
+        return Kind.PARQUET
+    if is_idx(start):
+        return Kind.IDX
+    if start.startswith(PICTURES) or is_cae(start):
+        return Kind.IMAGE
+    suffix = "" if isinstance(source, Piped) else source.suffix.lower()
+    return BY_SUFFIX.get(suffix, Kind.IMAGE)
+
+
+def holds_many(name: str | Path | Piped) -> bool:
+    """Whether a file or a pipe is of a kind that holds many images: IDX, an array, Parquet, or an archive."""
+    if not isinstance(name, Piped) and not Path(name).is_file():
+        return False
+    return kind_of(take(name)) is not Kind.IMAGE
 
 
 def leads_to_archive(path: str | Path) -> bool:

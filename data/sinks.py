@@ -19,7 +19,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from mnistzip.data.images import IMAGE_SUFFIXES, LOSSLESS_KINDS, STREAM, SUFFIX, write_image
-from mnistzip.data.streams import pyarrow_parquet
+from mnistzip.data.parquet import pyarrow_parquet
 from mnistzip.errors import ImageError, OptionError
 from mnistzip.idx import INT32, idx_header
 from mnistzip.index import Origin

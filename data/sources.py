@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistzip.data.images import IMAGE_SUFFIXES, STREAM, SUFFIX, any_image
-from mnistzip.data.kinds import holds_many, walk
+from mnistzip.data.folders import image_suffixes, walk
+from mnistzip.data.images import SUFFIX, any_image, image_of
+from mnistzip.data.inputs import InputOptions, Piped, take
+from mnistzip.data.kinds import holds_many
 from mnistzip.data.streams import open_stream
 from mnistzip.errors import ImageError, ModelError
 
@@ -47,7 +49,7 @@ def load(
 
     Args:
         sources: image files, ``.cae`` files, archives too, folders of them (searched to the bottom), IDX files (``.gz`` too),
-            ``.npy`` or ``.npz`` arrays of shape ``(H, W)`` or ``(N, H, W)``, Parquet files; ``-``, one image from stdin; or the
+            ``.npy`` or ``.npz`` arrays of shape ``(H, W)`` or ``(N, H, W)``, Parquet files; ``-``, the same from stdin; or the
             name of a torchvision data set, such as ``mnist``.
         convert: take colour, transparency and 16 bits as 8-bit grey instead of refusing them.
         limit: stop after so many images.
@@ -69,24 +71,25 @@ def load(
     if len(sources) > NAMED:
         told += f" and {len(sources) - NAMED} more"
     if not images:
-        kinds = ", ".join(sorted({*IMAGE_SUFFIXES, SUFFIX}))
-        raise ImageError(f"no images in {told}: nothing there ends in {kinds}")
+        raise ImageError(f"no images in {told}: nothing there is an image file, such as .png, or a {SUFFIX} file")
     return Source(told, images, names)
 
 
 def _read(source: str, convert: bool, train: bool, model: str | None) -> Iterator[tuple[str, Pixels]]:
     """Names and images of one source."""
+    held = take(source)
     path = Path(source)
-    if source == STREAM:
-        yield source, any_image(source, convert, model)[0]
-    elif path.is_dir():
-        for file in walk(path, {*IMAGE_SUFFIXES, SUFFIX}):
+    if path.is_dir():
+        for file in walk(path, {*image_suffixes(), SUFFIX}):
             yield str(file.relative_to(path)), any_image(str(file), convert, model)[0]
-    elif holds_many(source):
-        for index, item in enumerate(open_stream([source], convert=convert, model=model).items):
+    elif holds_many(held):
+        options = InputOptions(convert=convert, model=model)
+        for index, item in enumerate(open_stream([held], options=options).items):
             if isinstance(item.image, Exception):
                 raise type(item.image)(f"{item.where}: {item.image}") from item.image
             yield item.name or str(index), item.image
+    elif isinstance(held, Piped):
+        yield source, image_of(source, held.content, convert, model)
     elif path.is_file():
         yield path.name, any_image(source, convert, model)[0]
     elif path.suffix or len(path.parts) > 1:

@@ -17,16 +17,12 @@ from typing import Any
 
 from mnistzip import codec, metrics
 from mnistzip import model as models
+from mnistzip.data.folders import image_files, natural
+from mnistzip.data.inputs import InputOptions, Item, Stream, ignore
 from mnistzip.data.kinds import holds_many
-from mnistzip.data.streams import (
-    Item,
-    Stream,
-    folder_stream,
-    image_files,
-    open_source,
-    pyarrow_parquet,
-    read_labels,
-)
+from mnistzip.data.labels import read_labels
+from mnistzip.data.parquet import pyarrow_parquet
+from mnistzip.data.streams import folder_stream, open_source, require_labels_alike
 from mnistzip.errors import FormatError, ImageError, MnistzipError, ModelError, OptionError, require_within
 from mnistzip.index import Origin
 from mnistzip.model import Model
@@ -193,19 +189,22 @@ def plan(
     codec.encode_many([], lossless=True, quality=quality, effort=effort)  # no images: only the ranges are checked
     sources = [file for source in sources for file in _expand(os.path.abspath(source))]
     several = len(sources) > 1
+    reading = InputOptions(convert=convert, model=model)
     shards: list[Shard] = []
     streams: list[Stream] = []
     before = 0
     for source in sources:
         files = image_files(Path(source)) if os.path.isdir(source) else []
-        stream = folder_stream(Path(source), files, convert, "") if files else open_source(source, convert=convert, model=model)
+        stream = folder_stream(Path(source), files, reading, "") if files else open_source(source, reading)
         count = stream.count or 0
         for first in range(0, count, shard_size):
             size = min(shard_size, count - first)
             shards.append(Shard(len(shards), source, first, size, before, tuple(files[first : first + size])))
         before += count
         streams.append(stream)
-    if labels is not None and len(read_labels(Path(labels))) != before:
+    if labels is None:
+        require_labels_alike(sources, streams)
+    elif len(read_labels(Path(labels))) != before:
         raise OptionError(f"{labels} holds {len(read_labels(Path(labels)))} labels for {before} images")
     origins = {stream.origin for stream in streams}
     job = Job(
@@ -232,7 +231,7 @@ def _expand(source: str) -> list[str]:
     """A source, or the files in it if it is a folder of files that hold many images each."""
     if not os.path.isdir(source):
         return [source]
-    held = [str(path) for path in sorted(Path(source).iterdir()) if holds_many(str(path))]
+    held = [str(path) for path in sorted(Path(source).iterdir(), key=natural) if holds_many(str(path))]
     return held or [source]
 
 
@@ -329,10 +328,11 @@ def _pack_shard(job: Job, model: str | Model, shard: Shard, sleep: Callable[[flo
 def _items(job: Job, shard: Shard, report: Report) -> Iterator[Item]:
     """The images of a shard that can be taken; of the others the report says why not."""
     folder = Path(shard.source)
+    reading = InputOptions(convert=job.convert, model=job.model, say=ignore)  # the plan has said it
     if shard.files:
-        stream = folder_stream(folder, shard.files, job.convert, folder.name if job.several else "")
+        stream = folder_stream(folder, shard.files, reading, folder.name if job.several else "")
     else:
-        stream = open_source(shard.source, convert=job.convert, model=job.model, first=shard.first)
+        stream = open_source(shard.source, reading, first=shard.first)
     labels = None if job.labels is None else read_labels(Path(job.labels))[shard.before + shard.first :]
     for number in range(shard.count):
         item = next(stream.items, None)

@@ -37,7 +37,7 @@ from mnistzip import model as models
 from mnistzip.cli.main import run
 from mnistzip.container import DECODED_MAX, SIDE_MAX, Header, Method, Mode, varint
 from mnistzip.data.images import parse_image
-from mnistzip.data.streams import read_labels
+from mnistzip.data.labels import read_labels
 from mnistzip.idx import idx_header, read_idx
 from mnistzip.lossless import encode_payloads, pixel_symbols
 from mnistzip.plugins.chunks import Chunk, join

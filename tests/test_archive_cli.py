@@ -169,7 +169,7 @@ def test_arrays_in_other_orders_and_shapes_are_taken(digits: Pixels, tmp_path: P
         stream = open_stream([str(tmp_path / name)])
         assert (np.stack([item.image for item in stream.items]) == expected).all()  # type: ignore[arg-type]
     (tmp_path / "cut.npy").write_bytes((tmp_path / "f.npy").read_bytes()[:-1])
-    np.save(tmp_path / "float.npy", digits / 255)
+    np.save(tmp_path / "float.npy", digits / 254)
     (tmp_path / "junk.npz").write_bytes(b"PK\3\4 and more")
     for name, says in (
         ("cut.npy", "cut short"),

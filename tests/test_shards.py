@@ -74,7 +74,7 @@ def test_every_kind_of_source_is_read_from_any_image_on(
     digits: Pixels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pack, "GROUP_IMAGES", 16)
-    monkeypatch.setattr("mnistzip.data.streams.PARQUET_BATCH", 4)
+    monkeypatch.setattr("mnistzip.data.parquet.BATCH", 4)
     for path in sources_of(digits, tmp_path).values():
         for first in (0, 9, 17, 20, 63, 64):
             items = list(open_source(str(path), first=first).items)
