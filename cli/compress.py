@@ -19,6 +19,7 @@ from mnistzip.container import PIXELS_MAX
 from mnistzip.data import images
 from mnistzip.errors import MnistzipError
 from mnistzip.rans import CHECK_BITS_MAX
+from mnistzip.remote import local_path
 
 LARGE = "larger than is decoded unasked, as that takes long: who decompresses it has to say --max-pixels"
 BATCH_PIXELS = 256 * 28 * 28  # about what is coded together
@@ -103,6 +104,7 @@ def compress(
 
     IDX files, .npy, .npz and Parquet go into one archive, and so do folders and several files where -o ends in .cae.
     """
+    output = None if output is None else local_path(output)
     _refuse_contradictions(ctx, options)
     shards.refuse_contradictions(ctx, engine)
     models.candidates(options["model"])  # a wrong name is one error, not one for each image
@@ -122,12 +124,13 @@ def compress(
             raise click.UsageError(f"{option} is for archives: -o must end in .cae, or the input be IDX, .npy, .npz or Parquet")
     suffix = images.BARE_SUFFIX if options["bare"] else images.SUFFIX
     goals, many = files.plan(inputs, output, recursive, images.IMAGE_SUFFIXES, suffix)
+    files.require_packed_name(output, inputs, suffix)
     if not goals:
         raise click.UsageError("no images in " + " ".join(inputs))
     to_stream = images.STREAM in goals.values()
     style = Style(to_stream, as_json, verbose, brief=many, bare=options["bare"])
     total = Total()
-    outputs = files.Outputs()
+    outputs = files.Outputs(goals)
 
     def failed(name: str, error: Exception) -> None:
         if isinstance(error, BrokenPipeError):
@@ -138,6 +141,7 @@ def compress(
     def jobs() -> Iterator[Job]:
         for name, goal in goals.items():
             try:
+                files.refuse_folder(name)
                 outputs.claim(goal, name)
                 yield Job(name, goal, images.read_image(name, convert))
             except (MnistzipError, OSError) as error:

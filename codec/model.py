@@ -141,7 +141,7 @@ class Model:
         if tiles > (most := self.tiles_unasked(mode)):
             raise LimitError(
                 f"the model {self.name} is too large for {tiles} tiles, as it takes seconds for {most} already: max_pixels "
-                "(--max-pixels) of one's own allows them"
+                "(--max-pixels) allows more"
             )
 
     @property

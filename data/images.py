@@ -48,7 +48,7 @@ def read_bytes(name: str) -> bytes:
             raise OSError(errno.EBADF, os.strerror(errno.EBADF), "stdin")
         return sys.stdin.buffer.read()
     if os.path.isdir(name):
-        raise ImageError(f"{name} is a folder: -r takes what is in it")
+        raise ImageError(f"{name} is a folder")
     size = os.stat(name).st_size  # of a pipe 0
     if size > READ_MAX:
         raise LimitError(f"{name} has {size} bytes, more than the {READ_MAX} allowed")
@@ -188,9 +188,14 @@ def _upright(grey: Pixels, image: Image.Image) -> Pixels:
     return np.asarray(ImageOps.exif_transpose(turned))
 
 
+def is_written(suffix: str) -> bool:
+    """Whether images are written as files of such a suffix."""
+    return suffix in LOSSLESS_KINDS or suffix == ".npy"
+
+
 def require_kind(suffix: str) -> None:
     """Raise :class:`~mnistzip.errors.ImageError` unless images are written as files of such a suffix."""
-    if suffix not in {*LOSSLESS_KINDS, ".npy"}:
+    if not is_written(suffix):
         kinds = ", ".join([*LOSSLESS_KINDS, ".npy"])
         raise ImageError(f"no image is written as {suffix!r}: use one of {kinds}, which keep every pixel")
 

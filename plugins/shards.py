@@ -31,6 +31,7 @@ from mnistzip.errors import FormatError, ImageError, MnistzipError, ModelError, 
 from mnistzip.index import Origin
 from mnistzip.model import Model
 from mnistzip.pack import GROUP_IMAGES, GROUP_PIXELS, ArchiveWriter
+from mnistzip.remote import is_address, local_path
 from mnistzip.storage import WholeFile
 
 KINDS = {"cae": ".cae", "parquet": ".parquet"}
@@ -189,6 +190,9 @@ def plan(
     """
     if to not in KINDS:
         raise OptionError(f"shards are written as {' or '.join(KINDS)}, not as {to!r}")
+    if is_address(out):
+        raise OptionError(f"{out} is an address: shards are written into a folder that all workers see, so give its path")
+    out = local_path(out)
     require_within("shard_size", shard_size, 1, SHARD_SIZE_MAX)
     codec.encode_many([], lossless=True, quality=quality, effort=effort)  # no images: only the ranges are checked
     sources = [file for source in sources for file in _expand(os.path.abspath(source))]
@@ -248,7 +252,7 @@ def begin(job: Job, shards: Sequence[Shard], resume: bool) -> tuple[list[Shard],
     told = json.loads(json.dumps({key: value for key, value in told.items() if key != "out"}))
     summary = Summary()
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not resume)):
-        raise OptionError(f"{folder} is not an empty folder: name another, or go on with what is there by --resume")
+        raise OptionError(f"{folder} is not an empty folder: name another, or go on with what is there by resume (--resume)")
     if manifest.exists():
         try:
             held = json.loads(manifest.read_bytes())
