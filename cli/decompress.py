@@ -130,7 +130,7 @@ def decompress(
                 held = given.at_hand(name)
                 if not bare and given.is_archive(held):
                     archives += 1
-                    failed += _unpack(name, held, output, goal, options)
+                    failed += _unpack(name, held, output, goal, options, outputs)
                 else:
                     content = given.bytes_of(held)
                     _require_no_archive_options(options)
@@ -151,7 +151,7 @@ def decompress(
     return 1 if failed else 0
 
 
-def _unpack(name: str, held: str | bytes, output: str | None, goal: str, options: Options) -> int:
+def _unpack(name: str, held: str | bytes, output: str | None, goal: str, options: Options, outputs: files.Outputs) -> int:
     """Write what is in an archive; the exit code. Of several inputs, each goes where its single image would go."""
     from mnistzip.archive import Archive  # a single file does without
     from mnistzip.cli import unpack
@@ -160,7 +160,7 @@ def _unpack(name: str, held: str | bytes, output: str | None, goal: str, options
         raise click.UsageError("--preview is for single files")
     stem = os.path.splitext(goal)[0] if options.many else None
     with Archive(held, model=options.model, max_pixels=options.max_pixels, recover=options.keep_going) as archive:
-        return unpack.unpack(name, archive, output, options, stem)
+        return unpack.unpack(name, archive, output, options, outputs, stem)
 
 
 def _require_no_archive_options(options: Options) -> None:

@@ -37,7 +37,7 @@ class Goal:
     labels: str | None
 
 
-def unpack(name: str, archive: Archive, output: str | None, options: Options, stem: str | None = None) -> int:
+def unpack(name: str, archive: Archive, output: str | None, options: Options, outputs: files.Outputs, stem: str | None) -> int:
     """Write the images of an archive; the exit code.
 
     Args:
@@ -45,10 +45,13 @@ def unpack(name: str, archive: Archive, output: str | None, options: Options, st
         archive: the archive.
         output: what ``-o`` names.
         options: those of the command.
-        stem: the path without a suffix where this one of several archives goes.
+        outputs: what the command has written.
+        stem: the path without a suffix where this one of several archives goes; None if it is the only one.
     """
     start, stop = _span(archive, options)
     goal = _goal(name, archive, output, options, stem, stop - start)
+    for path in {goal.path, goal.labels or goal.path}:
+        outputs.claim(path, name)
     if archive.recovered:
         found = f"{len(archive)} images were found by looking for them, counted from the first"
         click.echo(f"mnistzip: {name}: its end is damaged; {found}", err=True)

@@ -8,12 +8,14 @@ import os
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from PIL import Image
 
 import forge
 import mnistzip
@@ -223,3 +225,458 @@ assert mnistzip.Archive(mnistzip.encode_archive([image], lossless=True))[0].toli
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
+
+
+# Addresses
+
+
+@pytest.fixture
+def memory() -> Iterator[dict[str, bytes]]:
+    """What lies in fsspec's memory, emptied before and after."""
+    files = pytest.importorskip("fsspec").filesystem("memory")
+
+    class Content(dict[str, bytes]):
+        def __missing__(self, name: str) -> bytes:
+            return bytes(files.cat_file(name))
+
+    files.store.clear()
+    yield Content()
+    files.store.clear()
+
+
+def stored() -> list[str]:
+    import fsspec
+
+    return sorted(fsspec.filesystem("memory").store)
+
+
+@pytest.fixture
+def inputs(tmp_path: Path, digits: Pixels, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in, with images, arrays, labels and archives."""
+    monkeypatch.chdir(tmp_path)
+    for k in range(3):
+        Image.fromarray(digits[k]).save(f"{k}.png")
+    np.save("many.npy", digits[:3])
+    np.save("labels.npy", np.arange(3))
+    Path("one.cae").write_bytes(mnistzip.encode(digits[0], lossless=True, model="classic"))
+    several = {"labels": range(5, 8), "lossless": True, "model": "classic"}
+    Path("set.cae").write_bytes(mnistzip.encode_archive(digits[:3], **several))  # type: ignore[arg-type]
+    Path("named.cae").write_bytes(mnistzip.encode_archive(digits[:3], names=["a", "b/c.bmp", "d"], **several))  # type: ignore[arg-type]
+    return tmp_path
+
+
+ADDRESSES: dict[str, list[str]] = {  # a command that writes to an address, and what lies there then
+    "compress 0.png -o memory://b/x.cae": ["/b/x.cae"],
+    "compress 0.png 1.png -o memory://b/x/": ["/b/x/0.cae", "/b/x/1.cae"],
+    "compress many.npy -o memory://b/x.cae": ["/b/x.cae"],
+    "compress many.npy -o memory://b/": ["/b/many.cae"],
+    "decompress one.cae -o memory://b/x.png": ["/b/x.png"],
+    "decompress one.cae -o memory://b/": ["/b/one.png"],
+    "decompress set.cae -o memory://b/x.npz": ["/b/x.npz"],
+    "decompress set.cae -o memory://b/x-idx3-ubyte.gz": ["/b/x-idx3-ubyte-labels-idx1-ubyte.gz", "/b/x-idx3-ubyte.gz"],
+    "decompress set.cae --to idx -o memory://b/x --labels memory://b/y": ["/b/x", "/b/y"],
+    "decompress set.cae --index 1 -o memory://b/x.png": ["/b/x.png"],
+    "decompress set.cae -o memory://b/x.parquet": ["/b/x.parquet"],
+    "decompress named.cae -o memory://b/x/": ["/b/x/a.png", "/b/x/b/c.bmp", "/b/x/d.png", "/b/x/labels.csv"],
+    "decompress one.cae named.cae --to npz -o memory://b/x": ["/b/x/named.npz", "/b/x/one.png"],
+    "show set.cae -o memory://b/x.png": ["/b/x.png"],
+    "compare 0.png one.cae -o memory://b/x.png": ["/b/x.png"],
+}
+
+
+@pytest.mark.parametrize("command", ADDRESSES)
+def test_what_goes_to_an_address_arrives_there_and_not_in_a_folder_of_that_name(
+    command: str, inputs: Path, memory: dict[str, bytes], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    before = sorted(os.listdir(inputs))
+    failed = command.startswith("decompress one.cae named.cae")  # no single file is .npz
+    assert mz(*command.split()) == failed
+    assert stored() == ADDRESSES[command][: -1 if failed else None]
+    assert sorted(os.listdir(inputs)) == before
+    local = tmp_path_factory.mktemp("local")
+    assert mz(*command.replace("memory://b", str(local)).split()) == failed
+    for name in stored():
+        if not name.endswith((".npz", ".parquet")):  # which hold the time
+            assert memory[name] == (local / name.removeprefix("/b/")).read_bytes()
+
+
+@pytest.mark.parametrize("command", [command for command in ADDRESSES if "one.cae named" not in command])
+def test_what_lies_at_an_address_is_replaced_only_with_f(
+    command: str, inputs: Path, memory: dict[str, bytes], capsys: Out
+) -> None:
+    assert mz(*command.split()) == 0
+    before = {name: memory[name] for name in stored()}
+    capsys.readouterr()
+    assert mz(*command.split()) == 1
+    told = capsys.readouterr().err
+    assert "exists already: -f overwrites it" in told
+    assert {name: memory[name] for name in stored()} == before
+    import fsspec
+
+    for name in before:
+        fsspec.filesystem("memory").pipe_file(name, b"old")
+    assert mz(*command.split(), "-f") == 0
+    assert b"old" not in {memory[name] for name in stored()}
+
+
+def test_an_archive_at_an_address_is_appended_to(
+    inputs: Path, memory: dict[str, bytes], digits: Pixels, monkeypatch: pytest.MonkeyPatch, capsys: Out
+) -> None:
+    command = ["compress", "many.npy", "--lossless", "--model", "classic", "--append", "-o", "memory://b/x.cae", "--quiet"]
+    for count in (3, 6):
+        assert mz(*command) == 0
+        with mnistzip.Archive("memory://b/x.cae") as archive:
+            assert (np.stack(archive[:]) == np.concatenate([digits[:3]] * (count // 3))).all()
+    import fsspec
+
+    writer = mnistzip.ArchiveWriter("memory://b/x.cae", append=True)
+    fsspec.filesystem("memory").pipe_file("/b/x.cae", b"of somebody else")
+    with pytest.raises(OSError, match="was changed while images were added"):
+        writer.close()
+    assert memory["/b/x.cae"] == b"of somebody else"
+    assert mz(*command) == 1
+    assert memory["/b/x.cae"] == b"of somebody else"
+
+
+def test_an_error_leaves_what_lies_at_an_address(inputs: Path, memory: dict[str, bytes], digits: Pixels) -> None:
+    import fsspec
+
+    fsspec.filesystem("memory").pipe_file("/b/x.cae", b"old")
+    with pytest.raises(mnistzip.ImageError), mnistzip.ArchiveWriter("memory://b/x.cae") as writer:
+        writer.extend([digits[0], digits[0] / 255])
+    assert memory["/b/x.cae"] == b"old"
+
+
+@pytest.mark.parametrize("already", [True, False])
+def test_a_transfer_that_fails_leaves_what_was_at_the_address(
+    already: bool, inputs: Path, memory: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, capsys: Out
+) -> None:
+    from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
+
+    if already:
+        MemoryFileSystem().pipe_file("/b/x.cae", b"old")
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("the network is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MemoryFile, "write", fail)
+        assert mz("compress", "0.png", "-f", "-o", "memory://b/x.cae", "--quiet") == 1
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "memory://b/x.cae: cannot be written" in told
+    assert "the network is gone" in told
+    assert stored() == ["/b/x.cae"] * already
+    assert not already or memory["/b/x.cae"] == b"old"
+
+
+def test_an_input_at_an_address_is_never_overwritten(inputs: Path, memory: dict[str, bytes], capsys: Out) -> None:
+    import fsspec
+
+    content = Path("set.cae").read_bytes()
+    fsspec.filesystem("memory").pipe_file("/b/set", content)
+    for output in ("memory://b/set", "memory:///b/set"):
+        command = f"decompress memory://b/set --to npy -o {output}"
+        assert mz(*command.split(), "-f") == 1
+        assert "is the input itself" in capsys.readouterr().err
+        assert memory["/b/set"] == content
+
+
+def test_the_result_of_an_input_at_an_address_goes_into_the_current_folder(inputs: Path, memory: dict[str, bytes]) -> None:
+    import fsspec
+
+    fsspec.filesystem("memory").pipe_file("/b/far.cae", Path("set.cae").read_bytes())
+    before = set(os.listdir(inputs))
+    assert mz("decompress", "memory://b/far.cae") == 0
+    assert set(os.listdir(inputs)) - before == {"far.npz"}
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "says"),
+    [
+        ("compress 0.png -o simplecache::memory://b/x.cae", 1, "chain of addresses, which can only be read"),
+        ("compress 0.png -o nosuch://b/x.cae", 1, "no address that fsspec knows"),
+        ("compress many.npy -o nosuch://b/x.cae", 1, "no address that fsspec knows"),
+        ("compress many.npy --engine ray -o memory://b/x", 1, "folder that all workers see"),
+        ("bench 0.png -o memory://b/x", 2, "only a path of this machine is written"),
+        ("train many.npy -o memory://b/x.npz", 2, "only a path of this machine is written"),
+        ("train many.npy -o x.npz --folder memory://b/x", 2, "only a path of this machine is written"),
+    ],
+)
+def test_an_address_that_cannot_be_written_is_refused_with_the_reason(
+    command: str, code: int, says: str, inputs: Path, memory: dict[str, bytes], capsys: Out
+) -> None:
+    before = sorted(os.listdir(inputs))
+    assert mz(*command.split()) == code
+    assert says in " ".join(capsys.readouterr().err.split())
+    assert sorted(os.listdir(inputs)) == before
+    assert stored() == []
+
+
+def test_a_file_system_that_only_reads_is_named(memory: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    from fsspec.implementations.memory import MemoryFileSystem
+
+    def read_only(*_: object, **__: object) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr(MemoryFileSystem, "_open", read_only)
+    whole = WholeFile("memory://x")
+    with pytest.raises(mnistzip.OptionError, match="memory://x cannot be written: its file system does not offer that"):
+        whole.commit()
+
+
+def test_an_output_at_an_address_without_fsspec_names_the_command(
+    inputs: Path, monkeypatch: pytest.MonkeyPatch, capsys: Out
+) -> None:
+    monkeypatch.setitem(sys.modules, "fsspec.core", None)
+    for command in (
+        "compress 0.png -o s3://b/x.cae",
+        "compress many.npy -o s3://b/x.cae",
+        "decompress set.cae -o s3://b/x.npz",
+    ):
+        assert mz(*command.split()) == 1
+        told = capsys.readouterr().err
+        assert told.count("\n") == 1
+        assert "pip install 'mnistzip[fsspec]'" in told
+    with pytest.raises(mnistzip.OptionError, match=r"pip install 'mnistzip\[fsspec\]'"):
+        mnistzip.ArchiveWriter("s3://b/x.cae")
+
+
+def test_an_address_of_this_machine_is_a_path(inputs: Path, digits: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "fsspec.core", None)  # nobody needs it for that
+    assert mz("compress", "many.npy", "--lossless", "-o", f"file://{inputs}/new/x.cae") == 0
+    with mnistzip.Archive(f"file://{inputs}/new/x.cae") as archive:
+        assert len(archive) == 3
+    assert mz("compress", "many.npy", "-o", f"file://{inputs}/new/x.cae") == 1
+    assert mz("decompress", "new/x.cae", "--to", "npy", "-o", f"file://{inputs}/new/x.cae", "-f") == 1
+    assert mz("decompress", "set.cae", "-o", f"file://{inputs}/new/") == 0
+    with mnistzip.ArchiveWriter(f"file://{inputs}/new/x.cae", append=True) as writer:
+        writer.add(digits[0])
+    assert len(mnistzip.Archive("new/x.cae")) == 4
+    assert sorted(os.listdir("new")) == ["000000.png", "000001.png", "000002.png", "labels.csv", "x.cae"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+def test_a_name_with_a_colon_is_no_address(inputs: Path) -> None:
+    for name in ("a:b", "C:\\x", "s3:/x"):
+        assert mz("decompress", "one.cae", "-o", name) == 0
+        assert Path(name).is_file()
+
+
+# Names that say what an output is
+
+KINDS_REFUSED = {  # a command with an output whose name says something else: the exit code, and what is said
+    "decompress set.cae -o d.png": (2, "d.png is one image, not 3: --index picks one, and -o FOLDER/ takes all"),
+    "decompress named.cae -o scan.png": (2, "scan.png is one image, not 3"),
+    "decompress set.cae --range 0:2 -o two.png": (2, "two.png is one image, not 2"),
+    "decompress set.cae --to png -o d.png": (2, "d.png is one image, not 3"),
+    "decompress set.cae -o d.jpg": (1, "no image is written as '.jpg': use one of .png"),
+    "decompress set.cae -o d.gif": (1, "which keep every pixel"),
+    "decompress set.cae -o d.cae": (1, "no image is written as '.cae'"),
+    "decompress set.cae --index 1 -o out.jpg": (1, "no image is written as '.jpg'"),
+    "decompress one.cae -o d.jpg": (1, "no image is written as '.jpg'"),
+    "decompress one.cae -o d.cae": (1, "no image is written as '.cae'"),
+    "decompress one.cae -o d.png.gz": (1, "no image is written as '.gz'"),
+    "decompress set.cae -o x.npy.gz": (2, "only IDX is written gzipped: -o x.npy"),
+    "decompress set.cae --index 1 -o x.png.gz": (2, "only IDX is written gzipped: -o x.png"),
+    "decompress set.cae --to npz -o x.gz": (2, "only IDX is written gzipped: -o x"),
+    "decompress set.cae -o x.zip": (2, "nothing is known of .zip files: --to says what x.zip is to be"),
+    "decompress named.cae -o x.csv": (2, "nothing is known of .csv files"),
+    "decompress set.cae --to idx -o x.npz": (2, "--to idx contradicts the name x.npz"),
+    "decompress set.cae --to npy -o x.parquet": (2, "--to npy contradicts the name x.parquet"),
+    "decompress set.cae --to npz -o x-idx3-ubyte": (2, "--to npz contradicts the name x-idx3-ubyte"),
+    "decompress set.cae --to idx -o d.png": (2, "--to idx contradicts the name d.png"),
+    "decompress set.cae --to folder -o d.png": (2, "--to folder contradicts the name d.png"),
+    "decompress set.cae --to folder -o x.gz": (2, "--to folder contradicts the name x.gz"),
+    "decompress set.cae --to bmp --index 1 -o d.png": (2, "--to bmp contradicts the name d.png"),
+    "decompress set.cae --to png -o x.npz": (2, "--to png contradicts the name x.npz"),
+    "decompress one.cae --to bmp -o d.png": (2, "--to bmp contradicts the name d.png"),
+    "decompress one.cae set.cae -o d.png": (2, "several results cannot go to one file d.png: name a folder"),
+    "compress 0.png -o x.jpg": (1, "compress writes .cae files, not .jpg: -o x.cae"),
+    "compress 0.png -o x.png.gz": (1, "compress writes .cae files, not .gz: -o x.cae"),
+    "compress many.npy -o x.npz": (1, "compress writes .cae files, not .npz: -o x.cae"),
+    "compress 0.png --bare -o x.png": (1, "compress writes .bare files, not .png: -o x.bare"),
+    "compress 0.png 1.png -o x.png": (2, "several results cannot go to one file x.png"),
+    "show set.cae -o x.jpg": (1, "no image is written as '.jpg'"),
+    "compare 0.png one.cae -o x.gif": (1, "no image is written as '.gif'"),
+}
+
+
+@pytest.mark.parametrize("command", KINDS_REFUSED)
+def test_an_output_whose_name_says_something_else_is_refused(command: str, inputs: Path, capsys: Out) -> None:
+    before = sorted(os.listdir(inputs))
+    code, says = KINDS_REFUSED[command]
+    assert mz(*command.split(), "-f") == code
+    assert says in capsys.readouterr().err
+    assert sorted(os.listdir(inputs)) == before
+
+
+STARTS = {  # a command, what it writes, and how that begins
+    "decompress set.cae --range 2:3 -o three.png": {"three.png": b"\x89PNG"},
+    "decompress set.cae --range 2: --to bmp -o three": {"three": b""},  # a folder
+    "decompress set.cae --range 2: --to tif -o three.tiff": {"three.tiff": b"II"},
+    "decompress set.cae --index 2 -o three": {"three": b"\x89PNG"},
+    "decompress set.cae --index 2 -o three.npy": {"three.npy": b"\x93NUMPY"},
+    "decompress set.cae --index 2 -o three.npz": {"three.npz": b"PK"},
+    "decompress set.cae --index 2 --to bmp": {"set-2.bmp": b"BM"},
+    "decompress set.cae -o v1.2 --to npy": {"v1.2": b"\x93NUMPY"},
+    "decompress set.cae -o my.data --to idx": {"my.data": b"\0\0\x08\3", "my.data-labels-idx1-ubyte": b"\0\0\x08\1"},
+    "decompress set.cae -o x.gz --to idx": {"x.gz": b"\x1f\x8b", "x-labels-idx1-ubyte.gz": b"\x1f\x8b"},
+    "decompress set.cae": {"set.npz": b"PK"},  # which holds the labels, too
+    "decompress one.cae -o x.PGM": {"x.PGM": b"P5"},
+    "decompress one.cae -o v1.2": {"v1.2": b"\x89PNG"},
+    "decompress one.cae --to tif -o x.tiff": {"x.tiff": b"II"},
+    "compress 0.png -o v1.2": {"v1.2": b""},
+}
+
+
+@pytest.mark.parametrize("command", STARTS)
+def test_an_output_is_what_its_name_says(command: str, inputs: Path) -> None:
+    before = set(os.listdir(inputs))
+    assert mz(*command.split()) == 0
+    assert set(os.listdir(inputs)) - before == set(STARTS[command])
+    for name, start in STARTS[command].items():
+        assert Path(name).is_dir() if "bmp -o three" in command else Path(name).read_bytes().startswith(start)
+
+
+def test_a_folder_may_have_any_name_once_it_is_there(inputs: Path) -> None:
+    Path("d.png").mkdir()
+    assert mz("decompress", "set.cae", "-o", "d.png") == 0
+    assert mz("decompress", "one.cae", "named.cae", "-o", "d.png") == 0
+    assert sorted(os.listdir("d.png")) == ["000000.png", "000001.png", "000002.png", "labels.csv", "named", "one.png"]
+
+
+# Labels and names that an output cannot hold
+
+
+def test_a_folder_of_images_keeps_their_labels(inputs: Path) -> None:
+    assert mz("decompress", "named.cae", "-o", "out") == 0
+    assert Path("out/labels.csv").read_text() == "name,label\na.png,5\nb/c.bmp,6\nd.png,7\n"
+    assert mz("decompress", "set.cae", "--range", "1:", "--to", "bmp", "-o", "bmp") == 0
+    assert Path("bmp/labels.csv").read_text() == "name,label\n000001.bmp,6\n000002.bmp,7\n"
+
+
+def test_labels_of_somebody_else_are_not_overwritten(inputs: Path, capsys: Out) -> None:
+    Path("out").mkdir()
+    Path("out/labels.csv").write_text("mine")
+    assert mz("decompress", "set.cae", "-o", "out") == 1
+    assert "labels.csv exists already: -f overwrites it" in capsys.readouterr().err
+    assert os.listdir("out") == ["labels.csv"]
+    assert Path("out/labels.csv").read_text() == "mine"
+    assert mz("decompress", "set.cae", "-o", "out", "-f") == 0
+    assert Path("out/labels.csv").read_text().startswith("name,label\n")
+
+
+def test_an_image_below_a_folder_named_as_the_labels_gets_another_name(inputs: Path, digits: Pixels, capsys: Out) -> None:
+    names = ["labels.csv/a.png", "LABELS.csv/b", "labels.csv", 'with,comma"']
+    Path("odd.cae").write_bytes(
+        mnistzip.encode_archive(digits[:4], names=names, labels=[4, -3, 2, 1 << 40], lossless=True, model="classic")
+    )
+    assert mz("decompress", "odd.cae", "-o", "out") == 0
+    assert capsys.readouterr().err.count("one is written as") == 2
+    rows = Path("out/labels.csv").read_text().splitlines()
+    assert rows == ["name,label", "000000.png,4", "000001.png,-3", "labels.csv.png,2", f'"with,comma"".png",{1 << 40}']
+    assert len(list(Path("out").iterdir())) == 5
+
+
+def test_labels_that_are_damaged_are_said_and_leave_their_images(inputs: Path, digits: Pixels, capsys: Out) -> None:
+    content = bytearray(Path("set.cae").read_bytes())
+    group = next(iter(mnistzip.Archive(bytes(content)).groups()))
+    assert not isinstance(group, mnistzip.MnistzipError)
+    content[group.offset + group.head.size - 2] ^= 1
+    Path("set.cae").write_bytes(content)
+    assert mz("decompress", "set.cae", "-o", "out/") == 1
+    assert "labels from image 0 on" in capsys.readouterr().err
+    assert mz("decompress", "set.cae", "-o", "out/", "--keep-going", "-f") == 1
+    assert "images 0 to 2 lost the labels" in capsys.readouterr().err
+    assert Path("out/labels.csv").read_text() == "name,label\n000000.png,\n000001.png,\n000002.png,\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("decompress set.cae -o x.npy", ".npy cannot hold labels, which are left out: --to npz keeps them"),
+        ("decompress named.cae -o x.npy", ".npy cannot hold names and labels, which are left out: --to npz keeps them"),
+        ("decompress named.cae -o x-idx", "IDX cannot hold names, which are left out: --to npz keeps them"),
+        ("decompress named.cae -o x.npz", ""),
+        ("decompress named.cae -o x.parquet", ""),
+        ("decompress named.cae -o x", ""),
+        ("decompress set.cae -o x-idx", ""),
+    ],
+)
+def test_what_an_output_cannot_hold_is_said(command: str, says: str, inputs: Path, capsys: Out) -> None:
+    assert mz(*command.split(), "--quiet") == 0
+    name = command.split()[1]
+    assert capsys.readouterr().err == (f"mnistzip: {name}: {says}\n" if says else "")
+
+
+def test_one_image_is_reported_with_its_label_and_name(inputs: Path, capsys: Out) -> None:
+    assert mz("decompress", "named.cae", "--index", "1", "-o", "x.png") == 0
+    assert capsys.readouterr().out.endswith("1 image, label 6, named b/c.bmp\n")
+
+
+# Several inputs
+
+
+def test_several_archives_and_files_are_decompressed_as_each_alone(inputs: Path, capsys: Out) -> None:
+    assert mz("decompress", "set.cae", "named.cae", "one.cae") == 0
+    assert "3 files decompressed" in capsys.readouterr().out
+    assert Path("set.npz").is_file()
+    assert sorted(os.listdir("named")) == ["a.png", "b", "d.png", "labels.csv"]
+    assert Path("one.png").is_file()
+    assert mz("decompress", "set.cae", "named.cae", "--to", "npz", "-o", "out") == 0
+    assert sorted(os.listdir("out")) == ["named.npz", "set.npz"]
+
+
+def test_an_archive_that_fails_does_not_stop_the_others(inputs: Path, capsys: Out) -> None:
+    Path("bad.cae").write_bytes(Path("set.cae").read_bytes()[:-3])
+    assert mz("decompress", "bad.cae", "nosuch.cae", "set.cae", "one.cae", "--index", "2") == 1
+    told = capsys.readouterr()
+    assert [line.split(": ")[1] for line in told.err.splitlines()] == ["bad.cae", "nosuch.cae", "one.cae"]
+    assert "1 file decompressed, 3 failed" in told.out
+    assert Path("set-2.png").is_file()
+
+
+def test_archives_in_folders_are_found_with_r(inputs: Path) -> None:
+    Path("in/sub").mkdir(parents=True)
+    Path("set.cae").rename("in/sub/set.cae")
+    Path("one.cae").rename("in/one.cae")
+    assert mz("decompress", "-r", "in", "-o", "out") == 0
+    assert sorted(str(path) for path in Path("out").rglob("*.*")) == [
+        "out/one.png", "out/sub/set/000000.png", "out/sub/set/000001.png", "out/sub/set/000002.png", "out/sub/set/labels.csv"
+    ]  # fmt: skip
+
+
+def test_two_archives_do_not_go_to_one_place(inputs: Path, capsys: Out) -> None:
+    Path("sub").mkdir()
+    Path("sub/set.cae").write_bytes(Path("named.cae").read_bytes())
+    assert mz("decompress", "set.cae", "sub/set.cae", "-o", "out") == 1
+    assert "would both go to" in capsys.readouterr().err
+    assert sorted(os.listdir("out/set")) == ["000000.png", "000001.png", "000002.png", "labels.csv"]
+
+
+def test_an_input_is_not_overwritten_by_the_result_of_another(inputs: Path, capsys: Out) -> None:
+    Path("one.png").write_bytes(Path("one.cae").read_bytes())  # .cae by another name, which is read, too
+    before = Path("one.png").read_bytes()
+    assert mz("decompress", "one.cae", "one.png", "-f", "-o", ".") == 1
+    assert Path("one.png").read_bytes() == before
+    assert "one.png is another input" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "hint"),
+    [("compress sub", True), ("decompress sub", True), ("test sub", True), ("info sub", False), ("show sub", False)],
+)
+def test_the_option_r_is_named_only_by_commands_that_have_it(command: str, hint: bool, inputs: Path, capsys: Out) -> None:
+    Path("sub").mkdir()
+    assert mz(*command.split()) == 1
+    told = capsys.readouterr().err
+    assert "sub is a folder" in told
+    assert ("-r takes" in told) == hint
+
+
+def test_compare_says_how_to_compare_an_image_of_an_archive(inputs: Path, capsys: Out) -> None:
+    assert mz("compare", "0.png", "set.cae") == 1
+    told = capsys.readouterr().err
+    assert "decompress --index" in told
+    assert "mnistzip.Archive" not in told
