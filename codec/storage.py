@@ -18,7 +18,7 @@ from typing import IO, Any, Protocol
 from mnistzip.errors import FormatError, OptionError
 from mnistzip.remote import Address, is_address, local_path
 
-PARTIAL_PREFIX, PARTIAL_SUFFIX = ".mnistzip-", ".partial"  # of the name under which a file is written at first
+PARTIAL_SUFFIX = ".partial"
 CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY, errno.EPERM}
 
 
@@ -185,7 +185,7 @@ class WholeFile:
         if self._remote is None:
             folder = os.path.dirname(self._path)
             os.makedirs(folder, exist_ok=True)
-        handle, self._partial = tempfile.mkstemp(prefix=PARTIAL_PREFIX, suffix=PARTIAL_SUFFIX, dir=folder)
+        handle, self._partial = tempfile.mkstemp(PARTIAL_SUFFIX, partial_prefix(path), folder)
         self.file = os.fdopen(handle, "w+b")
         self._finalizer = weakref.finalize(self, _drop_forgotten, self.file, self._partial, os.fspath(path), os.getpid())
 
@@ -241,6 +241,11 @@ class WholeFile:
         if like is not None:
             with suppress(OSError):
                 os.utime(partial, ns=(like.st_atime_ns, like.st_mtime_ns))
+
+
+def partial_prefix(path: str | os.PathLike[str]) -> str:
+    """How the name begins under which a file is written at first: it says what it is, if a killed process leaves it."""
+    return f".mnistzip-{os.path.basename(os.fspath(path))[:32]}-"
 
 
 def _drop_forgotten(file: IO[bytes], partial: str, path: str, process: int) -> None:

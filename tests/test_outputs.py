@@ -165,6 +165,16 @@ def test_a_file_that_was_ended_is_not_warned_of(end: str, tmp_path: Path, recwar
     assert os.listdir(tmp_path) == (["x"] if end == "commit" else [])
 
 
+def test_a_file_that_is_not_whole_yet_says_what_it_is(tmp_path: Path) -> None:
+    for name in ("digits.cae", "ä" * 120):
+        whole = WholeFile(tmp_path / name)
+        (partial,) = partials(tmp_path)
+        assert partial.startswith(f".mnistzip-{name[:32]}-")
+        assert partial.endswith(".partial")
+        whole.commit()
+        assert (tmp_path / name).is_file()
+
+
 # No home directory, no folder of the package
 
 
