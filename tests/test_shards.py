@@ -152,13 +152,16 @@ def test_finished_shards_are_skipped_and_counted(idx: Path, digits: Pixels, tmp_
     (out / "part-00002.cae").unlink()  # lost
     (out / "_reports" / "part-00004.json").unlink()  # the worker was killed before its report
     (out / "part-00005.cae").write_bytes(b"cut")
-    for name in (
-        ".mnistzip-part-00005.cae-x_1.partial",
-        "_reports/.mnistzip-part-00004.json-a.partial",
-        "_reports/part-00002.begun",
-    ):
+    for name in (".mnistzip-part-00005.cae-x_1.partial", "_reports/.mnistzip-part-00004.json-a.partial"):
         (out / name).write_bytes(b"left by a worker that was killed")
-    others = [".mnistzip-digits.cae-x.partial", ".mnistzip-x.partial", "_reports/mine.begun", "part-00007.begun", "x.partial"]
+    (out / "_reports" / "part-00002.begun").write_bytes(b"*")
+    others = [
+        ".mnistzip-digits.cae-x.partial",
+        ".mnistzip-x.partial",
+        "_reports/mine.begun",
+        "_reports/part-00007.begun",
+        "x.partial",
+    ]
     for name in others:  # of somebody else, or of another command that is at work
         (out / name).write_bytes(b"not ours")
     assert [report.shard for report in run([idx], out, resume=True, **how)] == [2, 4, 5]
