@@ -423,6 +423,38 @@ def test_an_address_that_cannot_be_written_is_refused_with_the_reason(
     assert stored() == []
 
 
+@pytest.fixture
+def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An address of a file system with real folders, as those of other machines are."""
+    pytest.importorskip("fsspec")
+    from fsspec.implementations.local import LocalFileSystem
+
+    class Disk(LocalFileSystem):
+        protocol = "disk"
+
+        @classmethod
+        def _strip_protocol(cls, path: str) -> str:
+            return super()._strip_protocol(path.removeprefix("disk://"))
+
+    monkeypatch.setitem(sys.modules["fsspec.registry"]._registry, "disk", Disk)
+    return f"disk://{tmp_path}"
+
+
+def test_the_folders_of_an_address_are_made(disk: str, inputs: Path) -> None:
+    assert mz("compress", "-r", ".", "-o", f"{disk}/new/deep/", "--quiet", "-e", "0") == 0
+    assert sorted(os.listdir(inputs / "new" / "deep")) == ["0.cae", "1.cae", "2.cae"]
+    assert mz("compress", "0.png", "-o", f"{disk}/new/deep/", "--quiet", "-e", "0") == 1
+
+
+def test_what_a_first_name_stands_for_is_not_made(disk: str, tmp_path: Path, capsys: Out) -> None:
+    with pytest.raises(FileNotFoundError, match="No such file or directory: 'disk:///no-such-top-mnistzip/new/x'"):
+        WholeFile("disk:///no-such-top-mnistzip/new/x").commit()
+    assert not Path("/no-such-top-mnistzip").exists()
+    with WholeFile(f"{disk}/x") as file:  # one that failed is in nobody's way
+        file.write(b"x")
+    assert (tmp_path / "x").read_bytes() == b"x"
+
+
 def test_a_file_system_that_only_reads_is_named(memory: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     from fsspec.implementations.memory import MemoryFileSystem
 
