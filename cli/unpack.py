@@ -50,8 +50,9 @@ def unpack(name: str, archive: Archive, output: str | None, options: Options, ou
     """
     start, stop = _span(archive, options)
     goal = _goal(name, archive, output, options, stem, stop - start)
-    for path in {goal.path, goal.labels or goal.path}:
-        outputs.claim(path, name)
+    for path in (goal.path, goal.labels):
+        if path is not None:
+            outputs.claim(path, name)
     if archive.recovered:
         found = f"{len(archive)} images were found by looking for them, counted from the first"
         click.echo(f"mnistzip: {name}: its end is damaged; {found}", err=True)
