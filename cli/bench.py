@@ -18,7 +18,7 @@ from mnistzip.bench.curves import CAN_INTERPOLATE, bd_rates
 from mnistzip.bench.report import write_report
 from mnistzip.bench.results import Results, about, read_results, rows_of
 from mnistzip.bench.run import Outcome, Run
-from mnistzip.cli.files import write
+from mnistzip.cli.files import LocalPath, write
 from mnistzip.cli.progress import Progress
 from mnistzip.data.images import STREAM
 from mnistzip.data.sources import load
@@ -29,7 +29,7 @@ LINK_HELP = ", ".join(f"{size} {link}" for size, link in LINKS.items())
 
 @click.command(short_help="Compare codecs on your images.")
 @click.argument("data", nargs=-1)
-@click.option("-o", "--out", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
+@click.option("-o", "--out", type=LocalPath(file_okay=False, path_type=Path), metavar="DIR",
               help="Write results.json, results.csv, plots, report.html here. The same call goes on where it was stopped and "
               "measures only what changed: images, settings, models, versions of libraries.")  # fmt: skip
 @click.option("--fresh", is_flag=True, help="With --out: measure everything anew.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from mnistzip.data import images
 from mnistzip.data.inputs import Input, InputOptions, Piped, take
 from mnistzip.errors import MnistzipError
 from mnistzip.rans import CHECK_BITS_MAX
+from mnistzip.remote import local_path
 
 LARGE = "larger than is decoded unasked, as that takes long: who decompresses it has to say --max-pixels"
 BATCH_PIXELS = 256 * 28 * 28  # about what is coded together
@@ -106,6 +107,7 @@ def compress(
 
     IDX files, .npy, .npz and Parquet go into one archive, and so do folders and several files where -o ends in .cae.
     """
+    output = None if output is None else local_path(output)
     _refuse_contradictions(ctx, options)
     shards.refuse_contradictions(ctx, engine)
     reading = _input_options(options, convert)
@@ -126,14 +128,31 @@ def compress(
             inputs, sources, output, pack.Packing(labels, append, embed_model, reading, force, threads, as_json, quiet, options)
         )
     _refuse_for_files(ctx)
+    return _compress_files(inputs, output, recursive, force, convert, threads, held, options, (as_json, quiet, verbose))
+
+
+def _compress_files(
+    inputs: Sequence[str],
+    output: str | None,
+    recursive: bool,
+    force: bool,
+    convert: bool,
+    threads: int,
+    held: dict[str, Input],
+    options: dict[str, Any],
+    reporting: tuple[bool, bool, bool],
+) -> int:
+    """Compress each image into a file of its own; the exit code."""
+    as_json, quiet, verbose = reporting
     suffix = images.BARE_SUFFIX if options["bare"] else images.SUFFIX
     goals, many = files.plan(inputs, output, recursive, None, suffix)
+    files.require_packed_name(output, inputs, suffix)
     if not goals:
         raise click.UsageError("no images in " + " ".join(inputs))
     to_stream = images.STREAM in goals.values()
     style = Style(to_stream, as_json, verbose, brief=many, bare=options["bare"])
     total = Total()
-    outputs = files.Outputs()
+    outputs = files.Outputs(goals)
 
     def failed(name: str, error: Exception) -> None:
         if isinstance(error, BrokenPipeError):
@@ -144,6 +163,7 @@ def compress(
     def jobs() -> Iterator[Job]:
         for name, goal in goals.items():
             try:
+                files.refuse_folder(name)
                 outputs.claim(goal, name)
                 yield Job(name, goal, _read(name, held.get(name), convert))
             except (MnistzipError, OSError) as error:

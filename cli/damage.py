@@ -63,9 +63,18 @@ class Blame:
 
 def blame_names(name: str, part: Part) -> bool:
     """Whether images are there whose names are not; if so, a line on stderr."""
-    lost = lost_alone(part.names, part)
+    return _blame_lost(name, part, "names", part.names)
+
+
+def blame_labels(name: str, part: Part) -> bool:
+    """Whether images are there whose labels are not; if so, a line on stderr."""
+    return _blame_lost(name, part, "labels", part.labels)
+
+
+def _blame_lost(name: str, part: Part, what: str, content: object) -> bool:
+    lost = lost_alone(content, part)
     if lost:
-        click.echo(f"mnistzip: {name}: {_told(part.first, len(part.images))} lost the names: {part.names}", err=True)
+        click.echo(f"mnistzip: {name}: {_told(part.first, len(part.images))} lost the {what}: {content}", err=True)
     return lost
 
 

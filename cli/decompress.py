@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import click
 from click.core import ParameterSource
@@ -15,6 +17,24 @@ from mnistzip.data import images
 from mnistzip.errors import MnistzipError
 from mnistzip.model import DEFAULT
 from mnistzip.rans import CHECK_BITS_MAX
+from mnistzip.remote import local_path
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of one call; ``kind`` is what ``--to`` says, without a dot, and ``many`` whether there are several inputs."""
+
+    kind: str | None
+    labels: str | None
+    index: int | None
+    range: given.Range | None
+    keep_going: bool
+    preview: bool
+    force: bool
+    quiet: bool
+    many: bool
+    model: str | None
+    max_pixels: int | None
 
 
 @click.command(short_help="Decompress .cae files to images.")
@@ -78,6 +98,8 @@ def decompress(
     agreed = {"quality", "size", "check_bits"}
     if not bare and any(ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in agreed):
         raise click.UsageError("--quality, --size and --check-bits are for --bare streams: a file says them itself")
+    if preview and bare:
+        raise click.UsageError("--preview is not for --bare streams")
 
     def decode(content: bytes) -> images.Pixels:
         if preview:
@@ -89,53 +111,73 @@ def decompress(
             content, quality=quality, shape=shape, model=model or DEFAULT, check_bits=check_bits, max_pixels=max_pixels
         )
 
-    held = {name: name if len(inputs) > 1 else given.at_hand(name) for name in inputs}
-    archives = [] if bare else [name for name in inputs if given.is_archive(held[name])]
-    if preview and (bare or archives):
-        raise click.UsageError("--preview is for single files")
-    if archives:
-        if len(inputs) > 1:
-            raise click.UsageError("archives are decompressed one at a time")
-        from mnistzip.archive import Archive  # a single file does without
-        from mnistzip.cli import unpack
-
-        how = unpack.Unpacking(kind and kind.lower(), labels, index, span, keep_going, force, quiet, model)
-        with Archive(held[archives[0]], model=model, max_pixels=max_pixels, recover=keep_going) as archive:
-            return unpack.unpack(archives[0], archive, output, how)
-    if labels is not None or index is not None or span is not None:
-        _require_there(inputs)
-        raise click.UsageError("--labels, --index and --range are for archives")
-    suffix = "." + (kind or "png").lower().lstrip(".")
-    images.require_kind(suffix)
+    output, labels = (None if name is None else local_path(name) for name in (output, labels))
+    kind = None if kind is None else kind.lower().lstrip(".")
     taken = images.BARE_SUFFIX if bare else images.SUFFIX
+    suffix = f".{kind}" if kind is not None and images.is_written(f".{kind}") else ".png"  # another kind is for archives
     goals, many = files.plan(inputs, output, recursive, {taken}, suffix)
     if not goals:
         raise click.UsageError(f"no {taken} files in " + " ".join(inputs))
-    outputs = files.Outputs()
-    failed = 0
+    if many and labels is not None:
+        raise click.UsageError("--labels names one file: with it, decompress one archive at a time")
+    options = Options(kind, labels, index, span, keep_going, preview, force, quiet, many, model, max_pixels)
+    outputs = files.Outputs(goals)
+    failed = archives = 0
     with Progress(len(goals), "decompress", show=many and not quiet) as progress:
         for name, goal in goals.items():
             try:
-                outputs.claim(goal, name)
-                image = decode(given.bytes_of(held.get(name, name)))
-                wanted = suffix if goal == images.STREAM else Path(goal).suffix.lower() or suffix
-                files.write(goal, images.write_image(image, wanted), name, force, others=given.model_file(model))
-                if not quiet and not many and goal != images.STREAM:
-                    note = ", a preview: not checked for damage" if preview else ""
-                    click.echo(f"{name} -> {goal}\n  {image.shape[1]}x{image.shape[0]} pixels{note}")
+                files.refuse_folder(name)
+                held = given.at_hand(name)
+                if not bare and given.is_archive(held):
+                    archives += 1
+                    failed += _unpack(name, held, output, goal, options, outputs)
+                else:
+                    content = given.bytes_of(held)
+                    _require_no_archive_options(options)
+                    outputs.claim(goal, name)
+                    _write_image(name, content, goal, decode, options)
             except BrokenPipeError:
                 raise
-            except (MnistzipError, OSError) as error:
+            except (MnistzipError, OSError, click.UsageError) as error:
+                if isinstance(error, click.UsageError) and not many:
+                    raise
                 failed += 1
                 click.echo(blame(name, error), err=True)
             progress.advance()
     if many and not quiet:
-        click.echo(f"{len(goals) - failed} images decompressed" + (f", {failed} failed" if failed else ""))
+        what = "file" if archives else "image"
+        done = len(goals) - failed
+        click.echo(f"{done} {what}{'s' * (done != 1)} decompressed" + (f", {failed} failed" if failed else ""))
     return 1 if failed else 0
 
 
-def _require_there(inputs: tuple[str, ...]) -> None:
-    """Raise :class:`FileNotFoundError` for a file that is not there: that matters more than what it should be."""
-    for name in inputs:
-        if name != images.STREAM:
-            Path(name).stat()
+def _unpack(name: str, held: str | bytes, output: str | None, goal: str, options: Options, outputs: files.Outputs) -> int:
+    """Write what is in an archive; the exit code. Of several inputs, each goes where its single image would go."""
+    from mnistzip.archive import Archive  # a single file does without
+    from mnistzip.cli import unpack
+
+    if options.preview:
+        raise click.UsageError("--preview is for single files")
+    stem = os.path.splitext(goal)[0] if options.many else None
+    with Archive(held, model=options.model, max_pixels=options.max_pixels, recover=options.keep_going) as archive:
+        return unpack.unpack(name, archive, output, options, outputs, stem)
+
+
+def _require_no_archive_options(options: Options) -> None:
+    """Raise :class:`click.UsageError` if a single file was met with options for archives."""
+    if (options.labels, options.index, options.range) != (None, None, None):
+        raise click.UsageError("--labels, --index and --range are for archives")
+
+
+def _write_image(name: str, content: bytes, goal: str, decode: Callable[[bytes], images.Pixels], options: Options) -> None:
+    """Write the image of a single file."""
+    named = "" if goal == images.STREAM else files.suffix_of(goal)
+    if options.kind is not None:
+        images.require_kind(f".{options.kind}")
+        files.require_agreement(options.kind, goal)
+    image = decode(content)
+    written = images.write_image(image, named or f".{options.kind or 'png'}")
+    files.write(goal, written, name, options.force, others=given.model_file(options.model))
+    if not options.quiet and not options.many and goal != images.STREAM:
+        note = ", a preview: not checked for damage" if options.preview else ""
+        click.echo(f"{name} -> {goal}\n  {image.shape[1]}x{image.shape[0]} pixels{note}")

@@ -65,6 +65,7 @@ def test(inputs: tuple[str, ...], model: str | None, recursive: bool, max_pixels
         raise click.UsageError(f"no {images.SUFFIX} files in " + " ".join(inputs))
     for name in names:
         try:
+            files.refuse_folder(name)
             held = given.at_hand(name)
             if given.is_archive(held):
                 with Archive(held, model=model, max_pixels=max_pixels) as archive:

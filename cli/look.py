@@ -19,6 +19,7 @@ from mnistzip.cli import files, given
 from mnistzip.container import PIXELS_MAX
 from mnistzip.data import images
 from mnistzip.errors import ImageError
+from mnistzip.remote import local_path
 
 INK = " .:-=+*#%@"  # dark to light, for terminals without colours
 SHEET_GREY = 64  # between the images of a contact sheet
@@ -51,13 +52,14 @@ def show(
     plain = plain or not sys.stdout.isatty() or "NO_COLOR" in os.environ
     draw = _letters if plain else _blocks
     held = {name: given.at_hand(name) for name in inputs}
+    output = None if output is None else local_path(output)
     if grid or output is not None:
         wanted = islice((image for name in inputs for image in _images(name, held[name], model, index, max_pixels)), limit)
         whole = contact_sheet(list(wanted), None if output is not None else _columns(plain))
         if output is None:
             click.echo(draw(whole))
         else:
-            suffix = os.path.splitext(output)[1].lower() or ".png"
+            suffix = files.suffix_of(output) or ".png"
             files.write(
                 output, images.write_image(whole, suffix), images.STREAM, force, others=[*inputs, *given.model_file(model)]
             )
@@ -160,8 +162,13 @@ def compare(
     as_json: bool,
 ) -> None:
     """Compare ORIGINAL with FILE, a .cae file or any image: size, ratio, PSNR, largest error, and a sheet to look at."""
+    output = None if output is None else local_path(output)
+    held = given.at_hand(file)
+    if given.is_archive(held):
+        raise ImageError(f"{file} is an archive of many images: take one out with mnistzip decompress --index N")
     a = images.read_image(original, convert)
-    b, size = images.any_image(file, convert, model, max_pixels)
+    content = given.bytes_of(held)
+    b, size = images.image_of(file, content, convert, model, max_pixels), len(content)
     if a.shape != b.shape:
         sizes = f"{a.shape[1]}x{a.shape[0]} and {b.shape[1]}x{b.shape[0]}"
         raise ImageError(f"the images are {sizes}: only images of the same size can be compared")
@@ -186,7 +193,7 @@ def compare(
         quality = f"{decibels:.2f} dB" if error else "identical"
         click.echo(f"{quality}, mean squared error {error:.2f}, largest error {largest}")
     if output is not None:
-        suffix = os.path.splitext(output)[1].lower() or ".png"
+        suffix = files.suffix_of(output) or ".png"
         files.write(
             output, images.write_image(sheet(a, b, zoom), suffix), original, force, others=[file, *given.model_file(model)]
         )

@@ -23,6 +23,8 @@ from mnistzip.data.inputs import Input, InputOptions, Piped, Stream
 from mnistzip.data.streams import open_stream
 from mnistzip.errors import ImageError, MnistzipError, OptionError
 from mnistzip.pack import ArchiveWriter
+from mnistzip.remote import is_address
+from mnistzip.storage import open_storage
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,7 @@ class Packing:
 def pack(inputs: Sequence[str], held: Sequence[Input], output: str | None, how: Packing) -> int:
     """Put the images of all inputs, whose names are ``inputs``, into one archive; the exit code."""
     target = _target(held, output)
-    _require_free(target, inputs, how)
-    old = os.path.getsize(target) if how.append and os.path.isfile(target) else 0
+    old = _require_free(target, inputs, how)
     stream = open_stream(held, labels=how.labels, options=how.reading)
     named = _named(target, inputs, stream, how)
     settings = {key: how.options[key] for key in ("quality", "lossless", "effort", "model")}
@@ -119,8 +120,7 @@ def _named(target: str, inputs: Sequence[str], stream: Stream, how: Packing) -> 
 
 def _target(held: Sequence[Input], output: str | None) -> str:
     """Where the archive goes: beside a single input, into a folder, or where ``-o`` says."""
-    inside = output is not None and output != images.STREAM and (os.path.isdir(output) or output.endswith(os.sep))
-    if output is not None and not inside:
+    if output is not None and not files.names_folder(output):
         return output
     if len(held) > 1:
         raise click.UsageError(f"several inputs go into one archive: name it with -o NAME{images.SUFFIX}")
@@ -129,22 +129,29 @@ def _target(held: Sequence[Input], output: str | None) -> str:
         if output is None and first.name == images.STREAM:
             return images.STREAM
         raise click.UsageError(f"{first} is a pipe: name the archive with -o NAME{images.SUFFIX}")
+    first = files.own_path(str(first))
     name = (first.name if first.is_dir() else Path(first.name.removesuffix(".gz")).stem) + images.SUFFIX
-    return str((first.parent if output is None else Path(output)) / name)
+    return str(first.parent / name) if output is None else files.join(output, name)
 
 
-def _require_free(target: str, inputs: Sequence[str], how: Packing) -> None:
-    """Raise unless an archive may be written there."""
+def _require_free(target: str, inputs: Sequence[str], how: Packing) -> int:
+    """Raise unless an archive may be written there; the size of the one that is added to."""
     if target == images.STREAM:
         if how.append:
             raise click.UsageError("--append needs an archive that is a file: name it with -o")
-        return
-    if not os.path.isfile(target):
-        return
+        return 0
     read = [*(name for name in inputs if name != images.STREAM), how.labels, *given.model_file(how.options["model"])]
+    files.require_packed_name(target, read)
+    if not (files.exists(target) if is_address(target) else os.path.isfile(target)):
+        return 0
     files.require_not_read(target, read)
-    if not how.force and not how.append:
-        raise ImageError(f"{target} exists already: -f overwrites it, --append adds to it")
+    if not how.append:
+        if not how.force:
+            raise ImageError(f"{target} exists already: -f overwrites it, --append adds to it")
+        return 0
+    storage = open_storage(target)
+    storage.close()
+    return storage.size
 
 
 def _warn(target: str, writer: ArchiveWriter) -> None:

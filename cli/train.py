@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from mnistzip.cli.files import LocalPath
 from mnistzip.errors import ModelError
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "": 60}
@@ -25,7 +26,7 @@ def seconds(_ctx: click.Context, _parameter: click.Parameter, value: str) -> flo
 @click.command(short_help="Train a model.")
 @click.argument("data")
 @click.option(
-    "-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="Model file to write (.npz)."
+    "-o", "--output", required=True, type=LocalPath(dir_okay=False, path_type=Path), help="Model file to write (.npz)."
 )
 @click.option("--time", "budget", default="20m", show_default=True, callback=seconds, help="About how long: 90s, 20m, 1.5h.")
 @click.option("--recipe", default="own", show_default=True,
@@ -35,7 +36,7 @@ def seconds(_ctx: click.Context, _parameter: click.Parameter, value: str) -> flo
               help="Images of other sizes than 28x28: cut into tiles as the codec does, their middle, or scaled.")  # fmt: skip
 @click.option("--convert", is_flag=True, help="Take colour, transparency and 16 bits as grey.")
 @click.option(
-    "--folder", type=click.Path(file_okay=False, path_type=Path), help="Checkpoints and logs.  [default: beside OUTPUT]"
+    "--folder", type=LocalPath(file_okay=False, path_type=Path), help="Checkpoints and logs.  [default: beside OUTPUT]"
 )
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
 @click.option("--seed", type=int, default=1, show_default=True)

@@ -4,39 +4,27 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import click
+import numpy as np
 
 from mnistzip.archive import Archive, Part
-from mnistzip.cli import files, given
-from mnistzip.cli.damage import Blame, blame_names, kind_of, lost_alone, wrong_with
-from mnistzip.cli.given import Range
+from mnistzip.cli import files, given, naming
+from mnistzip.cli.damage import Blame, blame_labels, blame_names, kind_of, lost_alone, wrong_with
+from mnistzip.cli.decompress import Options
+from mnistzip.cli.naming import IMAGE
 from mnistzip.cli.progress import Progress
 from mnistzip.data import images
-from mnistzip.data.sinks import KINDS, FolderSink, IdxSink, NpySink, ParquetSink, Sink
+from mnistzip.data.sinks import LABELS_FILE, FolderSink, IdxSink, NpySink, ParquetSink, Sink
 from mnistzip.errors import ImageError, MnistzipError
-from mnistzip.index import Origin
 from mnistzip.names import shown
+from mnistzip.remote import is_address
 
 IMAGES_MARK, LABELS_MARK = "images-idx3", "labels-idx1"
 NAMED = {"folder", "npz", "parquet"}  # kinds of output that have names
-IMAGE = "image"  # the kind of output that is one image
-SUFFIXES = {Origin.NPY: ".npy", Origin.NPZ: ".npz", Origin.PARQUET: ".parquet"}
-
-
-@dataclass(frozen=True)
-class Unpacking:
-    """Options of ``decompress`` that concern archives."""
-
-    to: str | None
-    labels: str | None
-    index: int | None
-    range: Range | None
-    keep_going: bool
-    force: bool
-    quiet: bool
-    model: str | None
+LABELLED = {"folder", "idx", "npz", "parquet"}  # and labels
+NEED_LABELS = LABELLED - {"folder"}  # of all images
+SUFFIXES = {kind: suffix for suffix, kind in naming.ARRAYS.items()}
 
 
 @dataclass(frozen=True)
@@ -49,40 +37,73 @@ class Goal:
     labels: str | None
 
 
-def unpack(name: str, archive: Archive, output: str | None, how: Unpacking) -> int:
-    """Write the images of an archive; the exit code."""
-    start, stop = _span(archive, how)
-    goal = _goal(name, archive, output, how)
+def unpack(name: str, archive: Archive, output: str | None, options: Options, outputs: files.Outputs, stem: str | None) -> int:
+    """Write the images of an archive; the exit code.
+
+    Args:
+        name: what the archive is called.
+        archive: the archive.
+        output: what ``-o`` names.
+        options: those of the command.
+        outputs: what the command has written.
+        stem: the path without a suffix where this one of several archives goes; None if it is the only one.
+    """
+    start, stop = _span(archive, options)
+    goal = _goal(name, archive, output, options, stem, stop - start)
+    for path in (goal.path, goal.labels):
+        if path is not None:
+            outputs.claim(path, name)
     if archive.recovered:
         found = f"{len(archive)} images were found by looking for them, counted from the first"
         click.echo(f"mnistzip: {name}: its end is damaged; {found}", err=True)
-    labelled = goal.kind in {"idx", "npz", "parquet"}
     blame = Blame(name)
     nameless = False
-    if how.keep_going:
+    if options.keep_going:
         for part in archive.parts(start, stop, details=True):
-            blame.add(part, labelled)
+            blame.add(part, goal.kind in NEED_LABELS)
             nameless |= goal.kind in NAMED and blame_names(name, part)
+            nameless |= goal.kind == "folder" and blame_labels(name, part)
         blame.end()
+    number = stop - start - blame.count
     if goal.kind == IMAGE:
         if blame.count:
             return 1
-        content = images.write_image(archive[start], goal.suffix)
-        files.write(
-            goal.path, content, name if os.path.isfile(name) else images.STREAM, how.force, others=given.model_file(how.model)
-        )
+        more = _write_one(name, archive, start, goal, options)
     else:
-        with (
-            _sink(archive, goal, stop - start - blame.count, name, how) as sink,
-            Progress(stop - start, "decompress", not how.quiet) as progress,
-        ):
-            for part in archive.parts(start, stop, details=True):
-                _put(part, sink, name, goal, how.keep_going)
-                progress.advance(len(part.images))
-    if not how.quiet and images.STREAM not in (goal.path, goal.labels):
-        number = stop - start - blame.count
-        click.echo(f"{name} -> {goal.path}\n  {number} image{'s' * (number != 1)}")
+        _write_all(name, archive, range(start, stop), number, goal, options)
+        more = ""
+    if not options.quiet and images.STREAM not in (goal.path, goal.labels):
+        click.echo(f"{name} -> {goal.path}\n  {number} image{'s' * (number != 1)}{more}")
     return 1 if blame.count or nameless or archive.recovered else 0
+
+
+def _write_one(name: str, archive: Archive, index: int, goal: Goal, options: Options) -> str:
+    """Write one image; what else is known of it, for the report."""
+    part = next(archive.parts(index, index + 1, details=True))
+    image = part.images[0]
+    if isinstance(image, MnistzipError):
+        raise image
+    content = images.write_image(image, goal.suffix)
+    files.write(goal.path, content, name, options.force, others=given.model_file(options.model))
+    label = f", label {part.labels[0]}" if isinstance(part.labels, np.ndarray) else ""
+    return label + (f", named {shown(part.names[0])}" if isinstance(part.names, list) and part.names[0] else "")
+
+
+def _write_all(name: str, archive: Archive, span: range, number: int, goal: Goal, options: Options) -> None:
+    """Write the images of a span, ``number`` of which can be read."""
+    with (
+        _sink(archive, goal, number, name, options) as sink,
+        Progress(len(span), "decompress", not options.quiet and not options.many) as progress,
+    ):
+        for part in archive.parts(span.start, span.stop, details=True):
+            _put(part, sink, name, goal, options.keep_going)
+            progress.advance(len(part.images))
+    missing = [what for what, kinds, has in (("names", NAMED, archive.has_names), ("labels", LABELLED, archive.has_labels))
+               if has and goal.kind not in kinds]  # fmt: skip
+    if missing:
+        kind = goal.kind.upper() if goal.kind == "idx" else f".{goal.kind}"
+        told = f"{kind} cannot hold {' and '.join(missing)}, which are left out: --to npz keeps them"
+        click.echo(f"mnistzip: {name}: {told}", err=True)
 
 
 def _put(part: Part, sink: Sink, name: str, goal: Goal, keep_going: bool) -> None:
@@ -93,10 +114,10 @@ def _put(part: Part, sink: Sink, name: str, goal: Goal, keep_going: bool) -> Non
             raise type(names)(f"{name}: names from image {part.first} on: {names}") from names
         names = None
     if isinstance(labels, MnistzipError):
-        if lost_alone(labels, part) and not keep_going and goal.kind in {"idx", "npz", "parquet"}:
+        if lost_alone(labels, part) and not keep_going and goal.kind in LABELLED:
             raise type(labels)(f"{name}: labels from image {part.first} on: {labels}") from labels
         labels = None
-    gone = wrong_with(part, goal.kind in {"idx", "npz", "parquet"})
+    gone = wrong_with(part, goal.kind in NEED_LABELS)
     for k, image in enumerate(part.images):
         index = part.first + k
         if keep_going and gone[k] is not None:
@@ -107,76 +128,67 @@ def _put(part: Part, sink: Sink, name: str, goal: Goal, keep_going: bool) -> Non
         sink.add(index, image, names[k] if names else "", None if labels is None else int(labels[k]))
 
 
-def _span(archive: Archive, how: Unpacking) -> tuple[int, int]:
+def _span(archive: Archive, options: Options) -> tuple[int, int]:
     """First image and the one behind the last."""
-    if how.index is not None:
-        if how.index >= len(archive):
-            raise click.UsageError(f"--index {how.index}: the archive has {len(archive)} images, counted from 0")
-        return how.index, how.index + 1
-    start, stop, _ = slice(*(how.range or (None, None))).indices(len(archive))
+    if options.index is not None:
+        if options.index >= len(archive):
+            raise click.UsageError(f"--index {options.index}: the archive has {len(archive)} images, counted from 0")
+        return options.index, options.index + 1
+    start, stop, _ = slice(*(options.range or (None, None))).indices(len(archive))
     return start, max(start, stop)
 
 
-def _goal(name: str, archive: Archive, output: str | None, how: Unpacking) -> Goal:
-    """What to write and where, from ``--to``, else from how the output is called, else from what the images came from."""
-    named = "" if output is None else Path(output).name.lower().removesuffix(".gz")
-    suffix = Path(named).suffix
-    picture = suffix in {*images.LOSSLESS_KINDS, ".npy"}
-    inside = output is not None and (os.path.isdir(output) or output.endswith(os.sep))
-    by_suffix = {kind: known for known, kind in KINDS.items() if kind in SUFFIXES}
-    if how.to in KINDS:
-        kind, pictures = how.to, ""
-    elif how.to is not None:
-        kind, pictures = "folder" if how.index is None else IMAGE, "." + how.to.lower().lstrip(".")
-    elif how.index is not None and (picture or output is None or output == images.STREAM):
-        kind, pictures = IMAGE, suffix if picture else ".png"
-    elif suffix in SUFFIXES.values():
-        kind, pictures = next(by_suffix[origin] for origin, known in SUFFIXES.items() if known == suffix), ""
-    elif "ubyte" in named or "idx" in named:
-        kind, pictures = "idx", ""
-    elif inside:
-        kind, pictures = "folder", ""
+def _goal(name: str, archive: Archive, output: str | None, options: Options, stem: str | None, count: int) -> Goal:
+    """What to write and where."""
+    folder = None if stem is None or output is None else os.path.join(output, "")  # of several archives
+    chosen = naming.chosen(archive, folder or output, options.kind, options.index, count)
+    if stem is None:
+        path = _path(name, output, chosen.kind, chosen.suffix, options)
     else:
-        kind = next((known for known, origin in KINDS.items() if origin is archive.origin), "")
-        kind, pictures = kind or ("npy" if archive.shape and not archive.has_names else "folder"), ""
-    if kind == IMAGE or (kind == "folder" and pictures):
-        images.require_kind(pictures)
-    path = _path(name, archive, output, kind, pictures, how)
-    return Goal(kind, pictures, path, _labels(archive, path, kind, how))
+        path = _path_from(stem, chosen.kind, chosen.suffix, options)
+    return Goal(chosen.kind, chosen.suffix, path, _labels(archive, path, chosen.kind, options))
 
 
-def _labels(archive: Archive, path: str, kind: str, how: Unpacking) -> str | None:
+def _labels(archive: Archive, path: str, kind: str, options: Options) -> str | None:
     """Where labels go that do not go where the images do."""
     if kind != "idx" or not archive.has_labels:
-        if how.labels is not None:
+        if options.labels is not None:
             raise click.UsageError("--labels is for the labels of an archive that has some, with --to idx")
         return None
-    if how.labels is None and path == images.STREAM:
+    if options.labels is None and path == images.STREAM:
         raise click.UsageError("the archive has labels: say with --labels where they go")
-    labels = how.labels or _labels_beside(path)
-    same = os.path.realpath(labels) == os.path.realpath(path)
-    if same and (path == images.STREAM or os.path.isfile(path) or not os.path.exists(path)):
+    labels = options.labels or _labels_beside(path)
+    if is_address(labels) or is_address(path):
+        same = labels == path
+    else:
+        same = os.path.realpath(labels) == os.path.realpath(path)
+        same &= path == images.STREAM or os.path.isfile(path) or not os.path.exists(path)  # a device takes both
+    if same:
         raise click.UsageError(f"images and labels would both go to {path}: --labels names another file")
     return labels
 
 
-def _path(name: str, archive: Archive, output: str | None, kind: str, suffix: str, how: Unpacking) -> str:
+def _path(name: str, output: str | None, kind: str, suffix: str, options: Options) -> str:
     """Where the output goes."""
-    inside = output is not None and (os.path.isdir(output) or output.endswith(os.sep))
+    inside = output is not None and files.names_folder(output)
     if output is not None and (kind == "folder" or not inside):
         if output == images.STREAM and kind in {"folder", "parquet", "npz"}:
             raise click.UsageError(f"{kind} cannot go to stdout: name a file or folder with -o")
         return output
     if name == images.STREAM:
         raise click.UsageError("an archive from stdin has no name: name the output with -o")
-    stem = Path(name.rsplit("/", 1)[-1]).stem if "://" in name else str(Path(name).with_suffix(""))
-    if output is not None:
-        stem = str(Path(output) / Path(stem).name)
+    beside = files.own_path(name).with_suffix("")
+    return _path_from(str(beside) if output is None else files.join(output, beside.name), kind, suffix, options)
+
+
+def _path_from(stem: str, kind: str, suffix: str, options: Options) -> str:
+    """The output of such a name without a suffix."""
     if kind == IMAGE:
-        return f"{stem}-{how.index}{suffix}"
+        number = options.index if options.index is not None else (options.range or (0, 0))[0] or 0
+        return f"{stem}-{number}{suffix}"
     if kind == "idx":
-        return stem + ("-ubyte" if IMAGES_MARK in Path(stem).name else f"-{IMAGES_MARK}-ubyte")
-    return stem + SUFFIXES.get(KINDS[kind], "")
+        return stem + ("-ubyte" if IMAGES_MARK in os.path.basename(stem) else f"-{IMAGES_MARK}-ubyte")
+    return stem + SUFFIXES.get(kind, "")
 
 
 def _labels_beside(path: str) -> str:
@@ -188,24 +200,14 @@ def _labels_beside(path: str) -> str:
     return os.path.join(folder, f"{stem}-{LABELS_MARK}-ubyte{zipped}")
 
 
-def _sink(archive: Archive, goal: Goal, count: int, name: str, how: Unpacking) -> Sink:
+def _sink(archive: Archive, goal: Goal, count: int, name: str, options: Options) -> Sink:
     """What takes the images."""
     like = name if os.path.isfile(name) else None
-    read = [name, *given.model_file(how.model)]
+    read = [name, *given.model_file(options.model)]
     if goal.kind == "folder":
-
-        def write(path: str, content: bytes) -> None:
-            files.write(path, content, like or images.STREAM, how.force, sync=False, others=read)
-
-        def renamed(old: str, new: str) -> None:
-            told = f"{shown(old)} is the name of several images, or no file can have it: one is written as {shown(new)}"
-            click.echo(f"mnistzip: {name}: {told}", err=True)
-
-        if os.path.exists(goal.path) and not os.path.isdir(goal.path):
-            raise ImageError(f"{goal.path} is no folder: --to says what else the images can be")
-        return FolderSink(goal.path, goal.suffix, write, renamed)
+        return _folder_sink(archive, goal, name, like, read, options)
     for path in (goal.path, goal.labels):
-        files.require_free(path, read, how.force)
+        files.require_free(path, read, options.force)
     if goal.kind == "parquet":
         return ParquetSink(goal.path, archive.has_names, archive.has_labels, like)
     shape = archive.shape
@@ -216,3 +218,20 @@ def _sink(archive: Archive, goal: Goal, count: int, name: str, how: Unpacking) -
     if goal.kind == "idx":
         return IdxSink(goal.path, goal.labels, count, shape, like)
     return NpySink(goal.path, count, shape, goal.kind == "npz", like)
+
+
+def _folder_sink(archive: Archive, goal: Goal, name: str, like: str | None, read: list[str], options: Options) -> FolderSink:
+    """What writes a file for each image, and one of labels."""
+
+    def write(path: str, content: bytes) -> None:
+        files.write(path, content, name, options.force, sync=False, others=read)
+
+    def renamed(old: str, new: str) -> None:
+        told = f"{shown(old)} is the name of several images, or no file can have it: one is written as {shown(new)}"
+        click.echo(f"mnistzip: {name}: {told}", err=True)
+
+    if files.exists(goal.path) and not files.is_folder(goal.path):
+        raise ImageError(f"{goal.path} is no folder: --to says what else the images can be")
+    labels = files.join(goal.path, LABELS_FILE) if archive.has_labels else None
+    files.require_free(labels, read, options.force)
+    return FolderSink(goal.path, goal.suffix, write, renamed, labels, like)

@@ -399,7 +399,9 @@ def _parse_ends(table: bytes, lanes: int) -> tuple[Ints, int]:
     if values[0] < LANE_BYTES_MIN:
         raise FormatError(f"the table of a group is damaged: a lane has fewer than {LANE_BYTES_MIN} bytes")
     if int(values[1:].min()):
-        raise FormatError("the table of a group is damaged: the lanes do not fill their bytes, as the shortest is longer than it says")
+        raise FormatError(
+            "the table of a group is damaged: the lanes do not fill their bytes, as the shortest is longer than it says"
+        )
     return np.concatenate([[0], np.cumsum(values[0] + values[1:])]), used
 
 

@@ -13,19 +13,24 @@ PATH = "MNISTZIP_MODEL_PATH"
 SUFFIX = ".npz"
 
 
-def home() -> Path:
-    """The folder that ``mnistzip models --add`` puts models into."""
-    if sys.platform == "win32":
-        data = os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local"
-    else:
-        data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(data) / "mnistzip" / "models"
+def home() -> Path | None:
+    """The folder that ``mnistzip models --add`` puts models into; None for a user without a home directory."""
+    variable, below = ("LOCALAPPDATA", "AppData/Local") if sys.platform == "win32" else ("XDG_DATA_HOME", ".local/share")
+    data = os.environ.get(variable)
+    if data:
+        return Path(data) / "mnistzip" / "models"
+    try:
+        return Path.home() / below / "mnistzip" / "models"
+    except RuntimeError:  # HOME is not set, and the system does not know the user, as in some containers
+        return None
 
 
 def files() -> Iterator[Path]:
     """Model files: those that :data:`PATH` names or that lie in the folders it names, then those in :func:`home`."""
-    named = [Path(entry) for entry in os.environ.get(PATH, "").split(os.pathsep) if entry]
-    for place in [*named, home()]:
+    places = [Path(entry) for entry in os.environ.get(PATH, "").split(os.pathsep) if entry]
+    if (own := home()) is not None:
+        places.append(own)
+    for place in places:
         try:
             found = sorted(place.glob(f"*{SUFFIX}")) if place.is_dir() else [place]
             yield from (path for path in found if path.is_file())  # a link may lead nowhere
@@ -42,13 +47,16 @@ def add(name: str, content: bytes, force: bool) -> Path:
     """Put a model file into :func:`home`.
 
     Raises:
-        ModelError: another model has that name there, and ``force`` is not set.
+        ModelError: there is no home directory; or another model has that name there, and ``force`` is not set.
     """
-    goal = home() / f"{name}{SUFFIX}"
+    from mnistzip.storage import WholeFile
+
+    folder = home()
+    if folder is None:
+        raise ModelError(f"you have no home directory to keep models in: set HOME or XDG_DATA_HOME, or name a folder in {PATH}")
+    goal = folder / f"{name}{SUFFIX}"
     if goal.exists() and goal.read_bytes() != content and not force:
         raise ModelError(f"{goal} is another model of that name: -f replaces it, which files made with it need")
-    goal.parent.mkdir(parents=True, exist_ok=True)
-    partial = goal.with_name(f"{goal.name}.{os.getpid()}.partial")
-    partial.write_bytes(content)
-    partial.replace(goal)
+    with WholeFile(goal) as file:
+        file.write(content)
     return goal

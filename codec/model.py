@@ -142,7 +142,7 @@ class Model:
         if tiles > (most := self.tiles_unasked(mode)):
             raise LimitError(
                 f"the model {self.name} is too large for {tiles} tiles, as it takes seconds for {most} already: max_pixels "
-                "(--max-pixels) of one's own allows them"
+                "(--max-pixels) allows more"
             )
 
     @property
@@ -182,8 +182,17 @@ def place(how: Placing | None) -> None:
 @cache
 def shipped(name: str) -> Model:
     """A model of the package, by name; it is loaded once, its pixel model when that is first used."""
-    content = Path(pretrained.__file__).with_name(f"{name}.npz").read_bytes()
-    return _read_lossy(content, name, SHIPPED[name])
+    return _read_lossy(_packaged(f"{name}.npz"), name, SHIPPED[name])
+
+
+def _packaged(file: str) -> bytes:
+    """The content of a model file that is part of the package."""
+    try:
+        return Path(pretrained.__file__).with_name(file).read_bytes()
+    except OSError:  # the package is imported from a zip file
+        from importlib import resources  # importing it takes longer than reading the file
+
+        return resources.files(pretrained).joinpath(file).read_bytes()
 
 
 def by_number(number: int) -> Model:

@@ -25,6 +25,7 @@ from mnistzip.errors import FormatError, ImageError, OptionError, require_within
 from mnistzip.index import START, Footer, Index, Origin, entry
 from mnistzip.model import Model
 from mnistzip.names import require_name
+from mnistzip.remote import Address, is_address, local_path
 from mnistzip.storage import WholeFile, copy_range, open_storage
 from mnistzip.tiles import tiles_in
 
@@ -48,7 +49,8 @@ class ArchiveWriter:
     a time may use a writer. After an error of the system it takes nothing more, and what was there before stays.
 
     Args:
-        target: path of the file, or a file opened for writing in binary.
+        target: path of the file, an address that fsspec knows (``s3://...``, with the extra ``fsspec``), or a file opened for
+            writing in binary. What goes to an address is kept in a local temporary file until it is whole.
         quality, lossless, effort, model: as for :func:`mnistzip.encode`.
         append: go on behind the images of the archive that is there, if there is one. It is copied: until the end the old
             archive stays as it is.
@@ -119,8 +121,6 @@ class ArchiveWriter:
         if isinstance(target, (str, os.PathLike)):
             self._whole = WholeFile(target, like)
             self._out: IO[bytes] = self._whole.file
-            if append:
-                self._begin_append(target, self._whole)
         elif append:
             raise OptionError("only an archive in a file can be appended to: give its path")
         elif isinstance(target, io.TextIOBase) or not hasattr(target, "write"):
@@ -128,6 +128,8 @@ class ArchiveWriter:
         else:
             self._out = target
         try:
+            if append and self._whole is not None and isinstance(target, (str, os.PathLike)):
+                self._begin_append(target, self._whole)
             if self._old is None:
                 self._out.write(START)
             else:
@@ -138,6 +140,7 @@ class ArchiveWriter:
 
     def _begin_append(self, target: str | os.PathLike[str], whole: WholeFile) -> None:
         """Remember what is there, to be copied, and to be still there at the end."""
+        target = local_path(target) if isinstance(target, str) else target
         state = _state(target)
         self._old = None if state is None else os.fspath(target)
         whole.last_look = lambda: _require_same(target, state)
@@ -328,8 +331,10 @@ def _known_shape(shape: tuple[int, int]) -> tuple[int, int] | None:
     return height, width
 
 
-def _state(path: str | os.PathLike[str]) -> tuple[int, ...] | None:
+def _state(path: str | os.PathLike[str]) -> object:
     """What tells whether a file is still the same; None if it is gone."""
+    if isinstance(path, str) and is_address(path):
+        return Address(path).state()
     try:
         status = os.stat(path)
     except FileNotFoundError:
@@ -337,7 +342,7 @@ def _state(path: str | os.PathLike[str]) -> tuple[int, ...] | None:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def _require_same(path: str | os.PathLike[str], state: tuple[int, ...] | None) -> None:
+def _require_same(path: str | os.PathLike[str], state: object) -> None:
     """Raise unless a file is as it was, or as absent."""
     if _state(path) != state:
         told = "was changed while images were added, by somebody else: nothing was written"

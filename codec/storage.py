@@ -1,4 +1,4 @@
-"""Where archives lie: bytes at hand, local files, remote files by fsspec. And files that appear whole or not at all."""
+"""Where archives lie: bytes at hand, local files, files at addresses. And files that appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -7,12 +7,19 @@ import os
 import stat
 import tempfile
 import threading
+import warnings
+import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Protocol
 
 from mnistzip.errors import FormatError, OptionError
+from mnistzip.remote import Address, is_address, local_path
+
+PARTIAL_SUFFIX = ".partial"
+CANNOT_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY, errno.EPERM}
 
 
 class Storage(Protocol):
@@ -84,23 +91,12 @@ class Local:
 
 
 class Remote:
-    """A file that fsspec reaches, such as ``s3://bucket/digits.cae``; each read asks for its bytes alone."""
+    """A file at an address; each read asks for its bytes alone."""
 
     def __init__(self, url: str) -> None:
-        try:
-            from fsspec.core import url_to_fs
-        except ImportError as cause:
-            raise OptionError(f"{url} is reached by fsspec, which is missing: pip install 'mnistzip[fsspec]'") from cause
-        self._url = url
-
-        def found() -> Any:
-            try:
-                return url_to_fs(url)
-            except ValueError as cause:
-                raise OptionError(f"{url} is no address that fsspec knows: {cause}") from cause
-
-        self._files, self._path = self._ask(found)
-        size = self._ask(lambda: self._files.size(self._path))
+        self._address = Address(url)
+        files, path = self._address.files, self._address.path
+        size = self._address.ask(lambda: files.size(path))
         if size is None:
             raise OptionError(f"{url} does not say how large it is: download it first")
         self.size = int(size)
@@ -111,23 +107,11 @@ class Remote:
             raise OptionError("the archive is closed")
         if not count:
             return b""
-        piece = self._ask(lambda: bytes(self._files.cat_file(self._path, start=offset, end=offset + count)))
+        files, path = self._address.files, self._address.path
+        piece: bytes = self._address.ask(lambda: bytes(files.cat_file(path, start=offset, end=offset + count)))
         if len(piece) > count:
-            raise OSError(errno.ENOTSUP, "gives whole files only: download it first", self._url)
+            raise OSError(errno.ENOTSUP, "gives whole files only: download it first", self._address.url)
         return _whole(piece, offset, count)
-
-    def _ask(self, question: Callable[[], Any]) -> Any:
-        """What fsspec answers. Each of its file systems has errors of its own; here they are errors of the system."""
-        try:
-            return question()
-        except ImportError as cause:  # the library for this kind of address
-            raise OptionError(f"{self._url} is reached by fsspec, which says: {cause}") from cause
-        except FileNotFoundError as cause:
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._url) from cause
-        except (OSError, MemoryError, OptionError):
-            raise
-        except Exception as cause:
-            raise OSError(errno.EIO, f"cannot be read: {cause!r}", self._url) from cause
 
     def close(self) -> None:
         self._open = False
@@ -150,8 +134,10 @@ def open_storage(source: str | os.PathLike[str] | bytes | bytearray | memoryview
         return Held(bytes(source))
     if not isinstance(source, (str, os.PathLike)):
         raise OptionError(f"an archive is given as {type(source).__name__}: give its path or its bytes")
-    if isinstance(source, str) and "://" in source:
-        return Remote(source)
+    if isinstance(source, str):
+        if is_address(source):
+            return Remote(source)
+        source = local_path(source)
     require_path(source)
     with open(source, "rb", buffering=0) as file:
         if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -169,10 +155,11 @@ class WholeFile:
     """A file that takes its place only when it is whole: what was there before stays there until then.
 
     As a context manager it gives the open file; it is moved into place unless an error leaves the block. A device or a pipe,
-    which nothing can be moved over, is written to as it is.
+    which nothing can be moved over, is written to as it is. What goes to an address such as ``s3://...`` is kept in a local
+    temporary file first and sent when it is whole.
 
     Args:
-        path: where it goes.
+        path: where it goes: a path or an address that fsspec knows.
         like: a file whose modification time and, where none is replaced, permissions it gets.
         sync: wait for the disk. Who writes thousands of files would spend most of the time on that.
     """
@@ -182,14 +169,25 @@ class WholeFile:
         self._sync = sync
         self.last_look: Callable[[], None] = lambda: None  # called just before the file takes its place
         self._partial: str | None = None
+        self._remote: Address | None = None
         require_path(path)
-        self.path = Path(os.path.realpath(path))  # a link keeps pointing where it points
-        if os.path.exists(path) and not os.path.isfile(path):  # that of a pipe, such as /dev/stdout, points to no path
-            self.file: IO[bytes] = open(path, "wb")  # noqa: SIM115
+        if isinstance(path, str):
+            if is_address(path):
+                self._remote = Address(path)
+                self._remote.require_writable()
+            path = local_path(path)
+        self._path = os.path.realpath(path)  # a link keeps pointing where it points
+        self._finalizer: weakref.finalize[..., WholeFile] | None = None
+        if self._remote is None and os.path.exists(path) and not os.path.isfile(path):
+            self.file: IO[bytes] = open(path, "wb")  # noqa: SIM115  # a pipe such as /dev/stdout has no real path
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle, self._partial = tempfile.mkstemp(prefix=".mnistzip-", suffix=".partial", dir=self.path.parent)
+        folder = None
+        if self._remote is None:
+            folder = os.path.dirname(self._path)
+            os.makedirs(folder, exist_ok=True)
+        handle, self._partial = tempfile.mkstemp(PARTIAL_SUFFIX, partial_prefix(path), folder)
         self.file = os.fdopen(handle, "w+b")
+        self._finalizer = weakref.finalize(self, _drop_forgotten, self.file, self._partial, os.fspath(path), os.getpid())
 
     def __enter__(self) -> IO[bytes]:
         return self.file
@@ -204,36 +202,96 @@ class WholeFile:
         """Write everything to disk and move the file into place."""
         try:
             self.file.flush()
-            if self._partial is not None and self._sync:
-                os.fsync(self.file.fileno())
+            if self._partial is not None and self._sync and self._remote is None:
+                _sync(self.file.fileno())
             self.file.close()
-            if self._partial is not None:
-                os.chmod(self._partial, self._mode())
-                if self._like is not None:
-                    times = os.stat(self._like)
-                    os.utime(self._partial, ns=(times.st_atime_ns, times.st_mtime_ns))
+            if self._remote is not None and self._partial is not None:
                 self.last_look()
-                os.replace(self._partial, self.path)
+                self._remote.replace(self._partial)
+                os.unlink(self._partial)
+            elif self._partial is not None:
+                self._set_attributes(self._partial)
+                self.last_look()
+                os.replace(self._partial, self._path)
         except BaseException:
             self.abandon()
             raise
+        if self._finalizer is not None:
+            self._finalizer.detach()
 
     def abandon(self) -> None:
         """Leave what was there before."""
+        if self._finalizer is not None:
+            self._finalizer.detach()
         try:
             self.file.close()
         finally:
             if self._partial is not None:
                 Path(self._partial).unlink(missing_ok=True)
 
-    def _mode(self) -> int:
-        """Permissions of the file that it replaces, else of what it is like, else what the umask leaves."""
-        for known in (self.path, self._like):
-            if known is not None and os.path.isfile(known):
-                return stat.S_IMODE(os.stat(known).st_mode)
-        mask = os.umask(0)
-        os.umask(mask)
-        return 0o666 & ~mask
+    def _set_attributes(self, partial: str) -> None:
+        """Give owner, permissions and times, as far as the file system has them: the content matters more."""
+        replaced = _status(self._path)
+        like = None if self._like is None else _status(self._like)
+        if replaced is not None and hasattr(os, "chown"):
+            _keep_owner(partial, replaced)
+        model = replaced or like
+        with suppress(OSError):
+            os.chmod(partial, 0o666 & ~_umask() if model is None else stat.S_IMODE(model.st_mode))
+        if like is not None:
+            with suppress(OSError):
+                os.utime(partial, ns=(like.st_atime_ns, like.st_mtime_ns))
+
+
+def partial_prefix(path: str | os.PathLike[str]) -> str:
+    """How the name begins under which a file is written at first: it says what it is, if a killed process leaves it."""
+    return f".mnistzip-{os.path.basename(os.fspath(path))[:32]}-"
+
+
+def _drop_forgotten(file: IO[bytes], partial: str, path: str, process: int) -> None:
+    """Remove what was written to a file that was neither finished nor given up when Python dropped it."""
+    if os.getpid() != process:  # a forked process: the file is its parent's
+        return
+    warnings.warn(f"{path} was not closed: nothing was written there", ResourceWarning, stacklevel=2)
+    try:
+        file.close()
+    finally:
+        Path(partial).unlink(missing_ok=True)
+
+
+def _sync(number: int) -> None:
+    """Wait until a file is on the disk, where its file system knows how to wait."""
+    try:
+        os.fsync(number)
+    except OSError as error:
+        if error.errno not in CANNOT_SYNC:
+            raise
+
+
+def _status(path: str) -> os.stat_result | None:
+    """The attributes of a regular file, if there is one and it has some."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status if stat.S_ISREG(status.st_mode) else None
+
+
+def _keep_owner(path: str, like: os.stat_result) -> None:
+    """Give a file owner and group of another; who may not give it away keeps the group, if that is allowed."""
+    now = os.stat(path)
+    if (now.st_uid, now.st_gid) == (like.st_uid, like.st_gid):
+        return
+    for user in (like.st_uid, -1):
+        with suppress(OSError):
+            os.chown(path, user, like.st_gid)
+            return
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def copy_range(source: Storage, start: int, end: int, out: Any) -> None:

@@ -53,7 +53,7 @@ def read_bytes(name: str) -> bytes:
         return _limited("stdin", sys.stdin.buffer)
     if os.path.isdir(name):
         with os.scandir(name):  # a search gives a folder that it could not read: here the system says why
-            raise ImageError(f"{name} is a folder: -r takes what is in it")
+            raise ImageError(f"{name} is a folder")
     size = os.stat(name).st_size  # of a pipe 0
     if size > READ_MAX:
         raise LimitError(f"{name} has {size} bytes, more than the {READ_MAX} that are read at once")
@@ -135,9 +135,14 @@ def _kind(content: bytes) -> str:
     return f"it begins with {content[:4].hex(' ')}"
 
 
+def is_written(suffix: str) -> bool:
+    """Whether images are written as files of such a suffix: those of kinds that keep every pixel."""
+    return suffix in LOSSLESS_KINDS or suffix == ".npy"
+
+
 def require_kind(suffix: str) -> None:
     """Raise :class:`~mnistzip.errors.ImageError` unless images are written as files of such a suffix."""
-    if suffix not in {*LOSSLESS_KINDS, ".npy"}:
+    if not is_written(suffix):
         kinds = ", ".join([*LOSSLESS_KINDS, ".npy"])
         raise ImageError(f"no image is written as {suffix!r}: use one of {kinds}, which keep every pixel")
 

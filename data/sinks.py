@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
+import io
 import os
 import sys
 import unicodedata
@@ -24,6 +26,7 @@ from mnistzip.errors import ImageError, OptionError
 from mnistzip.idx import INT32, idx_header
 from mnistzip.index import Origin
 from mnistzip.names import PART_MAX
+from mnistzip.remote import is_address
 from mnistzip.storage import WholeFile
 
 KINDS = {"idx": Origin.IDX, "folder": Origin.FOLDER, "npy": Origin.NPY, "npz": Origin.NPZ, "parquet": Origin.PARQUET}
@@ -31,6 +34,7 @@ PARQUET_ROWS = 1024  # written together
 NAMES_MAX = 1 << 28  # bytes of the names of an .npz
 DEPTH_MAX = 100  # folders within each other
 PATH_MAX = os.pathconf("/", "PC_PATH_MAX") if hasattr(os, "pathconf") else 260  # bytes
+LABELS_FILE = "labels.csv"  # beside the images in a folder
 PARTIAL = 40  # bytes of the name under which a file is written at first
 
 Pixels = NDArray[np.uint8]
@@ -235,25 +239,49 @@ class FolderSink:
 
     Where two names are the same, or differ in case only, the later gets ``~INDEX``: on some systems they are one file. Where
     that does not help it is named by its index.
+
+    Args:
+        folder: a path, or an address that fsspec knows.
+        suffix: what all images are written as; empty for their own kinds.
+        write: writes a file.
+        renamed: called with the name of an image and the other one that it gets.
+        labels: where a table of names and labels goes, if there are labels.
+        like: a file whose modification time the table gets.
     """
 
     def __init__(
-        self, folder: str, suffix: str, write: Callable[[str, bytes], None], renamed: Callable[[str, str], None]
+        self,
+        folder: str,
+        suffix: str,
+        write: Callable[[str, bytes], None],
+        renamed: Callable[[str, str], None],
+        labels: str | None = None,
+        like: str | None = None,
     ) -> None:
-        self._folder = Path(folder)
-        self._home = os.path.realpath(folder)
+        self._folder = folder
+        self._remote = is_address(folder)
+        self._home = folder if self._remote else os.path.realpath(folder)
         self._suffix = suffix
         self._write = write
         self._renamed = renamed
         self._taken: set[int] = set()  # files and folders that were written
         self._folders: set[int] = set()
+        self._labels: _LabelTable | None = None
+        self._labels_to = labels, like
 
     def __enter__(self) -> FolderSink:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        if not self._remote:
+            os.makedirs(self._folder, exist_ok=True)
+        path, like = self._labels_to
+        if path is not None:
+            self._taken.add(_key(LABELS_FILE))
+            self._labels = _LabelTable(path, like)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
-        """Nothing is left to do: each image was written when it came."""
+        """End the table of labels; each image was written when it came."""
+        if self._labels is not None:
+            self._labels.end(whole=kind is None)
 
     def add(self, index: int, image: Pixels, name: str, label: int | None) -> None:
         stem, suffix = self._parts(name or f"{index:06}")
@@ -266,10 +294,12 @@ class FolderSink:
             self._renamed(stem + suffix, below)
         self._taken.add(_key(below))
         self._folders |= {_key(str(folder)) for folder in PurePosixPath(below).parents}
-        path = self._folder / below
-        if os.path.commonpath([self._home, os.path.realpath(path)]) != self._home:
+        path = f"{self._folder.rstrip('/')}/{below}" if self._remote else os.path.join(self._folder, below)
+        if not self._remote and os.path.commonpath([self._home, os.path.realpath(path)]) != self._home:
             raise ImageError(f"{path} would lie outside {self._folder}: a link leads out of it")
-        self._write(str(path), write_image(image, suffix))
+        self._write(path, write_image(image, suffix))
+        if self._labels is not None:
+            self._labels.add(below, label)
 
     def _is_free(self, below: str) -> bool:
         """Whether an image can go there: it is no file yet and no folder, none of its folders is a file, it is not too long."""
@@ -290,6 +320,27 @@ class FolderSink:
             stem, suffix = name, ""
         keeps = suffix.lower() in LOSSLESS_KINDS and not self._suffix
         return stem, suffix.lower() if keeps else self._suffix or ".png"
+
+
+class _LabelTable:
+    """A CSV file with the columns ``name`` and ``label``; a label that is not known is empty."""
+
+    def __init__(self, path: str, like: str | None) -> None:
+        self._whole = WholeFile(path, like)
+        self._text = io.TextIOWrapper(self._whole.file, "utf-8", newline="")
+        self._table = csv.writer(self._text, lineterminator="\n")
+        self._table.writerow(("name", "label"))
+
+    def add(self, name: str, label: int | None) -> None:
+        self._table.writerow((name, "" if label is None else label))
+
+    def end(self, whole: bool) -> None:
+        """Put the file into its place, if it is whole."""
+        if not whole:
+            self._whole.abandon()
+            return
+        with self._whole:
+            self._text.detach()  # which writes what is left
 
 
 def _key(name: str) -> int:

@@ -19,7 +19,8 @@ from dataclasses import asdict
 from typing import Any
 
 from mnistzip.errors import require_within
-from mnistzip.plugins.shards import Job, Report, Shard, ShardError, Summary, begin, pack_shard, plan
+from mnistzip.plugins.shard_folder import begin, locked
+from mnistzip.plugins.shards import Job, Report, Shard, ShardError, Summary, pack_shard, plan
 
 try:
     import ray
@@ -78,6 +79,14 @@ def pack_shards(
     if workers is not None:
         require_within("workers", workers, 1, WORKERS_MAX)
     job, shards = plan([os.fspath(source) for source in sources], os.fspath(out), **options)
+    with locked(job):
+        return _pack(job, shards, workers, resume, progress)
+
+
+def _pack(
+    job: Job, shards: Sequence[Shard], workers: int | None, resume: bool, progress: Callable[[Report, int], None] | None
+) -> Summary:
+    """Make the shards that are missing, in a folder where nobody else is at work."""
     left, summary = begin(job, shards, resume)
     if not left:
         return summary

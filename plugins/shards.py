@@ -27,6 +27,7 @@ from mnistzip.errors import FormatError, ImageError, MnistzipError, ModelError, 
 from mnistzip.index import Origin
 from mnistzip.model import Model
 from mnistzip.pack import GROUP_IMAGES, GROUP_PIXELS, ArchiveWriter
+from mnistzip.remote import is_address, local_path
 from mnistzip.storage import WholeFile
 
 KINDS = {"cae": ".cae", "parquet": ".parquet"}
@@ -37,7 +38,6 @@ WORKERS_LOST = 4  # after which a shard is given up
 PAUSE = 2.0  # seconds before the second attempt, twice as many before the third
 FAILURES_KEPT = 100  # images of a shard that could not be taken and are named
 ROWS, ROW_BYTES = 1 << 16, 1 << 26  # of a row group of Parquet
-MANIFEST = "_manifest.json"  # readers of Parquet folders leave out what begins with _
 REPORTS = "_reports"
 BEGUN = ".begun"  # beside a shard's report while a worker is at it
 
@@ -185,6 +185,9 @@ def plan(
     """
     if to not in KINDS:
         raise OptionError(f"shards are written as {' or '.join(KINDS)}, not as {to!r}")
+    if is_address(out):
+        raise OptionError(f"{out} is an address: shards are written into a folder that all workers see, so give its path")
+    out = local_path(out)
     require_within("shard_size", shard_size, 1, SHARD_SIZE_MAX)
     codec.encode_many([], lossless=True, quality=quality, effort=effort)  # no images: only the ranges are checked
     sources = [file for source in sources for file in _expand(os.path.abspath(source))]
@@ -233,56 +236,6 @@ def _expand(source: str) -> list[str]:
         return [source]
     held = [str(path) for path in sorted(Path(source).iterdir(), key=natural) if holds_many(str(path))]
     return held or [source]
-
-
-def begin(job: Job, shards: Sequence[Shard], resume: bool) -> tuple[list[Shard], Summary]:
-    """Make the folder ready: the shards that are left to do, and the sums over those that are finished.
-
-    Raises:
-        OptionError: the folder is in use, or holds the shards of another plan.
-    """
-    folder = Path(job.out)
-    manifest = folder / MANIFEST
-    told = {**asdict(job), "shards": [[shard.source, shard.first, shard.count] for shard in shards]}
-    told = json.loads(json.dumps({key: value for key, value in told.items() if key != "out"}))
-    summary = Summary()
-    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not resume)):
-        raise OptionError(f"{folder} is not an empty folder: name another, or go on with what is there by --resume")
-    if manifest.exists():
-        try:
-            held = json.loads(manifest.read_bytes())
-        except ValueError as cause:
-            raise FormatError(f"{manifest} is damaged: {cause}") from cause
-        other = [key for key in told if not isinstance(held, dict) or held.get(key) != told[key]]
-        if other:
-            raise OptionError(f"{folder} was begun with other {', '.join(other)}: resume with the same, or name another folder")
-    elif resume and folder.exists() and any(folder.iterdir()):
-        raise OptionError(f"{folder} holds no {MANIFEST}: nothing was begun there that could be resumed")
-    with WholeFile(manifest) as file:
-        file.write(json.dumps(told).encode())
-    for partial in folder.glob(".mnistzip-*.partial"):  # of workers that were killed
-        partial.unlink(missing_ok=True)
-    for left_by_dead in (folder / REPORTS).glob(f"*{BEGUN}"):
-        left_by_dead.unlink(missing_ok=True)
-    left = []
-    for shard in shards:
-        report = _finished(job, shard)
-        if report is None:
-            left.append(shard)
-        else:
-            summary.add(report)
-    summary.resumed = summary.shards
-    return left, summary
-
-
-def _finished(job: Job, shard: Shard) -> Report | None:
-    """The report of a shard that is finished."""
-    try:
-        report = Report(**json.loads(job.report_path(shard).read_bytes()))
-        whole = job.path(shard).stat().st_size == report.bytes
-    except (OSError, ValueError, TypeError):
-        return None
-    return report if whole else None
 
 
 def pack_shard(job: Job, model: str | Model, shard: Shard, sleep: Callable[[float], None] = time.sleep) -> Report:

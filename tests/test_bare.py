@@ -33,7 +33,9 @@ def test_a_bare_stream_gives_the_pixels_of_the_file(bits: int, digits: Pixels) -
 def test_any_size_goes_bare(digits: Pixels) -> None:
     wide = np.hstack(list(digits[:20]))[:20]
     stream = mnistzip.encode(wide, bare=True, effort=0)
-    assert (mnistzip.decode_bare(stream, shape=wide.shape) == mnistzip.decode(mnistzip.encode(wide, effort=0, model="mnist"))).all()
+    assert (
+        mnistzip.decode_bare(stream, shape=wide.shape) == mnistzip.decode(mnistzip.encode(wide, effort=0, model="mnist"))
+    ).all()
 
 
 @pytest.mark.parametrize("other", [{"quality": 41}, {"shape": (27, 28)}, {"model": "classic"}])

@@ -131,7 +131,9 @@ def test_of_files_within_a_budget_the_truer_is_kept(pictures: dict[str, list[Pix
     chosen = mnistzip.encode_many(images, max_bytes=24, effort=0, model="auto")
     every = [mnistzip.encode_many(images, max_bytes=24, effort=0, model=name) for name in models.CANDIDATES]
     for image, file, pair in zip(images, chosen, zip(*every, strict=True), strict=True):
-        assert squared_error([image], [mnistzip.decode(file)]) == min(squared_error([image], [mnistzip.decode(f)]) for f in pair)
+        assert squared_error([image], [mnistzip.decode(file)]) == min(
+            squared_error([image], [mnistzip.decode(f)]) for f in pair
+        )
 
 
 def test_a_budget_that_none_meets_names_the_image() -> None:

@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 import forge
 import mnistzip
-from mnistzip import library
-from mnistzip import model as models
+from mnistzip import library, pretrained
 from mnistzip.cli.main import run
 from mnistzip.errors import ModelError
 
 Pixels = NDArray[np.uint8]
-CLASSIC = Path(models.__file__).parent / "pretrained" / "classic.npz"
+CLASSIC = Path(pretrained.__file__).with_name("classic.npz")
 
 
 @pytest.fixture(autouse=True)

@@ -17,7 +17,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
 import mnistzip
-from mnistzip import rans
+from mnistzip import pretrained, rans
 from mnistzip.errors import FormatError, ModelError
 from mnistzip.lossless import decode_payloads, encode_payloads, keep, pixel_symbols
 from mnistzip.model import Model, read_model, shipped
@@ -52,7 +52,7 @@ def twin() -> Twin:
 
 def contents(model: Model) -> tuple[dict[str, object], dict[str, NDArray[np.generic]]]:
     """The parts of a shipped model's file."""
-    path = Path(mnistzip.__file__).parent / "pretrained" / f"{model.name}.npz"
+    path = Path(pretrained.__file__).parent / f"{model.name}.npz"
     with np.load(path, allow_pickle=False) as file:
         found = dict(file)
     return json.loads(found.pop("meta").tobytes()), found

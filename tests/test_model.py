@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 import mnistzip
 from mnistzip import model as models
+from mnistzip import pretrained
 from mnistzip.errors import ModelError
 from mnistzip.prior import CHANNELS, PLACES, SYMBOLS
 
@@ -19,7 +20,7 @@ Arrays = dict[str, NDArray[np.generic]]
 
 
 def unpack(name: str) -> Arrays:
-    content = (Path(models.__file__).parent / "pretrained" / f"{name}.npz").read_bytes()
+    content = (Path(pretrained.__file__).parent / f"{name}.npz").read_bytes()
     with np.load(io.BytesIO(content)) as file:
         return dict(file)
 
@@ -48,7 +49,7 @@ def with_meta(arrays: Arrays, **changes: object) -> bytes:
 
 @pytest.mark.parametrize("name", models.SHIPPED)
 def test_shipped_models_are_those_of_their_cards(name: str) -> None:
-    folder = Path(models.__file__).parent / "pretrained"
+    folder = Path(pretrained.__file__).parent
     import hashlib
 
     digest = hashlib.sha256((folder / f"{name}.npz").read_bytes()).hexdigest()
@@ -92,7 +93,7 @@ def test_a_custom_model_is_named_by_hash_and_asked_for(tmp_path: Path, arrays: A
 
 def test_a_file_may_name_a_shipped_model_by_its_fingerprint(tmp_path: Path, digits: NDArray[np.uint8]) -> None:
     path = tmp_path / "before-it-shipped.npz"
-    path.write_bytes((Path(models.__file__).parent / "pretrained" / "classic.npz").read_bytes())
+    path.write_bytes((Path(pretrained.__file__).parent / "classic.npz").read_bytes())
     file = mnistzip.encode(digits[0], model=path, effort=0)
     assert file[2] & 15 == 15
     expected = mnistzip.decode(mnistzip.encode(digits[0], model="classic", effort=0))

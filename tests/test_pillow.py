@@ -15,6 +15,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 import mnistzip
 import mnistzip.plugins.pillow as plugin
+from mnistzip import pretrained
 from mnistzip.data.images import parse_image
 from mnistzip.errors import ImageError
 
@@ -230,7 +231,7 @@ def test_threads_open_and_save_side_by_side(digits: Pixels, tmp_path: Path) -> N
 
 
 def test_a_custom_model_is_given_to_load(digit: Pixels, tmp_path: Path) -> None:
-    with np.load(Path(mnistzip.__file__).parent / "pretrained" / "classic.npz") as arrays:
+    with np.load(Path(pretrained.__file__).parent / "classic.npz") as arrays:
         changed = dict(arrays)
     name = next(name for name in changed if name.startswith("prior.") and name.endswith("head_bias"))
     changed[name] = changed[name] + 1

@@ -213,10 +213,14 @@ def test_lost_names_are_told_and_leave_with_1(tmp_path: Path, digits: Pixels, ca
     assert run(["decompress", str(packed), "--to", "folder", "-o", str(out), "--keep-going", "--quiet"]) == 1
     assert "images 0 to 3 lost the names" in capsys.readouterr().err
     assert len(list(out.iterdir())) == 4
-    for more in (["--index", "1", "-o", str(tmp_path / "one.png")], ["--to", "idx", "-o", str(tmp_path / "x-idx")]):
+    for more, says in (
+        (["--index", "1", "-o", str(tmp_path / "one.png")], ""),
+        (["--to", "idx", "-o", str(tmp_path / "x-idx")], f"{packed}: IDX cannot hold names"),
+    ):
         for going in ([], ["--keep-going"]):  # nobody asked for names
             assert run(["decompress", str(packed), *more, *going, "--quiet", "-f"]) == 0
-    assert not capsys.readouterr().err
+            told = capsys.readouterr().err
+            assert (told.count("\n"), says in told) == (bool(says), True)
 
 
 def test_a_folder_takes_names_of_any_length_and_depth(tmp_path: Path, digits: Pixels, capsys: Out) -> None:
@@ -312,7 +316,7 @@ def test_a_name_that_the_locale_cannot_write_is_one_line(tmp_path: Path, digits:
         "compress many.npy --labels labels.npy -o labels.npy",
         "compress in.png --model mine.npz -o mine.npz",
         "compress many.npy --model mine.npz -o mine.npz",
-        "decompress packed.cae --model mine.npz --to npy -o mine.npz",
+        "decompress packed.cae --model mine --to npy -o mine",
         "decompress many.cae --model mine.npz --to npz -o mine.npz",
         "decompress many.cae --to npy -o many.cae",
     ],
@@ -325,7 +329,8 @@ def test_nothing_that_is_read_is_overwritten(
         Image.fromarray(digits[0]).save(name)
     np.save("many.npy", digits[:3])
     np.save("labels.npy", np.arange(3))
-    Path("mine.npz").write_bytes(forge.own())
+    for name in ("mine.npz", "mine"):
+        Path(name).write_bytes(forge.own())
     Path("packed.cae").write_bytes(mnistzip.encode(digits[0], model="mine.npz", effort=0))
     Path("many.cae").write_bytes(mnistzip.encode_archive(digits[:3], effort=0))
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}

@@ -5,8 +5,8 @@ import pytest
 from numpy.typing import NDArray
 
 from mnistzip import model as models
-from mnistzip.model import Model
 from mnistzip.latents import BIT, COST, LMBDA_SHIFT
+from mnistzip.model import Model
 from mnistzip.refine import PASSES, fit, refine
 
 Ints = NDArray[np.int64]

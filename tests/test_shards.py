@@ -25,7 +25,8 @@ from mnistzip.groups import Group
 from mnistzip.idx import idx_header
 from mnistzip.index import Origin
 from mnistzip.plugins import shards
-from mnistzip.plugins.shards import Report, begin, pack_shard, plan
+from mnistzip.plugins.shard_folder import begin, locked
+from mnistzip.plugins.shards import Report, pack_shard, plan
 
 Pixels = NDArray[np.uint8]
 
@@ -151,10 +152,23 @@ def test_finished_shards_are_skipped_and_counted(idx: Path, digits: Pixels, tmp_
     (out / "part-00002.cae").unlink()  # lost
     (out / "_reports" / "part-00004.json").unlink()  # the worker was killed before its report
     (out / "part-00005.cae").write_bytes(b"cut")
-    (out / ".mnistzip-x.partial").write_bytes(b"left by a worker that was killed")
+    for name in (".mnistzip-part-00005.cae-x_1.partial", "_reports/.mnistzip-part-00004.json-a.partial"):
+        (out / name).write_bytes(b"left by a worker that was killed")
+    (out / "_reports" / "part-00002.begun").write_bytes(b"*")
+    others = [
+        ".mnistzip-digits.cae-x.partial",
+        ".mnistzip-x.partial",
+        "_reports/mine.begun",
+        "_reports/part-00007.begun",
+        "x.partial",
+    ]
+    for name in others:  # of somebody else, or of another command that is at work
+        (out / name).write_bytes(b"not ours")
     assert [report.shard for report in run([idx], out, resume=True, **how)] == [2, 4, 5]
     assert {path.name: path.read_bytes() for path in out.glob("part-*")} == before
-    assert not list(out.glob(".mnistzip*"))
+    assert {(out / name).read_bytes() for name in others} == {b"not ours"}
+    left = {str(path.relative_to(out)) for path in out.rglob("*") if "partial" in path.name or "begun" in path.name}
+    assert left == set(others)
     _, summary = begin(*plan([str(idx)], str(out), **how), resume=True)
     assert (summary.shards, summary.resumed, summary.images, summary.raw_bytes) == (7, 7, 64, digits.size)
     assert (summary.bytes, summary.psnr_db) == (sum(map(len, before.values())), float("inf"))
@@ -268,3 +282,24 @@ def test_the_manifest_does_not_say_where_the_folder_is(idx: Path, tmp_path: Path
     (tmp_path / "out").rename(tmp_path / "moved")
     assert run([idx], tmp_path / "moved", resume=True, lossless=True) == []
     assert json.loads((tmp_path / "moved" / "_manifest.json").read_bytes())["lossless"] is True
+
+
+def test_two_calls_do_not_work_in_one_folder_at_once(idx: Path, tmp_path: Path) -> None:
+    pytest.importorskip("fcntl")
+    job, _ = plan([str(idx)], str(tmp_path / "out"), lossless=True)
+    with locked(job), pytest.raises(OptionError, match="is in use: another call writes its shards"), locked(job):
+        pass
+    with locked(job):
+        pass
+
+
+def test_a_file_system_without_locks_is_packed_into(idx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOTSUP, "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    job, _ = plan([str(idx)], str(tmp_path / "out"), lossless=True)
+    with locked(job):
+        assert (tmp_path / "out").is_dir()
