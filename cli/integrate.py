@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,8 +79,9 @@ def integrate(
         changed = _remove(targets, record, dry_run, quiet, all_of_it=not only)
     else:
         changed = _install(targets, record, dry_run, force, quiet)
-    if changed and not dry_run and prefix is None:
-        _update_mime(data)
+    mime = data / "mime"
+    if prefix is None and not dry_run and any(mime in path.parents for path in changed):
+        _update_mime(mime, needed=not remove)
 
 
 def data_home() -> Path:
@@ -146,23 +146,26 @@ class Record:
             self._path.unlink(missing_ok=True)
 
 
-def _install(targets: list[Target], record: Record, dry_run: bool, force: bool, quiet: bool) -> bool:
-    """Write all files or, if one is in the way, none; whether anything changed."""
+def _install(targets: list[Target], record: Record, dry_run: bool, force: bool, quiet: bool) -> list[Path]:
+    """Write all files or, if one is in the way, none; the paths that changed."""
     foreign = [
         target
         for target in targets
         if os.path.lexists(target.path) and not record.is_ours(target.path, target.key, target.content)
     ]
     blocked = [target for target in foreign if not target.shared]
-    if blocked and not force:
+    if blocked and not force and not dry_run:
         more = f", and {len(blocked) - 1} more," if len(blocked) > 1 else ""
         are = "are" if len(blocked) > 1 else "is"
         raise MnistzipError(f"{blocked[0].path}{more} {are} not from mnistzip: -f replaces, --dry-run lists all files")
-    changed = False
+    changed = []
     for target in targets:
         if target in foreign and target.shared:
             entry = next(other.path for other in targets if other.content == target.content and not other.shared)
             click.echo(f"mnistzip: {target.path} has entries of yours and is left as it is: add those of {entry}", err=True)
+            continue
+        if target in blocked and not force:
+            click.echo(f"in the way: {target.path} is not from mnistzip: -f replaces")
             continue
         new = not target.path.is_file() or target.path.read_bytes() != target.content
         if new and not dry_run:
@@ -170,7 +173,7 @@ def _install(targets: list[Target], record: Record, dry_run: bool, force: bool, 
             files.write(str(target.path), target.content, STREAM, force=True)
         if not dry_run:
             record.written[target.key] = _digest(target.content)
-        changed |= new
+        changed += [target.path] * new
         _say(quiet and not dry_run, target.path, ("would write" if dry_run else "wrote") if new else "is there already")
     if not dry_run:
         record.save()
@@ -179,14 +182,14 @@ def _install(targets: list[Target], record: Record, dry_run: bool, force: bool, 
     return changed
 
 
-def _remove(targets: list[Target], record: Record, dry_run: bool, quiet: bool, all_of_it: bool) -> bool:
-    """Remove the files that are ours; whether anything changed."""
+def _remove(targets: list[Target], record: Record, dry_run: bool, quiet: bool, all_of_it: bool) -> list[Path]:
+    """Remove the files that are ours; the paths that changed."""
     places: list[tuple[Path, str, bytes | None]] = [
         (target.path, target.key, target.content) for target in targets if not target.shared or target.key in record.written
     ]
     if all_of_it:
         places += [(path, key, None) for path, key in record.former({target.key for target in targets})]
-    changed = False
+    changed = []
     for path, key, content in places:
         if not os.path.lexists(path):
             record.written.pop(key, None)
@@ -195,7 +198,7 @@ def _remove(targets: list[Target], record: Record, dry_run: bool, quiet: bool, a
             click.echo(f"mnistzip: {path} is left: its content is not from mnistzip", err=True)
             record.written.pop(key, None)
             continue
-        changed = True
+        changed.append(path)
         if not dry_run:
             path.unlink()
             record.written.pop(key, None)
@@ -214,12 +217,11 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _update_mime(data: Path) -> None:
-    """Make desktops read the MIME types below a data folder anew."""
+def _update_mime(folder: Path, needed: bool) -> None:
+    """Make desktops read the MIME types below a folder anew; say so if that is ``needed`` and cannot be done."""
     program = shutil.which("update-mime-database")
-    folder = data / "mime"
-    if program is None or not folder.is_dir():
-        if sys.platform.startswith("linux") and folder.is_dir():
+    if program is None:
+        if needed:
             click.echo("mnistzip: update-mime-database is missing: desktops see the MIME type once it has run", err=True)
         return
     done = subprocess.run([program, str(folder)], capture_output=True, text=True, check=False)

@@ -29,7 +29,7 @@ ENVIRONMENT = (
 
 def man_pages(group: click.Group) -> dict[str, bytes]:
     """File name and content of each page: ``mnistzip.1``, and one for each subcommand that is not hidden."""
-    with click.Context(group, info_name="mnistzip") as ctx:
+    with click.Context(group, info_name="mnistzip", **group.context_settings) as ctx:
         names = [name for names in sections.OVERVIEW.values() for name in names]
         made = {"mnistzip.1": _overview(group, ctx)}
         for name in names:
@@ -108,9 +108,8 @@ def _paragraphs(text: str) -> Iterator[str]:
 def _examples(several: tuple[sections.Example, ...]) -> Iterator[str]:
     """Each example: its purpose, and the command line as it is typed."""
     for number, example in enumerate(several):
-        if number:
-            yield ".PP"
         if example.purpose:
+            yield from [".PP"] * (number > 0)
             yield escape(example.purpose) + ("" if example.purpose[-1] in "?." else ":")
         yield from (".PP", ".RS 4", ".EX", escape(example.line), ".EE", ".RE")
 

@@ -42,7 +42,7 @@ def archive_picture(archive: Archive, size: int) -> images.Pixels:
     """
     count = min(len(archive), SHOWN_MAX)
     share = max(1, size // max(1, math.isqrt(max(count - 1, 0)) + 1) - 1)
-    return contact_sheet([shrink(archive[index], share) for index in range(count)], None)
+    return contact_sheet([shrink(image, share) for image in archive.read(range(count))], None)
 
 
 def fit(picture: images.Pixels, size: int) -> images.Pixels:
