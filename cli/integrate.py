@@ -110,18 +110,23 @@ def _targets(data: Path, only: Iterable[str], group: click.Group, own: bool) -> 
 
 
 class Record:
-    """What mnistzip has written below a data folder: SHA-256 of each file by its key."""
+    """What mnistzip has written below a data folder: SHA-256 of each file by its key.
+
+    Attributes:
+        path: the file that holds it.
+        foreign: whether that file is there and is no record.
+    """
 
     def __init__(self, data: Path) -> None:
-        self._path = data / RECORD
+        self.path = data / RECORD
         self._data = data
         self.written: dict[str, str] = {}
-        try:
-            content = json.loads(self._path.read_bytes())
-        except (OSError, ValueError):
-            return
-        if isinstance(content, dict) and all(isinstance(value, str) for value in content.values()):
-            self.written = content
+        self.foreign = False
+        if os.path.lexists(self.path):
+            try:
+                self.written = _parse(self.path.read_bytes())
+            except (OSError, ValueError):
+                self.foreign = True
 
     def is_ours(self, path: Path, key: str, content: bytes | None) -> bool:
         """Whether a file has the content that we write now, or wrote before."""
@@ -140,10 +145,23 @@ class Record:
     def save(self) -> None:
         """Write the record, or remove it if nothing is left of us."""
         if self.written:
-            content = json.dumps(dict(sorted(self.written.items())), indent=1).encode() + b"\n"
-            files.write(str(self._path), content, STREAM, force=True)
-        else:
-            self._path.unlink(missing_ok=True)
+            files.write(str(self.path), _unparse(self.written), STREAM, force=True)
+        elif not self.foreign:
+            self.path.unlink(missing_ok=True)
+
+
+def _unparse(written: dict[str, str]) -> bytes:
+    return json.dumps(dict(sorted(written.items())), indent=1).encode() + b"\n"
+
+
+def _parse(content: bytes) -> dict[str, str]:
+    """The inverse of :func:`_unparse`, or :class:`ValueError`."""
+    written = json.loads(content)
+    if not isinstance(written, dict) or not all(isinstance(digest, str) for digest in written.values()):
+        raise ValueError("this is no record")
+    if _unparse(written) != content:
+        raise ValueError("this record was changed")
+    return written
 
 
 def _install(targets: list[Target], record: Record, dry_run: bool, force: bool, quiet: bool) -> list[Path]:
@@ -153,18 +171,18 @@ def _install(targets: list[Target], record: Record, dry_run: bool, force: bool, 
         for target in targets
         if os.path.lexists(target.path) and not record.is_ours(target.path, target.key, target.content)
     ]
-    blocked = [target for target in foreign if not target.shared]
+    blocked = [target.path for target in foreign if not target.shared] + [record.path] * record.foreign
     if blocked and not force and not dry_run:
         more = f", and {len(blocked) - 1} more," if len(blocked) > 1 else ""
         are = "are" if len(blocked) > 1 else "is"
-        raise MnistzipError(f"{blocked[0].path}{more} {are} not from mnistzip: -f replaces, --dry-run lists all files")
+        raise MnistzipError(f"{blocked[0]}{more} {are} not from mnistzip: -f replaces, --dry-run lists all files")
     changed = []
     for target in targets:
         if target in foreign and target.shared:
             entry = next(other.path for other in targets if other.content == target.content and not other.shared)
             click.echo(f"mnistzip: {target.path} has entries of yours and is left as it is: add those of {entry}", err=True)
             continue
-        if target in blocked and not force:
+        if target.path in blocked and not force:
             click.echo(f"in the way: {target.path} is not from mnistzip: -f replaces")
             continue
         new = not target.path.is_file() or target.path.read_bytes() != target.content

@@ -125,17 +125,22 @@ def test_a_record_that_was_tampered_with_removes_nothing_elsewhere(home: Path) -
     record = home / ".local/share" / integrate.RECORD
     record.parent.mkdir(parents=True)
     digest = integrate._digest(b"x")
-    record.write_text(f'{{"../../precious": "{digest}", "{home}/precious": "{digest}", "~/precious": "{digest}"}}')
+    places = ("../../precious", f"{home}/precious", "~/precious")
+    record.write_bytes(integrate._unparse(dict.fromkeys(places, digest)))
     assert run(["integrate", "--remove", "--quiet"]) == 0
     assert (home / "precious").read_bytes() == b"x"
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"\xff", b'{"a": 1}', b"{"])
-def test_a_damaged_record_is_as_good_as_none(content: bytes, home: Path) -> None:
+@pytest.mark.parametrize("content", [b"", b"[]", b"\xff", b'{"a": 1}', b"{", b'{"a":"b"}'])
+def test_a_record_that_is_not_ours_is_kept(content: bytes, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     record = home / ".local/share" / integrate.RECORD
     record.parent.mkdir(parents=True)
     record.write_bytes(content)
-    assert run(["integrate", "--quiet"]) == 0
+    assert run(["integrate"]) == 1
+    assert f"{record} is not from mnistzip" in capsys.readouterr().err
+    assert run(["integrate", "--remove"]) == 0
+    assert files_of(home) == {f".local/share/{integrate.RECORD}": content}
+    assert run(["integrate", "-f", "--quiet"]) == 0
     assert run(["integrate", "--remove", "--quiet"]) == 0
     assert files_of(home) == {}
 
