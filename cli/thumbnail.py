@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import click
 import numpy as np
@@ -31,7 +32,9 @@ def thumbnail(source: str, goal: str, size: int) -> None:
             picture = archive_picture(archive, size)
     else:
         picture = codec.decode(given.bytes_of(held))
-    files.write(goal, images.write_image(fit(picture, size), ".png"), images.STREAM, force=True, others=[source])
+    content = images.write_image(fit(picture, size), ".png")
+    files.require_free(goal, [source], force=True)
+    Path(goal).write_bytes(content)  # in place: a file manager may have opened the file before, and reads from there
 
 
 def archive_picture(archive: Archive, size: int) -> images.Pixels:

@@ -95,6 +95,13 @@ def test_a_damaged_file_leaves_the_old_thumbnail(tmp_path: Path, capsys: pytest.
         assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_a_file_that_the_file_manager_has_opened_gets_the_picture(tmp_path: Path, digit: Pixels) -> None:
+    goal = tmp_path / "x.png"
+    with goal.open("wb+") as opened:  # as tumbler does
+        assert run(["thumbnail", str(saved(tmp_path, mnistzip.encode(digit, effort=0))), str(goal)]) == 0
+        assert opened.read().startswith(b"\x89PNG")
+
+
 def test_the_file_itself_is_never_replaced(tmp_path: Path, digit: Pixels) -> None:
     content = mnistzip.encode(digit, effort=0)
     path = saved(tmp_path, content)
