@@ -74,6 +74,9 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args and not ctx.resilient_parsing:  # click 8.1 left with 0 here
+            click.echo(ctx.get_help(), err=True)
+            ctx.exit(2)
         words = list(args)
         try:
             return super().parse_args(ctx, args)
