@@ -79,6 +79,8 @@ def test(inputs: tuple[str, ...], model: str | None, recursive: bool, max_pixels
 def _check(name: str, model: str | None, max_pixels: int | None, quiet: bool) -> str:
     """Decode a file and say what is wrong with it: :data:`OK`, or what :func:`kind_of` says."""
     try:
+        if os.path.isdir(name):
+            os.scandir(name).close()  # a folder that cannot be read says why
         held = given.at_hand(name)
         if given.is_archive(held):
             with Archive(held, model=model, max_pixels=max_pixels) as archive:

@@ -49,7 +49,8 @@ def test_every_option_has_a_place_in_the_help(name: str) -> None:
         options = [option for option in ctx.command.get_params(ctx) if isinstance(option, click.Option) and not option.hidden]
     placed = [option for names in sections.PAGES[name].groups.values() for option in names]
     assert len(placed) == len(set(placed))
-    assert {max(option.opts, key=len) for option in options} == set(placed), "cli/sections.py says where options are shown"
+    left = {max(option.opts, key=len) for option in options} - set(placed)
+    assert not left, "cli/sections.py says where options are shown"
     shown = help_of(name)
     assert sections.OTHER not in shown
     for option in options:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -74,3 +75,14 @@ def test_what_is_no_model_is_named_by_its_path(digit_png: Path, capsys: pytest.C
     told = capsys.readouterr().err
     assert told.startswith(f"mnistzip: {digit_png}: ")
     assert told.count("\n") == 1
+
+
+def test_a_folder_that_cannot_be_read_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(path: str) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    assert run(["test", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == f"mnistzip: {tmp_path}: Permission denied\n"
