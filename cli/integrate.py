@@ -24,6 +24,7 @@ from mnistzip.errors import MnistzipError
 RECORD = "mnistzip/integration.json"  # below the data folder: path below it and SHA-256 of each file that was written
 HOME_MAGIC = ".magic"  # what file(1) reads in the home folder; there is only one such file for all programs
 SYSTEM = "/usr/local"
+NEED_PATH = {"thumbnailer", "completion"}  # kinds of files through which other programs run the command
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,8 @@ def integrate(
         changed = _remove(targets, record, dry_run, quiet, all_of_it=not only)
     else:
         changed = _install(targets, record, dry_run, force, quiet)
+    if not remove and prefix is None and NEED_PATH & {*(only or desktop.KINDS)} and shutil.which("mnistzip") is None:
+        click.echo("mnistzip: no command mnistzip is in PATH: thumbnails and completion need it there", err=True)
     mime = data / "mime"
     if prefix is None and not dry_run and any(mime in path.parents for path in changed):
         _update_mime(mime, needed=not remove)
@@ -195,8 +198,6 @@ def _install(targets: list[Target], record: Record, dry_run: bool, force: bool, 
         _say(quiet and not dry_run, target.path, ("would write" if dry_run else "wrote") if new else "is there already")
     if not dry_run:
         record.save()
-    if shutil.which("mnistzip") is None:
-        click.echo("mnistzip: no command mnistzip is in PATH: thumbnails and completion need it there", err=True)
     return changed
 
 

@@ -108,12 +108,12 @@ def cli() -> None:
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run the command line and leave with its exit code."""
+    """Run the command line and end the process with its exit code."""
     sys.exit(run(arguments))
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run the command line; the exit code."""
+    """Run the command line and return its exit code."""
     if sys.stdout is not None:
         return _run(arguments)
     sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w")  # stdout is closed: a write to it must fail

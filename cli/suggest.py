@@ -12,6 +12,7 @@ import click
 from mnistzip.cli.main import COMMANDS
 from mnistzip.container import is_cae
 from mnistzip.data.images import SUFFIX
+from mnistzip.names import shown
 
 SYNONYMS = {
     "benchmark": "bench",
@@ -38,8 +39,8 @@ CLOSE = 0.7  # of difflib's ratio: a missing, doubled or swapped letter passes, 
 def unknown_command(arguments: Sequence[str], ctx: click.Context) -> click.UsageError:
     """The error for a command line whose first word is no command, with the nearest command line that is one."""
     word = arguments[0]
-    if os.path.exists(word):
-        return click.UsageError(f"{word} is {_kind(word)}, not a command. Did you mean: {_for_file(arguments)}", ctx)
+    if os.path.exists(word) or "://" in word:
+        return click.UsageError(f"{shown(word)} is {_kind(word)}, not a command. Did you mean: {_for_file(arguments)}", ctx)
     meant = nearest(word)
     hint = f" Did you mean: {_line([meant, *arguments[1:]])}" if meant else ""
     return click.UsageError(f"No such command {word!r}.{hint}", ctx)
@@ -88,8 +89,10 @@ def _is_compressed(name: str) -> bool:
 
 
 def _kind(name: str) -> str:
+    if "://" in name:
+        return "an address"
     return "a folder" if os.path.isdir(name) else "a file"
 
 
 def _line(words: Sequence[str]) -> str:
-    return "mnistzip " + shlex.join(words)
+    return "mnistzip " + shown(shlex.join(words))

@@ -194,6 +194,16 @@ def test_without_a_home_folder_the_error_names_the_option(
     assert "--prefix" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("words", "warns"), [([], True), (["--only", "man"], False), (["--prefix", "x"], False)])
+def test_a_command_that_desktops_will_not_find_is_noticed(
+    words: list[str], warns: bool, home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(home)
+    monkeypatch.setattr(integrate.shutil, "which", {}.get)
+    assert run(["integrate", "--quiet", *words]) == 0
+    assert ("no command mnistzip is in PATH" in capsys.readouterr().err) is warns
+
+
 def test_desktops_hear_of_the_type_if_their_tool_is_there(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -147,6 +146,7 @@ def test_an_unknown_total_is_no_total_of_nothing(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_report_reaches_its_file_while_a_bar_is_drawn(digit_png: Path, tmp_path: Path) -> None:
+    pty = pytest.importorskip("pty")
     second = tmp_path / "second.png"
     second.write_bytes(digit_png.read_bytes())
     master, slave = pty.openpty()

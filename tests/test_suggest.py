@@ -37,6 +37,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digit_png: Path) -> Pa
         (["a file.png"], "mnistzip compress 'a file.png'"),
         (["digit.cae"], "mnistzip decompress digit.cae"),
         (["without-suffix"], "mnistzip decompress without-suffix"),
+        (["s3://bucket/digit.cae", "-o", "x.png"], "mnistzip decompress s3://bucket/digit.cae -o x.png"),
+        (["s3://bucket/digit.png"], "mnistzip compress s3://bucket/digit.png"),
         (["scans"], "mnistzip compress -r scans"),
         (["-q", "30", "digit.png"], "mnistzip compress -q 30 digit.png"),
         (["-q", "30", "compress", "digit.png"], "mnistzip compress -q 30 digit.png"),
@@ -49,6 +51,11 @@ def test_a_file_without_a_command_gets_the_command_that_takes_it(
     before = sorted(here.rglob("*"))
     assert says(capsys, *words).endswith(f"Did you mean: {meant}")
     assert sorted(here.rglob("*")) == before
+
+
+def test_a_file_name_cannot_steer_the_terminal(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "\x1b[2Jx.png").write_bytes(b"x")
+    assert says(capsys, "\x1b[2Jx.png").endswith("Did you mean: mnistzip compress '\\x1b[2Jx.png'")
 
 
 @pytest.mark.parametrize(
