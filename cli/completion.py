@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import click
 from click.shell_completion import get_completion_class
 
@@ -25,6 +27,7 @@ def script(shell: str, group: click.Group) -> bytes:
 
 def complete_paths(command: click.Command) -> None:
     """Make arguments and options that take files complete to file names."""
+    command.params = [copy(parameter) for parameter in command.params]
     for parameter in command.params:
         takes_path = isinstance(parameter, click.Argument) or parameter.metavar in PATHS
         if takes_path and parameter.type is click.STRING:
