@@ -8,6 +8,7 @@ from mnistzip.archive import Part
 from mnistzip.errors import FormatError, MnistzipError, UnsupportedError
 from mnistzip.names import shown
 
+OK, DAMAGED, NOT_READ = "ok", "damaged", "not read"
 NAMED_MAX = 16  # images that are named one by one
 
 
@@ -83,9 +84,9 @@ def lost_alone(what: object, part: Part) -> bool:
     return isinstance(what, MnistzipError) and all(image is not what for image in part.images)
 
 
-def kind_of(error: MnistzipError) -> str:
-    """Not everything that cannot be read is damaged."""
-    return "damaged" if isinstance(error, FormatError) and not isinstance(error, UnsupportedError) else "not read"
+def kind_of(error: Exception) -> str:
+    """:data:`DAMAGED`, or :data:`NOT_READ` for what may be whole and cannot be read here."""
+    return DAMAGED if isinstance(error, FormatError) and not isinstance(error, UnsupportedError) else NOT_READ
 
 
 def _told(first: int, count: int) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,10 +14,11 @@ from mnistzip import codec, library
 from mnistzip import model as registry
 from mnistzip.archive import Archive
 from mnistzip.cli import files, given, listing
+from mnistzip.cli.damage import OK, kind_of
 from mnistzip.cli.main import blame
 from mnistzip.container import SIDE_MAX
 from mnistzip.data import images
-from mnistzip.errors import MnistzipError, ModelError
+from mnistzip.errors import ImageError, MnistzipError, ModelError
 
 
 @click.command(short_help="Say what .cae files hold.")
@@ -27,6 +30,8 @@ def info(inputs: tuple[str, ...], as_json: bool, verbose: bool) -> int:
     failed = 0
     for name in inputs:
         try:
+            if os.path.isdir(name):
+                raise ImageError(f"{name} is a folder: name the files in it, such as {os.path.join(name, '*')}{images.SUFFIX}")
             held = given.at_hand(name)
             if given.is_archive(held):
                 with Archive(held, max_pixels=SIDE_MAX**2) as archive:
@@ -58,30 +63,44 @@ def info(inputs: tuple[str, ...], as_json: bool, verbose: bool) -> int:
 @given.max_pixels
 @click.option("--quiet", is_flag=True, help="Say only what is wrong.")
 def test(inputs: tuple[str, ...], model: str | None, recursive: bool, max_pixels: int | None, quiet: bool) -> int:
-    """Decode .cae files and throw the images away: exit code 0 if all are whole, 1 if not."""
-    failed = 0
+    """Check .cae files by decoding them; nothing is written.
+
+    The exit code is 0 if all files are whole, else 1.
+    """
     names = [name for name, _ in files.expand(inputs, recursive, {images.SUFFIX})]
     if not names:
         raise click.UsageError(f"no {images.SUFFIX} files in " + " ".join(inputs))
-    for name in names:
-        try:
-            files.refuse_folder(name)
-            held = given.at_hand(name)
-            if given.is_archive(held):
-                with Archive(held, model=model, max_pixels=max_pixels) as archive:
-                    lost = listing.check(name, archive, quiet)
-                failed += bool(lost)
-                continue
-            codec.decode(given.bytes_of(held), model=model, max_pixels=max_pixels)
-        except BrokenPipeError:  # of our output, not of this input
-            raise
-        except (MnistzipError, OSError) as error:
-            failed += 1
-            click.echo(blame(name, error), err=True)
-        else:
-            if not quiet:
-                click.echo(f"{name}: ok")
-    return 1 if failed else 0
+    results = Counter(_check(name, model, max_pixels, quiet) for name in names)
+    if len(names) > 1 and not quiet:
+        click.echo(_summary(results))
+    return 0 if results[OK] == len(names) else 1
+
+
+def _check(name: str, model: str | None, max_pixels: int | None, quiet: bool) -> str:
+    """Decode a file and say what is wrong with it: :data:`OK`, or what :func:`kind_of` says."""
+    try:
+        if os.path.isdir(name):
+            os.scandir(name).close()  # a folder that cannot be read says why
+        files.refuse_folder(name)
+        held = given.at_hand(name)
+        if given.is_archive(held):
+            with Archive(held, model=model, max_pixels=max_pixels) as archive:
+                return listing.check(name, archive, quiet)
+        codec.decode(given.bytes_of(held), model=model, max_pixels=max_pixels)
+    except BrokenPipeError:  # of our output, not of this input
+        raise
+    except (MnistzipError, OSError) as error:
+        click.echo(blame(name, error), err=True)
+        return kind_of(error)
+    if not quiet:
+        click.echo(f"{name}: ok")
+    return OK
+
+
+def _summary(results: Counter[str]) -> str:
+    """One line for many files, such as ``3 files ok, 1 damaged``."""
+    bad = "".join(f", {count} {result}" for result, count in sorted(results.items()) if result != OK)
+    return f"{results[OK]} file{'s' * (results[OK] != 1)} ok{bad}"
 
 
 @click.command(short_help="List models, or add one of your own.")
@@ -90,9 +109,9 @@ def test(inputs: tuple[str, ...], model: str | None, recursive: bool, max_pixels
               help="Keep a model file where it is found by its name, and files made with it find it.")  # fmt: skip
 @click.option("-f", "--force", is_flag=True, help="Replace another model of that name.")
 def models(as_json: bool, added: Path | None, force: bool) -> int:
-    """List the models that ship: id in files, fingerprint, and what each is. And your own: name, fingerprint, place.
+    """List the models that can be used: those that ship, then your own.
 
-    Your own are those added, and those in files and folders that MNISTZIP_MODEL_PATH names.
+    Your own are those that --add has installed, and those in the files and folders that MNISTZIP_MODEL_PATH names.
     """
     if added is not None:
         return _add(added, force)
@@ -122,8 +141,11 @@ def models(as_json: bool, added: Path | None, force: bool) -> int:
 def _add(path: Path, force: bool) -> int:
     """Check a model file and put it where it is found."""
     if path.stem in (*registry.SHIPPED, registry.AUTO):
-        raise ModelError(f"{path.stem} is a name that mnistzip has a meaning for: rename the file")
-    model = registry.find(path)
+        raise ModelError(f"{path.stem} is the name of a model that ships: rename the file")
+    try:
+        model = registry.find(path)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
     goal = library.add(path.stem, model.content, force)
     click.echo(f"{path.stem}: fingerprint {model.fingerprint.hex()}, now in {goal.parent}")
     return 0

@@ -10,7 +10,7 @@ import numpy as np
 
 from mnistzip import model as registry
 from mnistzip.archive import Archive
-from mnistzip.cli.damage import Blame, blame_names
+from mnistzip.cli.damage import DAMAGED, NOT_READ, OK, Blame, blame_names, kind_of, wrong_with
 from mnistzip.cli.progress import Progress
 from mnistzip.container import NAMED_BY_HASH, Mode
 from mnistzip.errors import MnistzipError
@@ -92,16 +92,18 @@ def _list(archive: Archive) -> None:
         index += group.head.images
 
 
-def check(name: str, archive: Archive, quiet: bool) -> int:
-    """Decode all of an archive and name the damaged images; how many there are, or groups without their names."""
+def check(name: str, archive: Archive, quiet: bool) -> str:
+    """Decode all of an archive and name the images and names that are lost: ``ok``, ``damaged`` or ``not read``."""
     blame = Blame(name)
-    nameless = 0
+    results = {OK}
     with Progress(len(archive), "test", show=not quiet) as progress:
         for part in archive.parts(details=True):
             blame.add(part, with_labels=True)
-            nameless += blame_names(name, part)
+            results |= {kind_of(error) for error in wrong_with(part, with_labels=True) if error is not None}
+            if blame_names(name, part):
+                results.add(DAMAGED)
             progress.advance(len(part.images))
     blame.end()
-    if not blame.count and not nameless and not quiet:
+    if results == {OK} and not quiet:
         click.echo(f"{name}: ok, {len(archive)} images")
-    return blame.count + nameless
+    return next(result for result in (DAMAGED, NOT_READ, OK) if result in results)

@@ -1,6 +1,8 @@
 """The ``mnistzip`` command: finds its subcommands, and turns errors into one line and an exit code.
 
 Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted.
+
+Every call imports this module, so it stays small: help pages, suggestions and shell completion are imported when needed.
 """
 
 from __future__ import annotations
@@ -27,11 +29,24 @@ COMMANDS = {
     "compare": "mnistzip.cli.look",
     "bench": "mnistzip.cli.bench",
     "train": "mnistzip.cli.train",
+    "integrate": "mnistzip.cli.integrate",
+    "help": "mnistzip.cli.help",
+    "thumbnail": "mnistzip.cli.thumbnail",
 }
+COMPLETION = "_MNISTZIP_COMPLETE"  # the environment variable through which a shell asks for completions
+
+
+class Command(click.Command):
+    """A subcommand whose help lists its options in groups and ends with examples."""
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from mnistzip.cli.help import write_page
+
+        write_page(self, ctx, formatter)
 
 
 class LazyGroup(click.Group):
-    """Imports a subcommand when it is asked for, so that none pays for another's imports."""
+    """Imports a subcommand when it is needed, so that no command waits for the imports of another."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -39,11 +54,41 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        if cmd_name != "train":  # numpy is not loaded yet: its matrices are small, and threads of its own would only wait
+        if cmd_name != "train":  # numpy is not loaded yet: matrices are small, and more threads would only wait
             os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-        command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
-        assert isinstance(command, click.Command)
+        plain = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
+        assert isinstance(plain, click.Command)
+        command = Command(plain.name)
+        vars(command).update(vars(plain))
+        if COMPLETION in os.environ:
+            from mnistzip.cli.completion import complete_paths
+
+            complete_paths(command)
         return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in COMMANDS and not ctx.resilient_parsing:
+            from mnistzip.cli.suggest import unknown_command
+
+            raise unknown_command(args, ctx)
+        return super().resolve_command(ctx, args)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args and not ctx.resilient_parsing:  # click 8.1 left with 0 here
+            click.echo(ctx.get_help(), err=True)
+            ctx.exit(2)
+        words = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            from mnistzip.cli.suggest import misplaced_option
+
+            raise misplaced_option(error, words, ctx) from None
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from mnistzip.cli.help import write_overview
+
+        write_overview(self, ctx, formatter)
 
 
 def _version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
@@ -55,21 +100,23 @@ def _version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> N
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("-V", "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
+@click.option(
+    "-V", "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version and exit."
+)
 def cli() -> None:
-    """Compress small greyscale images, a digit to some 23 bytes, with a learned codec."""
+    """Compress small greyscale images with a learned codec: a handwritten digit takes about 23 bytes."""
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
-    """Run the command line and leave with its exit code."""
+    """Run the command line and end the process with its exit code."""
     sys.exit(run(arguments))
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Run the command line; the exit code."""
+    """Run the command line and return its exit code."""
     if sys.stdout is not None:
         return _run(arguments)
-    sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w")  # it was closed: who writes to it is to be told so
+    sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w")  # stdout is closed: a write to it must fail
     try:
         return _run(arguments)
     finally:
@@ -81,7 +128,7 @@ def run(arguments: list[str] | None = None) -> int:
 def _run(arguments: list[str] | None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # file names need not be text
+            stream.reconfigure(errors="backslashreplace")  # a file name need not be text
     try:
         result: Any = cli.main(arguments, prog_name="mnistzip", standalone_mode=False)
     except click.ClickException as error:
@@ -91,7 +138,7 @@ def _run(arguments: list[str] | None) -> int:
         click.echo("mnistzip: interrupted", err=True)
         return 130
     except BrokenPipeError:
-        # Whoever read our output has gone; let nothing be written to it while Python shuts down.
+        # The reader of our output has gone: discard what Python writes while it shuts down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (MnistzipError, OSError) as error:
@@ -110,14 +157,14 @@ def _run(arguments: list[str] | None) -> int:
 
 
 def blame(name: str, error: BaseException) -> str:
-    """One line on stderr for an error of one of several inputs."""
+    """The line for stderr about an error of one of several inputs."""
     name, line = shown(" ".join(name.split())), one_line(error)
     return f"mnistzip: {line}" if name in line else f"mnistzip: {name}: {line}"
 
 
 def one_line(error: BaseException) -> str:
-    """The message of an error, on one line; for errors of the system without their numbers."""
-    told = str(error)
+    """The message of an error on one line; errors of the system come without their numbers."""
+    message = str(error)
     if isinstance(error, OSError) and error.strerror:
-        told = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return shown(" ".join(told.split()))
+        message = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return shown(" ".join(message.split()))

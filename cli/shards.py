@@ -38,7 +38,7 @@ def pack(inputs: Sequence[str], output: str | None, as_json: bool, quiet: bool, 
     except ImportError as cause:
         raise OptionError(str(cause)) from cause
 
-    with Progress(0, "compress", show=not quiet) as bar:
+    with Progress(0, "compress", show=not quiet, unit="shards") as bar:
 
         def progress(report: Report, shards: int) -> None:
             bar.advance(total=shards)

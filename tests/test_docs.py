@@ -7,23 +7,44 @@ import re
 import shlex
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 
 import mnistzip
 from mnistzip import container
-from mnistzip.cli.main import COMMANDS, run
+from mnistzip.cli import desktop
+from mnistzip.cli.main import COMMANDS, cli, run
 from mnistzip.errors import MnistzipError
 from mnistzip.idx import idx_header
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+DESKTOP = (ROOT / "docs" / "desktop.md").read_text()
 FORMAT = (ROOT / "FORMAT.md").read_text()
 
 
 def test_every_command_is_in_the_readme() -> None:
     for name in COMMANDS:
-        assert f"mnistzip {name}" in README, name
+        page = DESKTOP if name in {"integrate", "help", "thumbnail"} else README
+        assert f"mnistzip {name}" in page, name
+
+
+def test_the_page_on_desktops_names_every_file_and_its_commands_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for block in re.findall(r"```sh\n(.*?)```", DESKTOP, re.DOTALL):
+        for line in block.splitlines():
+            words = shlex.split(line, comments=True)
+            assert words[0] == "mnistzip"
+            assert run(words[1:]) == 0, line
+    with click.Context(cli):
+        for kind in desktop.KINDS:
+            assert f"| `{kind}` |" in DESKTOP
+            for path in desktop.contents(kind, cli):
+                assert path in DESKTOP or path.startswith("man/man1/mnistzip-"), path
 
 
 def test_the_python_example_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
