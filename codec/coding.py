@@ -13,7 +13,9 @@ from mnistzip import typical
 from mnistzip.choice import Candidate, Plan, plan_lossless, plan_lossy
 from mnistzip.container import NAMED_BY_HASH, QUALITY_MAX, Method, Mode
 from mnistzip.errors import FormatError
-from mnistzip.groups import CodedPart, Coding, Shape, size_table, write_group
+from mnistzip.group_head import CodedPart, Coding, Shape
+from mnistzip.group_table import size_table
+from mnistzip.groups import write_group
 from mnistzip.lanes import decode_lanes, encode_lanes
 from mnistzip.latents import BIT
 from mnistzip.lossless import decode_payloads, encode_payloads
