@@ -81,12 +81,13 @@ def _parse_codings(head: Head, table: bytes) -> tuple[list[Coding], Ints, int]:
 
 def _require_one_form(head: Head, codings: Sequence[Coding], part_of: Ints) -> None:
     """Refuse parts in a form that no encoder writes."""
+    sound = all(is_sound(coding) for coding in codings)
     known, first = np.unique(part_of, return_index=True)
     in_order = len(part_of) == head.images and known.tolist() == list(range(len(codings))) and (np.diff(first) > 0).all()
     different = len({replace(coding, per_lane=1) for coding in codings}) == len(codings)
     needed = len(codings) > 1 or codings[0].mode is Mode.STORED
     fits = all(coding.per_lane <= int((part_of == number).sum()) for number, coding in enumerate(codings))
-    if not (in_order and different and needed and fits and all(map(is_sound, codings))):
+    if not (sound and in_order and different and needed and fits):
         raise FormatError("the table of a group is damaged: its parts contradict each other")
 
 
