@@ -17,11 +17,13 @@ from mnistzip.bench.codecs import INSTALL, Job, known, plan
 from mnistzip.bench.curves import CAN_INTERPOLATE, bd_rates
 from mnistzip.bench.report import write_report
 from mnistzip.bench.results import Results, about, read_results, rows_of
-from mnistzip.bench.run import Outcome, Run
+from mnistzip.bench.run import WAY_OUT, Outcome, Run
 from mnistzip.cli.files import write
 from mnistzip.cli.progress import Progress
+from mnistzip.data.folders import lies_in
 from mnistzip.data.images import STREAM
 from mnistzip.data.sources import load
+from mnistzip.errors import OptionError
 from mnistzip.transform import TILE
 
 LINK_HELP = ", ".join(f"{size} {link}" for size, link in LINKS.items())
@@ -86,6 +88,8 @@ def bench(
         raise click.UsageError("name the images to compare on: files, folders, an IDX file, or a data set such as mnist")
     if save_files and out is None:
         raise click.UsageError("--save-files needs a folder: --out DIR")
+    if out is not None and (source_folder := lies_in(out, data)):
+        raise OptionError(f"{out} would be a folder among the images of {source_folder}: {WAY_OUT}")
     jobs = plan([name.strip() for name in codecs.split(",") if name.strip()], model)
     source = load(data, convert=convert, limit=limit, model=model)
     run = Run(source, jobs, out, model, threads, save_files, fresh)
