@@ -11,6 +11,7 @@ from typing import Any
 
 from mnistzip.bench import samples
 from mnistzip.bench.codecs import INSTALL
+from mnistzip.bench.curves import verdict
 from mnistzip.bench.inline import inline
 from mnistzip.bench.labels import rate
 from mnistzip.bench.palette import COLOURS, looks
@@ -159,10 +160,12 @@ def _savings(results: Results) -> dict[str, Any] | None:
     entries = {(entry["codec"], entry["against"]): entry for entry in results.bd_rate}
     ours = list(dict.fromkeys(codec for codec, _ in entries))
     against = dict.fromkeys(other for _, other in entries)
-    peers = [
-        (labels[other], [(percent(entries[codec, other]), entries[codec, other]["percent"]) for codec in ours])
-        for other in against
-    ]
+
+    def cell(codec: str, other: str) -> tuple[str, float | None]:
+        entry = entries[codec, other]
+        return percent(entry) or verdict(results.rows, codec, other).sentence, entry["percent"]
+
+    peers = [(labels[other], [cell(codec, other) for codec in ours]) for other in against]
     return {"ours": [labels[codec] for codec in ours], "peers": peers}
 
 

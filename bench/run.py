@@ -27,10 +27,10 @@ from mnistzip.bench import worker
 from mnistzip.bench.codecs import Job
 from mnistzip.bench.coder import Pixels, versions
 from mnistzip.bench.measure import Measured, crop
+from mnistzip.bench.ours import models_of
 from mnistzip.data.folders import OutputFolder
 from mnistzip.data.sources import Source
 from mnistzip.errors import FormatError
-from mnistzip.model import find
 from mnistzip.storage import WholeFile
 
 IMAGES = "images.npz"
@@ -105,8 +105,7 @@ class Run:
 
     def _stamp(self, job: Job) -> str:
         """Everything that a measurement hangs on; one with another stamp is measured anew."""
-        model = job.arguments.get("model")
-        weights = find(model).fingerprint.hex() if model else ""
+        weights = [model.fingerprint.hex() for model in models_of(job.arguments)] if job.codec.ours else []
         told = (job.key, job.arguments, job.codec.versions(), weights, self.sha256, self.chosen, self.save_files)
         judges = [versions().get(name) for name in ("scikit-image", "torchmetrics")]
         parts = (*told, judges, processor(), _code())

@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from mnistzip.bench.curves import verdict
 from mnistzip.bench.results import Results, Row
 
 WIDTH = 100
@@ -89,7 +90,7 @@ def failures(rows: Sequence[Row]) -> RenderableType:
 
 
 def savings(results: Results) -> RenderableType:
-    """BD-rate of our codecs against each lossy peer."""
+    """BD-rate of our codecs against each lossy peer, and below it what there is to say where no dB is shared."""
     ours = list(dict.fromkeys(entry["codec"] for entry in results.bd_rate))
     labels = {row.codec: row.label for row in results.rows}
     table = plain("against", *ours)
@@ -97,15 +98,22 @@ def savings(results: Results) -> RenderableType:
         cells = []
         for name in ours:
             (entry,) = [e for e in results.bd_rate if (e["codec"], e["against"]) == (name, other)]
-            cells.append(percent(entry))
+            cells.append(percent(entry) or verdict(results.rows, name, other).short)
         table.add_row(labels[other], *cells)
-    return titled("BD-rate: change of size at equal PSNR, over the dB that both reach", table)
+    title = "BD-rate: change of size at equal PSNR, over the dB that both reach"
+    return titled(title, table, "\n".join(apart(results)))
 
 
-def percent(entry: dict[str, Any]) -> str:
-    """One cell of the BD-rate table."""
+def apart(results: Results) -> list[str]:
+    """A sentence for each pair of codecs that share no dB."""
+    pairs = [(entry["codec"], entry["against"]) for entry in results.bd_rate if entry["percent"] is None]
+    return [verdict(results.rows, *pair).sentence for pair in pairs]
+
+
+def percent(entry: dict[str, Any]) -> str | None:
+    """One cell of the BD-rate table; None where no dB is shared."""
     if entry["percent"] is None:
-        return "no dB shared"
+        return None
     low, high = entry["range_db"]
     return f"{entry['percent']:+.1f}% ({low:.1f} to {high:.1f})"
 
