@@ -59,8 +59,8 @@ class Ours:
         for image, file in zip(images, files, strict=True):
             about = codec.info(file)
             name = about.model if about.model in by_name else first.name
-            quality = self.options["quality"] if about.quality is None or name == first.name else about.quality
-            groups[name, 0 if lossless else quality].append(image)
+            quality = 0 if lossless else about.quality or self.options["quality"]
+            groups[name, quality].append(image)
         total = 0.0
         for (name, quality), some in groups.items():
             bits = _ideal_bits(by_name.get(name, first), np.stack(some), quality)
