@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -20,13 +21,17 @@ from PIL import Image
 import mnistzip
 from mnistzip.cli.main import run
 from mnistzip.errors import ImageError
+from mnistzip.model import read_model
+from mnistzip.stored import store
 from mnistzip.tiles import to_tiles
 from mnistzip.training import data, own, recipes
+from mnistzip.training.beside import advice
 from mnistzip.training.curves import Board
 from mnistzip.training.folder import begin, check
 from mnistzip.training.run import Phase, Run, Schedule
 
 Pixels = NDArray[np.uint8]
+PAYS = recipes.pays
 QUICK = dict.fromkeys(own.SHARES, 1)
 
 
@@ -167,6 +172,73 @@ def test_a_run_goes_on_only_where_it_is_asked_to(source: str, tmp_path: Path, ca
         path.unlink()
     assert run(command) == 1
     assert "holds a run that is finished, -f begins anew" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("why", ["no time for it", "it loses"])
+def test_a_pixel_model_that_is_of_no_use_is_left_out_and_that_is_said(
+    why: str, source: str, images: Pixels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if why == "it loses":
+        monkeypatch.setattr(recipes, "pays", PAYS)  # networks this small lose
+    else:
+        monkeypatch.setattr(own, "PIXEL_STEPS", 10**9)
+        monkeypatch.setattr(own, "PASSES", dict.fromkeys(own.SHARES, 10**9))
+    out = tmp_path / "mine.npz"
+    assert run(["train", source, "-o", str(out), "--time", "1s", "--epochs", "1", "-T", "1"]) == 0
+    said = capsys.readouterr().out
+    expected = (
+        "no pixel model is trained" if why == "no time for it" else "the pixel model is left out: lossless files of held-out"
+    )
+    assert expected in said
+    assert ("pixels epoch" in said) == (why == "it loses")
+    report = json.loads(out.with_suffix(".json").read_text())
+    assert "lossless" not in report
+    model = read_model(out.read_bytes(), "mine")
+    assert model.pixels is None
+    kept = mnistzip.encode(images[0], model=out, lossless=True)
+    assert kept == store(images[0], differences=True)
+    assert (mnistzip.decode(kept) == images[0]).all()
+
+
+def rows(**others: tuple[float, float, float]) -> dict[str, Any]:
+    """What :func:`advice` reads: bytes, dB and bytes without loss of this model and of others."""
+    named = {name: {"bytes": size, "psnr_db": db, "lossless_bytes": kept} for name, (size, db, kept) in others.items()}
+    return {**named.pop("this"), "webp_psnr_db": 27.0, "shipped": named}
+
+
+@pytest.mark.parametrize(
+    ("told", "advised"),
+    [
+        (
+            rows(this=(50.0, 27.1, 200.0), mnist=(60.0, 27.2, 250.0), glyph=(55.0, 27.0, 220.0)),
+            "Use this model: its files are the smallest, 50.0 bytes at 27.0 dB and 200.0 bytes without loss.",
+        ),
+        (
+            rows(this=(50.0, 27.1, 200.0), mnist=(60.0, 27.2, 250.0), glyph=(45.0, 27.0, 190.0)),
+            "Use the shipped model `glyph`: its files are the smallest, 45.0 bytes at 27.0 dB and 190.0 bytes without loss.",
+        ),
+        (
+            rows(this=(50.0, 27.1, 200.0), mnist=(40.0, 20.0, 150.0), glyph=(45.0, 26.0, 190.0)),
+            "Use this model for lossy files (50.0 bytes at 27.0 dB), and the shipped model `mnist` for `--lossless` (150.0 bytes).",
+        ),
+        (
+            rows(this=(50.0, 24.0, 200.0), mnist=(40.0, 20.0, 350.0), glyph=(45.0, 23.0, 390.0)),
+            "Use this model: its files are the smallest, 50.0 bytes at 24.0 dB (the others reach less) and 200.0 bytes without loss.",
+        ),
+    ],
+    ids=["this one", "one that ships", "one of each", "none is as good as WebP"],
+)
+def test_nobody_is_advised_to_use_a_model_worse_than_one_that_ships(told: dict[str, Any], advised: str) -> None:
+    assert advice(told) == advised
+
+
+def test_a_time_too_short_for_measuring_is_said(source: str, tmp_path: Path) -> None:
+    said: list[str] = []
+    now = iter(range(0, 10**6, 5))  # every look at the clock is five seconds later
+    run_ = Run(tmp_path, 1, said.append, clock=lambda: float(next(now)))
+    own.own_recipe(data.load(source), 60.0, run_)
+    assert any(line.startswith("--time 1:00 is short: 0:30 of training, then about ") for line in said)
+    assert run_.pacer is not None
 
 
 def test_tensorboard_is_told_where_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,20 +66,19 @@ def at_psnr(model: str | Model, images: list[Pixels], goal: float) -> dict[str, 
 def advice(rows: dict[str, Any]) -> str:
     """One sentence for the user: which model to take for files with and without loss."""
     goal = rows["webp_psnr_db"]
-    names = {"this model": rows, **{f"`{name}`, which ships": row for name, row in rows["shipped"].items()}}
+    names = {"this model": rows, **{f"the shipped model `{name}`": row for name, row in rows["shipped"].items()}}
     reached = [name for name, row in names.items() if row["psnr_db"] >= goal - SAME_DB]
-    lossless = min(names, key=lambda name: names[name]["lossless_bytes"])
+    kept = min(names, key=lambda name: names[name]["lossless_bytes"])
     if reached:
         lossy = min(reached, key=lambda name: names[name]["bytes"])
-        at = f"{goal:.1f} dB"
+        quality = f"{goal:.1f} dB"
     else:
         lossy = max(names, key=lambda name: names[name]["psnr_db"])
-        at = f"{names[lossy]['psnr_db']:.1f} dB, which no other reaches"
-    sizes = f"{names[lossy]['bytes']:.1f} bytes a file at {at}"
-    kept = f"{names[lossless]['lossless_bytes']:.1f} bytes without loss"
-    if lossy == lossless:
-        return f"Use {lossy}: it takes the fewest bytes of these models, {sizes} and {kept}."
-    return f"Use {lossy} for lossy files ({sizes}), and {lossless} for `--lossless` ({kept})."
+        quality = f"{names[lossy]['psnr_db']:.1f} dB (the others reach less)"
+    sizes = f"{names[lossy]['bytes']:.1f} bytes at {quality}", f"{names[kept]['lossless_bytes']:.1f} bytes"
+    if lossy == kept:
+        return f"Use {lossy}: its files are the smallest, {sizes[0]} and {sizes[1]} without loss."
+    return f"Use {lossy} for lossy files ({sizes[0]}), and {kept} for `--lossless` ({sizes[1]})."
 
 
 def table(rows: dict[str, Any]) -> list[str]:
