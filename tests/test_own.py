@@ -219,11 +219,13 @@ def rows(**others: tuple[float, float, float]) -> dict[str, Any]:
         ),
         (
             rows(this=(50.0, 27.1, 200.0), mnist=(40.0, 20.0, 150.0), glyph=(45.0, 26.0, 190.0)),
-            "Use this model for lossy files (50.0 bytes at 27.0 dB), and the shipped model `mnist` for `--lossless` (150.0 bytes).",
+            "Use this model for lossy files (50.0 bytes at 27.0 dB), "
+            "and the shipped model `mnist` for `--lossless` (150.0 bytes).",
         ),
         (
             rows(this=(50.0, 24.0, 200.0), mnist=(40.0, 20.0, 350.0), glyph=(45.0, 23.0, 390.0)),
-            "Use this model: its files are the smallest, 50.0 bytes at 24.0 dB (the others reach less) and 200.0 bytes without loss.",
+            "Use this model: its files are the smallest, "
+            "50.0 bytes at 24.0 dB (the others reach less) and 200.0 bytes without loss.",
         ),
     ],
     ids=["this one", "one that ships", "one of each", "none is as good as WebP"],
