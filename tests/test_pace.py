@@ -32,7 +32,7 @@ class Clock:
 
 
 def train(
-    path: Path, slow: Callable[[float], float], plan: Plan | None = None, images: int = MANY
+    path: Path, slow: Callable[[float], float], plan: Plan | None = None, images: int = MANY, overhead: float = 0.0
 ) -> tuple[float, Plan, list[float]]:
     """A run whose steps take ``slow(share of the time that is over)`` times as long as tried: its seconds, plan and lefts."""
     clock = Clock()
@@ -45,7 +45,8 @@ def train(
             began = clock.now
             for _ in range(pacer.steps(stage, epoch)):
                 clock.now += PACE[stage] * slow((clock.now - 50.0) / TRAINING)
-            pacer.finished(stage, epoch, clock.now - began)
+            clock.now += overhead
+            pacer.finished(stage, epoch, clock.now - began - overhead, overhead)
             lefts.append(clock.now - 50.0 + pacer.left(stage, epoch + 1))
     return clock.now - 50.0, plan, lefts
 
@@ -62,8 +63,11 @@ def train(
     ],
     ids=["as tried", "slower", "faster", "busy at first", "busy later", "quiet at first"],
 )
-def test_a_run_takes_its_time_however_busy_the_machine_is(slow: Callable[[float], float], tmp_path: Path) -> None:
-    seconds, plan, lefts = train(tmp_path / "plan.json", slow)
+@pytest.mark.parametrize("overhead", [0.0, 12.0])
+def test_a_run_takes_its_time_however_busy_the_machine_is(
+    slow: Callable[[float], float], overhead: float, tmp_path: Path
+) -> None:
+    seconds, plan, lefts = train(tmp_path / "plan.json", slow, overhead=overhead)
     assert 0.9 * TRAINING < seconds < 1.1 * TRAINING
     assert all(min(counts) > 1 for counts in plan.steps.values())
     assert all(0.85 * TRAINING < left < 1.35 * TRAINING for left in lefts[8:])  # elapsed and left together, of the whole

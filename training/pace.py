@@ -43,6 +43,7 @@ class Plan:
         settings: what else was decided at the beginning.
         spent: seconds of training until the last whole epoch.
         slower: how many times as long as that a step took in the last epoch.
+        overhead: seconds of the last epoch that went into measuring and writing.
     """
 
     steps: dict[str, list[int]]
@@ -50,6 +51,7 @@ class Plan:
     settings: dict[str, Any]
     spent: float = 0.0
     slower: float = 1.0
+    overhead: float = 0.0
 
     def write(self, path: Path) -> None:
         """Keep the plan as JSON."""
@@ -115,14 +117,15 @@ class Pacer:
         decided = self.plan.steps.setdefault(stage, [])
         if epoch >= len(decided):
             seconds = self._allot(stage)[stage] / max(1, self._shares[stage].epochs - epoch)
-            decided.append(max(1, int(seconds / self._pace(stage))))
+            decided.append(max(1, int((seconds - self.plan.overhead) / self._pace(stage))))
             self.plan.write(self._path)
         return decided[epoch]
 
-    def finished(self, stage: str, epoch: int, seconds: float) -> None:
-        """Learn from an epoch how long steps take now, measuring and writing included."""
+    def finished(self, stage: str, epoch: int, seconds: float, overhead: float = 0.0) -> None:
+        """Learn how long the steps of an epoch took, and how long measuring and writing after them."""
         pace = seconds / self.plan.steps[stage][epoch]
         self.plan.slower = max(1e-3, pace / self.plan.pace.setdefault(stage, max(1e-6, pace)))
+        self.plan.overhead = round(overhead, 3)
         self.plan.spent = round(self._spent(), 3)
         self.plan.write(self._path)
 
@@ -132,7 +135,8 @@ class Pacer:
         for name, seconds in self._allot(stage).items():
             decided, share = self.plan.steps.get(name, []), self._shares[name]
             last = min(share.epochs, self._epochs or share.epochs)
-            total += sum(decided[epoch if name == stage else 0 : last]) * self._pace(name)
+            known = decided[epoch if name == stage else 0 : last]
+            total += sum(known) * self._pace(name) + len(known) * self.plan.overhead
             total += seconds * max(0, last - len(decided)) / max(1, share.epochs - len(decided))
         return total
 
@@ -149,8 +153,9 @@ class Pacer:
         weights, most = {}, {}
         for name in names[names.index(stage) :]:
             share, decided = self._shares[name], self.plan.steps.get(name, [])
-            weights[name] = share.weight * max(0, share.epochs - len(decided)) / share.epochs
-            most[name] = max(0.0, share.most - sum(decided)) * self._pace(name)
+            epochs = max(0, share.epochs - len(decided))
+            weights[name] = share.weight * epochs / share.epochs
+            most[name] = max(0.0, share.most - sum(decided)) * self._pace(name) + epochs * self.plan.overhead
         return share_out(max(0.0, self._seconds - self._spent()), weights, most)
 
 

@@ -184,7 +184,8 @@ class Phase:
                 self.module.load_state_dict(parallel.told(self.module.state_dict()))  # what no gradient moves may differ
             self.epoch += 1
             self.steps.append(per_epoch)
-            self.seconds += self.run.clock() - began
+            steps_seconds = self.run.clock() - began
+            self.seconds += steps_seconds
             row = {"epoch": self.epoch, "seconds": round(self.seconds), "loss": total / per_epoch}
             if measure is not None:
                 self.module.eval()
@@ -196,7 +197,7 @@ class Phase:
                     self.epoch,
                 )
             if parallel.leads():
-                self._record(row, began)
+                self._record(row, began, steps_seconds)
         if self.best is not None:
             self.module.load_state_dict(self.best[1])
 
@@ -224,7 +225,7 @@ class Phase:
                 if not count:
                     return
 
-    def _record(self, row: dict[str, float], began: float) -> None:
+    def _record(self, row: dict[str, float], began: float, steps_seconds: float) -> None:
         """Keep a checkpoint and the figures of an epoch, and say them."""
         state = {
             "module": self.module.state_dict(),
@@ -247,12 +248,15 @@ class Phase:
         self._board.add(row, self.epoch)
         draw([self.run.folder / f"{name}.csv" for name in self.run.stages], self.run.folder / CURVES)
         figures = "  ".join(f"{key} {value:.4g}" for key, value in row.items() if key not in ("epoch", "seconds"))
-        self.run.log(f"{self.name} epoch {self.epoch} of {self.schedule.epochs}, {self._left(began)}:  {figures}")
+        self.run.log(
+            f"{self.name} epoch {self.epoch} of {self.schedule.epochs}, {self._left(began, steps_seconds)}:  {figures}"
+        )
 
-    def _left(self, began: float) -> str:
+    def _left(self, began: float, steps_seconds: float) -> str:
         """The time that is left, of the whole run where that is known."""
         if self.schedule.paced and self.run.pacer is not None:
-            self.run.pacer.finished(self.name, self.epoch - 1, self.run.clock() - began)
+            overhead = self.run.clock() - began - steps_seconds
+            self.run.pacer.finished(self.name, self.epoch - 1, steps_seconds, overhead)
             return f"about {clock_time(self.run.pacer.left(self.name, self.epoch) + self.run.finish)} left"
         left = self.seconds / self.epoch * (self.schedule.epochs - self.epoch)
         return f"about {clock_time(left)} left in this stage"
