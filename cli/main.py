@@ -39,8 +39,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        if cmd_name != "train":  # numpy is not loaded yet: its matrices are small, and threads of its own would only wait
-            os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        # numpy is not loaded yet: its matrices are small, and threads of its own would only wait. torch has threads apart.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         command = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
         assert isinstance(command, click.Command)
         return command

@@ -35,9 +35,11 @@ MANY = 50  # passes from which on half of the images are redrawn a little, again
 STEPS_LEAST = 40  # that one pass is cut into where images are few
 VOTES = 8e6  # pairs of pixels in a step of the pixel model, which memory grows with
 TIMED = 3  # steps
-PIXEL_STEPS = 300  # with fewer a pixel model is no smaller than what needs none
+PIXEL_STEPS = 300  # with fewer than 240 files of textures were larger than files that need no model
 TRAINING_LEAST = 0.5  # of the time, however long choosing levels, measuring and comparing will take
-FINISH_COST = 40.0  # what that takes for an image, in the time in which a shipped model codes one at the default effort
+# What follows the training, in the time in which a shipped model codes an image at the default effort: for each image that
+# levels are chosen by, and for each that is compared with other formats and models.
+LEVELS_COST, BESIDE_COST = 9.0, 26.0
 FINISH_PROBES = 16  # images that this time is measured on
 
 # With lmbda from 1.6 to 2,400 and batches of 256, as for digits, a model of Fashion-MNIST took a fifth more bytes at 26.5 dB
@@ -129,7 +131,8 @@ def finish_seconds(split: Split, clock: Clock) -> float:
     began = clock()
     encode_many(probes, model="glyph")
     each = (clock() - began) / len(probes)
-    return each * FINISH_COST * (min(len(split.held_out), REPORT_IMAGES) + min(len(split.held_out), BESIDE_IMAGES))
+    held_out = len(split.held_out)
+    return each * (LEVELS_COST * min(held_out, REPORT_IMAGES) + BESIDE_COST * min(held_out, BESIDE_IMAGES))
 
 
 def batches(split: Split) -> dict[str, int]:

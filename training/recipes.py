@@ -40,7 +40,7 @@ from mnistzip.training.stages import Stage, cost_of_integers, train_stage
 
 REPORTED = (1, 10, 25, 50, 75, 90, 100)  # qualities in the report on held-out images
 REPORT_IMAGES = 1000
-BESIDE_IMAGES = 500  # searched at the default effort
+BESIDE_IMAGES = 250  # compared at the default effort, by several models
 
 
 @dataclass(frozen=True)
