@@ -59,7 +59,9 @@ def own_recipe(split: Split, seconds: float, run: Run, epochs: int | None = None
     """
     settings = parallel.told(_settings(split, seconds, run, epochs) if parallel.leads() else {})
     if not settings["pixels"]:
-        run.log(f"no pixel model is trained: in {clock_time(seconds)} it would stay larger than other lossless methods")
+        run.log(
+            f"no pixel model is trained: it is of use after {PIXEL_STEPS} steps, which do not fit into {clock_time(seconds)}"
+        )
     whole = recipe(settings["changed"], settings["pixels"], batches(split))
     return whole if epochs is None else at_most(whole, epochs)
 
