@@ -107,7 +107,7 @@ def verdict(rows: Sequence[Row], ours: str, peer: str) -> Verdict:
     for best, other in ((peer, ours), (ours, peer)):
         beaten = [point for point in points[other] if any(_beats(rival, point) for rival in points[best])]
         if beaten:
-            winner = "it wins" if best == peer else "ours wins"
+            winner = "peer wins" if best == peer else "ours wins"
             whole = len(beaten) == len(points[other])
             start = "" if whole else f"from {min(size for size, _ in beaten):,.1f} bytes on "
             sentence = f"{start}{labels[best]} is smaller and better than {labels[other]}"

@@ -16,6 +16,7 @@ from mnistzip.bench.results import Results, Row
 
 WIDTH = 100
 OURS = "bold green"
+BESIDE = 3  # codecs whose BD-rates stand side by side
 
 
 def show(results: Results, asked: int | None = None) -> RenderableType:
@@ -41,7 +42,7 @@ def titled(title: str, table: Table, note: str = "") -> RenderableType:
     for column in table.columns[1:]:  # where room is short names lose letters, not figures
         if column.no_wrap:
             column.min_width = max(cell_len(str(cell)) for cell in (column.header, *column.cells))
-    parts: list[RenderableType] = [Text(title, style="bold"), table]
+    parts: list[RenderableType] = [*([Text(title, style="bold")] if title else []), table]
     return Group(*parts, *([Text(note, style="dim")] if note else []), "")
 
 
@@ -92,16 +93,19 @@ def failures(rows: Sequence[Row]) -> RenderableType:
 def savings(results: Results) -> RenderableType:
     """BD-rate of our codecs against each lossy peer, and below it what there is to say where no dB is shared."""
     ours = list(dict.fromkeys(entry["codec"] for entry in results.bd_rate))
+    entries = {(entry["codec"], entry["against"]): entry for entry in results.bd_rate}
     labels = {row.codec: row.label for row in results.rows}
-    table = plain("against", *ours)
-    for other in dict.fromkeys(entry["against"] for entry in results.bd_rate):
-        cells = []
-        for name in ours:
-            (entry,) = [e for e in results.bd_rate if (e["codec"], e["against"]) == (name, other)]
-            cells.append(percent(entry) or verdict(results.rows, name, other).short)
-        table.add_row(labels[other], *cells)
-    title = "BD-rate: change of size at equal PSNR, over the dB that both reach"
-    return titled(title, table, "\n".join(apart(results)))
+    parts = []
+    for start in range(0, len(ours), BESIDE):
+        some = ours[start : start + BESIDE]
+        table = plain("against", *some)
+        for other in dict.fromkeys(against for _, against in entries):
+            cells = [percent(entries[name, other]) or verdict(results.rows, name, other).short for name in some]
+            table.add_row(labels[other], *cells)
+        title = "" if start else "BD-rate: change of size at equal PSNR, over the dB that both reach"
+        note = "\n".join(apart(results)) if start + BESIDE >= len(ours) else ""
+        parts.append(titled(title, table, note))
+    return Group(*parts)
 
 
 def apart(results: Results) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from mnistzip.bench import tables
 from mnistzip.bench.compare import changes
@@ -65,12 +67,12 @@ def peer(points: list[tuple[float, float | None]]) -> list[Row]:
 @pytest.mark.parametrize(
     ("points", "short", "sentence", "wins"),
     [
-        ([(5, 40.0), (9, 50.0)], "it wins", "PEER is smaller and better than OURS", "peer"),
-        ([(30, 40.0), (90, 50.0)], "it wins in part", "from 40.0 bytes on PEER is smaller and better than OURS", "peer"),
+        ([(5, 40.0), (9, 50.0)], "peer wins", "PEER is smaller and better than OURS", "peer"),
+        ([(30, 40.0), (90, 50.0)], "peer wins in part", "from 40.0 bytes on PEER is smaller and better than OURS", "peer"),
         ([(90, 40.0), (95, 50.0)], "apart", "OURS and PEER are apart: 20.0 to 35.0 dB and 40.0 to 50.0 dB", None),
         ([(90, 10.0), (95, 15.0)], "ours wins", "OURS is smaller and better than PEER", "ours"),
         ([(15, 10.0), (5, 8.0)], "ours wins in part", "from 15.0 bytes on OURS is smaller and better than PEER", "ours"),
-        ([(5, 40.0)], "it wins", "PEER is smaller and better than OURS", "peer"),
+        ([(5, 40.0)], "peer wins", "PEER is smaller and better than OURS", "peer"),
         ([(95, 24.0)], "ours wins", "OURS is smaller and better than PEER", "ours"),
         ([(30, 26.0)], "apart", "OURS and PEER are apart: 20.0 to 35.0 dB and 26.0 dB", None),
         ([(90, None)], "apart", "OURS and PEER are apart: 20.0 to 35.0 dB and every pixel", None),
@@ -95,6 +97,19 @@ def test_where_a_quality_is_shared_the_rate_is_told_and_no_verdict() -> None:
     every = results([*OURS, *THEIRS])
     assert tables.apart(every) == []
     assert tables.percent(every.bd_rate[0]) == "-50.0% (20.0 to 35.0)"
+
+
+def test_rates_of_many_codecs_are_all_there_and_named_in_a_narrow_terminal() -> None:
+    ours = [f"ours-{number}" for number in range(7)]
+    rows = [replace(one, codec=name, label=name, ours=True) for name in ours for one in OURS]
+    every = results([*rows, *THEIRS])
+    out = io.StringIO()
+    Console(file=out, width=80).print(tables.savings(every))
+    told = out.getvalue()
+    assert all(told.count(name) == 1 for name in ours)
+    assert told.count("THEIRS") == 3  # a table for three of ours
+    assert told.count("-50.0% (20.0 to 35.0)") == 7
+    assert "…" not in told
 
 
 def test_the_readme_names_a_peer_that_is_smaller_and_better() -> None:
