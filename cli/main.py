@@ -54,8 +54,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        if cmd_name != "train":  # numpy is not loaded yet: matrices are small, and more threads would only wait
-            os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        # numpy is not loaded yet: its matrices are small, and more threads would only wait. torch has its own.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         plain = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
         assert isinstance(plain, click.Command)
         command = Command(plain.name)
