@@ -52,6 +52,7 @@ def pack(inputs: Sequence[str], held: Sequence[Input], output: str | None, how: 
     place = sys.stdout.buffer if target == images.STREAM else target
     failed = 0
     with (
+        Progress(stream.count or 0, "compress", show=not how.quiet) as progress,
         ArchiveWriter(
             place,
             append=how.append,
@@ -60,9 +61,9 @@ def pack(inputs: Sequence[str], held: Sequence[Input], output: str | None, how: 
             shape=stream.shape,
             embed_model=how.embed_model,
             like=inputs[0] if len(inputs) == 1 and os.path.isfile(inputs[0]) and not how.append else None,
+            progress=progress.advance,
             **settings,
         ) as writer,
-        Progress(stream.count or 0, "compress", show=not how.quiet) as progress,
     ):
         before = writer.count
         for item in stream.items:
@@ -79,7 +80,7 @@ def pack(inputs: Sequence[str], held: Sequence[Input], output: str | None, how: 
             if wrong is not None:
                 failed += 1
                 click.echo(blame(item.where, wrong), err=True)
-            progress.advance()
+                progress.advance()
         if failed and writer.count == before:
             raise ImageError("none of the images could be taken: nothing was written")
     if not isinstance(place, str):

@@ -6,8 +6,9 @@ import errno
 import io
 import operator
 import os
+import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import repeat
 from pathlib import Path
 from types import TracebackType
@@ -58,6 +59,8 @@ class ArchiveWriter:
         origin: what the images come from, for ``mnistzip decompress`` to give back the like.
         shape: ``(H, W)`` that an archive without images says to be of.
         embed_model: put the model's file into the archive, which then can be read without it.
+        progress: called with the number of images whose coding was just done, fractions of images while a group is searched; by
+            one thread at a time, but not always by the one that adds images.
         like: a file whose modification time the archive gets, and its permissions if it replaces no file.
 
     Raises:
@@ -88,6 +91,7 @@ class ArchiveWriter:
         shape: tuple[int, int] | None = None,
         like: str | None = None,
         embed_model: bool = False,
+        progress: Callable[[float], None] | None = None,
     ) -> None:
         require_within("quality", quality, 1, container.QUALITY_MAX)
         require_within("effort", effort, 0, EFFORT_MAX)
@@ -99,6 +103,8 @@ class ArchiveWriter:
         most = (candidate.model.tiles_unasked(self._mode) for candidate in self._setting.candidates)
         self._tiles_max = min(GROUP_TILES, *most)
         self._embedded = _file_of(model) if embed_model else None
+        self._progress = progress
+        self._reporting = threading.Lock()
         self._threads = threads
         self._pool = _pool(threads) if threads > 1 else None
         self._waiting: deque[Future[Packed]] = deque()
@@ -300,14 +306,30 @@ class ArchiveWriter:
         self._pixels = self._tiles = self._name_bytes = 0
         try:
             if self._pool is None:
-                self._put(pack_group(self._setting, images, labels, names))
+                self._put(self._packed(images, labels, names))
                 return
-            self._waiting.append(self._pool.submit(pack_group, self._setting, images, labels, names))
+            self._waiting.append(self._pool.submit(self._packed, images, labels, names))
             if len(self._waiting) > self._threads:
                 self._put(self._waiting.popleft().result())
         except BaseException:  # images are lost that count as added
             self.abandon()
             raise
+
+    def _packed(self, images: list[Pixels], labels: Ints | None, names: list[str] | None) -> Packed:
+        """Code a group, and report how far that has come."""
+        tiles = sum(tiles_in(image.shape[1], image.shape[0]) for image in images)
+        left = float(len(images))
+
+        def report(share: float) -> None:
+            nonlocal left
+            if self._progress is not None and share > 0:
+                left -= share
+                with self._reporting:
+                    self._progress(share)
+
+        packed = pack_group(self._setting, images, labels, names, lambda done: report(len(images) * done / tiles))
+        report(left)
+        return packed
 
     def _put(self, packed: Packed) -> None:
         self._entries += entry(self._coded, self._at)
