@@ -125,15 +125,7 @@ class ArchiveWriter:
         self._whole: WholeFile | None = None
         self._old: str | None = None
         self._ended = self._closed = self._given_up = False  # nothing more is taken; there for good; never will be
-        if isinstance(target, (str, os.PathLike)):
-            self._whole = WholeFile(target, like)
-            self._out: IO[bytes] = self._whole.file
-        elif append:
-            raise OptionError("only an archive in a file can be appended to: give its path")
-        elif isinstance(target, io.TextIOBase) or not hasattr(target, "write"):
-            raise OptionError(f"an archive is written to {type(target).__name__}: give a path, or a file opened in binary")
-        else:
-            self._out = target
+        self._out = self._open(target, append, like)
         try:
             if append and self._whole is not None and isinstance(target, (str, os.PathLike)):
                 self._begin_append(target, self._whole)
@@ -144,6 +136,17 @@ class ArchiveWriter:
         except BaseException:
             self.abandon()
             raise
+
+    def _open(self, target: str | os.PathLike[str] | IO[bytes], append: bool, like: str | None) -> IO[bytes]:
+        """The file that is written to."""
+        if isinstance(target, (str, os.PathLike)):
+            self._whole = WholeFile(target, like)
+            return self._whole.file
+        if append:
+            raise OptionError("only an archive in a file can be appended to: give its path")
+        if isinstance(target, io.TextIOBase) or not hasattr(target, "write"):
+            raise OptionError(f"an archive is written to {type(target).__name__}: give a path, or a file opened in binary")
+        return target
 
     def _begin_append(self, target: str | os.PathLike[str], whole: WholeFile) -> None:
         """Remember what is there, to be copied, and to be still there at the end."""
