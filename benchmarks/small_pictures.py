@@ -106,8 +106,8 @@ def cell(row: dict[str, Any]) -> str:
 
 def table(results: dict[str, dict[str, dict[str, Any]]]) -> str:
     """The results in Markdown."""
-    columns = ("default", *models.CANDIDATES, "lossless", "archive", "webp-smallest")
-    heads = ("default", *models.CANDIDATES, "`--lossless`", "archive", "WebP, quality 0")
+    columns = ("default", *models.CANDIDATES, "lossless", "archive", "webp-smallest", "webp-lossless")
+    heads = ("default", *models.CANDIDATES, "`--lossless`", "archive", "WebP, quality 0", "WebP lossless")
     lines = ["| set | " + " | ".join(heads) + " | what falls short |", "|---" * (len(heads) + 2) + "|"]
     for name, rows in results.items():
         cells = [cell(rows[column]) for column in columns]
