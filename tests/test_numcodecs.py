@@ -25,7 +25,7 @@ Pixels = NDArray[np.uint8]
 def test_numcodecs_finds_the_codec_by_its_entry_point() -> None:
     codec = numcodecs.get_codec({"id": "mnistzip", "quality": 30})
     assert codec == MnistzipCodec(quality=30)
-    assert repr(codec) == "MnistzipCodec(quality=30, lossless=False, effort=3, model='mnist')"
+    assert repr(codec) == "MnistzipCodec(quality=30, lossless=False, effort=3, model='auto')"
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (1, 28, 28), (5, 28, 28), (2, 3, 9, 30)])
