@@ -15,9 +15,9 @@ import click
 from mnistzip import container, metrics
 from mnistzip.archive import Archive
 from mnistzip.cli import files, given
-from mnistzip.cli.compress import LARGE
 from mnistzip.cli.main import blame
 from mnistzip.cli.progress import Progress
+from mnistzip.cli.report import FAR_BELOW, LARGE, way_out
 from mnistzip.data import images
 from mnistzip.data.inputs import Input, InputOptions, Piped, Stream
 from mnistzip.data.streams import open_stream
@@ -86,7 +86,7 @@ def pack(inputs: Sequence[str], held: Sequence[Input], output: str | None, how: 
         place.flush()
     if not how.quiet:
         told = inputs[0] if len(inputs) == 1 else f"{len(inputs)} inputs"
-        _warn(target, writer)
+        _warn(target, writer, writer.count - before, how.options)
         _report(told, target, writer, writer.count - before, writer.size - old, how.as_json)
     return 1 if failed else 0
 
@@ -154,11 +154,15 @@ def _require_free(target: str, inputs: Sequence[str], how: Packing) -> int:
     return storage.size
 
 
-def _warn(target: str, writer: ArchiveWriter) -> None:
-    """Say that some images cannot be read without more ado."""
+def _warn(target: str, writer: ArchiveWriter, count: int, options: dict[str, Any]) -> None:
+    """Say which images need another option to be read, and how many are poor."""
     if writer.large:
-        are = "image is" if writer.large == 1 else "images are"
-        click.echo(f"mnistzip: {target}: {writer.large} {are} {LARGE} {container.PIXELS_MAX}", err=True)
+        images_are = "1 image" if writer.large == 1 else f"{writer.large} images"
+        click.echo(f"mnistzip: {target}: {images_are}: {LARGE} {container.PIXELS_MAX}", err=True)
+    if writer.poor:
+        advice = way_out(["a higher -q", "--lossless"], options["model"], large=False)
+        below = FAR_BELOW.format(options["quality"])
+        click.echo(f"mnistzip: {target}: {writer.poor} of {count} images {below}. {advice}", err=True)
 
 
 def _report(told: str, target: str, writer: ArchiveWriter, count: int, size: int, as_json: bool) -> None:

@@ -22,7 +22,8 @@ from mnistzip.codec import model_for
 from mnistzip.coding import pixels_crc, unpack_lanes
 from mnistzip.container import NAMED_BY_HASH, Mode
 from mnistzip.errors import FormatError, LimitError, MnistzipError, ModelError, OptionError
-from mnistzip.groups import LABELS, NAMES, CodedPart, Group, read_group
+from mnistzip.group_head import LABELS, NAMES, CodedPart
+from mnistzip.groups import Group, read_group
 from mnistzip.index import Extent, Index, Origin, Scan
 from mnistzip.model import Model
 from mnistzip.storage import open_storage

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistzip import model as models
-from mnistzip.container import Mode
+from mnistzip.container import DECODED_MAX, Mode
 from mnistzip.latents import BIT, LMBDA_SHIFT, bits_of, error_of, first_latents
 from mnistzip.lossless import PixelSymbols, pixel_symbols
 from mnistzip.model import Model
@@ -212,7 +212,11 @@ def _with_lossless(
         if poor[number]:
             limit += lmbda * _error(image, plan) >> LMBDA_SHIFT
         limits.append(limit)
-    worth = [number for number, image in enumerate(images) if rate * _changes(image) * 8 * BIT <= limits[number]]
+    worth = [
+        number
+        for number, image in enumerate(images)
+        if image.size <= DECODED_MAX[Mode.LOSSLESS] and rate * _changes(image) * 8 * BIT <= limits[number]
+    ]
     kept: dict[int, Plan] = {}
     if worth:
         kept = dict(zip(worth, plan_lossless([images[k] for k in worth], [each.model for each in every]), strict=True))

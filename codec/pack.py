@@ -71,6 +71,7 @@ class ArchiveWriter:
         raw_bytes, squared_error: sums over the images coded so far.
         size: bytes of the finished archive.
         large: images so large that only who raises ``max_pixels`` can read them.
+        poor: images that are far worse than what the quality gives on pictures that the model knows.
     """
 
     def __init__(
@@ -113,7 +114,7 @@ class ArchiveWriter:
         self._entries = bytearray()
         self._coded = 0  # images in groups that were written
         self._at = len(START)
-        self.count = self.raw_bytes = self.size = self.large = 0
+        self.count = self.raw_bytes = self.size = self.large = self.poor = 0
         self.squared_error = 0.0
         self._whole: WholeFile | None = None
         self._old: str | None = None
@@ -314,6 +315,7 @@ class ArchiveWriter:
         self.raw_bytes += packed.raw_bytes
         self.squared_error += packed.squared_error
         self.large += packed.images if packed.large else 0
+        self.poor += packed.poor
         self._at += len(packed.content)
         self._out.write(packed.content)
 

@@ -25,7 +25,7 @@ import forge
 import mnistzip
 from mnistzip import pixels, rans
 from mnistzip.container import Mode, varint
-from mnistzip.groups import MIXED, SIZES
+from mnistzip.group_head import MIXED, SIZES
 from mnistzip.idx import read_idx
 from mnistzip.lossless import encode_payloads, pixel_symbols
 from mnistzip.model import shipped

@@ -24,10 +24,12 @@ import forge
 import mnistzip
 from forge import archive as forged
 from mnistzip import coding, pack
-from mnistzip.auto import candidates
-from mnistzip.groups import HEAD_BYTES, LABELS, MARKER, READ_AHEAD, Head, write_group
+from mnistzip.choice import candidates
+from mnistzip.group_head import HEAD_BYTES, LABELS, MARKER, Head
+from mnistzip.groups import READ_AHEAD
 from mnistzip.index import ENTRY_BYTES, FOOTER_BYTES, START, Footer, Origin, Scan, entry
 from mnistzip.storage import Held
+from mnistzip.stored import deflate
 
 Pixels = NDArray[np.uint8]
 shapes = st.tuples(st.integers(1, 40), st.integers(1, 40))
@@ -72,22 +74,6 @@ def test_lossy_takes_any_images(images: list[Pixels], quality: int) -> None:
     decoded = list(archive)
     assert [image.shape for image in decoded] == [image.shape for image in images]
     assert same([archive[k] for k in range(len(images))], decoded)
-
-
-@settings(deadline=None, max_examples=50)
-@given(images=st.lists(arrays(np.uint8, shapes, elements=st.integers(0, 255), fill=st.just(0)), min_size=1, max_size=4))
-def test_the_smaller_of_lossy_and_stored_lane_is_taken_without_deflating_in_vain(images: list[Pixels]) -> None:
-    plain = coding._store(images, b"place")
-    for size in range(1, len(plain) + 2):
-        lossy = bytes(size)
-        assert coding._smaller(lossy, images, b"place") == (plain if len(plain) < size else lossy)
-
-
-@pytest.mark.parametrize("levels", range(1, 257))
-def test_no_deflate_stream_is_smaller_than_its_grey_levels_allow(levels: int) -> None:
-    image = np.repeat(np.arange(levels, dtype=np.uint8), 3)[None]
-    plain = coding._store([image], b"place")
-    assert coding._smaller(bytes(len(plain) + 1), [image], b"place") == plain
 
 
 @pytest.mark.parametrize("model", ["mnist", "classic"])
@@ -665,12 +651,12 @@ def test_a_group_that_lies_is_refused(change: dict[str, Any], table: bytes, erro
 
 
 def test_bombs_take_no_memory() -> None:
-    bomb = coding.deflate(bytes(1 << 24))
+    bomb = deflate(bytes(1 << 24))
     table = b"\xff\xff\xff\x07\0"
     many = {"images": 10000, "per_lane": 256, "width": 28, "height": 28}
     values = [
         head(table_bytes=2, lanes_bytes=3, **many | {"width": 65535, "height": 65535}).to_bytes(b"\3\0") + b"abc",
-        write_group(head(), b"", [True], [bomb], None, None),
+        forge.group(body=bomb),
         head(table_bytes=len(table), lanes_bytes=(1 << 24) - 1, **many).to_bytes(table) + b"abc",
     ]
     tracemalloc.start()
