@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mnistzip import container
 from mnistzip import model as models
+from mnistzip.blas import one_thread
 from mnistzip.codec import model_for
 from mnistzip.coding import pixels_crc, unpack_lanes
 from mnistzip.container import NAMED_BY_HASH, Mode
@@ -307,6 +308,7 @@ class Archive:
                 labels = error
         return Part(first, self._images(extent, group, start, stop), names, labels)
 
+    @one_thread
     def _images(self, extent: Extent, group: Group, start: int, stop: int) -> list[Pixels | MnistzipError]:
         """Images of a group, or what is wrong with each."""
         out: dict[int, Pixels | MnistzipError] = {}
@@ -335,6 +337,7 @@ class Archive:
                 return [FormatError(f"group {extent.number} does not match its check")] * stop
         return [out[k] for k in range(start, stop)]
 
+    @one_thread
     def _lanes(self, extent: Extent, wanted: list[Lane]) -> dict[Lane, list[Pixels]]:
         """Decoded lanes of a group; an error if any is damaged."""
         with self._lock:

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mnistzip import container, rans
 from mnistzip import model as models
+from mnistzip.blas import one_thread
 from mnistzip.container import Header, Mode
 from mnistzip.errors import ImageError, MnistzipError, ModelError, OptionError, require_within
 from mnistzip.model import Model
@@ -96,6 +97,7 @@ def decode(data: bytes, *, model: str | Path | Model | None = None, max_pixels: 
     return decode_many([data], model=model, max_pixels=max_pixels)[0]
 
 
+@one_thread
 def preview(data: bytes, *, model: str | Path | Model | None = None, max_pixels: int | None = None) -> Pixels:
     """A quick look at a lossless file: uint8 ``(H, W)``, most grey levels off by up to 16; any other file is decoded.
 
@@ -113,6 +115,7 @@ def preview(data: bytes, *, model: str | Path | Model | None = None, max_pixels:
     return preview_kept(_model_of(header, model, max_pixels).pixel_model(), header, payload)
 
 
+@one_thread
 def decode_bare(
     stream: bytes,
     *,
@@ -147,6 +150,7 @@ def decode_bare(
     return sound(decode_images(used, [(header, _as_bytes(stream))], check_bits)[0])
 
 
+@one_thread
 def encode_many(
     images: Sequence[ArrayLike] | Pixels,
     *,
@@ -211,6 +215,7 @@ def decode_many(
     return images
 
 
+@one_thread
 def decode_each(
     files: Iterable[bytes], *, model: str | Path | Model | None = None, max_pixels: int | None = None
 ) -> list[Pixels | MnistzipError]:
