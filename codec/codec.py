@@ -16,9 +16,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from mnistzip import container, rans
 from mnistzip import model as models
+from mnistzip.arrays import as_image
 from mnistzip.blas import one_thread
 from mnistzip.container import Header, Mode
-from mnistzip.errors import ImageError, MnistzipError, ModelError, OptionError, require_within
+from mnistzip.errors import MnistzipError, ModelError, OptionError, require_within
 from mnistzip.model import Model
 from mnistzip.stored import unstore
 from mnistzip.streams import decode_images, header_of, sound
@@ -47,7 +48,7 @@ def encode(
     """Code one greyscale image into the bytes of a ``.cae`` file.
 
     Args:
-        image: uint8 array of shape ``(H, W)``.
+        image: uint8 array of shape ``(H, W)``, or a grey image of Pillow.
         quality: 1 (smallest) to 100 (best). Not used when a budget is given.
         lossless: keep every pixel.
         effort: 0 (fastest) to 9 (smallest). Decoding costs the same.
@@ -298,23 +299,6 @@ def _as_bytes(data: bytes | bytearray | memoryview) -> bytes:
     if not isinstance(data, (bytes, bytearray, memoryview)):
         raise OptionError(f"a file is given as {type(data).__name__}: give its bytes")
     return bytes(data)
-
-
-def as_image(image: ArrayLike, index: int) -> Pixels:
-    """An image as contiguous uint8 of shape ``(H, W)``; an error that names ``index`` if it is none."""
-    where = f"image {index}" if index else "the image"
-    try:
-        array = np.asarray(image)
-    except (ValueError, TypeError, RuntimeError) as cause:  # rows of several lengths, a tensor that is learned
-        raise ImageError(f"{where} is no array: {cause}") from cause
-    if array.ndim != 2:
-        raise ImageError(f"{where} has shape {array.shape}: give a greyscale image of shape (height, width)")
-    if array.dtype != np.uint8:
-        raise ImageError(f"{where} holds {array.dtype}: convert it to uint8 in 0..255 first")
-    if not array.size or max(array.shape) > container.SIDE_MAX or array.size > container.PIXELS_MAX:
-        limits = f"sides of 1..{container.SIDE_MAX} and at most {container.PIXELS_MAX} pixels"
-        raise ImageError(f"{where} is {array.shape[1]}x{array.shape[0]}: the format takes {limits}")
-    return np.ascontiguousarray(array)
 
 
 def model_for(name: int | bytes, given: str | Path | Model | None) -> Model:
