@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistzip import typical
+from mnistzip.blas import one_thread
 from mnistzip.choice import Candidate, Plan, plan_lossless, plan_lossy
 from mnistzip.container import NAMED_BY_HASH, QUALITY_MAX, Method, Mode
 from mnistzip.errors import FormatError, UnsupportedError
@@ -60,6 +61,7 @@ class Packed:
     poor: int
 
 
+@one_thread
 def pack_group(
     setting: Setting, images: list[Pixels], labels: Ints | None, names: list[str] | None, tick: Tick | None = None
 ) -> Packed:

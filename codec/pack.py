@@ -19,8 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from mnistzip import container
 from mnistzip import model as models
+from mnistzip.arrays import as_image, as_label, require_one_each
 from mnistzip.choice import candidates
-from mnistzip.codec import DEFAULT_EFFORT, DEFAULT_QUALITY, EFFORT_MAX, as_image
+from mnistzip.codec import DEFAULT_EFFORT, DEFAULT_QUALITY, EFFORT_MAX
 from mnistzip.coding import Packed, Setting, pack_group
 from mnistzip.errors import FormatError, ImageError, OptionError, require_within
 from mnistzip.index import START, Footer, Index, Origin, entry
@@ -196,7 +197,7 @@ class ArchiveWriter:
 
         Args:
             name: a path below a folder, with ``/``; may be empty.
-            label: an integer of 64 bits.
+            label: an integer of 64 bits; an array or tensor without dimensions will do.
 
         Raises:
             ImageError: not a greyscale image of 8 bits, or a name that could lead out of a folder.
@@ -207,8 +208,7 @@ class ArchiveWriter:
         for what, told, every in (("name", name, self._named), ("label", label, self._labelled)):
             if every is not None and (told is not None) != every:
                 raise OptionError(f"image {self.count} has {'a' if told is not None else 'no'} {what}, unlike those before it")
-        if label is not None and (not isinstance(label, (int, np.integer)) or not -(1 << 63) <= label < 1 << 63):
-            raise OptionError(f"label {label!r} of image {self.count} is not an integer of 64 bits")
+        number = None if label is None else as_label(label, self.count)
         if name is not None:
             require_name(name)
         self._named, self._labelled = name is not None, label is not None
@@ -220,8 +220,8 @@ class ArchiveWriter:
         if name is not None:
             self._names.append(name)
             self._name_bytes += len(name.encode()) + 1
-        if label is not None:
-            self._labels.append(int(label))
+        if number is not None:
+            self._labels.append(number)
         self._images.append(pixels.copy())
         self._pixels += pixels.size
         self._tiles += tiles
@@ -239,7 +239,19 @@ class ArchiveWriter:
         names: Iterable[str] | None = None,
         labels: Iterable[int] | NDArray[np.integer] | None = None,
     ) -> None:
-        """Add several images, with a name and a label for each if given."""
+        """Add several images, with a name and a label for each if given.
+
+        Args:
+            images: uint8 array of shape ``(N, H, W)`` or ``(H, W)`` arrays of any sizes.
+            names: N paths, as for :meth:`add`.
+            labels: N integers, or an array or tensor of shape ``(N,)``.
+
+        Raises:
+            ImageError, OptionError: as for :meth:`add`; or there are not as many names or labels as images.
+        """
+        for what, values in (("names", names), ("labels", labels)):
+            if values is not None:
+                require_one_each(what, values, images)
         all_names = repeat(None) if names is None else names
         all_labels = repeat(None) if labels is None else labels
         every, more_names, more_labels = iter(images), iter(all_names), iter(all_labels)

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -200,6 +201,52 @@ def test_an_archive_reopens_in_another_process(lossy: bytes, tmp_path: Path, mon
         assert np.array_equal(pickle.loads(pickle.dumps(archive))[7], expected)
 
 
+@pytest.mark.parametrize("other", ["images", "labels", "names", "fewer", "stored"])
+@pytest.mark.parametrize("place", ["file", "address"])
+def test_another_process_does_not_take_another_archive_for_the_one_it_was_given(
+    place: str, other: str, digits: Pixels, tmp_path: Path
+) -> None:
+    names = [f"{k}.png" for k in range(64)]
+    how: dict[str, Any] = {"labels": range(64), "names": names, "lossless": True}
+    images = digits
+    if other == "stored":  # files of one size, whatever the pixels
+        images = np.random.default_rng(0).integers(0, 256, digits.shape, np.uint8)
+    first = mnistzip.encode_archive(images, **how)
+    second = {
+        "images": lambda: mnistzip.encode_archive(digits[::-1], **how),
+        "labels": lambda: mnistzip.encode_archive(digits, **(how | {"labels": range(63, -1, -1)})),
+        "names": lambda: mnistzip.encode_archive(digits, **(how | {"names": names[::-1]})),
+        "fewer": lambda: mnistzip.encode_archive(digits[:9], lossless=True),
+        "stored": lambda: mnistzip.encode_archive(images[::-1], **how),
+    }[other]()
+    where = str(tmp_path / "d.cae") if place == "file" else f"memory://{tmp_path}/d.cae"
+    for content in (first, second):
+        with fsspec.open(where, "wb") as out:
+            out.write(content)
+        if content is first:
+            given = pickle.dumps(mnistzip.Archive(where))
+            assert np.array_equal(pickle.loads(given)[7], images[7])
+    with pytest.raises(mnistzip.FormatError, match=r"d\.cae was replaced since it was opened"):
+        pickle.loads(given)
+
+
+@pytest.mark.usefixtures("small_groups")
+def test_damaged_and_closed_archives_reopen_all_the_same(digits: Pixels, tmp_path: Path) -> None:
+    path = tmp_path / "d.cae"
+    content = bytearray(mnistzip.encode_archive(digits, lossless=True))
+    content[10] ^= 1  # head of the first group
+    path.write_bytes(content)
+    with mnistzip.Archive(path) as archive:
+        opened = pickle.dumps(archive)
+    closed = pickle.dumps(archive)
+    for again in (opened, closed):
+        assert np.array_equal(pickle.loads(again)[40], digits[40])
+    path.write_bytes(content[:-3])
+    recovered = pickle.loads(pickle.dumps(mnistzip.Archive(path, recover=True)))
+    assert recovered.recovered
+    assert len(recovered) == 48
+
+
 def test_a_file_cut_short_under_its_reader_is_an_error(lossy: bytes, tmp_path: Path) -> None:
     path = tmp_path / "d.cae"
     path.write_bytes(lossy)
@@ -308,9 +355,9 @@ def test_other_names_are_kept(name: str, digit: Pixels) -> None:
 
 
 def test_names_and_labels_are_of_all_images_or_of_none(digits: Pixels) -> None:
-    with pytest.raises(mnistzip.OptionError, match="names or labels than images"):
+    with pytest.raises(mnistzip.OptionError, match="63 labels for 64 images"):
         mnistzip.encode_archive(digits, labels=range(63))
-    with pytest.raises(mnistzip.OptionError, match="names or labels than images"):
+    with pytest.raises(mnistzip.OptionError, match="65 names for 64 images"):
         mnistzip.encode_archive(digits, names=[str(k) for k in range(65)])
     writer = mnistzip.ArchiveWriter(io.BytesIO())
     writer.add(digits[0], name="a")
