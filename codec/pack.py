@@ -59,6 +59,8 @@ class ArchiveWriter:
         shape: ``(H, W)`` that an archive without images says to be of.
         embed_model: put the model's file into the archive, which then can be read without it.
         like: a file whose modification time the archive gets, and its permissions if it replaces no file.
+        overwrite: replace a file that is at ``target`` in the end. Without it, :class:`FileExistsError` then names the temporary
+            file that holds the archive.
 
     Raises:
         OptionError: an option outside its range, or a model to embed that ships anyway or is not the one there already.
@@ -87,6 +89,7 @@ class ArchiveWriter:
         shape: tuple[int, int] | None = None,
         like: str | None = None,
         embed_model: bool = False,
+        overwrite: bool = True,
     ) -> None:
         require_within("quality", quality, 1, container.QUALITY_MAX)
         require_within("effort", effort, 0, EFFORT_MAX)
@@ -119,7 +122,7 @@ class ArchiveWriter:
         self._old: str | None = None
         self._ended = self._closed = self._given_up = False  # nothing more is taken; there for good; never will be
         if isinstance(target, (str, os.PathLike)):
-            self._whole = WholeFile(target, like)
+            self._whole = WholeFile(target, like, new=not overwrite)
             self._out: IO[bytes] = self._whole.file
         elif append:
             raise OptionError("only an archive in a file can be appended to: give its path")
