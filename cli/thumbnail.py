@@ -42,6 +42,8 @@ def thumbnail(source: str, goal: str, size: int) -> None:
 
 def _require_thumbnail(goal: str) -> None:
     """Raise :class:`~mnistzip.errors.ImageError` if a file is neither empty, as file managers make it, nor a PNG."""
+    if files.is_broken_link(goal):
+        raise ImageError(f"{goal} is a link that leads nowhere: name another output")
     if Path(goal).is_file():
         with open(goal, "rb") as file:
             begin = file.read(len(PNG))

@@ -59,7 +59,7 @@ class ArchiveWriter:
         shape: ``(H, W)`` that an archive without images says to be of.
         embed_model: put the model's file into the archive, which then can be read without it.
         like: a file whose modification time the archive gets, and its permissions if it replaces no file.
-        overwrite: replace a file that is at ``target`` in the end. Without it, :class:`FileExistsError` then names the temporary
+        overwrite: replace a file that is at ``target`` in the end. Without it, :class:`FileExistsError` names the temporary
             file that holds the archive.
 
     Raises:
