@@ -96,6 +96,8 @@ def train(
         files.require_free(str(output), [data], force)
         folders.check_reports(output, force)
         kept = folders.check(run.folder, data, stages, resume, force)
+        folders.require_apart(run.folder, output)
+        files.require_writable(str(output))
     torch.set_num_threads(threads)
     drawn = seed if recipe == own.NAME else None
     split = load(data, fit=fit, convert=convert, draw=drawn, fewest=FEWEST, log=say)
@@ -114,7 +116,7 @@ def train(
             followed = followed if epochs is None else own.at_most(followed, epochs)
         if epochs is not None:
             options["--epochs"] = epochs
-        report = recipes.train(split, about, recipe, output, run, followed)
+        report = recipes.train(split, about, recipe, output, run, followed, force)
     finally:
         signal.signal(signal.SIGINT, before)
         parallel.leave()

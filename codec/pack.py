@@ -63,6 +63,8 @@ class ArchiveWriter:
         progress: called with the number of images whose coding was just done, fractions of images while a group is searched; by
             one thread at a time, but not always by the one that adds images.
         like: a file whose modification time the archive gets, and its permissions if it replaces no file.
+        overwrite: replace a file that is at ``target`` in the end. Without it, :class:`FileExistsError` names the temporary
+            file that holds the archive.
 
     Raises:
         OptionError: an option outside its range, or a model to embed that ships anyway or is not the one there already.
@@ -93,6 +95,7 @@ class ArchiveWriter:
         like: str | None = None,
         embed_model: bool = False,
         progress: Callable[[float], None] | None = None,
+        overwrite: bool = True,
     ) -> None:
         require_within("quality", quality, 1, container.QUALITY_MAX)
         require_within("effort", effort, 0, EFFORT_MAX)
@@ -126,7 +129,7 @@ class ArchiveWriter:
         self._whole: WholeFile | None = None
         self._old: str | None = None
         self._ended = self._closed = self._given_up = False  # nothing more is taken; there for good; never will be
-        self._out = self._open(target, append, like)
+        self._out = self._open(target, append, like, overwrite)
         try:
             if append and self._whole is not None and isinstance(target, (str, os.PathLike)):
                 self._begin_append(target, self._whole)
@@ -138,10 +141,10 @@ class ArchiveWriter:
             self.abandon()
             raise
 
-    def _open(self, target: str | os.PathLike[str] | IO[bytes], append: bool, like: str | None) -> IO[bytes]:
+    def _open(self, target: str | os.PathLike[str] | IO[bytes], append: bool, like: str | None, overwrite: bool) -> IO[bytes]:
         """The file that is written to."""
         if isinstance(target, (str, os.PathLike)):
-            self._whole = WholeFile(target, like)
+            self._whole = WholeFile(target, like, new=not overwrite)
             return self._whole.file
         if append:
             raise OptionError("only an archive in a file can be appended to: give its path")

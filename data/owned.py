@@ -37,9 +37,15 @@ class OutputFolder:
         self.notes: dict[str, Any] = {} if marker is None else dict(marker["notes"])
 
     def foreign(self, names: Iterable[str]) -> list[str]:
-        """Those of ``names`` that exist but do not belong to this command."""
+        """What exists at ``names``, or as a file instead of one of their folders, but does not belong to this command."""
         wanted = names if self.marked else [*names, MARKER]
-        return [name for name in wanted if name not in self.files and _exists(self.path / name)]
+        return [name for name in map(self._in_the_way, wanted) if name is not None and name not in self.files]
+
+    def _in_the_way(self, name: str) -> str | None:
+        """A path that exists, or the first of its folders that is none; None if neither is the case."""
+        folders = reversed(PurePosixPath(name).parents[:-1])
+        blocked = (str(each) for each in folders if _exists(self.path / each) and not (self.path / each).is_dir())
+        return next(blocked, name if _exists(self.path / name) else None)
 
     def claim(self, names: Sequence[str], way_out: str) -> None:
         """List files that the command is about to write, and make the folder.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -93,14 +94,25 @@ def stopped(folder: OutputFolder) -> str:
     return f"stopped before its end: the same command with --resume -f goes on from {folder.path} ({size / 1e6:.0f} MB)"
 
 
+def written_beside(model: Path) -> tuple[Path, Path]:
+    """The report and the card that go beside a model file."""
+    return model.with_suffix(".json"), model.with_suffix(".md")
+
+
+def require_apart(folder: Path, model: Path) -> None:
+    """Raise :class:`~mnistzip.errors.OptionError` if the run's folder would take the place of what training writes."""
+    if folder.resolve() in {path.resolve() for path in (model, *written_beside(model))}:
+        raise OptionError(f"{folder} is a file that training writes: {WAY_OUT}")
+
+
 def check_reports(model: Path, force: bool) -> None:
     """Refuse to replace the files that go beside a model: its report (``.json``) and its card (``.md``).
 
     Raises:
         ModelError: one exists that training did not write, or one exists and ``force`` is not set.
     """
-    for path, ours in ((model.with_suffix(".json"), _is_report), (model.with_suffix(".md"), _is_card)):
-        if not path.exists():
+    for path, ours in zip(written_beside(model), (_is_report, _is_card), strict=True):
+        if not os.path.lexists(path):
             continue
         if not ours(path):
             raise ModelError(f"{path} was not written by mnistzip train, which writes there: give the model another name")

@@ -30,6 +30,7 @@ from mnistzip.training.classic import AUTOENCODER, Classic, ClassicConfig, float
 from mnistzip.training.coder import Coder
 from mnistzip.training.data import Split
 from mnistzip.training.export import Arrays, export
+from mnistzip.training.folder import written_beside
 from mnistzip.training.levels import choose
 from mnistzip.training.lossless import PixelStage, measure, train_pixel_stage
 from mnistzip.training.model import Codec, Config, dequantize, qualities, quantize
@@ -111,7 +112,9 @@ RECIPES = {
 }
 
 
-def train(split: Split, told: dict[str, Any], name: str, out: Path, run: Run, recipe: Recipe | None = None) -> dict[str, Any]:
+def train(
+    split: Split, told: dict[str, Any], name: str, out: Path, run: Run, recipe: Recipe | None = None, force: bool = True
+) -> dict[str, Any]:
     """Train a model to a file, or go on with it.
 
     Args:
@@ -120,6 +123,7 @@ def train(split: Split, told: dict[str, Any], name: str, out: Path, run: Run, re
         out: the ``.npz`` to write; a report goes beside it as ``.json`` and a model card as ``.md``.
         run: whose folder resumes a run; where it is stopped, the model is what was learned until then.
         recipe: another than the one of that name.
+        force: replace files that other programs have made there meanwhile.
 
     Returns:
         The report: data, seed, seconds, configuration, results on held-out images, SHA-256 of the file. Of several processes
@@ -184,9 +188,10 @@ def train(split: Split, told: dict[str, Any], name: str, out: Path, run: Run, re
         "beside": beside(model, list(split.held_out[:BESIDE_IMAGES, 0].numpy())),
         **extra,
     }
-    _write(out, content)
-    _write(out.with_suffix(".json"), json.dumps(report, indent=2).encode() + b"\n")
-    _write(out.with_suffix(".md"), card(report, command_of(report)).encode())
+    report_path, card_path = written_beside(out)
+    _write(out, content, force)
+    _write(report_path, json.dumps(report, indent=2).encode() + b"\n", force)
+    _write(card_path, card(report, command_of(report)).encode(), force)
     return report
 
 
@@ -270,6 +275,6 @@ def _phase(phase: Phase) -> dict[str, Any]:
     return told | {"momentum": list(phase.schedule.momentum)}
 
 
-def _write(path: Path, content: bytes) -> None:
-    with WholeFile(path) as file:
+def _write(path: Path, content: bytes, force: bool) -> None:
+    with WholeFile(path, new=not force) as file:
         file.write(content)
