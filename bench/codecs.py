@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from pathlib import Path
 from typing import Any
 
+from mnistzip import model as models
 from mnistzip.bench import peers
 from mnistzip.bench.coder import Coder, versions
 from mnistzip.bench.ours import OurArchive, Ours
@@ -20,6 +20,7 @@ from mnistzip.bench.solid import Parquet, TarXz, sheet_of
 from mnistzip.codec import DEFAULT_EFFORT, EFFORT_MAX
 from mnistzip.errors import OptionError
 
+LIBRARIES = ("mnistzip", "numpy")  # that do the work of ours
 INSTALL = "pip install 'mnistzip[bench]'"
 
 
@@ -92,8 +93,23 @@ def _settings(letter: str, argument: str, values: Sequence[float], **fixed: Any)
 
 def _ours(name: str, model: str, effort: int, qualities: Sequence[int], cost: float, asked: bool = False) -> Codec:
     settings = _settings("q", "quality", qualities, model=model, effort=effort)
-    label = f"mnistzip {Path(model).stem}, effort {effort}"
-    return Codec(name, label, Kind.LOSSY, settings, Ours, ("mnistzip", "numpy"), cost=cost, ours=True, asked=asked)
+    label = f"mnistzip {name_of(model)}, effort {effort}"
+    return Codec(name, label, Kind.LOSSY, settings, Ours, LIBRARIES, cost=cost, ours=True, asked=asked)
+
+
+def _lossless_of(name: str, model: str, cost: float, asked: bool = True) -> Codec:
+    settings: dict[str, dict[str, Any]] = {"": {"lossless": True, "model": model}}
+    label = f"mnistzip {name}, lossless"
+    return Codec(f"{name}-lossless", label, Kind.LOSSLESS, settings, Ours, LIBRARIES, cost=cost, ours=True, asked=asked)
+
+
+def name_of(model: str) -> str:
+    """The name of a model as codecs have it: that of its file without folders and suffix, or of one that ships.
+
+    Raises:
+        ModelError: no such model.
+    """
+    return model if models.ships(model) else models.find(model).name
 
 
 def _peer(
@@ -119,10 +135,12 @@ def known(model: str | None = None) -> dict[str, Codec]:
     """All codecs by name, in the order of the tables.
 
     Args:
-        model: path of a model file of one's own, measured beside the shipped ones under the name of the file.
+        model: name or path of a model that is measured beside the others, under its name. Codecs of one that ships are
+            measured without being asked for.
 
     Raises:
-        OptionError: the file has the name of a codec.
+        OptionError: the model has the name of a codec.
+        ModelError: no such model.
     """
     codecs = [*_of_mnistzip(model), *_lossy(), *_lossless(), *_solid()]
     names = [codec.name for codec in codecs]
@@ -132,7 +150,9 @@ def known(model: str | None = None) -> dict[str, Codec]:
 
 
 def _of_mnistzip(model: str | None) -> list[Codec]:
-    codecs = [
+    lossy = [
+        _ours("auto", "auto", DEFAULT_EFFORT, SPARSE, 9),
+        _ours("auto-e0", "auto", 0, CURVE, 4, asked=True),
         _ours("mnist", "mnist", DEFAULT_EFFORT, SPARSE, 6),
         _ours("mnist-e0", "mnist", 0, CURVE, 2),
         _ours("mnist-e6", "mnist", 6, SPARSE, 22, asked=True),
@@ -143,30 +163,23 @@ def _of_mnistzip(model: str | None) -> list[Codec]:
         _ours("glyph-e0", "glyph", 0, CURVE, 1, asked=True),
         _ours("classic", "classic", 0, (1, 25, 50, 100), 2),
     ]
-    if model is not None:
-        name = Path(model).stem
-        codecs += [_ours(name, model, DEFAULT_EFFORT, SPARSE, 6), _ours(f"{name}-e0", model, 0, CURVE, 2)]
+    costs = {"auto": 13, "mnist": 8, "mnist-fast": 5, "glyph": 5}
+    lossless = [_lossless_of(name, name, cost) for name, cost in costs.items()]
+    if model is not None and not models.ships(model):
+        name = name_of(model)
+        lossy += [_ours(name, model, DEFAULT_EFFORT, SPARSE, 6), _ours(f"{name}-e0", model, 0, CURVE, 2)]
+        lossless.append(_lossless_of(name, model, 8, asked=False))
+    elif model is not None:
+        wanted = (model, f"{model}-e0", f"{model}-lossless")
+        lossy, lossless = (
+            [replace(each, asked=each.asked and each.name not in wanted) for each in codecs] for codecs in (lossy, lossless)
+        )
     keep: dict[str, dict[str, Any]] = {"": {"lossless": True}}
-    others = {name: {"": {"lossless": True, "model": name}} for name in ("mnist-fast", "glyph")}
-    ours = ("mnistzip", "numpy")
     return [
-        *codecs,
-        Codec("mnistzip-lossless", "mnistzip lossless", Kind.LOSSLESS, keep, Ours, ours, cost=8, ours=True),
-        *(
-            Codec(
-                f"{name}-lossless",
-                f"mnistzip {name}, lossless",
-                Kind.LOSSLESS,
-                how,
-                Ours,
-                ours,
-                cost=5,
-                ours=True,
-                asked=True,
-            )
-            for name, how in others.items()
-        ),
-        Codec("archive", "mnistzip archive, lossless", Kind.SOLID, keep, OurArchive, ours, cost=8, ours=True),
+        *lossy,
+        Codec("mnistzip-lossless", "mnistzip lossless", Kind.LOSSLESS, keep, Ours, LIBRARIES, cost=8, ours=True),
+        *lossless,
+        Codec("archive", "mnistzip archive, lossless", Kind.SOLID, keep, OurArchive, LIBRARIES, cost=8, ours=True),
     ]
 
 

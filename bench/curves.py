@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -79,3 +80,54 @@ def bd_rates(rows: Sequence[Row]) -> list[dict[str, Any]]:
             percent, span = (None, None) if found is None else (round(found[0], 2), [round(db, 2) for db in found[1]])
             out.append({"codec": name, "against": other, "percent": percent, "range_db": span})
     return out
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What can be said of one of our codecs and a peer whose curves share no PSNR.
+
+    Attributes:
+        short: for the cell of a table.
+        sentence: for below it; names both.
+        wins: the name of the codec that is smaller and better, if one is.
+    """
+
+    short: str
+    sentence: str
+    wins: str | None = None
+
+
+def verdict(rows: Sequence[Row], ours: str, peer: str) -> Verdict:
+    """Compare two lossy codecs setting by setting.
+
+    One codec is smaller and better where for each setting of the other it has one with fewer bytes and more dB.
+    """
+    labels = {row.codec: row.label for row in rows}
+    points = {name: _points(rows, name) for name in (ours, peer)}
+    for best, other in ((peer, ours), (ours, peer)):
+        beaten = [point for point in points[other] if any(_beats(rival, point) for rival in points[best])]
+        if beaten:
+            winner = "peer wins" if best == peer else "ours wins"
+            whole = len(beaten) == len(points[other])
+            start = "" if whole else f"from {min(size for size, _ in beaten):,.1f} bytes on "
+            sentence = f"{start}{labels[best]} is smaller and better than {labels[other]}"
+            return Verdict(winner if whole else f"{winner} in part", sentence, best)
+    return Verdict("apart", f"{labels[ours]} and {labels[peer]} are apart: {_span(points[ours])} and {_span(points[peer])}")
+
+
+def _points(rows: Sequence[Row], codec: str) -> list[tuple[float, float]]:
+    """Mean bytes and dB of each setting; infinite where nothing was lost."""
+    found = [row for row in rows if row.codec == codec and row.mean_bytes is not None]
+    return [(row.mean_bytes or 0.0, math.inf if row.psnr_db is None else row.psnr_db) for row in found]
+
+
+def _beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    return one[0] <= other[0] and one[1] >= other[1] and one != other
+
+
+def _span(points: Sequence[tuple[float, float]]) -> str:
+    low, high = min(db for _, db in points), max(db for _, db in points)
+    if math.isinf(low):
+        return "every pixel"
+    top = "every pixel" if math.isinf(high) else f"{high:.1f}"
+    return f"{low:.1f} dB" if low == high else f"{low:.1f} to {top} dB"

@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
+from mnistzip.bench.curves import verdict
 from mnistzip.bench.results import Results, Row, read_results
 from mnistzip.bench.tables import named
 
@@ -68,14 +70,16 @@ def _savings(results: Results) -> list[str]:
     lines = []
     for other in dict.fromkeys(entry["against"] for entry in results.bd_rate):
         entries = {entry["codec"]: entry for entry in results.bd_rate if entry["against"] == other}
-        cells = [_saving(entries[name]["percent"], entries[name]["range_db"]) for name in _ours(results)]
+        cells = [_saving(results, entries[name]) for name in _ours(results)]
         lines.append(f"| against {labels[other]} | " + " | ".join(cells) + " |")
     return lines
 
 
-def _saving(percent: float | None, span: list[float] | None) -> str:
-    if percent is None or span is None:
-        return "no dB shared"
+def _saving(results: Results, entry: dict[str, Any]) -> str:
+    percent, span = entry["percent"], entry["range_db"]
+    if percent is None:
+        found = verdict(results.rows, entry["codec"], entry["against"])
+        return found.sentence if found.wins else "no dB shared"
     return f"{percent:+.1f}% ({span[0]:.1f} to {span[1]:.1f} dB)"
 
 

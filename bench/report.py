@@ -11,16 +11,17 @@ from typing import Any
 
 from mnistzip.bench import samples
 from mnistzip.bench.codecs import INSTALL
+from mnistzip.bench.curves import verdict
 from mnistzip.bench.inline import inline
 from mnistzip.bench.labels import rate
 from mnistzip.bench.palette import COLOURS, looks
 from mnistzip.bench.plots import Chart, charts, quality, styled
 from mnistzip.bench.results import Results, Row
-from mnistzip.bench.run import Outcome, Run
+from mnistzip.bench.run import COMMAND, PLOT_FILES, REPORT, WAY_OUT, Outcome, Run
 from mnistzip.bench.tables import decibels, named, percent
+from mnistzip.data.owned import OutputFolder
 
 NEEDS = ("matplotlib", "jinja2")
-PLOTS = "plots"  # folder below --out
 PNG_DPI = 160
 
 COLUMNS = (  # field, head, what it is, digits; or None where a text is made below
@@ -46,18 +47,19 @@ def write_report(run: Run, outcomes: dict[str, Outcome], results: Results, out: 
     Returns:
         One line that says what is missing for it and what to do; None if all was written.
     """
-    for left in [*(out / PLOTS).glob("*.[ps][nv]g"), out / "report.html"]:  # of other images or codecs
-        left.unlink(missing_ok=True)
+    folder = OutputFolder(out, COMMAND)
+    folder.claim([REPORT, *PLOT_FILES], WAY_OUT)
+    folder.remove([REPORT, *PLOT_FILES])  # of other images or codecs
     lacking = [name for name in NEEDS if importlib.util.find_spec(name) is None]
     if lacking:
         return f"no plots and no report.html: they need {' and '.join(lacking)}: {INSTALL}"
     codecs = samples.settings(run, outcomes, results.rows)
     with styled():
         contact = samples.sheet(run, codecs, results.rows, titled=True)
-        _save([*charts(results.rows, titled=True), *([contact] if contact else [])], out / PLOTS)
+        _save([*charts(results.rows, titled=True), *([contact] if contact else [])], out / "plots")
         drawn = [(chart, inline(chart)) for chart in charts(results.rows, titled=False)]
     pictures = samples.pictures(run, codecs, results.rows)
-    (out / "report.html").write_text(_page(results, drawn, pictures), "utf-8", "backslashreplace")  # names need not be text
+    (out / REPORT).write_text(_page(results, drawn, pictures), "utf-8", "backslashreplace")  # names need not be text
     return None
 
 
@@ -158,10 +160,12 @@ def _savings(results: Results) -> dict[str, Any] | None:
     entries = {(entry["codec"], entry["against"]): entry for entry in results.bd_rate}
     ours = list(dict.fromkeys(codec for codec, _ in entries))
     against = dict.fromkeys(other for _, other in entries)
-    peers = [
-        (labels[other], [(percent(entries[codec, other]), entries[codec, other]["percent"]) for codec in ours])
-        for other in against
-    ]
+
+    def cell(codec: str, other: str) -> tuple[str, float | None]:
+        entry = entries[codec, other]
+        return percent(entry) or verdict(results.rows, codec, other).sentence, entry["percent"]
+
+    peers = [(labels[other], [cell(codec, other) for codec in ours]) for other in against]
     return {"ours": [labels[codec] for codec in ours], "peers": peers}
 
 

@@ -23,9 +23,9 @@ from mnistzip import metrics
 from mnistzip.bench.codecs import Job
 from mnistzip.bench.coder import versions
 from mnistzip.bench.measure import Measured
+from mnistzip.bench.ours import models_of
 from mnistzip.bench.run import Outcome, Run, processor
 from mnistzip.errors import FormatError
-from mnistzip.model import find
 
 SCHEMA = 1
 MEBI = 1 << 20
@@ -136,7 +136,7 @@ def about(run: Run) -> dict[str, Any]:
     """What was measured, where and with what."""
     images = run.source.images
     heights, widths = zip(*(image.shape for image in images), strict=True)
-    models = dict.fromkeys(job.arguments["model"] for job in run.jobs if "model" in job.arguments)
+    models = {model.name: model for job in run.jobs if job.codec.ours for model in models_of(job.arguments)}
     return {
         "data": {
             "source": run.source.name,
@@ -148,7 +148,7 @@ def about(run: Run) -> dict[str, Any]:
         },
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "machine": {"processor": processor(), "cores": os.cpu_count(), "system": platform.system(), "threads": run.threads},
-        "models": {Path(model).stem: find(model).fingerprint.hex() for model in models},
+        "models": {name: model.fingerprint.hex() for name, model in models.items()},
         "versions": versions(),
     }
 

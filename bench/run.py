@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import platform
-import shutil
+import re
 import signal
 import subprocess
 import sys
@@ -27,12 +27,21 @@ from mnistzip.bench import worker
 from mnistzip.bench.codecs import Job
 from mnistzip.bench.coder import Pixels, versions
 from mnistzip.bench.measure import Measured, crop
+from mnistzip.bench.ours import models_of
+from mnistzip.data.owned import OutputFolder
 from mnistzip.data.sources import Source
 from mnistzip.errors import FormatError
-from mnistzip.model import find
+from mnistzip.storage import WholeFile
 
 IMAGES = "images.npz"
-KEPT = "measurements"  # folder below --out that finished jobs are kept in
+COMMAND = "bench"
+KEPT, FILES = "measurements", "files"  # folders below --out that finished jobs and coded files are kept in
+PLOTS = ("rate-distortion", "ratios", "speed", "sheet")
+PLOT_FILES = tuple(f"plots/{name}.{kind}" for name in PLOTS for kind in ("svg", "png"))
+REPORT = "report.html"
+WRITTEN = ("results.json", "results.csv", REPORT, *PLOT_FILES)
+WAY_OUT = "choose another folder with --out"
+SAVED = re.compile(r"(\d+|all)\.bin")  # names of coded files
 SAMPLES = 8  # images whose reconstructions the report shows
 SAMPLE_PIXELS = 40_000  # of all samples together
 
@@ -81,20 +90,22 @@ class Run:
 
     @contextmanager
     def _folder(self) -> Iterator[Path]:
+        """Where measurements are kept; below ``out``, what this run will write there is claimed first."""
         if self.out is None:
             with tempfile.TemporaryDirectory(prefix="mnistzip-bench-") as passing:
                 yield Path(passing)
         else:
+            names = [f"{KEPT}/{job.key}.npz" for job in self.jobs]
+            if self.save_files:
+                names += [f"{FILES}/{job.key}" for job in self.jobs]
+            OutputFolder(self.out, COMMAND).claim([*WRITTEN, *names], WAY_OUT)
             folder = self.out / KEPT
-            folder.mkdir(parents=True, exist_ok=True)
-            for left in folder.glob("*.partial*"):
-                left.unlink()
+            folder.mkdir(exist_ok=True)
             yield folder
 
     def _stamp(self, job: Job) -> str:
         """Everything that a measurement hangs on; one with another stamp is measured anew."""
-        model = job.arguments.get("model")
-        weights = find(model).fingerprint.hex() if model else ""
+        weights = [model.fingerprint.hex() for model in models_of(job.arguments)] if job.codec.ours else []
         told = (job.key, job.arguments, job.codec.versions(), weights, self.sha256, self.chosen, self.save_files)
         judges = [versions().get(name) for name in ("scikit-image", "torchmetrics")]
         parts = (*told, judges, processor(), _code())
@@ -112,7 +123,7 @@ class Run:
     def _saved(self, job: Job) -> Path:
         """Where the coded files of a job are kept."""
         assert self.out is not None
-        return self.out / "files" / job.key
+        return self.out / FILES / job.key
 
     def _measure(self, jobs: Sequence[Job], kept: Path, progress: Progress) -> dict[str, Outcome]:
         if not jobs:
@@ -132,15 +143,15 @@ class Run:
 
     def _one(self, job: Job, passing: Path, kept: Path, workers: _Workers, progress: Progress) -> Outcome:
         """Run one worker and read what it prints."""
-        out, described = kept / f"{job.key}.npz", passing / f"{job.key}.json"
+        out, described, made = kept / f"{job.key}.npz", passing / f"{job.key}.json", passing / f"{job.key}.npz"
         out.unlink(missing_ok=True)
         save = None
         if self.save_files:
             save = str(self._saved(job))
-            shutil.rmtree(save, ignore_errors=True)
+            _empty(self._saved(job))
         told = {"job": job.key, "model": self.model, "chosen": self.chosen, "stamp": self._stamp(job), "save": save}
         described.write_text(json.dumps(told))
-        command = [sys.executable, "-P", "-m", "mnistzip.bench.worker", str(passing / IMAGES), str(described), str(out)]
+        command = [sys.executable, "-P", "-m", "mnistzip.bench.worker", str(passing / IMAGES), str(described), str(made)]
         last, count = "", 0
         with tempfile.TemporaryFile("w+", errors="replace") as noise, workers.start(command, noise) as process:
             assert process.stdout is not None
@@ -154,10 +165,21 @@ class Run:
             complaint = noise.read()
         progress(job, len(self.source.images) - count)
         if code == 0:
-            return Measured.from_bytes(out.read_bytes())[0]
+            content = made.read_bytes()
+            with WholeFile(out, sync=False) as file:
+                file.write(content)
+            made.unlink()
+            return Measured.from_bytes(content)[0]
         if last.startswith(worker.ERROR):
             return last.removeprefix(worker.ERROR)
         return _death(code, complaint)
+
+
+def _empty(folder: Path) -> None:
+    """Remove the coded files of an earlier run, and nothing else."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if SAVED.fullmatch(path.name) and path.is_file():
+            path.unlink()
 
 
 class _Workers:

@@ -11,10 +11,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from mnistzip.bench.curves import verdict
 from mnistzip.bench.results import Results, Row
 
 WIDTH = 100
 OURS = "bold green"
+BESIDE = 3  # codecs whose BD-rates stand side by side
 
 
 def show(results: Results, asked: int | None = None) -> RenderableType:
@@ -40,7 +42,7 @@ def titled(title: str, table: Table, note: str = "") -> RenderableType:
     for column in table.columns[1:]:  # where room is short names lose letters, not figures
         if column.no_wrap:
             column.min_width = max(cell_len(str(cell)) for cell in (column.header, *column.cells))
-    parts: list[RenderableType] = [Text(title, style="bold"), table]
+    parts: list[RenderableType] = [*([Text(title, style="bold")] if title else []), table]
     return Group(*parts, *([Text(note, style="dim")] if note else []), "")
 
 
@@ -89,23 +91,33 @@ def failures(rows: Sequence[Row]) -> RenderableType:
 
 
 def savings(results: Results) -> RenderableType:
-    """BD-rate of our codecs against each lossy peer."""
+    """BD-rate of our codecs against each lossy peer, and below it what there is to say where no dB is shared."""
     ours = list(dict.fromkeys(entry["codec"] for entry in results.bd_rate))
+    entries = {(entry["codec"], entry["against"]): entry for entry in results.bd_rate}
     labels = {row.codec: row.label for row in results.rows}
-    table = plain("against", *ours)
-    for other in dict.fromkeys(entry["against"] for entry in results.bd_rate):
-        cells = []
-        for name in ours:
-            (entry,) = [e for e in results.bd_rate if (e["codec"], e["against"]) == (name, other)]
-            cells.append(percent(entry))
-        table.add_row(labels[other], *cells)
-    return titled("BD-rate: change of size at equal PSNR, over the dB that both reach", table)
+    parts = []
+    for start in range(0, len(ours), BESIDE):
+        some = ours[start : start + BESIDE]
+        table = plain("against", *some)
+        for other in dict.fromkeys(against for _, against in entries):
+            cells = [percent(entries[name, other]) or verdict(results.rows, name, other).short for name in some]
+            table.add_row(labels[other], *cells)
+        title = "" if start else "BD-rate: change of size at equal PSNR, over the dB that both reach"
+        note = "\n".join(apart(results)) if start + BESIDE >= len(ours) else ""
+        parts.append(titled(title, table, note))
+    return Group(*parts)
 
 
-def percent(entry: dict[str, Any]) -> str:
-    """One cell of the BD-rate table."""
+def apart(results: Results) -> list[str]:
+    """A sentence for each pair of codecs that share no dB."""
+    pairs = [(entry["codec"], entry["against"]) for entry in results.bd_rate if entry["percent"] is None]
+    return [verdict(results.rows, *pair).sentence for pair in pairs]
+
+
+def percent(entry: dict[str, Any]) -> str | None:
+    """One cell of the BD-rate table; None where no dB is shared."""
     if entry["percent"] is None:
-        return "no dB shared"
+        return None
     low, high = entry["range_db"]
     return f"{entry['percent']:+.1f}% ({low:.1f} to {high:.1f})"
 

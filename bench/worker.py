@@ -8,7 +8,6 @@ Prints the number of images done so far, a line each time; on an error the last 
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,9 +45,7 @@ def run(images: Path, described: Path, out: Path) -> None:
         print(done, flush=True)
 
     measured = measure(job, read_images(images), told["chosen"], progress, save)
-    partial = out.with_suffix(f".partial{os.getpid()}")
-    partial.write_bytes(measured.to_bytes(told["stamp"]))
-    partial.replace(out)
+    out.write_bytes(measured.to_bytes(told["stamp"]))
 
 
 def main(arguments: list[str]) -> int:

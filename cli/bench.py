@@ -17,11 +17,14 @@ from mnistzip.bench.codecs import INSTALL, Job, known, plan
 from mnistzip.bench.curves import CAN_INTERPOLATE, bd_rates
 from mnistzip.bench.report import write_report
 from mnistzip.bench.results import Results, about, read_results, rows_of
-from mnistzip.bench.run import Outcome, Run
+from mnistzip.bench.run import WAY_OUT, Outcome, Run
 from mnistzip.cli.files import LocalPath, write
 from mnistzip.cli.progress import Progress
 from mnistzip.data.images import STREAM
+from mnistzip.data.owned import lies_in
 from mnistzip.data.sources import load
+from mnistzip.errors import OptionError
+from mnistzip.model import ships
 from mnistzip.transform import TILE
 
 LINK_HELP = ", ".join(f"{size} {link}" for size, link in LINKS.items())
@@ -38,7 +41,8 @@ LINK_HELP = ", ".join(f"{size} {link}" for size, link in LINKS.items())
 @click.option("--list", "listing", is_flag=True, help="List the codecs and their settings.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="Only the first N images.")
 @click.option("--budget", type=click.IntRange(1), metavar="BYTES", help=f"Also show what fits in so many bytes: {LINK_HELP}.")
-@click.option("--model", type=click.Path(exists=True, dir_okay=False), metavar="PATH", help="Also measure a model of your own.")
+@click.option("--model", metavar="NAME",
+              help="Also measure this model: a file, one that you added, or one that ships.")  # fmt: skip
 @click.option("--convert", is_flag=True, help="Take colour, transparency and 16 bits as 8-bit grey.")
 @click.option("--save-files", is_flag=True, help="Keep every coded file below DIR/files.")
 @click.option("-T", "--threads", type=click.IntRange(1), default=1, show_default=True, help="Codecs measured side by side.")
@@ -86,8 +90,10 @@ def bench(
         raise click.UsageError("name the images to compare on: files, folders, an IDX file, or a data set such as mnist")
     if save_files and out is None:
         raise click.UsageError("--save-files needs a folder: --out DIR")
+    if out is not None and (source_folder := lies_in(out, data)):
+        raise OptionError(f"{out} would be a folder among the images of {source_folder}: {WAY_OUT}")
     jobs = plan([name.strip() for name in codecs.split(",") if name.strip()], model)
-    source = load(data, convert=convert, limit=limit, model=model)
+    source = load(data, convert=convert, limit=limit, model=None if model is None or ships(model) else model)
     run = Run(source, jobs, out, model, threads, save_files, fresh)
     results, outcomes = _measure(run, budget, show=not quiet and not as_json)
     lacking = None if out is None else _write(run, outcomes, results, out)

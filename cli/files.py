@@ -51,8 +51,18 @@ def suffix_of(name: str) -> str:
 
 
 def exists(name: str) -> bool:
-    """Whether there is something at a path or an address."""
-    return Address(name).exists() if is_address(name) else os.path.exists(name)
+    """Whether there is something at a path or an address, if only a link that leads nowhere."""
+    return Address(name).exists() if is_address(name) else os.path.lexists(name)
+
+
+def is_replaceable(name: str) -> bool:
+    """Whether writing there would replace a file, or follow a link that leads nowhere; pipes and devices stay what they are."""
+    return exists(name) if is_address(name) else os.path.isfile(name) or is_broken_link(name)
+
+
+def is_broken_link(name: str) -> bool:
+    """Whether a path is a link that leads nowhere."""
+    return os.path.islink(name) and not os.path.exists(name)
 
 
 def is_folder(name: str) -> bool:
@@ -189,8 +199,16 @@ def require_free(name: str | None, sources: Iterable[str | None], force: bool) -
     if is_folder(name):
         raise ImageError(f"{name} is a folder")
     require_not_read(name, sources)
-    if (is_address(name) or os.path.isfile(name)) and not force:
-        raise ImageError(f"{name} exists already: -f overwrites it")
+    if force or not is_replaceable(name):
+        return
+    if is_broken_link(name):
+        raise ImageError(f"{name} is a link that leads nowhere: -f writes to where it leads")
+    raise ImageError(f"{name} exists already: -f overwrites it")
+
+
+def require_writable(path: str) -> None:
+    """Raise :class:`OSError` if no file can be written there; its folder is made."""
+    WholeFile(path).abandon()
 
 
 def require_not_read(name: str, sources: Iterable[str | None]) -> None:
@@ -204,7 +222,7 @@ def _is_same(name: str, source: str) -> bool:
     """Whether an output that exists and an input are one file."""
     if is_address(name) or is_address(source):
         return is_address(name) and is_address(source) and Address(name).is_same(Address(source))
-    return os.path.exists(source) and os.path.samefile(name, source)
+    return os.path.exists(source) and os.path.exists(name) and os.path.samefile(name, source)
 
 
 def write(name: str, content: bytes, source: str, force: bool, sync: bool = True, others: Iterable[str | None] = ()) -> None:
@@ -221,5 +239,5 @@ def write(name: str, content: bytes, source: str, force: bool, sync: bool = True
         sys.stdout.buffer.flush()
         return
     require_free(name, [source, *others], force)
-    with WholeFile(name, source if source != STREAM and os.path.isfile(source) else None, sync) as file:
+    with WholeFile(name, source if source != STREAM and os.path.isfile(source) else None, sync, new=not force) as file:
         file.write(content)

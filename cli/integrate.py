@@ -17,6 +17,7 @@ from pathlib import Path
 
 import click
 
+from mnistzip import library
 from mnistzip.cli import desktop, files
 from mnistzip.data.images import STREAM
 from mnistzip.errors import MnistzipError
@@ -46,7 +47,7 @@ class Target:
 @click.option("--only", type=click.Choice(list(desktop.KINDS)), multiple=True, metavar="KIND",
               help=f"Only files of this kind, one of {', '.join(desktop.KINDS)}; can be given several times.")  # fmt: skip
 @click.option("--system", is_flag=True, help=f"For all users, below {SYSTEM}; otherwise for yourself.")
-@click.option("--prefix", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
+@click.option("--prefix", type=files.LocalPath(file_okay=False, path_type=Path), metavar="DIR",
               help="Below DIR/share, for packages; no cache is updated.")  # fmt: skip
 @click.option("--remove", is_flag=True, help="Remove what was installed; files that were changed since are left.")
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
@@ -98,10 +99,10 @@ def data_home() -> Path:
 
 
 def _home() -> Path:
-    home = os.path.expanduser("~")
-    if not os.path.isabs(home):
+    home = library.user_home()
+    if home is None:
         raise MnistzipError("this user has no home folder: name a folder with --prefix")
-    return Path(home)
+    return home
 
 
 def _targets(data: Path, only: Iterable[str], group: click.Group, own: bool) -> Iterator[Target]:
@@ -148,7 +149,7 @@ class Record:
     def save(self) -> None:
         """Write the record, or remove it if nothing is left of us."""
         if self.written:
-            files.write(str(self.path), _unparse(self.written), STREAM, force=True)
+            _replace(self.path, _unparse(self.written))
         elif not self.foreign:
             self.path.unlink(missing_ok=True)
 
@@ -179,6 +180,9 @@ def _install(targets: list[Target], record: Record, dry_run: bool, force: bool, 
         more = f", and {len(blocked) - 1} more," if len(blocked) > 1 else ""
         are = "are" if len(blocked) > 1 else "is"
         raise MnistzipError(f"{blocked[0]}{more} {are} not from mnistzip: -f replaces, --dry-run lists all files")
+    goals = [target.path for target in targets if target not in foreign or not target.shared] + [record.path]
+    if not dry_run:
+        _require_writable(goals)
     changed = []
     for target in targets:
         if target in foreign and target.shared:
@@ -190,8 +194,7 @@ def _install(targets: list[Target], record: Record, dry_run: bool, force: bool, 
             continue
         new = not target.path.is_file() or target.path.read_bytes() != target.content
         if new and not dry_run:
-            target.path.parent.mkdir(parents=True, exist_ok=True)
-            files.write(str(target.path), target.content, STREAM, force=True)
+            _replace(target.path, target.content)
         if not dry_run:
             record.written[target.key] = _digest(target.content)
         changed += [target.path] * new
@@ -199,6 +202,21 @@ def _install(targets: list[Target], record: Record, dry_run: bool, force: bool, 
     if not dry_run:
         record.save()
     return changed
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file; a link is replaced itself, not what it leads to."""
+    if path.is_symlink():
+        path.unlink()
+    files.write(str(path), content, STREAM, force=True)
+
+
+def _require_writable(paths: list[Path]) -> None:
+    """Make the folders of files; an error if one cannot be made, or if a folder is where a file goes."""
+    for path in paths:
+        if path.is_dir() and not path.is_symlink():
+            raise MnistzipError(f"{path} is a folder where a file would go: move it away, or name another place with --prefix")
+        path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def _remove(targets: list[Target], record: Record, dry_run: bool, quiet: bool, all_of_it: bool) -> list[Path]:

@@ -37,7 +37,13 @@ COMPLETION = "_MNISTZIP_COMPLETE"  # the environment variable through which a sh
 
 
 class Command(click.Command):
-    """A subcommand whose help lists its options in groups and ends with examples."""
+    """A subcommand whose help lists its options in groups and ends with examples; no argument of it may be empty."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        options = args[: args.index("--")] if "--" in args else args
+        if "" in args or any(word.startswith("--") and word.endswith("=") for word in options):
+            raise click.UsageError("an argument is empty: give a value, or leave the option out", ctx)
+        return super().parse_args(ctx, args)
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         from mnistzip.cli.help import write_page
@@ -54,8 +60,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        if cmd_name != "train":  # numpy is not loaded yet: matrices are small, and more threads would only wait
-            os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+        # numpy is not loaded yet: its matrices are small, and more threads would only wait. torch has its own.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         plain = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
         assert isinstance(plain, click.Command)
         command = Command(plain.name)

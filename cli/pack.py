@@ -19,11 +19,11 @@ from mnistzip.cli.main import blame
 from mnistzip.cli.progress import Progress
 from mnistzip.cli.report import FAR_BELOW, LARGE, way_out
 from mnistzip.data import images
-from mnistzip.data.inputs import Input, InputOptions, Piped, Stream
+from mnistzip.data.folders import find_images
+from mnistzip.data.inputs import Input, InputOptions, Piped, Stream, ignore
 from mnistzip.data.streams import open_stream
 from mnistzip.errors import ImageError, MnistzipError, OptionError
 from mnistzip.pack import ArchiveWriter
-from mnistzip.remote import is_address
 from mnistzip.storage import open_storage
 
 
@@ -52,6 +52,7 @@ def pack(inputs: Sequence[str], held: Sequence[Input], output: str | None, how: 
     place = sys.stdout.buffer if target == images.STREAM else target
     failed = 0
     with (
+        Progress(stream.count or 0, "compress", show=not how.quiet) as progress,
         ArchiveWriter(
             place,
             append=how.append,
@@ -59,10 +60,11 @@ def pack(inputs: Sequence[str], held: Sequence[Input], output: str | None, how: 
             origin=stream.origin,
             shape=stream.shape,
             embed_model=how.embed_model,
+            overwrite=how.force or how.append,
             like=inputs[0] if len(inputs) == 1 and os.path.isfile(inputs[0]) and not how.append else None,
+            progress=progress.advance,
             **settings,
         ) as writer,
-        Progress(stream.count or 0, "compress", show=not how.quiet) as progress,
     ):
         before = writer.count
         for item in stream.items:
@@ -79,7 +81,7 @@ def pack(inputs: Sequence[str], held: Sequence[Input], output: str | None, how: 
             if wrong is not None:
                 failed += 1
                 click.echo(blame(item.where, wrong), err=True)
-            progress.advance()
+                progress.advance()
         if failed and writer.count == before:
             raise ImageError("none of the images could be taken: nothing was written")
     if not isinstance(place, str):
@@ -142,16 +144,23 @@ def _require_free(target: str, inputs: Sequence[str], how: Packing) -> int:
         return 0
     read = [*(name for name in inputs if name != images.STREAM), how.labels, *given.model_file(how.options["model"])]
     files.require_packed_name(target, read)
-    if not (files.exists(target) if is_address(target) else os.path.isfile(target)):
+    if not files.is_replaceable(target):
         return 0
-    files.require_not_read(target, read)
+    files.require_not_read(target, [*read, *_in_folders(inputs)])
     if not how.append:
-        if not how.force:
+        if not how.force and not files.is_broken_link(target):
             raise ImageError(f"{target} exists already: -f overwrites it, --append adds to it")
+        files.require_free(target, [], how.force)
         return 0
     storage = open_storage(target)
     storage.close()
     return storage.size
+
+
+def _in_folders(inputs: Sequence[str]) -> list[str]:
+    """The files that are read from the folders among the inputs."""
+    folders = [Path(name) for name in inputs if os.path.isdir(name)]
+    return [str(path) for folder in folders for path in find_images(folder, ignore, with_cae=True)]
 
 
 def _warn(target: str, writer: ArchiveWriter, count: int, options: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from mnistzip.names import shown
 from mnistzip.typical import POOR_DB, typical_psnr
 
 LARGE = "larger than the default decode limit: decompress with --max-pixels"
-LARGE_PICTURE = 128 * 128  # pixels from which on WebP is worth a try
+LARGE_PICTURE = 64 * 64  # pixels from which on WebP is worth a try
 FAR_BELOW = "are far below what quality {} gives on pictures that the models know"
 BUDGET_PSNR = 15.0  # dB below which a picture that fits a budget is hardly recognizable
 

@@ -14,7 +14,9 @@ from mnistzip.archive import Archive
 from mnistzip.cli import files, given
 from mnistzip.cli.look import contact_sheet
 from mnistzip.data import images
+from mnistzip.errors import ImageError
 
+PNG = b"\x89PNG\r\n\x1a\n"  # how such a file begins
 SHOWN_MAX = 16  # images of an archive in its thumbnail
 
 
@@ -25,7 +27,7 @@ SHOWN_MAX = 16  # images of an archive in its thumbnail
     "--size", type=click.IntRange(1, 2048), default=256, show_default=True, help="Pixels of its longer side, at most."
 )
 def thumbnail(source: str, goal: str, size: int) -> None:
-    """Write a thumbnail of FILE, a .cae file or archive, to OUTPUT, a PNG that is replaced if it exists."""
+    """Write a thumbnail of FILE, a .cae file or archive, to OUTPUT, a PNG. It replaces an empty file or another PNG."""
     held = given.at_hand(source)
     if given.is_archive(held):
         with Archive(held) as archive:
@@ -34,7 +36,19 @@ def thumbnail(source: str, goal: str, size: int) -> None:
         picture = codec.decode(given.bytes_of(held))
     content = images.write_image(fit(picture, size), ".png")
     files.require_free(goal, [source], force=True)
+    _require_thumbnail(goal)
     Path(goal).write_bytes(content)  # in place: a file manager may have opened the file before, and reads from there
+
+
+def _require_thumbnail(goal: str) -> None:
+    """Raise :class:`~mnistzip.errors.ImageError` if a file is neither empty, as file managers make it, nor a PNG."""
+    if files.is_broken_link(goal):
+        raise ImageError(f"{goal} is a link that leads nowhere: name another output")
+    if Path(goal).is_file():
+        with open(goal, "rb") as file:
+            begin = file.read(len(PNG))
+        if begin not in (b"", PNG):
+            raise ImageError(f"{goal} is no PNG: a thumbnail replaces only an empty file or a PNG, so name another output")
 
 
 def archive_picture(archive: Archive, size: int) -> images.Pixels:

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from mnistzip.cli import files
 from mnistzip.cli.files import LocalPath
 from mnistzip.errors import ModelError
 
@@ -23,10 +24,22 @@ def seconds(_ctx: click.Context, _parameter: click.Parameter, value: str) -> flo
     return float(found[1]) * UNITS[found[2]]
 
 
+def model_path(_ctx: click.Context, _parameter: click.Parameter, value: Path) -> Path:
+    """The path of a model file, whose suffix leaves those of its report and its card free."""
+    if value.suffix.lower() != ".npz":
+        raise click.BadParameter(f"{str(value)!r} does not end in .npz")
+    return value
+
+
 @click.command(short_help="Train a model.")
 @click.argument("data")
 @click.option(
-    "-o", "--output", required=True, type=LocalPath(dir_okay=False, path_type=Path), help="Model file to write (.npz)."
+    "-o",
+    "--output",
+    required=True,
+    type=LocalPath(dir_okay=False, path_type=Path),
+    callback=model_path,
+    help="Model file to write (.npz); a report (.json) and a card (.md) go beside it.",
 )
 @click.option("--time", "budget", default="20m", show_default=True, callback=seconds, help="About how long: 90s, 20m, 1.5h.")
 @click.option("--recipe", default="own", show_default=True,
@@ -35,14 +48,12 @@ def seconds(_ctx: click.Context, _parameter: click.Parameter, value: str) -> flo
 @click.option("--fit", type=click.Choice(["tile", "crop", "resize"]), default="tile", show_default=True,
               help="Images of other sizes than 28x28: cut into tiles as the codec does, their middle, or scaled.")  # fmt: skip
 @click.option("--convert", is_flag=True, help="Take colour, transparency and 16 bits as grey.")
-@click.option(
-    "--folder", type=LocalPath(file_okay=False, path_type=Path), help="Checkpoints and logs.  [default: beside OUTPUT]"
-)
+@click.option("--folder", type=LocalPath(file_okay=False, path_type=Path), help="Checkpoints and logs.  [default: OUTPUT.run]")
 @click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("-T", "--threads", type=click.IntRange(1), default=2, show_default=True, help="Threads of torch.")
 @click.option("--device", default="auto", show_default=True, help="What torch runs on: cpu, cuda; auto: cuda if there is one.")
-@click.option("-f", "--force", is_flag=True, help="Overwrite an existing model file, and begin anew in the folder.")
+@click.option("-f", "--force", is_flag=True, help="Overwrite an existing model, and begin anew in the folder of a run.")
 def train(
     data: str,
     output: Path,
@@ -68,8 +79,8 @@ def train(
     try:
         import torch
 
+        from mnistzip.training import folder as folders
         from mnistzip.training import own, parallel, recipes
-        from mnistzip.training.beside import table
         from mnistzip.training.data import FEWEST, load
         from mnistzip.training.run import Run
     except ModuleNotFoundError as cause:
@@ -78,52 +89,51 @@ def train(
         raise click.BadParameter(f"{recipe!r} is none of {', '.join([own.NAME, *recipes.RECIPES])}", param_hint="--recipe")
     parallel.join()
     say = click.echo if parallel.leads() else _nothing
-    run = Run(folder or output.with_suffix(""), seed, say, parallel.device(device))
+    run = Run(folder or folders.default_folder(output), seed, say, parallel.device(device))
+    stages = own.STAGES if recipe == own.NAME else recipes.RECIPES[recipe].stage_names
+    kept = None
     if parallel.leads():
-        _require_fresh(output, run.folder, resume, force)
+        files.require_free(str(output), [data], force)
+        folders.check_reports(output, force)
+        kept = folders.check(run.folder, data, stages, resume, force)
+        folders.require_apart(run.folder, output)
+        files.require_writable(str(output))
     torch.set_num_threads(threads)
     drawn = seed if recipe == own.NAME else None
     split = load(data, fit=fit, convert=convert, draw=drawn, fewest=FEWEST, log=say)
     options: dict[str, Any] = {} if fit == "tile" else {"--fit": fit}
-    told: dict[str, Any] = {"source": Path(data).name or data, "options": options}
+    about: dict[str, Any] = {"source": Path(data).name or data, "options": options}
+    if kept is not None:
+        folders.begin(kept, stages, resume)
     before = signal.signal(signal.SIGINT, run.interrupted)
     try:
         if recipe == own.NAME:
-            told["drawn"] = True
+            about["drawn"] = True
             options["--time"] = f"{budget:g}s"
-            followed = own.own_recipe(split, budget, run)
+            followed = own.own_recipe(split, budget, run, epochs)
         else:
             followed = recipes.RECIPES[recipe]
+            followed = followed if epochs is None else own.at_most(followed, epochs)
         if epochs is not None:
             options["--epochs"] = epochs
-            followed = own.at_most(followed, epochs)
-        report = recipes.train(split, told, recipe, output, run, followed)
+        report = recipes.train(split, about, recipe, output, run, followed, force)
     finally:
         signal.signal(signal.SIGINT, before)
         parallel.leave()
-    if not report:
-        return
+    if kept is not None:
+        _tell(report, output)
+        click.echo(folders.stopped(kept) if run.stopping else folders.finish(kept))
+
+
+def _tell(report: dict[str, Any], output: Path) -> None:
+    """Print what the model does."""
+    from mnistzip.training.beside import table
+
     for row in report["held_out"]:
         click.echo(f"quality {row['quality']:3}: {row['bytes']:6.2f} bytes, {row['psnr_db']:.2f} dB on held-out images")
     click.echo("\n".join(table(report["beside"])))
     click.echo(f"{output}: {report['bytes']} bytes, sha256 {report['sha256']}; its card is {output.with_suffix('.md')}")
-    if run.stopping:
-        click.echo("stopped before its end: the same command with --resume -f goes on")
 
 
 def _nothing(_: str) -> None:
     """What a process says that does not lead."""
-
-
-def _require_fresh(output: Path, folder: Path, resume: bool, force: bool) -> None:
-    """Raise :class:`ModelError` rather than overwrite a model, or go on with another run than the user thinks of."""
-    if output.exists() and not force:
-        raise ModelError(f"{output} exists already: -f overwrites it")
-    begun = [*folder.glob("*.pt"), *folder.glob("plan.json")]
-    if begun and not resume and not force:
-        raise ModelError(f"{folder} holds a run that was begun: --resume goes on with it, -f begins anew")
-    if not begun and resume:
-        raise ModelError(f"{folder} holds no run to go on with")
-    if not resume:
-        for path in [*begun, *folder.glob("*.csv"), *folder.glob("levels.npz")]:
-            path.unlink()

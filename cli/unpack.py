@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import partial
 
 import click
 import numpy as np
@@ -15,10 +16,11 @@ from mnistzip.cli.decompress import Options
 from mnistzip.cli.naming import IMAGE
 from mnistzip.cli.progress import Progress
 from mnistzip.data import images
-from mnistzip.data.sinks import LABELS_FILE, FolderSink, IdxSink, NpySink, ParquetSink, Sink
+from mnistzip.data.sinks import LABELS_FILE, FolderSink, IdxSink, NpySink, ParquetSink, Place, Sink
 from mnistzip.errors import ImageError, MnistzipError
 from mnistzip.names import shown
 from mnistzip.remote import is_address
+from mnistzip.storage import WholeFile
 
 IMAGES_MARK, LABELS_MARK = "images-idx3", "labels-idx1"
 NAMED = {"folder", "npz", "parquet"}  # kinds of output that have names
@@ -70,7 +72,7 @@ def unpack(name: str, archive: Archive, output: str | None, options: Options, ou
             return 1
         more = _write_one(name, archive, start, goal, options)
     else:
-        _write_all(name, archive, range(start, stop), number, goal, options)
+        _write_all(name, archive, range(start, stop), number, goal, options, outputs)
         more = ""
     if not options.quiet and images.STREAM not in (goal.path, goal.labels):
         click.echo(f"{name} -> {goal.path}\n  {number} image{'s' * (number != 1)}{more}")
@@ -89,10 +91,12 @@ def _write_one(name: str, archive: Archive, index: int, goal: Goal, options: Opt
     return label + (f", named {shown(part.names[0])}" if isinstance(part.names, list) and part.names[0] else "")
 
 
-def _write_all(name: str, archive: Archive, span: range, number: int, goal: Goal, options: Options) -> None:
+def _write_all(
+    name: str, archive: Archive, span: range, number: int, goal: Goal, options: Options, outputs: files.Outputs
+) -> None:
     """Write the images of a span, ``number`` of which can be read."""
     with (
-        _sink(archive, goal, number, name, options) as sink,
+        _sink(archive, goal, number, name, options, outputs) as sink,
         Progress(len(span), "decompress", not options.quiet and not options.many) as progress,
     ):
         for part in archive.parts(span.start, span.stop, details=True):
@@ -200,30 +204,34 @@ def _labels_beside(path: str) -> str:
     return os.path.join(folder, f"{stem}-{LABELS_MARK}-ubyte{zipped}")
 
 
-def _sink(archive: Archive, goal: Goal, count: int, name: str, options: Options) -> Sink:
+def _sink(archive: Archive, goal: Goal, count: int, name: str, options: Options, outputs: files.Outputs) -> Sink:
     """What takes the images."""
-    like = name if os.path.isfile(name) else None
+    place = partial(WholeFile, like=name if os.path.isfile(name) else None, new=not options.force)
     read = [name, *given.model_file(options.model)]
     if goal.kind == "folder":
-        return _folder_sink(archive, goal, name, like, read, options)
+        return _folder_sink(archive, goal, name, place, read, options, outputs)
     for path in (goal.path, goal.labels):
         files.require_free(path, read, options.force)
     if goal.kind == "parquet":
-        return ParquetSink(goal.path, archive.has_names, archive.has_labels, like)
+        return ParquetSink(goal.path, archive.has_names, archive.has_labels, place)
     shape = archive.shape
     if shape is None:
         if len(archive):
             raise ImageError(f"{name} has images of several sizes: --to folder or --to parquet takes them")
         shape = (0, 0)
     if goal.kind == "idx":
-        return IdxSink(goal.path, goal.labels, count, shape, like)
-    return NpySink(goal.path, count, shape, goal.kind == "npz", like)
+        return IdxSink(goal.path, goal.labels, count, shape, place)
+    return NpySink(goal.path, count, shape, goal.kind == "npz", place)
 
 
-def _folder_sink(archive: Archive, goal: Goal, name: str, like: str | None, read: list[str], options: Options) -> FolderSink:
+def _folder_sink(
+    archive: Archive, goal: Goal, name: str, place: Place, read: list[str], options: Options, outputs: files.Outputs
+) -> FolderSink:
     """What writes a file for each image, and one of labels."""
 
     def write(path: str, content: bytes) -> None:
+        if options.many:
+            outputs.claim(path, name)
         files.write(path, content, name, options.force, sync=False, others=read)
 
     def renamed(old: str, new: str) -> None:
@@ -234,4 +242,4 @@ def _folder_sink(archive: Archive, goal: Goal, name: str, like: str | None, read
         raise ImageError(f"{goal.path} is no folder: --to says what else the images can be")
     labels = files.join(goal.path, LABELS_FILE) if archive.has_labels else None
     files.require_free(labels, read, options.force)
-    return FolderSink(goal.path, goal.suffix, write, renamed, labels, like)
+    return FolderSink(goal.path, goal.suffix, write, renamed, labels, place)

@@ -436,7 +436,7 @@ class Archive:
         return (self._index.extent(number) for number in range(self._index.groups))
 
 
-def _named(images: Ints) -> str:
+def _named(images: NDArray[np.integer]) -> str:
     """Images of a lane, for people."""
     first, last = int(images[0]), int(images[-1])
     if len(images) == 1:

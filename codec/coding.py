@@ -13,7 +13,7 @@ from mnistzip import typical
 from mnistzip.blas import one_thread
 from mnistzip.choice import Candidate, Plan, plan_lossless, plan_lossy
 from mnistzip.container import NAMED_BY_HASH, QUALITY_MAX, Method, Mode
-from mnistzip.errors import FormatError
+from mnistzip.errors import FormatError, UnsupportedError
 from mnistzip.group_head import CodedPart, Coding, Shape
 from mnistzip.group_table import size_table
 from mnistzip.groups import write_group
@@ -194,8 +194,8 @@ def _unstore(lane: bytes, shapes: list[Shape], place: bytes, by_methods: bool) -
     ends = np.cumsum([height * width for height, width in shapes])
     method = Method.RAW if len(body) == ends[-1] else Method.DEFLATE
     if by_methods:
-        if not body or body[0] not in tuple(Method):
-            raise FormatError("its pixels are stored by an unknown method")
+        if body[0] not in tuple(Method):
+            raise UnsupportedError(f"storage method {body[0]} is unsupported: it is reserved for later versions")
         method, body = Method(body[0]), body[1:]
     raw = body if method is Method.RAW else inflate(body, int(ends[-1]))
     if len(raw) != ends[-1]:

@@ -114,7 +114,7 @@ class CodedPart:
     """
 
     coding: Coding
-    images: Ints
+    images: NDArray[np.int32]
     shapes: Ints
     stored: NDArray[np.bool_]
     ends: Ints
@@ -125,7 +125,7 @@ class CodedPart:
         """What the check of a lane begins with."""
         return self.place + lane.to_bytes(4, "little")
 
-    def images_of(self, lane: int) -> Ints:
+    def images_of(self, lane: int) -> NDArray[np.int32]:
         """The images of a lane, by their numbers in the group."""
         return self.images[lane * self.coding.per_lane : (lane + 1) * self.coding.per_lane]
 

@@ -17,6 +17,7 @@ PARTS_MAX = 16
 WHAT = "the table of a group"
 
 Ints = NDArray[np.int64]
+Bytes = NDArray[np.uint8]
 
 
 def parse_sizes(head: Head, table: bytes) -> tuple[Ints, bytes]:
@@ -32,18 +33,18 @@ def parse_sizes(head: Head, table: bytes) -> tuple[Ints, bytes]:
     return shapes, table[:used]
 
 
-def parse_parts(head: Head, shapes: Ints, sizes: bytes, table: bytes) -> tuple[tuple[CodedPart, ...], Ints]:
+def parse_parts(head: Head, shapes: Ints, sizes: bytes, table: bytes) -> tuple[tuple[CodedPart, ...], Bytes]:
     """The parts of a group, and the part of each image; ``table`` is what follows the sizes."""
     if head.method is None:
         codings, part_of, used = _parse_codings(head, table)
         table = table[used:]
     else:
         codings = [Coding(head.method, head.model, head.quality, head.per_lane, head.fingerprint)]
-        part_of = np.zeros(head.images, np.int64)
+        part_of = np.broadcast_to(np.uint8(0), head.images)  # many groups are held at once
     parts = []
     at = 0
     for number, coding in enumerate(codings):
-        images = np.flatnonzero(part_of == number)
+        images = np.flatnonzero(part_of == number).astype(np.int32)
         lanes = -(-len(images) // coding.per_lane)
         stored, marked = _parse_stored(head, coding, lanes, table)
         ends, used = _parse_ends(table[marked:], lanes)
@@ -57,7 +58,7 @@ def parse_parts(head: Head, shapes: Ints, sizes: bytes, table: bytes) -> tuple[t
     return tuple(parts), part_of
 
 
-def _parse_codings(head: Head, table: bytes) -> tuple[list[Coding], Ints, int]:
+def _parse_codings(head: Head, table: bytes) -> tuple[list[Coding], Bytes, int]:
     """How each part of a group is coded, the part of each image, and how many bytes of the table say so."""
     reader = Reader(table)
     count = reader.byte(WHAT)
@@ -70,23 +71,24 @@ def _parse_codings(head: Head, table: bytes) -> tuple[list[Coding], Ints, int]:
             raise UnsupportedError(f"coding method {mode} of a part is unsupported: it is reserved for later versions")
         fingerprint = bytes(8) if mode == Mode.STORED else reader.take(8, WHAT)
         codings.append(Coding(Mode(mode), model, quality, lanes + 1, fingerprint))
-    part_of = np.zeros(head.images, np.int64)
+    part_of = np.zeros(head.images, np.uint8)
     if count > 1:
         size = reader.varint(WHAT, len(table))
         packed = inflate(reader.take(size, WHAT), head.images)
-        part_of = np.frombuffer(packed, np.uint8).astype(np.int64)
+        part_of = np.frombuffer(packed, np.uint8)
     _require_one_form(head, codings, part_of)
     return codings, part_of, reader.at
 
 
-def _require_one_form(head: Head, codings: Sequence[Coding], part_of: Ints) -> None:
+def _require_one_form(head: Head, codings: Sequence[Coding], part_of: Bytes) -> None:
     """Refuse parts in a form that no encoder writes."""
+    sound = all(is_sound(coding) for coding in codings)
     known, first = np.unique(part_of, return_index=True)
     in_order = len(part_of) == head.images and known.tolist() == list(range(len(codings))) and (np.diff(first) > 0).all()
     different = len({replace(coding, per_lane=1) for coding in codings}) == len(codings)
     needed = len(codings) > 1 or codings[0].mode is Mode.STORED
     fits = all(coding.per_lane <= int((part_of == number).sum()) for number, coding in enumerate(codings))
-    if not (in_order and different and needed and fits and all(map(is_sound, codings))):
+    if not (sound and in_order and different and needed and fits):
         raise FormatError("the table of a group is damaged: its parts contradict each other")
 
 

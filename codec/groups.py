@@ -58,7 +58,7 @@ class Group:
     offset: int
     shapes: Ints
     parts: tuple[CodedPart, ...]
-    part_of: Ints
+    part_of: NDArray[np.uint8]
 
     @property
     def lanes_at(self) -> int:

@@ -13,16 +13,23 @@ PATH = "MNISTZIP_MODEL_PATH"
 SUFFIX = ".npz"
 
 
+def user_home() -> Path | None:
+    """The home folder of the user; None if there is none, as in some containers, or HOME names none."""
+    try:
+        folder = Path.home()
+    except RuntimeError:  # HOME is not set, and the system does not know the user
+        return None
+    return folder if folder.is_absolute() and os.environ.get("HOME") != "" else None
+
+
 def home() -> Path | None:
     """The folder that ``mnistzip models --add`` puts models into; None for a user without a home directory."""
     variable, below = ("LOCALAPPDATA", "AppData/Local") if sys.platform == "win32" else ("XDG_DATA_HOME", ".local/share")
-    data = os.environ.get(variable)
-    if data:
+    data = os.environ.get(variable, "")
+    if os.path.isabs(data):  # a path that is not is left out of account, as the XDG specification has it
         return Path(data) / "mnistzip" / "models"
-    try:
-        return Path.home() / below / "mnistzip" / "models"
-    except RuntimeError:  # HOME is not set, and the system does not know the user, as in some containers
-        return None
+    own = user_home()
+    return None if own is None else own / below / "mnistzip" / "models"
 
 
 def files() -> Iterator[Path]:
@@ -47,7 +54,7 @@ def add(name: str, content: bytes, force: bool) -> Path:
     """Put a model file into :func:`home`.
 
     Raises:
-        ModelError: there is no home directory; or another model has that name there, and ``force`` is not set.
+        ModelError: there is no home directory; or another file has that name there, and ``force`` is not set.
     """
     from mnistzip.storage import WholeFile
 
@@ -55,8 +62,12 @@ def add(name: str, content: bytes, force: bool) -> Path:
     if folder is None:
         raise ModelError(f"you have no home directory to keep models in: set HOME or XDG_DATA_HOME, or name a folder in {PATH}")
     goal = folder / f"{name}{SUFFIX}"
-    if goal.exists() and goal.read_bytes() != content and not force:
+    if goal.exists() and goal.read_bytes() == content:
+        return goal
+    if os.path.lexists(goal) and not force:
         raise ModelError(f"{goal} is another model of that name: -f replaces it, which files made with it need")
-    with WholeFile(goal) as file:
+    if goal.is_symlink():
+        goal.unlink()  # the link is replaced, not what it leads to
+    with WholeFile(goal, new=not force) as file:
         file.write(content)
     return goal

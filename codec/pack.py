@@ -6,8 +6,9 @@ import errno
 import io
 import operator
 import os
+import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import repeat
 from pathlib import Path
 from types import TracebackType
@@ -59,7 +60,11 @@ class ArchiveWriter:
         origin: what the images come from, for ``mnistzip decompress`` to give back the like.
         shape: ``(H, W)`` that an archive without images says to be of.
         embed_model: put the model's file into the archive, which then can be read without it.
+        progress: called with the number of images whose coding was just done, fractions of images while a group is searched; by
+            one thread at a time, but not always by the one that adds images.
         like: a file whose modification time the archive gets, and its permissions if it replaces no file.
+        overwrite: replace a file that is at ``target`` in the end. Without it, :class:`FileExistsError` names the temporary
+            file that holds the archive.
 
     Raises:
         OptionError: an option outside its range, or a model to embed that ships anyway or is not the one there already.
@@ -89,6 +94,8 @@ class ArchiveWriter:
         shape: tuple[int, int] | None = None,
         like: str | None = None,
         embed_model: bool = False,
+        progress: Callable[[float], None] | None = None,
+        overwrite: bool = True,
     ) -> None:
         require_within("quality", quality, 1, container.QUALITY_MAX)
         require_within("effort", effort, 0, EFFORT_MAX)
@@ -100,6 +107,8 @@ class ArchiveWriter:
         most = (candidate.model.tiles_unasked(self._mode) for candidate in self._setting.candidates)
         self._tiles_max = min(GROUP_TILES, *most)
         self._embedded = _file_of(model) if embed_model else None
+        self._progress = progress
+        self._reporting = threading.Lock()
         self._threads = threads
         self._pool = _pool(threads) if threads > 1 else None
         self._waiting: deque[Future[Packed]] = deque()
@@ -120,15 +129,7 @@ class ArchiveWriter:
         self._whole: WholeFile | None = None
         self._old: str | None = None
         self._ended = self._closed = self._given_up = False  # nothing more is taken; there for good; never will be
-        if isinstance(target, (str, os.PathLike)):
-            self._whole = WholeFile(target, like)
-            self._out: IO[bytes] = self._whole.file
-        elif append:
-            raise OptionError("only an archive in a file can be appended to: give its path")
-        elif isinstance(target, io.TextIOBase) or not hasattr(target, "write"):
-            raise OptionError(f"an archive is written to {type(target).__name__}: give a path, or a file opened in binary")
-        else:
-            self._out = target
+        self._out = self._open(target, append, like, overwrite)
         try:
             if append and self._whole is not None and isinstance(target, (str, os.PathLike)):
                 self._begin_append(target, self._whole)
@@ -139,6 +140,17 @@ class ArchiveWriter:
         except BaseException:
             self.abandon()
             raise
+
+    def _open(self, target: str | os.PathLike[str] | IO[bytes], append: bool, like: str | None, overwrite: bool) -> IO[bytes]:
+        """The file that is written to."""
+        if isinstance(target, (str, os.PathLike)):
+            self._whole = WholeFile(target, like, new=not overwrite)
+            return self._whole.file
+        if append:
+            raise OptionError("only an archive in a file can be appended to: give its path")
+        if isinstance(target, io.TextIOBase) or not hasattr(target, "write"):
+            raise OptionError(f"an archive is written to {type(target).__name__}: give a path, or a file opened in binary")
+        return target
 
     def _begin_append(self, target: str | os.PathLike[str], whole: WholeFile) -> None:
         """Remember what is there, to be copied, and to be still there at the end."""
@@ -312,14 +324,30 @@ class ArchiveWriter:
         self._pixels = self._tiles = self._name_bytes = 0
         try:
             if self._pool is None:
-                self._put(pack_group(self._setting, images, labels, names))
+                self._put(self._packed(images, labels, names))
                 return
-            self._waiting.append(self._pool.submit(pack_group, self._setting, images, labels, names))
+            self._waiting.append(self._pool.submit(self._packed, images, labels, names))
             if len(self._waiting) > self._threads:
                 self._put(self._waiting.popleft().result())
         except BaseException:  # images are lost that count as added
             self.abandon()
             raise
+
+    def _packed(self, images: list[Pixels], labels: Ints | None, names: list[str] | None) -> Packed:
+        """Code a group, and report how far that has come."""
+        tiles = sum(tiles_in(image.shape[1], image.shape[0]) for image in images)
+        left = float(len(images))
+
+        def report(share: float) -> None:
+            nonlocal left
+            if self._progress is not None and share > 0:
+                left -= share
+                with self._reporting:
+                    self._progress(share)
+
+        packed = pack_group(self._setting, images, labels, names, lambda done: report(len(images) * done / tiles))
+        report(left)
+        return packed
 
     def _put(self, packed: Packed) -> None:
         self._entries += entry(self._coded, self._at)

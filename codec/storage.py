@@ -162,11 +162,14 @@ class WholeFile:
         path: where it goes: a path or an address that fsspec knows.
         like: a file whose modification time and, where none is replaced, permissions it gets.
         sync: wait for the disk. Who writes thousands of files would spend most of the time on that.
+        new: replace nothing. If a file has appeared at ``path`` at the end, :class:`FileExistsError` names the temporary file,
+            which then stays. Files at addresses are not looked for.
     """
 
-    def __init__(self, path: str | os.PathLike[str], like: str | None = None, sync: bool = True) -> None:
+    def __init__(self, path: str | os.PathLike[str], like: str | None = None, sync: bool = True, new: bool = False) -> None:
         self._like = like
         self._sync = sync
+        self._new = new
         self.last_look: Callable[[], None] = lambda: None  # called just before the file takes its place
         self._partial: str | None = None
         self._remote: Address | None = None
@@ -212,12 +215,19 @@ class WholeFile:
             elif self._partial is not None:
                 self._set_attributes(self._partial)
                 self.last_look()
+                self._require_new(self._partial)
                 os.replace(self._partial, self._path)
         except BaseException:
             self.abandon()
             raise
         if self._finalizer is not None:
             self._finalizer.detach()
+
+    def _require_new(self, partial: str) -> None:
+        if self._new and os.path.lexists(self._path):
+            self._partial = None  # it stays: nothing that was written is lost
+            reason = f"it was made by another program meanwhile, so the output is left in {partial}"
+            raise FileExistsError(errno.EEXIST, reason, self._path)
 
     def abandon(self) -> None:
         """Leave what was there before."""

@@ -39,6 +39,7 @@ PARTIAL = 40  # bytes of the name under which a file is written at first
 
 Pixels = NDArray[np.uint8]
 Shape = tuple[int, int]
+Place = Callable[[str], WholeFile]  # makes the file that goes to a path
 
 
 class Sink(Protocol):
@@ -67,11 +68,11 @@ class _Tap:
 
 
 class _File:
-    """What sinks of one file have in common: it takes its place when all is written, as old as the file ``like``."""
+    """What sinks of one file have in common: it takes its place when all is written; ``place`` makes it."""
 
-    def __init__(self, path: str, like: str | None) -> None:
+    def __init__(self, path: str, place: Place) -> None:
         self._labels: list[int] = []
-        self._whole = None if path == STREAM else WholeFile(path, like)
+        self._whole = None if path == STREAM else place(path)
         self._file: Any = _Tap(sys.stdout.buffer if self._whole is None else self._whole.file)
 
     def finish(self) -> None:
@@ -104,10 +105,10 @@ class _File:
 class IdxSink(_File):
     """An IDX file, and another for labels; both gzipped where their names end in ``.gz``."""
 
-    def __init__(self, path: str, labels: str | None, count: int, shape: Shape, like: str | None = None) -> None:
-        super().__init__(path, like)
+    def __init__(self, path: str, labels: str | None, count: int, shape: Shape, place: Place = WholeFile) -> None:
+        super().__init__(path, place)
         self._label_path = labels
-        self._like = like
+        self._place = place
         zipped = path.endswith(".gz")
         self._out: Any = gzip.GzipFile("", "wb", 9, self._file, mtime=0) if zipped else self._file
         self._out.write(idx_header((count, *shape)))
@@ -122,7 +123,7 @@ class IdxSink(_File):
         if self._out is not self._file:
             self._out.close()
         if self._label_path is not None and labels is not None:
-            write_labels(self._label_path, labels, self._like)
+            write_labels(self._label_path, labels, self._place)
 
     def _let_go(self) -> None:
         if self._out is not self._file:
@@ -144,20 +145,20 @@ def idx_labels(labels: list[int]) -> bytes:
     raise OptionError("IDX has labels of 32 bits at most: --to npz keeps these")
 
 
-def write_labels(path: str, content: bytes, like: str | None = None) -> None:
+def write_labels(path: str, content: bytes, place: Place) -> None:
     """Write labels to stdout or to a file, gzipped where its name ends in ``.gz``."""
     if path == STREAM:
         sys.stdout.buffer.write(content)
         return
-    with WholeFile(path, like) as file:
+    with place(path) as file:
         file.write(gzip.compress(content, 9, mtime=0) if path.endswith(".gz") else content)
 
 
 class NpySink(_File):
     """One array ``(N, H, W)``; where it is ``.npz``, with ``labels`` and ``names``."""
 
-    def __init__(self, path: str, count: int, shape: Shape, several: bool, like: str | None = None) -> None:
-        super().__init__(path, like)
+    def __init__(self, path: str, count: int, shape: Shape, several: bool, place: Place = WholeFile) -> None:
+        super().__init__(path, place)
         self._zip = zipfile.ZipFile(self._file, "w", zipfile.ZIP_DEFLATED) if several else None
         entry = zipfile.ZipInfo("images.npy")
         entry.compress_type = zipfile.ZIP_DEFLATED
@@ -203,11 +204,11 @@ class NpySink(_File):
 class ParquetSink(_File):
     """A Parquet file with the columns ``image`` (PNG), and ``name`` and ``label`` if there are any."""
 
-    def __init__(self, path: str, named: bool, labelled: bool, like: str | None = None) -> None:
+    def __init__(self, path: str, named: bool, labelled: bool, place: Place = WholeFile) -> None:
         parquet = pyarrow_parquet(Path(path))
         import pyarrow
 
-        super().__init__(path, like)
+        super().__init__(path, place)
         fields = [("image", pyarrow.binary())]
         fields += [("name", pyarrow.string())] * named + [("label", pyarrow.int64())] * labelled
         self._schema = pyarrow.schema(fields)
@@ -246,7 +247,7 @@ class FolderSink:
         write: writes a file.
         renamed: called with the name of an image and the other one that it gets.
         labels: where a table of names and labels goes, if there are labels.
-        like: a file whose modification time the table gets.
+        place: makes the file of the table.
     """
 
     def __init__(
@@ -256,7 +257,7 @@ class FolderSink:
         write: Callable[[str, bytes], None],
         renamed: Callable[[str, str], None],
         labels: str | None = None,
-        like: str | None = None,
+        place: Place = WholeFile,
     ) -> None:
         self._folder = folder
         self._remote = is_address(folder)
@@ -267,15 +268,15 @@ class FolderSink:
         self._taken: set[int] = set()  # files and folders that were written
         self._folders: set[int] = set()
         self._labels: _LabelTable | None = None
-        self._labels_to = labels, like
+        self._labels_to = labels, place
 
     def __enter__(self) -> FolderSink:
         if not self._remote:
             os.makedirs(self._folder, exist_ok=True)
-        path, like = self._labels_to
+        path, place = self._labels_to
         if path is not None:
             self._taken.add(_key(LABELS_FILE))
-            self._labels = _LabelTable(path, like)
+            self._labels = _LabelTable(path, place)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
@@ -325,8 +326,8 @@ class FolderSink:
 class _LabelTable:
     """A CSV file with the columns ``name`` and ``label``; a label that is not known is empty."""
 
-    def __init__(self, path: str, like: str | None) -> None:
-        self._whole = WholeFile(path, like)
+    def __init__(self, path: str, place: Place) -> None:
+        self._whole = place(path)
         self._text = io.TextIOWrapper(self._whole.file, "utf-8", newline="")
         self._table = csv.writer(self._text, lineterminator="\n")
         self._table.writerow(("name", "label"))

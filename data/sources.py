@@ -16,6 +16,7 @@ from mnistzip.data.inputs import InputOptions, Piped, take
 from mnistzip.data.kinds import holds_many
 from mnistzip.data.streams import open_stream
 from mnistzip.errors import ImageError, ModelError
+from mnistzip.library import user_home
 
 NAMED = 3  # sources that are named; of more only the number is told
 
@@ -115,8 +116,11 @@ def torchvision_images(name: str, train: bool) -> Pixels:
     kind = getattr(datasets, known.get(name.lower(), ""), None)
     if not isinstance(kind, type) or not issubclass(kind, datasets.VisionDataset):
         raise ModelError(f"{name} is neither a file nor a data set of torchvision (such as MNIST or KMNIST)")
+    home = user_home()
+    if home is None:
+        raise ModelError(f"you have no home directory to download {name} into: set HOME, or give the path of its files")
     try:
-        array = np.asarray(kind(Path.home() / ".cache" / "mnistzip", train=train, download=True).data)
+        array = np.asarray(kind(home / ".cache" / "mnistzip", train=train, download=True).data)
     except (OSError, RuntimeError, TypeError, AttributeError) as cause:  # no network, or a data set of another make
         raise ModelError(f"torchvision could not give {name} ({cause}): download it and give the path of its files") from cause
     if array.ndim != 3 or array.dtype != np.uint8:

@@ -872,3 +872,16 @@ def test_a_part_of_a_group_is_told_of_as_such(digits: Pixels) -> None:
     for start, stop in ((5, 20), (9, 11), (0, 7)):
         (part,) = mnistzip.Archive(bytes(data)).parts(start, stop)
         assert [type(image) for image in part.images] == [mnistzip.ModelError] * (stop - start)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("lossless", [False, True])
+def test_progress_moves_within_a_group_and_ends_at_the_number_of_images(lossless: bool, threads: int, digits: Pixels) -> None:
+    done: list[float] = []
+    options = {"lossless": lossless, "effort": 1, "threads": threads}
+    with mnistzip.ArchiveWriter(io.BytesIO(), progress=done.append, **options) as writer:
+        writer.extend(np.concatenate([digits, digits]))
+    assert sum(done) == pytest.approx(128)
+    assert min(done) > 0
+    if not lossless:
+        assert max(done) <= 64  # of a group of 128

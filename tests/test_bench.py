@@ -24,6 +24,7 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from mnistzip import codec
+from mnistzip import model as models
 from mnistzip.bench import run as runs
 from mnistzip.bench.budgets import LINKS, budgets
 from mnistzip.bench.codecs import Job, Kind, known, plan
@@ -34,7 +35,7 @@ from mnistzip.bench.run import Run, choose
 from mnistzip.bench.similarity import ms_ssim, ssim
 from mnistzip.cli.main import run
 from mnistzip.data.sources import Source
-from mnistzip.errors import FormatError, OptionError
+from mnistzip.errors import FormatError, ModelError, OptionError
 
 Pixels = NDArray[np.uint8]
 HERE = Path(__file__).parent
@@ -79,7 +80,7 @@ def test_names_patterns_and_settings_choose_codecs() -> None:
     assert not any(job.codec.asked for job in plan(["mnist*"]))
     assert any(job.codec.asked for job in plan(["mnist-e9@q*"]))
     assert any(job.codec.asked for job in plan(["all"]))
-    with pytest.raises(OptionError, match="no codec 'gif': known are mnist, mnist-e0"):
+    with pytest.raises(OptionError, match="no codec 'gif': known are auto, auto-e0, mnist, mnist-e0"):
         plan(["gif"])
     with pytest.raises(OptionError, match="no codec 'webp@q11': its settings are q0, q5"):
         plan(["webp@q11"])
@@ -367,6 +368,69 @@ def test_a_model_of_ones_own_is_measured_beside_the_others(tmp_path: Path, digit
     assert (abs(mine.sizes - classic.sizes - 4) <= 1).all()  # four bytes of fingerprint; another check may round otherwise
     with pytest.raises(OptionError, match="rename the file"):
         plan([], str(own.rename(tmp_path / "webp.npz")))
+
+
+def test_a_model_is_named_as_compress_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mnistzip.pretrained
+
+    content = (Path(mnistzip.pretrained.__file__).parent / "classic.npz").read_bytes()
+    (tmp_path / "my.meters.npz").write_bytes(content)
+    monkeypatch.setenv("MNISTZIP_MODEL_PATH", str(tmp_path))
+    added = {job.codec.name for job in plan([], "my.meters")} - {job.codec.name for job in plan([])}
+    assert added == {"my.meters", "my.meters-e0", "my.meters-lossless"}
+    assert {job.codec.name for job in plan([], str(tmp_path / "my.meters.npz"))} >= added
+    for name, more in (("glyph", {"glyph", "glyph-e0", "glyph-lossless"}), ("auto", {"auto-e0", "auto-lossless"})):
+        assert {job.codec.name for job in plan([], name)} - {job.codec.name for job in plan([])} == more
+    with pytest.raises(ModelError, match="no model 'nonsense'"):
+        plan([], "nonsense")
+
+
+def test_the_command_takes_names_of_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["bench", str(DIGITS), "--limit", "2", "--json", "--codecs", "glyph-e0@q50,auto-e0@q50", "--model", "glyph"]
+    assert run([*command, "-o", str(tmp_path)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    jsonschema.validate(told, SCHEMA)
+    assert [row["codec"] for row in told["rows"]] == ["auto-e0", "glyph-e0", "png"]
+    assert set(told["models"]) == {"mnist", "glyph"}
+    assert run([*command[:-1], "nonsense"]) == 1
+    assert "no model 'nonsense'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("key", ["auto-e0@q50", "auto-lossless"])
+def test_what_auto_codes_is_explained_by_the_model_of_each_file(key: str, digits: Pixels) -> None:
+    letters = np.stack([np.roll(image.T, 3, axis=1)[::-1] for image in digits[:12]])
+    images = [*digits[:12], *letters]
+    (job,) = [job for job in plan([key]) if job.key == key]
+    files = codec.encode_many(images, **job.arguments)
+    assert len({codec.info(file).model for file in files}) > 1
+    measured = measure(job, images, [0], quietly)
+    assert measured.header_bytes == sum(codec.info(file).header_bytes for file in files)
+    rest = (measured.sizes.sum() - measured.header_bytes - measured.ideal_bytes) / len(images)
+    assert 1.5 < rest < 3.6  # check and coder, as for a model alone
+
+
+def test_a_measurement_is_made_anew_where_a_model_that_auto_chooses_from_changed(
+    digits: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = Run(Source("digits", list(digits), [""] * 64), plan(["auto@q50", "mnist@q50", "mnistzip-lossless", "png"]))
+    before = {job.key: every._stamp(job) for job in every.jobs}
+    shipped = models.shipped
+    changed = replace(shipped("glyph"), transforms=shipped("mnist-fast").transforms)
+    changed.__dict__["fingerprint"] = b"other"
+    monkeypatch.setattr(models, "shipped", lambda name: changed if name == "glyph" else shipped(name))
+    after = {job.key: every._stamp(job) for job in every.jobs}
+    assert before["auto@q50"] != after["auto@q50"]
+    assert before["mnist@q50"] == after["mnist@q50"]
+    assert before["png"] == after["png"]
+
+
+def test_progress_of_an_archive_moves_while_it_is_made(digits: Pixels) -> None:
+    (job,) = [job for job in plan(["archive"]) if job.key == "archive"]
+    told: list[int] = []
+    measure(job, list(digits), [0], told.append)
+    assert told == sorted(told)
+    assert len(set(told)) > 32
+    assert told[-1] == 64
 
 
 def test_budgets_take_the_best_setting_that_fits(digits: Pixels) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -9,9 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 
+from mnistzip.bench import tables
 from mnistzip.bench.compare import changes
-from mnistzip.bench.curves import bd_rate, bd_rates, curve_of
+from mnistzip.bench.curves import bd_rate, bd_rates, curve_of, verdict
+from mnistzip.bench.readme import section
+from mnistzip.bench.report import _savings
 from mnistzip.bench.results import Results, Row, read_results
 from mnistzip.cli.main import run
 from mnistzip.errors import FormatError, OptionError
@@ -53,6 +58,70 @@ def test_curves_that_share_no_quality_have_no_bd_rate() -> None:
     low = [replace(one, codec="low", psnr_db=(one.psnr_db or 0) - 15) for one in OURS]
     assert bd_rate(curve_of(OURS, "ours"), curve_of(low, "low")) is None
     assert bd_rate(curve_of(OURS, "ours"), curve_of(OURS[:1], "ours")) is None
+
+
+def peer(points: list[tuple[float, float | None]]) -> list[Row]:
+    return [row("peer", f"q{i}", size, psnr) for i, (size, psnr) in enumerate(points)]
+
+
+@pytest.mark.parametrize(
+    ("points", "short", "sentence", "wins"),
+    [
+        ([(5, 40.0), (9, 50.0)], "peer wins", "PEER is smaller and better than OURS", "peer"),
+        ([(30, 40.0), (90, 50.0)], "peer wins in part", "from 40.0 bytes on PEER is smaller and better than OURS", "peer"),
+        ([(90, 40.0), (95, 50.0)], "apart", "OURS and PEER are apart: 20.0 to 35.0 dB and 40.0 to 50.0 dB", None),
+        ([(90, 10.0), (95, 15.0)], "ours wins", "OURS is smaller and better than PEER", "ours"),
+        ([(15, 10.0), (5, 8.0)], "ours wins in part", "from 15.0 bytes on OURS is smaller and better than PEER", "ours"),
+        ([(5, 40.0)], "peer wins", "PEER is smaller and better than OURS", "peer"),
+        ([(95, 24.0)], "ours wins", "OURS is smaller and better than PEER", "ours"),
+        ([(30, 26.0)], "apart", "OURS and PEER are apart: 20.0 to 35.0 dB and 26.0 dB", None),
+        ([(90, None)], "apart", "OURS and PEER are apart: 20.0 to 35.0 dB and every pixel", None),
+        ([(90, 40.0), (95, None)], "apart", "OURS and PEER are apart: 20.0 to 35.0 dB and 40.0 to every pixel dB", None),
+    ],
+)
+def test_a_codec_that_is_smaller_and_better_is_not_hidden_where_no_quality_is_shared(
+    points: list[tuple[float, float | None]], short: str, sentence: str, wins: str | None
+) -> None:
+    every = results([*OURS, *peer(points)])
+    (entry,) = every.bd_rate
+    assert entry["percent"] is None
+    found = verdict(every.rows, "ours", "peer")
+    assert (found.short, found.sentence, found.wins) == (short, sentence, wins)
+    assert tables.apart(every) == [sentence]
+    saved = _savings(every)
+    assert saved is not None
+    assert saved["peers"] == [("PEER", [(sentence, None)])]
+
+
+def test_where_a_quality_is_shared_the_rate_is_told_and_no_verdict() -> None:
+    every = results([*OURS, *THEIRS])
+    assert tables.apart(every) == []
+    assert tables.percent(every.bd_rate[0]) == "-50.0% (20.0 to 35.0)"
+
+
+def test_rates_of_many_codecs_are_all_there_and_named_in_a_narrow_terminal() -> None:
+    ours = [f"ours-{number}" for number in range(7)]
+    rows = [replace(one, codec=name, label=name, ours=True) for name in ours for one in OURS]
+    every = results([*rows, *THEIRS])
+    out = io.StringIO()
+    Console(file=out, width=80).print(tables.savings(every))
+    told = out.getvalue()
+    assert all(told.count(name) == 1 for name in ours)
+    assert told.count("THEIRS") == 3  # a table for three of ours
+    assert told.count("-50.0% (20.0 to 35.0)") == 7
+    assert "…" not in told
+
+
+def test_the_readme_names_a_peer_that_is_smaller_and_better() -> None:
+    more = {"date": "2026-01-01", "machine": {"processor": "some"}}
+    figures = {"ratio_raw": 1.0, "ratio_png": 1.0, "ssim": 0.5}
+
+    def told(points: list[tuple[float, float | None]]) -> str:
+        every = results([replace(one, **figures) for one in [*OURS, *peer(points)]])
+        return section(replace(every, about=every.about | more))
+
+    assert "| against PEER | PEER is smaller and better than OURS |" in told([(5, 40.0), (9, 50.0)])
+    assert "| against PEER | no dB shared |" in told([(90, 40.0), (95, 50.0)])
 
 
 def test_points_that_others_beat_are_no_part_of_a_curve() -> None:

@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -20,12 +21,17 @@ from PIL import Image
 import mnistzip
 from mnistzip.cli.main import run
 from mnistzip.errors import ImageError
+from mnistzip.model import read_model
+from mnistzip.stored import store
 from mnistzip.tiles import to_tiles
-from mnistzip.training import data, own
+from mnistzip.training import data, own, recipes
+from mnistzip.training.beside import advice
 from mnistzip.training.curves import Board
+from mnistzip.training.folder import begin, check
 from mnistzip.training.run import Phase, Run, Schedule
 
 Pixels = NDArray[np.uint8]
+PAYS = recipes.pays
 QUICK = dict.fromkeys(own.SHARES, 1)
 
 
@@ -48,25 +54,12 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(own, "CONFIG", sizes)
     monkeypatch.setattr(own, "PIXELS", own.PixelConfig(ink=4, solid=4, level=4, shade=8, key=2))
     monkeypatch.setattr(own, "EPOCHS", dict.fromkeys(own.SHARES, 2))
+    monkeypatch.setattr(own, "PIXEL_STEPS", 0)  # a pixel model is trained however slow the machine is
+    monkeypatch.setattr(recipes, "pays", lambda _sizes: True)  # so that pixel models this small go into the file
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a test started in the background lacks
     torch.set_num_threads(1)
     yield
     signal.signal(signal.SIGINT, before)
-
-
-def test_time_is_shared_out_and_images_are_not_learned_by_heart() -> None:
-    pace = {"rounded": 0.1, "searched": 0.3, "integers": 0.4, "pixels": 0.2}
-
-    def spent(steps: dict[str, int]) -> float:
-        return sum(count * own.EPOCHS[name] * pace[name] for name, count in steps.items())
-
-    large, little = dict.fromkeys(own.SHARES, 96), dict.fromkeys(own.SHARES, 15)
-    many, few = own.plan(60_000, 1200, pace, large), own.plan(600, 1200, pace, little)
-    assert 0.8 * 1200 < spent(many) < 0.88 * 1200
-    assert spent(few) < spent(many)
-    for name, count in few.items():
-        assert count * own.EPOCHS[name] * little[name] <= 1.2 * own.PASSES[name] * 600
-    assert min(own.plan(100, 0.001, pace, little).values()) == 1
 
 
 def test_steps_take_fewer_images_where_there_are_few_or_pixels_see_many(images: Pixels) -> None:
@@ -124,6 +117,12 @@ def test_held_out_images_are_drawn_where_images_may_be_sorted(source: str, image
     assert sorted(image.tobytes() for image in whole) == sorted(image.tobytes() for image in images)
 
 
+def report_sentence(text: str) -> str:
+    """The one line that says which model to use."""
+    (line,) = [line for line in text.splitlines() if line.startswith("Use ")]
+    return line
+
+
 def test_the_command_leads_from_images_to_files(
     source: str, images: Pixels, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -133,9 +132,11 @@ def test_the_command_leads_from_images_to_files(
     assert re.search(r"\| WebP, quality \d+ \|", said)
     card = out.with_suffix(".md").read_text()
     assert "| this model, `--lossless` |" in card
+    assert "| `glyph`, `--lossless` |" in card
+    assert report_sentence(said) == report_sentence(card)
     assert "`mnistzip train mine.npy --recipe own --time 1s --epochs 1 --seed 1 -T 1 -o mine.npz`" in card
     assert "12 drawn at random held out" in card
-    with Image.open(tmp_path / "mine" / "curves.png") as curves:
+    with Image.open(tmp_path / "mine.npz.run" / "curves.png") as curves:
         assert len(curves.convert("RGB").getcolors(1 << 20) or []) > 50  # not a blank sheet
     report = json.loads(out.with_suffix(".json").read_text())
     assert report["beside"]["images"] == 12
@@ -146,20 +147,100 @@ def test_the_command_leads_from_images_to_files(
 
 
 def test_a_run_goes_on_only_where_it_is_asked_to(source: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out, folder = tmp_path / "mine.npz", tmp_path / "mine"
+    out, folder = tmp_path / "mine.npz", tmp_path / "mine.npz.run"
     command = ["train", source, "-o", str(out), "--time", "1s", "--epochs", "1", "-T", "1"]
     assert run([*command, "--resume"]) == 1
     assert "no run to go on with" in capsys.readouterr().err
-    folder.mkdir()
-    (folder / "plan.json").write_text(json.dumps(QUICK))
-    assert run(command) == 1
-    assert "--resume goes on with it" in capsys.readouterr().err
     assert run([*command, "--time", "soon"]) == 2
     assert "no time such as 20m" in capsys.readouterr().err
+    assert run([*command, "-o", str(tmp_path / "mine.md")]) == 2
+    assert "does not end in .npz" in capsys.readouterr().err
+    begin(check(folder, source, own.STAGES, False, False), own.STAGES, False)
+    assert run(command) == 1
+    assert "was begun: --resume goes on with it, -f begins anew" in capsys.readouterr().err
     assert run([*command, "-f"]) == 0
-    assert json.loads((folder / "plan.json").read_text()).keys() == QUICK.keys()
+    assert f"curves and logs of the training are in {folder}; its checkpoints are removed" in capsys.readouterr().out
+    assert {path.name for path in folder.iterdir()} >= {"plan.json", "rounded.csv", "curves.png"}
+    assert not list(folder.glob("*.pt*"))
+    assert list(json.loads((folder / "plan.json").read_text())["steps"]) == list(own.STAGES)
     assert run([*command, "--resume"]) == 1
     assert "exists already" in capsys.readouterr().err
+    assert run([*command, "--resume", "-f"]) == 1
+    assert "is finished: -f without --resume trains anew" in capsys.readouterr().err
+    out.rename(tmp_path / "moved.npz")
+    for path in (out.with_suffix(".json"), out.with_suffix(".md")):
+        path.unlink()
+    assert run(command) == 1
+    assert "holds a run that is finished, -f begins anew" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("why", ["no time for it", "it loses"])
+def test_a_pixel_model_that_is_of_no_use_is_left_out_and_that_is_said(
+    why: str, source: str, images: Pixels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if why == "it loses":
+        monkeypatch.setattr(recipes, "pays", PAYS)  # networks this small lose
+    else:
+        monkeypatch.setattr(own, "PIXEL_STEPS", 10**9)
+        monkeypatch.setattr(own, "PASSES", dict.fromkeys(own.SHARES, 10**9))
+    out = tmp_path / "mine.npz"
+    assert run(["train", source, "-o", str(out), "--time", "1s", "--epochs", "1", "-T", "1"]) == 0
+    said = capsys.readouterr().out
+    expected = (
+        "no pixel model is trained" if why == "no time for it" else "the pixel model is left out: lossless files of held-out"
+    )
+    assert expected in said
+    assert ("pixels epoch" in said) == (why == "it loses")
+    report = json.loads(out.with_suffix(".json").read_text())
+    assert "lossless" not in report
+    model = read_model(out.read_bytes(), "mine")
+    assert model.pixels is None
+    kept = mnistzip.encode(images[0], model=out, lossless=True)
+    assert kept == store(images[0], differences=True)
+    assert (mnistzip.decode(kept) == images[0]).all()
+
+
+def rows(**others: tuple[float, float, float]) -> dict[str, Any]:
+    """What :func:`advice` reads: bytes, dB and bytes without loss of this model and of others."""
+    named = {name: {"bytes": size, "psnr_db": db, "lossless_bytes": kept} for name, (size, db, kept) in others.items()}
+    return {**named.pop("this"), "webp_psnr_db": 27.0, "shipped": named}
+
+
+@pytest.mark.parametrize(
+    ("told", "advised"),
+    [
+        (
+            rows(this=(50.0, 27.1, 200.0), mnist=(60.0, 27.2, 250.0), glyph=(55.0, 27.0, 220.0)),
+            "Use this model: its files are the smallest, 50.0 bytes at 27.0 dB and 200.0 bytes without loss.",
+        ),
+        (
+            rows(this=(50.0, 27.1, 200.0), mnist=(60.0, 27.2, 250.0), glyph=(45.0, 27.0, 190.0)),
+            "Use the shipped model `glyph`: its files are the smallest, 45.0 bytes at 27.0 dB and 190.0 bytes without loss.",
+        ),
+        (
+            rows(this=(50.0, 27.1, 200.0), mnist=(40.0, 20.0, 150.0), glyph=(45.0, 26.0, 190.0)),
+            "Use this model for lossy files (50.0 bytes at 27.0 dB), "
+            "and the shipped model `mnist` for `--lossless` (150.0 bytes).",
+        ),
+        (
+            rows(this=(50.0, 24.0, 200.0), mnist=(40.0, 20.0, 350.0), glyph=(45.0, 23.0, 390.0)),
+            "Use this model: its files are the smallest, "
+            "50.0 bytes at 24.0 dB (the others reach less) and 200.0 bytes without loss.",
+        ),
+    ],
+    ids=["this one", "one that ships", "one of each", "none is as good as WebP"],
+)
+def test_nobody_is_advised_to_use_a_model_worse_than_one_that_ships(told: dict[str, Any], advised: str) -> None:
+    assert advice(told) == advised
+
+
+def test_a_time_too_short_for_measuring_is_said(source: str, tmp_path: Path) -> None:
+    said: list[str] = []
+    now = iter(range(0, 10**6, 5))  # every look at the clock is five seconds later
+    run_ = Run(tmp_path, 1, said.append, clock=lambda: float(next(now)))
+    own.own_recipe(data.load(source), 60.0, run_)
+    assert any(line.startswith("--time 1:00 is short: 0:30 of training, then about ") for line in said)
+    assert run_.pacer is not None
 
 
 def test_tensorboard_is_told_where_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +271,7 @@ def test_an_interrupt_makes_a_model_and_resuming_ends_as_if_there_had_been_none(
     stage: str, source: str, images: Pixels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def begin(name: str) -> tuple[Path, list[str]]:
-        folder = tmp_path / name
+        folder = tmp_path / f"{name}.npz.run"
         folder.mkdir()
         (folder / "plan.json").write_text(json.dumps(QUICK))  # as fast a machine as that of the other run
         out = tmp_path / f"{name}.npz"
@@ -214,6 +295,7 @@ def test_an_interrupt_makes_a_model_and_resuming_ends_as_if_there_had_been_none(
         patch.setattr(click, "echo", interrupt)
         assert run(command) == 0
     assert told(out)["stopped"] is True
+    assert (tmp_path / "stopped.npz.run" / f"{stage}.pt").exists()
     assert ("lossless" in told(out)) == (stage == "pixels")
     assert "stopped before its end" in out.with_suffix(".md").read_text()
     assert mnistzip.decode(mnistzip.encode(images[0], model=out), model=out).shape == (28, 28)

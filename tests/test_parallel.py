@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, multiprocessing, nn
 
 from mnistzip.training import parallel
+from mnistzip.training.pace import Pacer, Plan, Share
 from mnistzip.training.recipes import command_of
 from mnistzip.training.run import Phase, Run, Schedule
 
@@ -36,7 +37,10 @@ def work(folder: Path, stop: bool = False) -> tuple[dict[str, Tensor], int]:
     images = torch.randint(0, 256, (40, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(5))
     module = Brightness()
     run = Run(folder, 3)
-    phase = Phase("bright", run, module, Schedule(2, 8, 1e-3, warm_up=1, steps=STEPS))
+    phase = Phase("bright", run, module, Schedule(2, 8, 1e-3, warm_up=1, paced=True))
+    if parallel.leads():  # the others learn from the leader how many steps an epoch has
+        shares = {"bright": Share(1.0, 2, 1e9)}
+        run.pacer = Pacer(Plan({"bright": [STEPS, STEPS - 1]}, {}, {}), folder / "plan.json", shares, 100.0, lambda: 0.0)
 
     def loss(x: Tensor) -> Tensor:
         run.stopping = stop and phase.epoch == 1

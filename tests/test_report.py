@@ -27,6 +27,7 @@ from mnistzip.bench.measure import Measured, crop
 from mnistzip.bench.results import Results, about, rows_of
 from mnistzip.bench.run import Outcome, Run
 from mnistzip.cli.main import run as mnistzip
+from mnistzip.data.owned import MARKER
 from mnistzip.data.sources import Source
 from mnistzip.metrics import psnr
 
@@ -180,7 +181,7 @@ def test_without_matplotlib_there_are_results_and_a_hint(
     told = capsys.readouterr()
     assert told.err.endswith("mnistzip: no plots and no report.html: they need nosuchlibrary: pip install 'mnistzip[bench]'\n")
     assert told.out.endswith(f"results in {tmp_path / 'out'}\n")
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"results.json", "results.csv", "measurements"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"results.json", "results.csv", "measurements", MARKER}
 
 
 def changed(made: Made, keep: str, **fields: Any) -> tuple[Run, dict[str, Outcome]]:

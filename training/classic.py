@@ -29,6 +29,7 @@ from mnistzip.training.run import Phase, Run, Schedule
 
 FINEST_STEP = 20  # integer step of the synthesis' input at quality 100
 SIGMOID_SCALE = 32  # steps of the sigmoid's table per unit of its input
+AUTOENCODER = "autoencoder"  # name of the first stage
 SIGMOID_PEAK = 8 * SIGMOID_SCALE - 1
 
 
@@ -140,7 +141,7 @@ def train_classic(split: Split, config: ClassicConfig, schedule: Schedule, run: 
     """Train, or go on with, the autoencoder in float."""
     torch.manual_seed(run.seed)
     classic = Classic(config)
-    phase = Phase("autoencoder", run, classic, schedule)
+    phase = Phase(AUTOENCODER, run, classic, schedule)
     probe = split.held_out.float() / WHITE
 
     def loss(x: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -12,9 +13,9 @@ from matplotlib.figure import Figure
 SHOWN = ("@1", "@25", "@50", "@75", "@100")  # qualities
 
 
-def draw(folder: Path) -> None:
-    """Draw ``curves.png`` from the CSV files of a run's folder."""
-    runs = {path.stem: _columns(path) for path in sorted(folder.glob("*.csv"), key=lambda path: path.stat().st_mtime)}
+def draw(tables: Sequence[Path], picture: Path) -> None:
+    """Draw curves from the CSV files of a run's stages, those that exist."""
+    runs = {path.stem: _columns(path) for path in tables if path.exists()}
     figure = Figure(figsize=(11, 3.4), layout="constrained")
     FigureCanvasAgg(figure)
     loss, rate, pixels = figure.subplots(1, 3)
@@ -39,7 +40,7 @@ def draw(folder: Path) -> None:
     loss.set_yscale("log")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an axis with nothing on it yet has no scale
-        figure.savefig(folder / "curves.png", dpi=110)
+        figure.savefig(picture, dpi=110)
 
 
 def _columns(path: Path) -> dict[str, list[float]]:

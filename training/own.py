@@ -1,31 +1,32 @@
 """The recipe for images of one's own: as much training as the time allows and the images bear.
 
-How fast the machine is decides how many steps each stage gets. That is found out once and kept in the run's folder, so a run
-that goes on takes the very steps of one that was not stopped.
+How fast the machine is decides how many steps each epoch gets, see :mod:`mnistzip.training.pace`.
 """
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import torch
 
+from mnistzip.codec import encode_many
 from mnistzip.training import parallel
 from mnistzip.training.coder import Coder
 from mnistzip.training.data import Split
+from mnistzip.training.folder import PLAN
 from mnistzip.training.lossless import PixelStage, as_bytes
 from mnistzip.training.model import Codec, Config, dequantize, quantize
+from mnistzip.training.pace import Clock, Pacer, Plan, Share, clock_time, share_out
 from mnistzip.training.pixels import PixelConfig, PixelModel
-from mnistzip.training.recipes import Recipe
+from mnistzip.training.recipes import BESIDE_IMAGES, REPORT_IMAGES, Recipe
 from mnistzip.training.run import Run, Schedule
 from mnistzip.training.stages import Stage, costs
 
 NAME = "own"
-SETTLED = 0.16  # of the time goes into choosing levels, measuring and the report
-SHARES = {"rounded": 0.6, "searched": 0.08, "integers": 0.1, "pixels": 0.22}  # of the rest
+SHARES = {"rounded": 0.6, "searched": 0.08, "integers": 0.1, "pixels": 0.22}  # of the time for training
+STAGES = tuple(SHARES)
 EPOCHS = {"rounded": 10, "searched": 2, "integers": 3, "pixels": 5}  # so often held-out images are looked at
 PATIENCE = 4  # epochs
 PASSES = {"rounded": 150, "searched": 6, "integers": 6, "pixels": 25}  # over all images at most: more is learned by heart
@@ -34,6 +35,12 @@ MANY = 50  # passes from which on half of the images are redrawn a little, again
 STEPS_LEAST = 40  # that one pass is cut into where images are few
 VOTES = 8e6  # pairs of pixels in a step of the pixel model, which memory grows with
 TIMED = 3  # steps
+PIXEL_STEPS = 300  # with fewer than 240 files of textures were larger than files that need no model
+TRAINING_LEAST = 0.5  # of the time, however long choosing levels, measuring and comparing will take
+# What follows the training, in the time in which a shipped model codes an image at the default effort: for each image that
+# levels are chosen by, and for each that is compared with other formats and models.
+LEVELS_COST, BESIDE_COST = 9.0, 26.0
+FINISH_PROBES = 16  # images that this time is measured on
 
 # With lmbda from 1.6 to 2,400 and batches of 256, as for digits, a model of Fashion-MNIST took a fifth more bytes at 26.5 dB
 # after as long a training: half of it went into pictures of less than 21 dB.
@@ -41,41 +48,93 @@ CONFIG = Config(width=48, hidden=32, blocks=2, prior_width=10, prior_hidden=5, s
 PIXELS = PixelConfig(ink=32, solid=48, level=64, shade=96, key=8)
 
 
-def own_recipe(split: Split, seconds: float, run: Run) -> Recipe:
-    """The recipe that a run began with or, if it begins now, one that takes so many seconds on this machine."""
-    steps = parallel.told(_steps(split, seconds, run) if parallel.leads() else {})
-    told = ", ".join(f"{name} {EPOCHS[name]} x {count}" for name, count in steps.items())
-    run.log(f"steps: {told}")
-    return recipe(steps, batches(split), len(split.train))
-
-
-def _steps(split: Split, seconds: float, run: Run) -> dict[str, int]:
-    """Steps of an epoch of each stage, planned once and kept in the run's folder."""
-    kept = run.folder / "plan.json"
-    if kept.exists():
-        steps: dict[str, int] = json.loads(kept.read_text())
-        return steps
-    with run.device:
-        pace = paces(split.to(run.device))
-    steps = plan(len(split.train), seconds, pace, batches(split))
-    run.folder.mkdir(parents=True, exist_ok=True)
-    kept.write_text(json.dumps(steps, indent=1) + "\n")
-    return steps
-
-
-def plan(images: int, seconds: float, pace: dict[str, float], batch: dict[str, int]) -> dict[str, int]:
-    """Steps of an epoch of each stage.
+def own_recipe(split: Split, seconds: float, run: Run, epochs: int | None = None) -> Recipe:
+    """The recipe of a run, which goes on from its plan or makes one; its pacer keeps to the time.
 
     Args:
-        pace: seconds of a step of each stage.
+        split: the images.
+        seconds: that the whole run may take, since ``run.began``.
+        run: in whose folder the plan is kept.
+        epochs: at most, in each stage.
+    """
+    settings = parallel.told(_settings(split, seconds, run, epochs) if parallel.leads() else {})
+    if not settings["pixels"]:
+        run.log(
+            f"no pixel model is trained: it is of use after {PIXEL_STEPS} steps, which do not fit into {clock_time(seconds)}"
+        )
+    whole = recipe(settings["changed"], settings["pixels"], batches(split))
+    return whole if epochs is None else at_most(whole, epochs)
+
+
+def _settings(split: Split, seconds: float, run: Run, epochs: int | None) -> dict[str, Any]:
+    """What holds for the whole run; it is decided once and kept in the run's folder, with the steps of each epoch."""
+    batch = batches(split)
+    run.finish = finish_seconds(split, run.clock)
+    training = max(seconds - run.finish, seconds * TRAINING_LEAST)
+    path = run.folder / PLAN
+    if path.exists():
+        plan = Plan.read(path, EPOCHS)
+    else:
+        with run.device:
+            pace = paces(split.to(run.device), run.clock)
+        plan = Plan({}, pace, {})
+    if not plan.settings:
+        plan.settings = settings(len(split.train), training, plan, batch)
+    shares = shares_of(len(split.train), batch)
+    if not plan.settings["pixels"]:
+        del shares["pixels"]
+    if training + run.finish > seconds:
+        times = [clock_time(value) for value in (seconds, training, run.finish)]
+        run.log(f"--time {times[0]} is short: {times[1]} of training, then about {times[2]} for measuring the model")
+    if plan.spent:  # by a process that was stopped
+        run.pacer = Pacer(plan, path, shares, training, run.clock, epochs=epochs)
+    else:
+        run.pacer = Pacer(plan, path, shares, training, run.clock, run.began, epochs)
+    return plan.settings
+
+
+def settings(images: int, seconds: float, plan: Plan, batch: dict[str, int]) -> dict[str, Any]:
+    """What a plan says beside steps: ``pixels``, whether a pixel model is trained, and ``changed``, a share of the images.
+
+    Args:
+        images: to train on.
+        seconds: for training.
+        plan: with the pace of each stage, or with the steps of all epochs.
         batch: images of a step of each stage.
     """
-    room = seconds * (1 - SETTLED)
-    steps = {}
-    for name, share in SHARES.items():
-        most = PASSES[name] * images / batch[name]
-        steps[name] = max(1, round(min(most, room * share / pace[name]) / EPOCHS[name]))
-    return steps
+    steps: dict[str, float] = {name: sum(counts) for name, counts in plan.steps.items()}
+    pixels = True
+    if not steps:
+        shares = shares_of(images, batch)
+
+        def divide() -> dict[str, float]:
+            weights = {name: share.weight for name, share in shares.items()}
+            most = {name: share.most * plan.pace[name] for name, share in shares.items()}
+            return {name: part / plan.pace[name] for name, part in share_out(seconds, weights, most).items()}
+
+        steps = divide()
+        pixels = steps["pixels"] >= min(PIXEL_STEPS, shares["pixels"].most)
+        if not pixels:
+            del shares["pixels"]
+            steps = divide()
+    many = steps["rounded"] * batch["rounded"] > MANY * images
+    return {"pixels": pixels, "changed": 0.5 if many else 0.0}
+
+
+def shares_of(images: int, batch: dict[str, int]) -> dict[str, Share]:
+    """What each stage gets of the time, for so many images to train on."""
+    return {name: Share(weight, EPOCHS[name], max(1.0, PASSES[name] * images / batch[name])) for name, weight in SHARES.items()}
+
+
+def finish_seconds(split: Split, clock: Clock) -> float:
+    """About how long everything after training will take on this machine."""
+    probes = split.held_out[:FINISH_PROBES, 0].numpy()
+    encode_many(probes[:1], model="glyph")  # loads the model
+    began = clock()
+    encode_many(probes, model="glyph")
+    each = (clock() - began) / len(probes)
+    held_out = len(split.held_out)
+    return each * (LEVELS_COST * min(held_out, REPORT_IMAGES) + BESIDE_COST * min(held_out, BESIDE_IMAGES))
 
 
 def batches(split: Split) -> dict[str, int]:
@@ -86,22 +145,20 @@ def batches(split: Split) -> dict[str, int]:
     return {name: max(8, min(pixels if name == "pixels" else BATCH, few)) for name in SHARES}
 
 
-def recipe(steps: dict[str, int], batch: dict[str, int], images: int) -> Recipe:
-    """All stages, each with so many steps an epoch of so many of the images."""
-    changed = 0.5 if steps["rounded"] * EPOCHS["rounded"] * batch["rounded"] > MANY * images else 0.0
+def recipe(changed: float, pixels: bool, batch: dict[str, int]) -> Recipe:
+    """All stages, each with steps of so many of the images."""
 
     def schedule(stage: str, rate: float, matrix_rate: float, warm_up: int, end: float = 0.01) -> Schedule:
-        whole = steps[stage] * EPOCHS[stage]
         return Schedule(
             EPOCHS[stage],
             batch[stage],
             rate,
             matrix_rate=matrix_rate,
-            warm_up=max(1, min(warm_up, whole // 10)),
+            warm_up=warm_up,
             end=end,
-            steps=steps[stage],
             keep_best=True,
             patience=PATIENCE,
+            paced=True,
         )
 
     return Recipe(
@@ -111,15 +168,15 @@ def recipe(steps: dict[str, int], batch: dict[str, int], images: int) -> Recipe:
             Stage("searched", schedule("searched", 6e-4, 1.5e-3, 100, 0.3), passes=3, changed=changed),
             Stage("integers", schedule("integers", 2e-4, 5e-4, 50), passes=1, quantized=True, changed=changed),
         ),
-        pixels=PIXELS,
-        pixel_stages=(PixelStage("pixels", schedule("pixels", 2e-3, 0.02, 200)),),
+        pixels=PIXELS if pixels else None,
+        pixel_stages=(PixelStage("pixels", schedule("pixels", 2e-3, 0.02, 200)),) if pixels else (),
     )
 
 
-def paces(split: Split) -> dict[str, float]:
+def paces(split: Split, clock: Clock) -> dict[str, float]:
     """Seconds of a step of each stage where the images are, tried on models that are thrown away."""
     batch = batches(split)
-    stages = recipe(dict.fromkeys(SHARES, 1), batch, len(split.train)).stages
+    stages = recipe(0.0, True, batch).stages
     device = split.train.device
     coder, pixels = Coder(Codec(CONFIG)).to(device).train(), PixelModel(PIXELS).to(device).train()
     pixels.count_blank(split.train[:, 0])
@@ -140,17 +197,17 @@ def paces(split: Split) -> dict[str, float]:
     told = {}
     for stage in stages:
         (quantize if stage.quantized else dequantize)(coder)
-        told[stage.name] = _seconds(step_of(stage))
-    return told | {"pixels": _seconds(pixel_step)}
+        told[stage.name] = _seconds(step_of(stage), clock)
+    return told | {"pixels": _seconds(pixel_step, clock)}
 
 
-def _seconds(step: Callable[[], None]) -> float:
+def _seconds(step: Callable[[], None], clock: Clock) -> float:
     """Of one step, the first not counted, and some more for what the optimizer does."""
     step()
-    began = time.monotonic()
+    began = clock()
     for _ in range(TIMED):
         step()
-    return 1.1 * (time.monotonic() - began) / TIMED
+    return max(1e-6, 1.1 * (clock() - began) / TIMED)
 
 
 def at_most(whole: Recipe, epochs: int) -> Recipe:

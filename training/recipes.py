@@ -15,18 +15,22 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from mnistzip import metrics
 from mnistzip.codec import decode_many, encode_many
-from mnistzip.lossless import keep
+from mnistzip.lossless import encode_payloads, header_of, keep, pixel_symbols
 from mnistzip.model import SHIPPED, Model, read_model
+from mnistzip.storage import WholeFile
+from mnistzip.stored import store
 from mnistzip.training import parallel
 from mnistzip.training.beside import beside
 from mnistzip.training.card import card
-from mnistzip.training.classic import Classic, ClassicConfig, float_psnr, train_classic
+from mnistzip.training.classic import AUTOENCODER, Classic, ClassicConfig, float_psnr, train_classic
 from mnistzip.training.coder import Coder
 from mnistzip.training.data import Split
 from mnistzip.training.export import Arrays, export
+from mnistzip.training.folder import written_beside
 from mnistzip.training.levels import choose
 from mnistzip.training.lossless import PixelStage, measure, train_pixel_stage
 from mnistzip.training.model import Codec, Config, dequantize, qualities, quantize
@@ -37,7 +41,7 @@ from mnistzip.training.stages import Stage, cost_of_integers, train_stage
 
 REPORTED = (1, 10, 25, 50, 75, 90, 100)  # qualities in the report on held-out images
 REPORT_IMAGES = 1000
-BESIDE_IMAGES = 500  # searched at the default effort
+BESIDE_IMAGES = 250  # compared at the default effort, by several models
 
 
 @dataclass(frozen=True)
@@ -55,6 +59,12 @@ class Recipe:
     autoencoder: Schedule | None = None
     pixels: PixelConfig | None = None
     pixel_stages: tuple[PixelStage, ...] = ()
+
+    @property
+    def stage_names(self) -> tuple[str, ...]:
+        """The stages that train, in their order."""
+        first = () if self.autoencoder is None else (AUTOENCODER,)
+        return (*first, *(stage.name for stage in self.stages), *(stage.name for stage in self.pixel_stages))
 
 
 RECIPES = {
@@ -102,7 +112,9 @@ RECIPES = {
 }
 
 
-def train(split: Split, told: dict[str, Any], name: str, out: Path, run: Run, recipe: Recipe | None = None) -> dict[str, Any]:
+def train(
+    split: Split, told: dict[str, Any], name: str, out: Path, run: Run, recipe: Recipe | None = None, force: bool = True
+) -> dict[str, Any]:
     """Train a model to a file, or go on with it.
 
     Args:
@@ -111,6 +123,7 @@ def train(split: Split, told: dict[str, Any], name: str, out: Path, run: Run, re
         out: the ``.npz`` to write; a report goes beside it as ``.json`` and a model card as ``.md``.
         run: whose folder resumes a run; where it is stopped, the model is what was learned until then.
         recipe: another than the one of that name.
+        force: replace files that other programs have made there meanwhile.
 
     Returns:
         The report: data, seed, seconds, configuration, results on held-out images, SHA-256 of the file. Of several processes
@@ -146,6 +159,14 @@ def train(split: Split, told: dict[str, Any], name: str, out: Path, run: Run, re
     levels = qualities() if isinstance(codec, Classic) else choose(coder, split.held_out, run)
     content = export(coder, levels, pixels)
     model = read_model(content, out.stem, SHIPPED.get(out.stem))  # proves every bound before anything is written
+    if pixels:
+        images = list(split.held_out[:REPORT_IMAGES, 0].numpy())
+        extra["lossless"] |= lossless_sizes(model, images)
+        if not pays(extra["lossless"]):
+            run.log(left_out(extra.pop("lossless")))
+            pixels = {}
+            content = export(coder, levels)
+            model = read_model(content, out.stem, SHIPPED.get(out.stem))
     report = {
         "model": out.stem,
         "recipe": name,
@@ -167,13 +188,42 @@ def train(split: Split, told: dict[str, Any], name: str, out: Path, run: Run, re
         "beside": beside(model, list(split.held_out[:BESIDE_IMAGES, 0].numpy())),
         **extra,
     }
-    if pixels:
-        files = keep(model, list(split.held_out[:REPORT_IMAGES, 0].numpy()))
-        report["lossless"]["file_bytes"] = round(sum(map(len, files)) / len(files), 3)
-    _write(out, content)
-    _write(out.with_suffix(".json"), json.dumps(report, indent=2).encode() + b"\n")
-    _write(out.with_suffix(".md"), card(report, command_of(report)).encode())
+    report_path, card_path = written_beside(out)
+    _write(out, content, force)
+    _write(report_path, json.dumps(report, indent=2).encode() + b"\n", force)
+    _write(card_path, card(report, command_of(report)).encode(), force)
     return report
+
+
+def lossless_sizes(model: Model, images: list[NDArray[np.uint8]]) -> dict[str, float]:
+    """Mean bytes of lossless files.
+
+    Returns:
+        ``file_bytes`` as users get them; ``coded_bytes`` where the pixel model codes every image; ``stored_bytes`` by the
+        methods that need no model.
+    """
+    assert model.pixels is not None
+    headers = [header_of(model, image.shape).to_bytes() for image in images]
+    payloads = encode_payloads(headers, images, pixel_symbols(model.pixels, images))
+    means = {
+        "file_bytes": keep(model, images),
+        "coded_bytes": [head + body for head, body in zip(headers, payloads, strict=True)],
+        "stored_bytes": [store(image) for image in images],
+    }
+    return {name: round(sum(map(len, files)) / len(files), 3) for name, files in means.items()}
+
+
+def pays(sizes: dict[str, Any]) -> bool:
+    """Whether a pixel model makes lossless files smaller."""
+    return bool(sizes["coded_bytes"] < sizes["stored_bytes"])
+
+
+def left_out(sizes: dict[str, Any]) -> str:
+    """Why a model file has no pixel model."""
+    return (
+        f"the pixel model is left out: lossless files of held-out images have {sizes['coded_bytes']:.1f} bytes with it and "
+        f"{sizes['stored_bytes']:.1f} bytes without it"
+    )
 
 
 def command_of(report: dict[str, Any]) -> str:
@@ -221,12 +271,10 @@ def held_out_results(model: Model, split: Split) -> list[dict[str, float]]:
 
 
 def _phase(phase: Phase) -> dict[str, Any]:
-    told = {"name": phase.name, "seconds": round(phase.seconds), **asdict(phase.schedule)}
+    told = {"name": phase.name, "seconds": round(phase.seconds), **asdict(phase.schedule), "epoch_steps": phase.steps}
     return told | {"momentum": list(phase.schedule.momentum)}
 
 
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(content)
-    partial.replace(path)
+def _write(path: Path, content: bytes, force: bool) -> None:
+    with WholeFile(path, new=not force) as file:
+        file.write(content)

@@ -21,7 +21,9 @@ from torch import Tensor, nn
 
 from mnistzip.training import parallel
 from mnistzip.training.curves import Board, draw
+from mnistzip.training.folder import CURVES, PARTIAL
 from mnistzip.training.muon import Muon
+from mnistzip.training.pace import Clock, Pacer, clock_time
 
 Log = Callable[[str], None]
 SLOW_SHARE = 0.15  # of the learning rate, for what was trained before when a fresh part joins it
@@ -29,13 +31,27 @@ SLOW_SHARE = 0.15  # of the learning rate, for what was trained before when a fr
 
 @dataclass
 class Run:
-    """Where a run keeps its checkpoints, what draws its chance, who is told, what it runs on, and whether it is to stop."""
+    """Where a run keeps its checkpoints, what draws its chance, who is told, what it runs on, and whether it is to stop.
+
+    Attributes:
+        clock: tells seconds; ``began`` is its time when the run was made.
+        pacer: decides the steps of paced schedules; only the leading process has one.
+        finish: seconds that follow the training.
+        stages: names of those that have begun, in their order.
+    """
 
     folder: Path
     seed: int
     log: Log = lambda _: None
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    clock: Clock = time.monotonic
+    pacer: Pacer | None = field(default=None, init=False)
+    finish: float = field(default=0.0, init=False)
+    stages: list[str] = field(default_factory=list, init=False)
     stopping: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        self.began = self.clock()
 
     def stops(self) -> bool:
         """Whether it is to stop, in whichever process that was asked for."""
@@ -69,13 +85,15 @@ class Schedule:
     steps: int | None = None  # of an epoch; by default one pass over the images
     keep_best: bool = False  # of all epochs the one that does best on held-out images
     patience: int | None = None  # end after so many epochs of which none does better than the best before
+    paced: bool = False  # the run's pacer decides the steps of each epoch
 
     def share_at(self, step: int, steps: int) -> float:
         """Of the full rate: linear warm-up, then half a cosine; or all of it all along."""
         if self.constant:
             return 1.0
         fall = 0.5 * (1 + math.cos(math.pi * step / steps))
-        return min(1.0, (step + 1) / self.warm_up) * (self.end + (1 - self.end) * fall)
+        warm_up = max(1, min(self.warm_up, steps // 10)) if self.paced else self.warm_up
+        return min(1.0, (step + 1) / warm_up) * (self.end + (1 - self.end) * fall)
 
 
 class Phase:
@@ -102,6 +120,7 @@ class Phase:
         self.optimizers = _optimizers(module, schedule, fast, matrices)
         self.epoch = 0
         self.seconds = 0.0
+        self.steps: list[int] = []  # of each epoch
         self.best: tuple[float, dict[str, Any], int] | None = (
             None  # what held-out images cost, the state that does it, its epoch
         )
@@ -121,6 +140,7 @@ class Phase:
             for optimizer, known in zip(self.optimizers, state["optimizers"], strict=True):
                 optimizer.load_state_dict(known)
             self.epoch, self.seconds, self.best = state["epoch"], state["seconds"], state["best"]
+            self.steps = state.get("steps", [])
 
     def train(
         self,
@@ -135,11 +155,12 @@ class Phase:
         if parallel.leads():
             self.run.folder.mkdir(parents=True, exist_ok=True)
             self._board = Board(self.run.folder, self.name)
+        self.run.stages.append(self.name)
         self.resume()
-        per_epoch = self.schedule.steps or max(1, len(images) // self.schedule.batch)
-        steps = per_epoch * (self.schedule.fall_over or self.schedule.epochs)
         while self.epoch < self.schedule.epochs and not self._in_vain() and not self.run.stops():
-            began = time.monotonic()
+            began = self.run.clock()
+            per_epoch = self._steps_of_epoch(len(images))
+            steps = per_epoch * (self.schedule.fall_over or self.schedule.epochs)  # as if all epochs were like this one
             self.module.train()
             if self.prepare is not None:
                 self.prepare()
@@ -162,7 +183,9 @@ class Phase:
             if parallel.together():
                 self.module.load_state_dict(parallel.told(self.module.state_dict()))  # what no gradient moves may differ
             self.epoch += 1
-            self.seconds += time.monotonic() - began
+            self.steps.append(per_epoch)
+            steps_seconds = self.run.clock() - began
+            self.seconds += steps_seconds
             row = {"epoch": self.epoch, "seconds": round(self.seconds), "loss": total / per_epoch}
             if measure is not None:
                 self.module.eval()
@@ -174,9 +197,15 @@ class Phase:
                     self.epoch,
                 )
             if parallel.leads():
-                self._record(row)
+                self._record(row, began, steps_seconds)
         if self.best is not None:
             self.module.load_state_dict(self.best[1])
+
+    def _steps_of_epoch(self, images: int) -> int:
+        if self.schedule.paced:
+            pacer = self.run.pacer
+            return parallel.told(pacer.steps(self.name, self.epoch) if pacer is not None else 0)
+        return self.schedule.steps or max(1, images // self.schedule.batch)
 
     def _in_vain(self) -> bool:
         """Whether patience with held-out images that do no better any more is at its end."""
@@ -196,34 +225,41 @@ class Phase:
                 if not count:
                     return
 
-    def _record(self, row: dict[str, float]) -> None:
+    def _record(self, row: dict[str, float], began: float, steps_seconds: float) -> None:
+        """Keep a checkpoint and the figures of an epoch, and say them."""
         state = {
             "module": self.module.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "epoch": self.epoch,
             "seconds": self.seconds,
             "best": self.best,
+            "steps": self.steps,
         }
-        partial = self.checkpoint.with_suffix(".partial")
+        partial = self.run.folder / f"{self.name}{PARTIAL}"
         torch.save(state, partial)
         partial.replace(self.checkpoint)
         path = self.run.folder / f"{self.name}.csv"
         new = self.epoch == 1
-        with path.open("w" if new else "a", newline="") as file:
-            writer = csv.DictWriter(file, list(row))
+        with path.open("w" if new else "a", newline="") as table:
+            writer = csv.DictWriter(table, list(row))
             if new:
                 writer.writeheader()
             writer.writerow(row)
         self._board.add(row, self.epoch)
-        draw(self.run.folder)
+        draw([self.run.folder / f"{name}.csv" for name in self.run.stages], self.run.folder / CURVES)
+        figures = "  ".join(f"{key} {value:.4g}" for key, value in row.items() if key not in ("epoch", "seconds"))
+        self.run.log(
+            f"{self.name} epoch {self.epoch} of {self.schedule.epochs}, {self._left(began, steps_seconds)}:  {figures}"
+        )
+
+    def _left(self, began: float, steps_seconds: float) -> str:
+        """The time that is left, of the whole run where that is known."""
+        if self.schedule.paced and self.run.pacer is not None:
+            overhead = self.run.clock() - began - steps_seconds
+            self.run.pacer.finished(self.name, self.epoch - 1, steps_seconds, overhead)
+            return f"about {clock_time(self.run.pacer.left(self.name, self.epoch) + self.run.finish)} left"
         left = self.seconds / self.epoch * (self.schedule.epochs - self.epoch)
-        told = "  ".join(f"{key} {value:.4g}" for key, value in row.items() if key not in ("epoch", "seconds"))
-        self.run.log(f"{self.name} epoch {self.epoch} of {self.schedule.epochs}, {clock(left)} left of it:  {told}")
-
-
-def clock(seconds: float) -> str:
-    """Minutes and seconds."""
-    return f"{seconds // 60:.0f}:{seconds % 60:02.0f}"
+        return f"about {clock_time(left)} left in this stage"
 
 
 def _optimizers(

@@ -1,0 +1,485 @@
+"""Every command, run among files of somebody else: each byte, mode and time of them is there again, whatever happens.
+
+The foreign files have all names and suffixes that occur in the sources. They lie wherever a command might write, in turn as
+plain files, read-only files, links and folders. :data:`CASES` lists what each command may create; a test fails if a command
+or an option that takes a text is missing there.
+"""
+
+from __future__ import annotations
+
+import ast
+import gzip
+import io
+import os
+import re
+import shutil
+import stat
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+import mnistzip
+from mnistzip.cli.main import COMMANDS, cli, run
+
+Pixels = NDArray[np.uint8]
+PACKAGES = ("mnistzip", "mnistzip.cli", "mnistzip.data", "mnistzip.bench", "mnistzip.plugins", "mnistzip.training")
+SUFFIXES = frozenset(
+    re.split(
+        " ",
+        "bare begun bin bmp cae csv fish gz html jpg json magic md npy npz parquet partial pgm png pt run svg tar thumbnailer "
+        "tif txt webp xml zip",
+    )
+)
+MODELS = "home/.local/share/mnistzip/models"
+PRECIOUS = b"precious: "
+FORMS = ("file", "read-only", "link", "broken link", "folder")
+SECRET, MISSING = "outside/secret.txt", "outside/missing.txt"  # what links lead to
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command, and what it may create or replace; paths are below the root of the world, commands run in ``work``.
+
+    Attributes:
+        command: its words.
+        creates: patterns of the paths of all files that it may create.
+        outputs: some of them, which are replaced with ``-f`` only.
+        guarded: paths at which nothing is ever replaced.
+        source: an input; where it is damaged, the command fails.
+        first: a command to run before, whose files this one may remove.
+        changes: a file that is named as an output and changed without ``-f``.
+        needs: what must be installed.
+        follows: whether ``-f`` writes through a link, as ``cp`` does.
+    """
+
+    command: str
+    creates: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    guarded: tuple[str, ...] = ()
+    source: str = ""
+    first: str = ""
+    changes: str = ""
+    needs: str = "numpy"
+    follows: bool = True
+
+
+def single(command: str, output: str, source: str, needs: str = "numpy") -> Case:
+    """A command with one output, which ``-f`` replaces."""
+    return Case(command, (output,), (output,), source=source, needs=needs)
+
+
+TRAINING = "train work/set.npy -o work/m.npz --time 1s --epochs 1 -T 1"
+BENCH = "bench work/set.npy -o work/results --codecs deflate --limit 3 --quiet"
+SHARE = "work/pre/share"
+CASES = [
+    single("compress one.png", "work/one.cae", "work/one.png"),
+    single("compress one.png -o out/named.cae", "work/out/named.cae", "work/one.png"),
+    single("compress one.png --bare", "work/one.bare", "work/one.png"),
+    Case("compress -r in", ("work/in/[ab].cae",), ("work/in/a.cae", "work/in/b.cae"), source="work/in/a.png"),
+    Case("compress -r in -o out", ("work/out/[ab].cae",), ("work/out/a.cae",), source="work/in/a.png"),
+    single("compress in -o all.cae", "work/all.cae", "work/in/a.png"),
+    single("compress few.npy", "work/few.cae", "work/few.npy"),
+    single("compress few.npy --labels truth.txt -o out/new.cae", "work/out/new.cae", "work/truth.txt"),
+    single("compress pair.npz", "work/pair.cae", "work/pair.npz"),
+    single("compress few-idx3-ubyte.gz", "work/few-idx3-ubyte.cae", "work/few-idx3-ubyte.gz"),
+    single("compress table.parquet", "work/table.cae", "work/table.parquet", "pyarrow"),
+    Case("compress in -o kept.cae --append", source="work/kept.cae", changes="work/kept.cae"),
+    Case(
+        "compress in --engine ray -o shards",
+        ("work/shards/*",),
+        guarded=("work/shards/part-00000.cae", "work/shards/_manifest.json", "work/shards/mine"),
+        source="work/in/a.png",
+        needs="ray",
+    ),
+    single("decompress two.cae", "work/two.png", "work/two.cae"),
+    single("decompress two.cae -o out/two.pgm", "work/out/two.pgm", "work/two.cae"),
+    single("decompress s.bare --bare", "work/s.png", "work/s.bare"),
+    single("decompress -r packed", "work/packed/p.png", "work/packed/p.cae"),
+    single("decompress -r packed -o out", "work/out/p.png", "work/packed/p.cae"),
+    Case(
+        "decompress many.cae --to folder", ("work/many/*",), ("work/many/x.png", "work/many/labels.csv"), source="work/many.cae"
+    ),
+    Case(
+        "decompress many.cae --to idx",
+        ("work/many-images-idx3-ubyte", "work/many-labels-idx1-ubyte"),
+        ("work/many-images-idx3-ubyte", "work/many-labels-idx1-ubyte"),
+        source="work/many.cae",
+    ),
+    Case(
+        "decompress many.cae -o out/i-idx3-ubyte --labels out/l",
+        ("work/out/i-idx3-ubyte", "work/out/l"),
+        ("work/out/l",),
+        source="work/many.cae",
+    ),
+    single("decompress many.cae --to npy", "work/many.npy", "work/many.cae"),
+    single("decompress many.cae -o out/named.npz", "work/out/named.npz", "work/many.cae"),
+    single("decompress many.cae --to parquet", "work/many.parquet", "work/many.cae", "pyarrow"),
+    single("decompress many.cae --index 1", "work/many-1.png", "work/many.cae"),
+    Case(
+        "decompress many.cae two.cae -o out",
+        ("work/out/many/*", "work/out/two.png"),
+        ("work/out/two.png",),
+        source="work/two.cae",
+    ),
+    Case("info two.cae many.cae", source="work/two.cae"),
+    Case("test two.cae many.cae", source="work/two.cae"),
+    Case("show two.cae", source="work/two.cae"),
+    single("show many.cae -o sheet.png", "work/sheet.png", "work/many.cae"),
+    Case("compare one.png two.cae", source="work/two.cae"),
+    single("compare one.png two.cae -o both.png", "work/both.png", "work/two.cae"),
+    Case("models"),
+    Case("models --add own.npz", (f"{MODELS}/own.npz",), (f"{MODELS}/own.npz",), source="work/own.npz", follows=False),
+    Case("bench set.npy --codecs deflate --limit 3 --quiet", source="work/set.npy", needs="scipy"),
+    Case(
+        BENCH.replace("work/", ""),
+        ("work/results/*",),
+        guarded=tuple(
+            f"work/results/{name}" for name in ("results.json", "measurements", "plots", "report.html", "mnistzip-files.json")
+        ),
+        source="work/set.npy",
+        needs="scipy",
+    ),
+    Case(
+        TRAINING.replace("work/", ""),
+        ("work/m.npz", "work/m.json", "work/m.md", "work/m.npz.run/*"),
+        ("work/m.npz",),
+        ("work/m.json", "work/m.md", "work/m.npz.run", "work/m.npz.run/plan.json"),
+        source="work/set.npy",
+        needs="torch",
+    ),
+    Case(
+        f"{TRAINING} --folder work/run".replace("work/", ""),
+        ("work/m.*", "work/run/*"),
+        guarded=("work/run/levels.npz", "work/run"),
+        source="work/set.npy",
+        needs="torch",
+    ),
+    Case(
+        "integrate --prefix pre --quiet",
+        (f"{SHARE}/*",),
+        (f"{SHARE}/mime/packages/mnistzip.xml", f"{SHARE}/mnistzip/integration.json"),
+        follows=False,
+    ),
+    Case("integrate --quiet", ("home/.local/share/*", "home/.magic"), follows=False),
+    Case("integrate --prefix pre --dry-run"),
+    Case("integrate --prefix pre --remove --quiet", first="integrate --prefix pre --quiet"),
+    Case("thumbnail two.cae thumb.png", ("work/thumb.png",), guarded=("work/thumb.png",), source="work/two.cae"),
+    Case("help compress"),
+]
+READ, WRITTEN, NEITHER = "read", "written", "neither"
+# What each argument or option that takes a text is for. One that is written to must occur in CASES.
+TEXTS = {
+    "compress": {
+        **{"inputs": READ, "-o": WRITTEN, "--model": READ, "--labels": READ},
+        **dict.fromkeys(("--array", "--shape", "--image-column", "--label-column", "--name-column", "--device"), NEITHER),
+    },
+    "decompress": {
+        **{"inputs": READ, "-o": WRITTEN, "--model": READ, "--labels": WRITTEN},
+        **dict.fromkeys(("--to", "--range", "--device"), NEITHER),
+    },
+    "info": {"inputs": READ},
+    "test": {"inputs": READ, "--model": READ},
+    "models": {"--add": READ},
+    "show": {"inputs": READ, "--model": READ, "-o": WRITTEN},
+    "compare": {"original": READ, "file": READ, "-o": WRITTEN, "--model": READ},
+    "bench": {"data": READ, "-o": WRITTEN, "--codecs": NEITHER, "--model": READ, "--compare": READ},
+    "train": {
+        **{"data": READ, "-o": WRITTEN, "--folder": WRITTEN},
+        **dict.fromkeys(("--time", "--recipe", "--device"), NEITHER),
+    },
+    "integrate": {"--prefix": WRITTEN},
+    "help": {"command": NEITHER},
+    "thumbnail": {"source": READ, "goal": WRITTEN},
+}
+
+
+def texts_of(command: click.Command) -> set[str]:
+    """The arguments and options of a command that take a text, which may be a path."""
+    numbers = (click.types.IntParamType, click.types.FloatParamType, click.Choice, click.types.BoolParamType)
+    taken = [parameter for parameter in command.params if not isinstance(parameter.type, numbers)]
+    return {parameter.opts[0] if isinstance(parameter, click.Option) else str(parameter.name) for parameter in taken}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_command_and_no_output_is_left_out_of_this_walk(name: str) -> None:
+    context = click.Context(cli)
+    command = cli.get_command(context, name)
+    assert command is not None
+    assert texts_of(command) == set(TEXTS[name])
+    words = [word for case in CASES for word in case.command.split() if case.command.split()[0] == name]
+    assert words
+    assert all(option in words for option, use in TEXTS[name].items() if use == WRITTEN and option.startswith("-"))
+
+
+def names_in_sources() -> set[str]:
+    """Names of files that occur in the sources, and ``mine`` with every suffix."""
+    names = set()
+    for package in PACKAGES:
+        for file in resources.files(package).iterdir():
+            for node in ast.walk(ast.parse(file.read_text())) if file.name.endswith(".py") else ():
+                if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch(r"[\w./~-]+", node.value):
+                    names.add(node.value)
+    named = {name for name in names if name.rpartition(".")[2] in SUFFIXES and "/" not in name and "." in name[1:]}
+    return (
+        named
+        | {f"mine.{suffix}" for suffix in SUFFIXES}
+        | {".magic.bak", ".mnistzip-a.png-x.partial", "part-00009.cae", "x-ubyte"}
+    )
+
+
+NAMES = sorted(names_in_sources())
+
+
+def test_the_names_of_this_program_are_found_in_its_sources() -> None:
+    assert {"plan.json", "levels.npz", "labels.csv", "results.json", "report.html", "_manifest.json", "curves.png"} <= set(
+        NAMES
+    )
+    assert "mnistzip-files.json" in NAMES
+
+
+def put(root: Path, below: str, form: str) -> None:
+    """Something of somebody else at a path, whatever was there."""
+    path = root / below
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
+    if form == "folder":
+        path.mkdir()
+        path = path / "mine.txt"
+    if form in ("link", "broken link"):
+        path.symlink_to(root / (SECRET if form == "link" else MISSING))
+        return
+    path.write_bytes(PRECIOUS + below.encode())
+    os.utime(path, ns=(10**18, 10**18 + len(below)))
+    if form == "read-only":
+        path.chmod(0o440)
+
+
+@pytest.fixture(scope="module")
+def inputs(digits: Pixels) -> dict[str, bytes]:
+    """Content of the inputs of all commands by their paths."""
+
+    def saved(save: Callable[[io.BytesIO], object]) -> bytes:
+        out = io.BytesIO()
+        save(out)
+        return out.getvalue()
+
+    def archive(named: bool, labelled: bool) -> bytes:
+        out = io.BytesIO()
+        with mnistzip.ArchiveWriter(out) as writer:
+            for name, image in zip("xyz", digits, strict=False):
+                writer.add(image, name=f"{name}.png" if named else None, label=7 if labelled else None)
+        return out.getvalue()
+
+    many = np.concatenate([digits, digits[:, ::-1]])
+    few = digits[:3].astype(np.uint8)
+    made = {
+        f"{name}.png": saved(lambda out, k=k: Image.fromarray(digits[k]).save(out, "PNG"))
+        for k, name in enumerate(("one", "in/a", "in/b"))
+    }
+    made |= {f"{name}.cae": mnistzip.encode(digits[0]) for name in ("two", "packed/p")}
+    made |= {"s.bare": mnistzip.encode(digits[0], bare=True), "many.cae": archive(True, True), "kept.cae": archive(True, False)}
+    made["set.npy"] = saved(lambda out: np.save(out, many))
+    made["pair.npz"] = saved(lambda out: np.savez(out, images=few, labels=np.arange(3)))
+    made["few.npy"] = saved(lambda out: np.save(out, few))
+    made["truth.txt"] = b"1\n" * len(few)
+    made["few-idx3-ubyte.gz"] = gzip.compress(
+        b"\0\0\x08\x03" + b"".join(n.to_bytes(4, "big") for n in few.shape) + few.tobytes()
+    )
+    if find_spec("pyarrow"):
+        import pyarrow
+        from pyarrow import parquet
+
+        table = pyarrow.table({"image": [made["one.png"], made["in/a.png"]]})
+        made["table.parquet"] = saved(lambda out: parquet.write_table(table, out))
+    made["own.npz"] = (resources.files("mnistzip.pretrained") / "classic.npz").read_bytes()
+    return made
+
+
+@pytest.fixture
+def world(tmp_path: Path, inputs: dict[str, bytes], monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine full of somebody else's files, and the inputs of all commands."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / SECRET).write_bytes(PRECIOUS)
+    os.utime(tmp_path / SECRET, ns=(10**18, 10**18))
+    for below, content in inputs.items():
+        path = tmp_path / "work" / below
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    places = (
+        "work",
+        "work/out",
+        "home",
+        "home/.cache/mnistzip",
+        "home/.local/share",
+        "home/.local/share/mnistzip",
+        "work/pre/share",
+    )
+    for place in places:
+        for number, name in enumerate(NAMES):
+            put(tmp_path, f"{place}/{name}", FORMS[(number + len(place)) % len(FORMS)])
+    for place in ("work/in", "work/packed", MODELS, "work/m.npz.run.old", "work/pre/share/mnistzip"):
+        for name in ("mine.txt", "mine.pt", "plan.json", "labels.csv", ".mnistzip-a-1.partial", "integration.txt"):
+            put(tmp_path, f"{place}/{name}", "file")
+    for name, value in {
+        "HOME": "home",
+        "USERPROFILE": "home",
+        "XDG_DATA_HOME": "home/.local/share",
+        "XDG_CACHE_HOME": "home/.cache",
+    }.items():
+        monkeypatch.setenv(name, str(tmp_path / value))
+    monkeypatch.setenv("PATH", "")  # no tool of the desktop
+    monkeypatch.setattr("mnistzip.storage._sync", lambda _: None)
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path
+
+
+def state(root: Path) -> dict[str, tuple[object, ...]]:
+    """What there is below a folder: kind and mode of each path; of files time and content, too; of links where they lead."""
+    found: dict[str, tuple[object, ...]] = {}
+    for folder, folders, files in os.walk(root):
+        for name in (*folders, *files):
+            path = Path(folder, name)
+            status = path.lstat()
+            if stat.S_ISLNK(status.st_mode):
+                more: tuple[object, ...] = (os.readlink(path),)
+            else:
+                more = () if stat.S_ISDIR(status.st_mode) else (status.st_mtime_ns, path.read_bytes())
+            found[path.relative_to(root).as_posix()] = (status.st_mode, *more)
+    return found
+
+
+def check(
+    root: Path, case: Case, before: dict[str, tuple[object, ...]], may_change: tuple[str, ...] = (), below: str = ""
+) -> None:
+    """All is as it was, but for the files that may change, and those that the case creates, or that are new below a folder."""
+    after = state(root)
+    lost = {path for path, what in before.items() if after.get(path) != what} - set(may_change)
+    assert not lost, f"{case.command}: changed {sorted(lost)}"
+    new = {path for path in set(after) - set(before) if not stat.S_ISDIR(int(str(after[path][0])))} - set(may_change)
+    stray = {path for path in new if not any(fnmatch(path, pattern) for pattern in (*case.creates, f"{below}/*"))}
+    assert not stray, f"{case.command}: created {sorted(stray)}"
+    assert not [path for path in new if ".mnistzip-" in path]
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training takes a moment, and shards are packed without a cluster."""
+
+    def here(job: object, shards: list[object], _workers: int | None) -> Iterator[object]:
+        from mnistzip.plugins.shards import pack_shard
+
+        yield from (pack_shard(job, job.find_model(), shard) for shard in shards)  # type: ignore[attr-defined, arg-type]
+
+    if find_spec("ray"):
+        monkeypatch.setattr("mnistzip.plugins.ray._reports", here)
+    if find_spec("torch"):
+        from mnistzip.training import own
+
+        sizes = own.Config(width=12, hidden=6, blocks=1, anchors=3, prior_width=2, prior_hidden=2, symbol_max=5)
+        monkeypatch.setattr(own, "CONFIG", sizes)
+        monkeypatch.setattr(own, "PIXELS", own.PixelConfig(ink=4, solid=4, level=4, shade=8, key=2))
+        monkeypatch.setattr(own, "EPOCHS", dict.fromkeys(own.SHARES, 1))
+
+
+def words(case: Case, *more: str) -> list[str]:
+    """The command of a case, whose needs must be installed."""
+    for name in (case.needs, "jinja2", "matplotlib") if case.needs == "scipy" else (case.needs,):
+        pytest.importorskip(name)
+    return [*case.command.split(), *more]
+
+
+def has_force(case: Case) -> bool:
+    command = cli.get_command(click.Context(cli), case.command.split()[0])
+    return command is not None and any("-f" in parameter.opts for parameter in command.params)
+
+
+def each(*chosen: Callable[[Case], tuple[str, ...]]) -> list[object]:
+    """A parameter for each case and each of the paths chosen."""
+    pairs = [(case, path) for case in CASES for choose in chosen for path in choose(case)]
+    return [pytest.param(case, path, id=f"{case.command}-{path}") for case, path in pairs]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.command)
+def test_files_around_a_command_that_succeeds_stay(case: Case, world: Path) -> None:
+    before = state(world)
+    if case.first:
+        assert run(case.first.split()) == 0
+    assert run(words(case)) == 0
+    check(world, case, before, (case.changes,))
+    assert all((world / output).is_file() for output in case.outputs)
+
+
+@pytest.mark.parametrize(("case", "output"), each(lambda case: case.outputs, lambda case: case.guarded))
+def test_whatever_is_where_an_output_goes_stays(case: Case, output: str, world: Path) -> None:
+    for form in FORMS:
+        put(world, output, form)
+        before = state(world)
+        refused = run(words(case)) in (1, 2)
+        assert refused or form == "folder", form
+        check(world, case, before, below=output)
+
+
+@pytest.mark.parametrize(("case", "path"), each(lambda case: case.guarded))
+def test_what_was_not_named_as_an_output_stays_even_with_f(case: Case, path: str, world: Path) -> None:
+    for form in FORMS:
+        put(world, path, form)
+        before = state(world)
+        refused = run(words(case, *["-f"] * has_force(case))) in (1, 2)
+        assert refused or form == "folder", form
+        check(world, case, before, below=path)
+
+
+@pytest.mark.parametrize(("case", "output"), each(lambda case: case.outputs))
+def test_nothing_but_the_output_is_replaced_with_f(case: Case, output: str, world: Path) -> None:
+    foreign = state(world)
+    for form in FORMS[:1] if case.needs == "torch" else FORMS:
+        put(world, output, form)
+        before = foreign | {path: what for path, what in state(world).items() if path.startswith(output)}
+        done = run(words(case, "-f")) == 0
+        assert done or form not in ("file", "read-only"), form
+        through = {"link": (SECRET,), "broken link": (MISSING,)}.get(form, ()) if case.follows else ()
+        check(world, case, before, (output, *through) if done else (), below=output)
+        if done and form != "folder":
+            assert not (world / output).read_bytes().startswith(PRECIOUS)
+        (world / SECRET).write_bytes(PRECIOUS)
+        os.utime(world / SECRET, ns=(10**18, 10**18))
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.source], ids=lambda case: case.command)
+def test_files_around_a_command_that_fails_stay(case: Case, world: Path) -> None:
+    (world / case.source).write_bytes(b"damaged")
+    before = state(world)
+    assert run(words(case)) in (1, 2)
+    check(world, case, before)
+
+
+@pytest.mark.parametrize("when", [1, 2])
+@pytest.mark.parametrize("case", [case for case in CASES if case.creates or case.changes], ids=lambda case: case.command)
+def test_files_around_a_command_that_is_interrupted_stay(
+    case: Case, when: int, world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = state(world)
+    calls = []
+    replace = os.replace
+
+    def interrupt(*paths: str) -> None:
+        calls.append(paths)
+        if len(calls) == when:
+            raise KeyboardInterrupt
+        replace(*paths)
+
+    command = words(case)
+    monkeypatch.setattr(os, "replace", interrupt)
+    assert run(command) == (130 if len(calls) >= when else 0)
+    check(world, case, before, (case.changes,) if when == 2 else ())
