@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +9,12 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from mnistzip import codec, metrics
+from mnistzip import codec
 from mnistzip import model as models
 from mnistzip.cli import files, given, shards
 from mnistzip.cli.main import blame
 from mnistzip.cli.progress import Progress
+from mnistzip.cli.report import Report, Style
 from mnistzip.container import PIXELS_MAX
 from mnistzip.data import images
 from mnistzip.data.inputs import Input, InputOptions, Piped, take
@@ -22,7 +22,6 @@ from mnistzip.errors import MnistzipError
 from mnistzip.rans import CHECK_BITS_MAX
 from mnistzip.remote import local_path
 
-LARGE = "larger than is decoded unasked, as that takes long: who decompresses it has to say --max-pixels"
 BATCH_PIXELS = 256 * 28 * 28  # about what is coded together
 
 Result = tuple[bytes, images.Pixels] | MnistzipError  # a file and what it decodes to
@@ -150,14 +149,13 @@ def _compress_files(
     if not goals:
         raise click.UsageError("no images in " + " ".join(inputs))
     to_stream = images.STREAM in goals.values()
-    style = Style(to_stream, as_json, verbose, brief=many, bare=options["bare"])
-    total = Total()
+    report = Report(Style(to_stream, as_json, quiet, verbose, many, options["bare"]), options)
     outputs = files.Outputs(goals)
 
     def failed(name: str, error: Exception) -> None:
         if isinstance(error, BrokenPipeError):
             raise error
-        total.failed += 1
+        report.failed += 1
         click.echo(blame(name, error), err=True)
 
     def jobs() -> Iterator[Job]:
@@ -177,14 +175,12 @@ def _compress_files(
                     raise result
                 coded, decoded = result
                 files.write(job.output, coded, job.source, force, others=given.model_file(options["model"]))
-                if not quiet:
-                    _report(job, coded, decoded, total, style, options["model"])
+                report.add(job.source, job.output, job.pixels, coded, decoded)
             except (MnistzipError, OSError) as error:
                 failed(job.source, error)
             progress.advance()
-    if many and not quiet and not as_json:
-        total.show(to_stream)
-    return 1 if total.failed else 0
+    report.end()
+    return 1 if report.failed else 0
 
 
 def _read(name: str, held: Input | None, convert: bool) -> images.Pixels:
@@ -273,78 +269,3 @@ def _code(jobs: Iterator[Job], options: dict[str, Any], threads: int) -> Iterato
                 yield from waiting.pop(0).result()
         for future in waiting:
             yield from future.result()
-
-
-@dataclass
-class Total:
-    """Sums over the images of one call."""
-
-    count: int = 0
-    failed: int = 0
-    raw: int = 0
-    png: int = 0
-    size: int = 0
-    error: float = 0.0
-
-    def show(self, to_stderr: bool) -> None:
-        """One line for all images."""
-        if self.count:
-            quality = _decibels(metrics.psnr_of_mse(self.error / self.raw))
-            ratios = f"{self.raw / self.size:.1f}x raw, {self.png / self.size:.1f}x PNG"
-            bits = metrics.bpp(self.size, self.raw)
-            mean = self.size / self.count
-            line = f"{self.count} images: {self.size} bytes ({mean:.1f} each), {ratios}, {bits:.3f} bpp, {quality}"
-            click.echo(line, err=to_stderr)
-        if self.failed:
-            click.echo(f"{self.failed} failed", err=True)
-
-
-def _decibels(value: float) -> str:
-    return "identical" if value == float("inf") else f"{value:.2f} dB"
-
-
-@dataclass(frozen=True)
-class Style:
-    """How much is said of each image, and where."""
-
-    to_stderr: bool
-    as_json: bool
-    verbose: bool
-    brief: bool
-    bare: bool
-
-
-def _report(job: Job, coded: bytes, decoded: images.Pixels, total: Total, style: Style, model: str) -> None:
-    error = metrics.mse(job.pixels, decoded)
-    png = images.png_bytes(job.pixels)
-    row = {
-        "input": job.source,
-        "output": job.output,
-        "raw_bytes": job.pixels.size,
-        "png_bytes": png,
-        "bytes": len(coded),
-        "ratio": round(job.pixels.size / len(coded), 3),
-        "ratio_vs_png": round(png / len(coded), 3),
-        "bpp": round(metrics.bpp(len(coded), job.pixels.size), 4),
-        "psnr_db": round(metrics.psnr_of_mse(error), 3) if error else None,
-    }
-    total.count += 1
-    total.raw += job.pixels.size
-    total.png += png
-    total.size += len(coded)
-    total.error += error * job.pixels.size
-    quality = _decibels(metrics.psnr_of_mse(error))
-    if style.as_json:
-        click.echo(json.dumps(row), err=style.to_stderr)
-    elif not style.brief or style.verbose:
-        what = f"{row['raw_bytes']} bytes raw, {row['png_bytes']} as PNG -> {row['bytes']} bytes"
-        how = f"{row['ratio']:.1f}x raw, {row['ratio_vs_png']:.1f}x PNG, {row['bpp']:.3f} bpp, {quality}"
-        click.echo(f"{job.source} -> {job.output}\n  {what}: {how}", err=style.to_stderr)
-    if not style.bare and not codec.decodes_unasked(coded, model):
-        click.echo(f"mnistzip: {job.output}: {LARGE} {job.pixels.size}", err=True)
-    if style.verbose and not style.bare:
-        told = codec.info(coded)
-        parts = f"header {told.header_bytes} + payload {told.payload_bytes} bytes"
-        size = f"{told.width}x{told.height}" + (f" in {told.tiles} tiles" if told.tiles > 1 else "")
-        chosen = f", quality {told.quality}" if told.quality else ""
-        click.echo(f"  {told.mode}, model {told.model}{chosen}, {size}, {parts}", err=style.to_stderr)

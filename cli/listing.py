@@ -14,7 +14,7 @@ from mnistzip.cli.damage import DAMAGED, NOT_READ, OK, Blame, blame_names, kind_
 from mnistzip.cli.progress import Progress
 from mnistzip.container import NAMED_BY_HASH, Mode
 from mnistzip.errors import MnistzipError
-from mnistzip.groups import Coding
+from mnistzip.group_head import Coding
 from mnistzip.names import shown
 
 

@@ -15,9 +15,9 @@ import click
 from mnistzip import container, metrics
 from mnistzip.archive import Archive
 from mnistzip.cli import files, given
-from mnistzip.cli.compress import LARGE
 from mnistzip.cli.main import blame
 from mnistzip.cli.progress import Progress
+from mnistzip.cli.report import FAR_BELOW, LARGE, way_out
 from mnistzip.data import images
 from mnistzip.data.folders import find_images
 from mnistzip.data.inputs import Input, InputOptions, Piped, Stream, ignore
@@ -52,6 +52,7 @@ def pack(inputs: Sequence[str], held: Sequence[Input], output: str | None, how: 
     place = sys.stdout.buffer if target == images.STREAM else target
     failed = 0
     with (
+        Progress(stream.count or 0, "compress", show=not how.quiet) as progress,
         ArchiveWriter(
             place,
             append=how.append,
@@ -61,9 +62,9 @@ def pack(inputs: Sequence[str], held: Sequence[Input], output: str | None, how: 
             embed_model=how.embed_model,
             overwrite=how.force or how.append,
             like=inputs[0] if len(inputs) == 1 and os.path.isfile(inputs[0]) and not how.append else None,
+            progress=progress.advance,
             **settings,
         ) as writer,
-        Progress(stream.count or 0, "compress", show=not how.quiet) as progress,
     ):
         before = writer.count
         for item in stream.items:
@@ -80,14 +81,14 @@ def pack(inputs: Sequence[str], held: Sequence[Input], output: str | None, how: 
             if wrong is not None:
                 failed += 1
                 click.echo(blame(item.where, wrong), err=True)
-            progress.advance()
+                progress.advance()
         if failed and writer.count == before:
             raise ImageError("none of the images could be taken: nothing was written")
     if not isinstance(place, str):
         place.flush()
     if not how.quiet:
         told = inputs[0] if len(inputs) == 1 else f"{len(inputs)} inputs"
-        _warn(target, writer)
+        _warn(target, writer, writer.count - before, how.options)
         _report(told, target, writer, writer.count - before, writer.size - old, how.as_json)
     return 1 if failed else 0
 
@@ -162,11 +163,15 @@ def _in_folders(inputs: Sequence[str]) -> list[str]:
     return [str(path) for folder in folders for path in find_images(folder, ignore, with_cae=True)]
 
 
-def _warn(target: str, writer: ArchiveWriter) -> None:
-    """Say that some images cannot be read without more ado."""
+def _warn(target: str, writer: ArchiveWriter, count: int, options: dict[str, Any]) -> None:
+    """Say which images need another option to be read, and how many are poor."""
     if writer.large:
-        are = "image is" if writer.large == 1 else "images are"
-        click.echo(f"mnistzip: {target}: {writer.large} {are} {LARGE} {container.PIXELS_MAX}", err=True)
+        images_are = "1 image" if writer.large == 1 else f"{writer.large} images"
+        click.echo(f"mnistzip: {target}: {images_are}: {LARGE} {container.PIXELS_MAX}", err=True)
+    if writer.poor:
+        advice = way_out(["a higher -q", "--lossless"], options["model"], large=False)
+        below = FAR_BELOW.format(options["quality"])
+        click.echo(f"mnistzip: {target}: {writer.poor} of {count} images {below}. {advice}", err=True)
 
 
 def _report(told: str, target: str, writer: ArchiveWriter, count: int, size: int, as_json: bool) -> None:

@@ -18,11 +18,15 @@ from numpy.typing import NDArray
 
 from mnistzip import container
 from mnistzip import model as models
+from mnistzip.arrays import as_index
+from mnistzip.blas import one_thread
 from mnistzip.codec import model_for
 from mnistzip.coding import pixels_crc, unpack_lanes
 from mnistzip.container import NAMED_BY_HASH, Mode
-from mnistzip.errors import FormatError, LimitError, MnistzipError, ModelError, OptionError
-from mnistzip.groups import LABELS, NAMES, CodedPart, Group, read_group
+from mnistzip.errors import FormatError, LimitError, MnistzipError, ModelError
+from mnistzip.group_head import LABELS, NAMES, CodedPart
+from mnistzip.groups import Group, read_group
+from mnistzip.identity import Identity
 from mnistzip.index import Extent, Index, Origin, Scan
 from mnistzip.model import Model
 from mnistzip.storage import open_storage
@@ -111,7 +115,11 @@ class Archive:
         self.recovered = isinstance(self._index, Scan)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reopen, self._opened
+        """How another process opens the same archive; it refuses another one that has taken its place."""
+        return _reopen, (*self._opened, None if isinstance(self._opened[0], bytes) else self._identity())
+
+    def _identity(self) -> Identity:
+        return Identity.of(self._storage, self._index, self._group)
 
     def __enter__(self) -> Archive:
         return self
@@ -139,7 +147,7 @@ class Archive:
         """
         if isinstance(which, slice):
             return self.read(range(*which.indices(len(self))))
-        return self.read([self._place(which)])[0]
+        return self.read([as_index(which, len(self))])[0]
 
     def __iter__(self) -> Iterator[Pixels]:
         for part in self.parts():
@@ -150,7 +158,7 @@ class Archive:
 
     def read(self, indices: Sequence[int]) -> list[Pixels]:
         """The images of these indices, in this order; those that share a group are decoded together."""
-        places = [self._place(index) for index in indices]
+        places = [as_index(index, len(self)) for index in indices]
         wanted: dict[int, tuple[Extent, dict[Lane, None]]] = {}
         lane_of: dict[int, tuple[Lane, int]] = {}  # image -> its lane, and its place within
         extent: Extent | None = None
@@ -169,7 +177,7 @@ class Archive:
 
     def group_of(self, index: int) -> range:
         """The indices that share a group with an image: decoded together they cost far less than one by one."""
-        extent = self._index.find(self._place(index))
+        extent = self._index.find(as_index(index, len(self)))
         return range(extent.first, extent.first + extent.images)
 
     @property
@@ -306,6 +314,7 @@ class Archive:
                 labels = error
         return Part(first, self._images(extent, group, start, stop), names, labels)
 
+    @one_thread
     def _images(self, extent: Extent, group: Group, start: int, stop: int) -> list[Pixels | MnistzipError]:
         """Images of a group, or what is wrong with each."""
         out: dict[int, Pixels | MnistzipError] = {}
@@ -334,6 +343,7 @@ class Archive:
                 return [FormatError(f"group {extent.number} does not match its check")] * stop
         return [out[k] for k in range(start, stop)]
 
+    @one_thread
     def _lanes(self, extent: Extent, wanted: list[Lane]) -> dict[Lane, list[Pixels]]:
         """Decoded lanes of a group; an error if any is damaged."""
         with self._lock:
@@ -425,16 +435,8 @@ class Archive:
     def _extents(self) -> Iterator[Extent]:
         return (self._index.extent(number) for number in range(self._index.groups))
 
-    def _place(self, index: int) -> int:
-        if isinstance(index, bool) or not isinstance(index, (int, np.integer)):
-            raise OptionError(f"an archive is asked for image {index!r}: give a whole number or a slice")
-        place = int(index) + (len(self) if index < 0 else 0)
-        if not 0 <= place < len(self):
-            raise IndexError(f"image {index} of an archive of {len(self)}")
-        return place
 
-
-def _named(images: Ints) -> str:
+def _named(images: NDArray[np.integer]) -> str:
     """Images of a lane, for people."""
     first, last = int(images[0]), int(images[-1])
     if len(images) == 1:
@@ -449,6 +451,20 @@ def _matches(group: Group, content: bytes, images: list[Pixels]) -> bool:
     return zlib.crc32(content) == group.head.lanes_crc and pixels_crc(images) == group.head.pixels_crc
 
 
-def _reopen(source: str, model: str | None, max_pixels: int | None, recover: bool) -> Archive:
-    """Open an archive in another process."""
-    return Archive(source, model=model, max_pixels=max_pixels, recover=recover)
+def _reopen(
+    source: str | bytes,
+    model: str | Path | Model | None,
+    max_pixels: int | None,
+    recover: bool,
+    identity: Identity | None,
+) -> Archive:
+    """Open an archive in another process.
+
+    Raises:
+        FormatError: the file is not the archive that it was there.
+    """
+    archive = Archive(source, model=model, max_pixels=max_pixels, recover=recover)
+    if identity is not None and not identity.matches(archive._identity()):
+        archive.close()
+        raise FormatError(f"{source!s} was replaced since it was opened: open the archive, or make the data set, again")
+    return archive

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistzip import model as models
-from mnistzip.container import Mode
+from mnistzip.container import DECODED_MAX, Mode
 from mnistzip.latents import BIT, LMBDA_SHIFT, bits_of, error_of, first_latents
 from mnistzip.lossless import PixelSymbols, pixel_symbols
 from mnistzip.model import Model
@@ -40,6 +40,7 @@ DIGIT_BITS = 1.45  # times the typical code length, at most
 DIGIT_BYTES_A_GREY = 0.9  # lossless bytes for each pixel that is neither black nor white, at most
 
 ADVANTAGE = 32  # another model than the first is taken where it costs less by one part in so many
+OVERHEAD = 8 * BIT * 4  # by which the files of two modes may differ beside their ideal code lengths
 NEVER = 1 << 60  # a cost
 
 Pixels = NDArray[np.uint8]
@@ -126,14 +127,14 @@ def plan_lossy(
         tick: told of tiles whose search is done.
     """
     tiles = _Tiles(images)
-    y, best, error = _first_look(images, tiles, every, effort, way_bits)
-    bits = np.zeros(len(images), np.int64)
+    y, best, bits, error = _first_look(images, tiles, every, effort, way_bits)
     for number, candidate in enumerate(every):
-        mine = tiles.of(np.flatnonzero(best == number))
-        if mine.size:
+        which = np.flatnonzero(best == number)
+        if effort and which.size:
+            mine = tiles.of(which)
             row = _rows(candidate, mine)
             y[mine] = refine(candidate.model, tiles.x[mine], tiles.inside[mine], y[mine], row, effort, tick)
-            bits += tiles.sums(bits_of(candidate.model, y[mine], row), mine)
+            bits[which] = tiles.sums(bits_of(candidate.model, y[mine], row), mine)[which]
     parts = np.split(y, np.cumsum(tiles.counts)[:-1])
     chosen = [every[number] for number in best.tolist()]
     plans = [
@@ -151,35 +152,41 @@ def _rows(candidate: Candidate, tiles: Ints) -> Ints:
 
 def _first_look(
     images: Sequence[Pixels], tiles: _Tiles, every: Sequence[Candidate], effort: int, way_bits: int
-) -> tuple[Ints, Ints, Ints]:
-    """First latents, the number of the candidate that each image has them from, and their error, 0 where none was asked for."""
+) -> tuple[Ints, Ints, Ints, Ints]:
+    """The first latents of the candidate that suits each image.
+
+    Returns:
+        Symbols, shape ``(tiles, 196)``; for each image the number of its candidate, the bits, and the squared error, 0 where it
+        was not measured.
+    """
     first = every[0]
     whole = np.arange(len(tiles.x))
     row = _rows(first, whole)
     y = first_latents(first.model, tiles.x, tiles.inside, row)
-    if len(every) == 1:
-        return y, *np.zeros((2, len(images)), np.int64)
-    bits = tiles.sums(bits_of(first.model, y, row), whole)
-    asked = np.arange(len(images)) if effort else np.flatnonzero(~_are_typical(images, bits, first))
+    bits, error, cost = np.zeros((3, len(every), len(images)), np.int64)
+    bits[0] = tiles.sums(bits_of(first.model, y, row), whole)
+    asked = np.arange(len(images)) if effort else np.flatnonzero(~_are_typical(images, bits[0], first))
+    if len(every) == 1 or not asked.size:
+        return y, np.zeros(len(images), np.int64), bits[0], error[0]
     mine = tiles.of(asked)
     x, inside = tiles.x[mine], tiles.inside[mine]
     lmbda = int(first.model.lmbda[row[0]])
     latents = [y[mine]]
-    error, cost = np.zeros((2, len(every), len(images)), np.int64)
     cost[1:] = NEVER
     for number, candidate in enumerate(every):
         row = _rows(candidate, mine)
         if number:
             latents.append(first_latents(candidate.model, x, inside, row))
-            bits = tiles.sums(bits_of(candidate.model, latents[-1], row), mine)
+            bits[number] = tiles.sums(bits_of(candidate.model, latents[-1], row), mine)
         error[number] = tiles.sums(error_of(candidate.model, x, inside, latents[-1], row), mine)
-        cost[number, asked] = (bits[asked] << LMBDA_SHIFT) + lmbda * error[number, asked]
+        cost[number, asked] = (bits[number, asked] << LMBDA_SHIFT) + lmbda * error[number, asked]
     cost[0] -= cost[0] // ADVANTAGE
     best = _cheapest(cost, way_bits << LMBDA_SHIFT)
     owner = best[tiles.owner[mine]]
     for number in range(1, len(every)):
         y[mine[owner == number]] = latents[number][owner == number]
-    return y, best, error[best, np.arange(len(images))]
+    everyone = np.arange(len(images))
+    return y, best, bits[best, everyone], error[best, everyone]
 
 
 def _cheapest(cost: Ints, way: int) -> Ints:
@@ -212,12 +219,16 @@ def _with_lossless(
         if poor[number]:
             limit += lmbda * _error(image, plan) >> LMBDA_SHIFT
         limits.append(limit)
-    worth = [number for number, image in enumerate(images) if rate * _changes(image) * 8 * BIT <= limits[number]]
+    worth = [
+        number
+        for number, image in enumerate(images)
+        if image.size <= DECODED_MAX[Mode.LOSSLESS] and rate * _changes(image) * 8 * BIT <= limits[number] + OVERHEAD
+    ]
     kept: dict[int, Plan] = {}
     if worth:
         kept = dict(zip(worth, plan_lossless([images[k] for k in worth], [each.model for each in every]), strict=True))
     for number, (image, plan) in enumerate(zip(images, plans, strict=True)):
-        found = kept.get(number) or _stored(image, limits[number])
+        found = kept.get(number) or _stored(image, limits[number] + OVERHEAD)
         if found is None:
             continue
         plans[number] = found if poor[number] and found.bits < limits[number] else replace(plan, alternative=found)
@@ -260,8 +271,10 @@ def _stored(image: Pixels, limit: int | None) -> Plan | None:
 
 
 def _is_poor(image: Pixels, plan: Plan, error: int) -> bool:
-    """Whether a lossy picture with so much squared error is far worse than its quality stands for."""
-    return plan.model is not None and plan.quality is not None and is_poor(plan.model, plan.quality, error, image.size)
+    """Whether a lossy picture with so much squared error is far worse than its quality stands for; digits never are."""
+    if plan.model is None or plan.quality is None or not is_poor(plan.model, plan.quality, error, image.size):
+        return False
+    return not (_is_home(plan.model) and _looks_like_a_digit(image))
 
 
 def _error(image: Pixels, plan: Plan) -> int:

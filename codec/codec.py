@@ -16,8 +16,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from mnistzip import container, rans
 from mnistzip import model as models
+from mnistzip.arrays import as_image
+from mnistzip.blas import one_thread
 from mnistzip.container import Header, Mode
-from mnistzip.errors import ImageError, MnistzipError, ModelError, OptionError, require_within
+from mnistzip.errors import MnistzipError, ModelError, OptionError, require_within
 from mnistzip.model import Model
 from mnistzip.stored import unstore
 from mnistzip.streams import decode_images, header_of, sound
@@ -46,7 +48,7 @@ def encode(
     """Code one greyscale image into the bytes of a ``.cae`` file.
 
     Args:
-        image: uint8 array of shape ``(H, W)``.
+        image: uint8 array of shape ``(H, W)``, or a grey image of Pillow.
         quality: 1 (smallest) to 100 (best). Not used when a budget is given.
         lossless: keep every pixel.
         effort: 0 (fastest) to 9 (smallest). Decoding costs the same.
@@ -96,6 +98,7 @@ def decode(data: bytes, *, model: str | Path | Model | None = None, max_pixels: 
     return decode_many([data], model=model, max_pixels=max_pixels)[0]
 
 
+@one_thread
 def preview(data: bytes, *, model: str | Path | Model | None = None, max_pixels: int | None = None) -> Pixels:
     """A quick look at a lossless file: uint8 ``(H, W)``, most grey levels off by up to 16; any other file is decoded.
 
@@ -113,6 +116,7 @@ def preview(data: bytes, *, model: str | Path | Model | None = None, max_pixels:
     return preview_kept(_model_of(header, model, max_pixels).pixel_model(), header, payload)
 
 
+@one_thread
 def decode_bare(
     stream: bytes,
     *,
@@ -147,6 +151,7 @@ def decode_bare(
     return sound(decode_images(used, [(header, _as_bytes(stream))], check_bits)[0])
 
 
+@one_thread
 def encode_many(
     images: Sequence[ArrayLike] | Pixels,
     *,
@@ -211,6 +216,7 @@ def decode_many(
     return images
 
 
+@one_thread
 def decode_each(
     files: Iterable[bytes], *, model: str | Path | Model | None = None, max_pixels: int | None = None
 ) -> list[Pixels | MnistzipError]:
@@ -293,23 +299,6 @@ def _as_bytes(data: bytes | bytearray | memoryview) -> bytes:
     if not isinstance(data, (bytes, bytearray, memoryview)):
         raise OptionError(f"a file is given as {type(data).__name__}: give its bytes")
     return bytes(data)
-
-
-def as_image(image: ArrayLike, index: int) -> Pixels:
-    """An image as contiguous uint8 of shape ``(H, W)``; an error that names ``index`` if it is none."""
-    where = f"image {index}" if index else "the image"
-    try:
-        array = np.asarray(image)
-    except (ValueError, TypeError, RuntimeError) as cause:  # rows of several lengths, a tensor that is learned
-        raise ImageError(f"{where} is no array: {cause}") from cause
-    if array.ndim != 2:
-        raise ImageError(f"{where} has shape {array.shape}: give a greyscale image of shape (height, width)")
-    if array.dtype != np.uint8:
-        raise ImageError(f"{where} holds {array.dtype}: convert it to uint8 in 0..255 first")
-    if not array.size or max(array.shape) > container.SIDE_MAX or array.size > container.PIXELS_MAX:
-        limits = f"sides of 1..{container.SIDE_MAX} and at most {container.PIXELS_MAX} pixels"
-        raise ImageError(f"{where} is {array.shape[1]}x{array.shape[0]}: the format takes {limits}")
-    return np.ascontiguousarray(array)
 
 
 def model_for(name: int | bytes, given: str | Path | Model | None) -> Model:

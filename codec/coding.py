@@ -9,10 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mnistzip import typical
+from mnistzip.blas import one_thread
 from mnistzip.choice import Candidate, Plan, plan_lossless, plan_lossy
 from mnistzip.container import NAMED_BY_HASH, QUALITY_MAX, Method, Mode
-from mnistzip.errors import FormatError
-from mnistzip.groups import CodedPart, Coding, Shape, size_table, write_group
+from mnistzip.errors import FormatError, UnsupportedError
+from mnistzip.group_head import CodedPart, Coding, Shape
+from mnistzip.group_table import size_table
+from mnistzip.groups import write_group
 from mnistzip.lanes import decode_lanes, encode_lanes
 from mnistzip.latents import BIT
 from mnistzip.lossless import decode_payloads, encode_payloads
@@ -46,6 +50,7 @@ class Packed:
         images: how many.
         raw_bytes, squared_error: sums over them.
         large: whether only who raises the limit of pixels can read it.
+        poor: how many are far worse than what the quality gives on pictures that the model knows.
     """
 
     content: bytes
@@ -53,8 +58,10 @@ class Packed:
     raw_bytes: int
     squared_error: float
     large: bool
+    poor: int
 
 
+@one_thread
 def pack_group(
     setting: Setting, images: list[Pixels], labels: Ints | None, names: list[str] | None, tick: Tick | None = None
 ) -> Packed:
@@ -64,6 +71,7 @@ def pack_group(
     parts = []
     decoded = list(images)
     large = False
+    poor = 0
     for which, plans in _grouped(_plans(setting, images, tick)):
         some = [images[k] for k in which]
         coding = _coding(plans[0], some)
@@ -71,12 +79,19 @@ def pack_group(
         lanes = _encode(coding, plans, some, place)
         parts.append((coding, which, lanes))
         if coding.mode is Mode.LOSSY:
-            for k, image in zip(which, _decoded(plans, some), strict=True):
+            for k, plan, image in zip(which, plans, _decoded(plans, some), strict=True):
                 decoded[k] = image
+                poor += is_poor(plan, image, images[k])
         large = large or not within_limits(coding.mode, plans[0].model, [shapes[k] for k in which])
     error = sum(mse(image, other) * image.size for image, other in zip(images, decoded, strict=True) if image is not other)
     content = write_group(shapes, parts, pixels_crc(decoded), labels, names)
-    return Packed(content, len(images), sum(image.size for image in images), float(error), large)
+    return Packed(content, len(images), sum(image.size for image in images), float(error), large, poor)
+
+
+def is_poor(plan: Plan, decoded: Pixels, image: Pixels) -> bool:
+    """Whether a lossy picture is far worse than its quality stands for."""
+    assert plan.model is not None
+    return typical.is_poor(plan.model, plan.quality or 0, mse(image, decoded) * image.size, image.size)
 
 
 def _plans(setting: Setting, images: list[Pixels], tick: Tick | None) -> list[Plan]:
@@ -179,8 +194,8 @@ def _unstore(lane: bytes, shapes: list[Shape], place: bytes, by_methods: bool) -
     ends = np.cumsum([height * width for height, width in shapes])
     method = Method.RAW if len(body) == ends[-1] else Method.DEFLATE
     if by_methods:
-        if not body or body[0] not in tuple(Method):
-            raise FormatError("its pixels are stored by an unknown method")
+        if body[0] not in tuple(Method):
+            raise UnsupportedError(f"storage method {body[0]} is unsupported: it is reserved for later versions")
         method, body = Method(body[0]), body[1:]
     raw = body if method is Method.RAW else inflate(body, int(ends[-1]))
     if len(raw) != ends[-1]:

@@ -11,17 +11,8 @@ from enum import IntEnum
 
 from mnistzip.container import ARCHIVE, MAGIC, PIXELS_MAX, require_magic
 from mnistzip.errors import FormatError, MnistzipError, UnsupportedError
-from mnistzip.groups import (
-    HEAD_BYTES,
-    IMAGES_MAX,
-    LABELS,
-    LANE_BYTES_MIN,
-    MARKER,
-    NAMES,
-    PER_LANE_MAX,
-    READ_AHEAD,
-    read_group,
-)
+from mnistzip.group_head import HEAD_BYTES, IMAGES_MAX, LABELS, LANE_BYTES_MIN, MARKER, NAMES, PER_LANE_MAX
+from mnistzip.groups import READ_AHEAD, read_group
 from mnistzip.model import FILE_LIMIT
 from mnistzip.storage import Storage
 

@@ -6,8 +6,9 @@ import errno
 import io
 import operator
 import os
+import threading
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import repeat
 from pathlib import Path
 from types import TracebackType
@@ -18,8 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from mnistzip import container
 from mnistzip import model as models
+from mnistzip.arrays import as_image, as_label, require_one_each
 from mnistzip.choice import candidates
-from mnistzip.codec import DEFAULT_EFFORT, DEFAULT_QUALITY, EFFORT_MAX, as_image
+from mnistzip.codec import DEFAULT_EFFORT, DEFAULT_QUALITY, EFFORT_MAX
 from mnistzip.coding import Packed, Setting, pack_group
 from mnistzip.errors import FormatError, ImageError, OptionError, require_within
 from mnistzip.index import START, Footer, Index, Origin, entry
@@ -58,6 +60,8 @@ class ArchiveWriter:
         origin: what the images come from, for ``mnistzip decompress`` to give back the like.
         shape: ``(H, W)`` that an archive without images says to be of.
         embed_model: put the model's file into the archive, which then can be read without it.
+        progress: called with the number of images whose coding was just done, fractions of images while a group is searched; by
+            one thread at a time, but not always by the one that adds images.
         like: a file whose modification time the archive gets, and its permissions if it replaces no file.
         overwrite: replace a file that is at ``target`` in the end. Without it, :class:`FileExistsError` names the temporary
             file that holds the archive.
@@ -73,6 +77,7 @@ class ArchiveWriter:
         raw_bytes, squared_error: sums over the images coded so far.
         size: bytes of the finished archive.
         large: images so large that only who raises ``max_pixels`` can read them.
+        poor: images that are far worse than what the quality gives on pictures that the model knows.
     """
 
     def __init__(
@@ -89,6 +94,7 @@ class ArchiveWriter:
         shape: tuple[int, int] | None = None,
         like: str | None = None,
         embed_model: bool = False,
+        progress: Callable[[float], None] | None = None,
         overwrite: bool = True,
     ) -> None:
         require_within("quality", quality, 1, container.QUALITY_MAX)
@@ -101,6 +107,8 @@ class ArchiveWriter:
         most = (candidate.model.tiles_unasked(self._mode) for candidate in self._setting.candidates)
         self._tiles_max = min(GROUP_TILES, *most)
         self._embedded = _file_of(model) if embed_model else None
+        self._progress = progress
+        self._reporting = threading.Lock()
         self._threads = threads
         self._pool = _pool(threads) if threads > 1 else None
         self._waiting: deque[Future[Packed]] = deque()
@@ -116,20 +124,12 @@ class ArchiveWriter:
         self._entries = bytearray()
         self._coded = 0  # images in groups that were written
         self._at = len(START)
-        self.count = self.raw_bytes = self.size = self.large = 0
+        self.count = self.raw_bytes = self.size = self.large = self.poor = 0
         self.squared_error = 0.0
         self._whole: WholeFile | None = None
         self._old: str | None = None
         self._ended = self._closed = self._given_up = False  # nothing more is taken; there for good; never will be
-        if isinstance(target, (str, os.PathLike)):
-            self._whole = WholeFile(target, like, new=not overwrite)
-            self._out: IO[bytes] = self._whole.file
-        elif append:
-            raise OptionError("only an archive in a file can be appended to: give its path")
-        elif isinstance(target, io.TextIOBase) or not hasattr(target, "write"):
-            raise OptionError(f"an archive is written to {type(target).__name__}: give a path, or a file opened in binary")
-        else:
-            self._out = target
+        self._out = self._open(target, append, like, overwrite)
         try:
             if append and self._whole is not None and isinstance(target, (str, os.PathLike)):
                 self._begin_append(target, self._whole)
@@ -140,6 +140,17 @@ class ArchiveWriter:
         except BaseException:
             self.abandon()
             raise
+
+    def _open(self, target: str | os.PathLike[str] | IO[bytes], append: bool, like: str | None, overwrite: bool) -> IO[bytes]:
+        """The file that is written to."""
+        if isinstance(target, (str, os.PathLike)):
+            self._whole = WholeFile(target, like, new=not overwrite)
+            return self._whole.file
+        if append:
+            raise OptionError("only an archive in a file can be appended to: give its path")
+        if isinstance(target, io.TextIOBase) or not hasattr(target, "write"):
+            raise OptionError(f"an archive is written to {type(target).__name__}: give a path, or a file opened in binary")
+        return target
 
     def _begin_append(self, target: str | os.PathLike[str], whole: WholeFile) -> None:
         """Remember what is there, to be copied, and to be still there at the end."""
@@ -189,7 +200,7 @@ class ArchiveWriter:
 
         Args:
             name: a path below a folder, with ``/``; may be empty.
-            label: an integer of 64 bits.
+            label: an integer of 64 bits; an array or tensor without dimensions will do.
 
         Raises:
             ImageError: not a greyscale image of 8 bits, or a name that could lead out of a folder.
@@ -200,8 +211,7 @@ class ArchiveWriter:
         for what, told, every in (("name", name, self._named), ("label", label, self._labelled)):
             if every is not None and (told is not None) != every:
                 raise OptionError(f"image {self.count} has {'a' if told is not None else 'no'} {what}, unlike those before it")
-        if label is not None and (not isinstance(label, (int, np.integer)) or not -(1 << 63) <= label < 1 << 63):
-            raise OptionError(f"label {label!r} of image {self.count} is not an integer of 64 bits")
+        number = None if label is None else as_label(label, self.count)
         if name is not None:
             require_name(name)
         self._named, self._labelled = name is not None, label is not None
@@ -213,8 +223,8 @@ class ArchiveWriter:
         if name is not None:
             self._names.append(name)
             self._name_bytes += len(name.encode()) + 1
-        if label is not None:
-            self._labels.append(int(label))
+        if number is not None:
+            self._labels.append(number)
         self._images.append(pixels.copy())
         self._pixels += pixels.size
         self._tiles += tiles
@@ -232,7 +242,19 @@ class ArchiveWriter:
         names: Iterable[str] | None = None,
         labels: Iterable[int] | NDArray[np.integer] | None = None,
     ) -> None:
-        """Add several images, with a name and a label for each if given."""
+        """Add several images, with a name and a label for each if given.
+
+        Args:
+            images: uint8 array of shape ``(N, H, W)`` or ``(H, W)`` arrays of any sizes.
+            names: N paths, as for :meth:`add`.
+            labels: N integers, or an array or tensor of shape ``(N,)``.
+
+        Raises:
+            ImageError, OptionError: as for :meth:`add`; or there are not as many names or labels as images.
+        """
+        for what, values in (("names", names), ("labels", labels)):
+            if values is not None:
+                require_one_each(what, values, images)
         all_names = repeat(None) if names is None else names
         all_labels = repeat(None) if labels is None else labels
         every, more_names, more_labels = iter(images), iter(all_names), iter(all_labels)
@@ -302,14 +324,30 @@ class ArchiveWriter:
         self._pixels = self._tiles = self._name_bytes = 0
         try:
             if self._pool is None:
-                self._put(pack_group(self._setting, images, labels, names))
+                self._put(self._packed(images, labels, names))
                 return
-            self._waiting.append(self._pool.submit(pack_group, self._setting, images, labels, names))
+            self._waiting.append(self._pool.submit(self._packed, images, labels, names))
             if len(self._waiting) > self._threads:
                 self._put(self._waiting.popleft().result())
         except BaseException:  # images are lost that count as added
             self.abandon()
             raise
+
+    def _packed(self, images: list[Pixels], labels: Ints | None, names: list[str] | None) -> Packed:
+        """Code a group, and report how far that has come."""
+        tiles = sum(tiles_in(image.shape[1], image.shape[0]) for image in images)
+        left = float(len(images))
+
+        def report(share: float) -> None:
+            nonlocal left
+            if self._progress is not None and share > 0:
+                left -= share
+                with self._reporting:
+                    self._progress(share)
+
+        packed = pack_group(self._setting, images, labels, names, lambda done: report(len(images) * done / tiles))
+        report(left)
+        return packed
 
     def _put(self, packed: Packed) -> None:
         self._entries += entry(self._coded, self._at)
@@ -317,6 +355,7 @@ class ArchiveWriter:
         self.raw_bytes += packed.raw_bytes
         self.squared_error += packed.squared_error
         self.large += packed.images if packed.large else 0
+        self.poor += packed.poor
         self._at += len(packed.content)
         self._out.write(packed.content)
 

@@ -25,9 +25,9 @@ def store(image: Pixels) -> bytes:
 
 
 def smaller_stored(file: bytes, image: Pixels) -> bytes:
-    """A file that a model coded, or the stored one if that is smaller."""
-    body = body_below(image, len(file))
-    return file if body is None else min(file, _file(image, *body), key=len)
+    """A file that a model coded, or the stored one if that is no larger."""
+    body = body_below(image, len(file) + 1)
+    return file if body is None else min(_file(image, *body), file, key=len)
 
 
 def smallest_body(images: Sequence[Pixels]) -> tuple[Method, bytes]:

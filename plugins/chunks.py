@@ -99,7 +99,7 @@ class Coding:
         return files
 
     def pack(self, array: NDArray[Any]) -> bytes:
-        """The chunk of an array of uint8, shape ``(..., H, W)``.
+        """The chunk of an array of uint8, shape ``(..., H, W)``; see :func:`image_shape` for axes of length 1 behind these.
 
         Raises:
             ImageError: another type or shape, or too many pixels.
@@ -107,7 +107,8 @@ class Coding:
             ModelError: no such model.
         """
         require_images(array)
-        return join(array.shape[:-2], self.files_of(array.reshape(-1, *array.shape[-2:])))
+        shape = image_shape(array.shape)
+        return join(shape[:-2], self.files_of(array.reshape(-1, *shape[-2:])))
 
 
 def require_images(array: NDArray[Any]) -> None:
@@ -122,6 +123,17 @@ def require_images(array: NDArray[Any]) -> None:
         raise ImageError(f"the chunk has shape {array.shape}: mnistzip takes images, shape (..., height, width)")
     if not array.size or array.size > PIXELS_MAX:
         raise ImageError(f"the chunk has {array.size} pixels: mnistzip takes 1 to {PIXELS_MAX}, so choose other chunks")
+
+
+def image_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape ``(..., H, W)`` that an array is stored with: without the axes of length 1 behind its last longer one.
+
+    Such axes stand for the one channel of grey images. Where fewer than two axes would be left, all of them stay.
+    """
+    axes = len(shape)
+    while axes and shape[axes - 1] == 1:
+        axes -= 1
+    return tuple(shape[:axes] if axes >= 2 else shape)
 
 
 def join(leading: tuple[int, ...], files: list[bytes]) -> bytes:
@@ -148,7 +160,8 @@ class Chunk:
 
         Args:
             data: all bytes of the chunk.
-            shape: what the chunk must have, where it is known.
+            shape: of the array, where it is known. The chunk must have it, or the one that :func:`image_shape` makes of it;
+                chunks of earlier writers keep axes of length 1.
 
         Raises:
             FormatError: damaged, cut short, not a chunk, or of another shape.
@@ -159,7 +172,7 @@ class Chunk:
             found = cls._parse(data)
         except MnistzipError as cause:
             raise type(cause)(f"the chunk cannot be read: {cause}") from cause
-        if shape is not None and found.shape != tuple(shape):
+        if shape is not None and found.shape not in (tuple(shape), image_shape(shape)):
             raise FormatError(f"the chunk has shape {found.shape} where the array has {tuple(shape)}: it is damaged")
         return found
 

@@ -8,7 +8,6 @@ An image alone costs some ten times what it costs among others, so groups of the
 
 from __future__ import annotations
 
-import operator
 import os
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -20,7 +19,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mnistzip.archive import Archive
-from mnistzip.errors import MnistzipError, OptionError
+from mnistzip.arrays import as_index
+from mnistzip.errors import FormatError, MnistzipError, OptionError
 from mnistzip.model import Model
 
 try:
@@ -75,13 +75,13 @@ class ArchiveDataset(Dataset[Any]):
             raise OptionError(f"cache_bytes is {cache_bytes!r}: give a number of bytes, 0 or more")
         self.transform = transform
         self.target_transform = target_transform
-        self._source = archive
-        self._model = model
-        self._max_pixels = max_pixels
         self._room = cache_bytes
         self._full = not cache_bytes
         self._groups: OrderedDict[int, Decoded] = OrderedDict()  # first image -> images; the last one asked for comes last
-        opened = self._open()
+        opened = Archive(archive, model=model, max_pixels=max_pixels)
+        self._archive: Archive | None = opened
+        self._process: int | None = os.getpid()
+        self._reopen = opened.__reduce__()
         self._count = len(opened)
         labels = opened.labels
         self.targets = None if labels is None else torch.from_numpy(labels)
@@ -99,10 +99,15 @@ class ArchiveDataset(Dataset[Any]):
 
         Raises:
             IndexError: no such image.
-            FormatError: one of them is damaged.
+            OptionError: an index is no whole number.
+            FormatError: one of them is damaged, or another archive has taken the place of this one.
         """
-        places = [self._place(index) for index in indices]
-        images = self._images(places)
+        places = [as_index(index, self._count) for index in indices]
+        try:
+            images = self._images(places)
+        except FormatError:
+            self._reopened().close()  # another archive that has taken the place of this one is no damage
+            raise
         return [self._item(images[place], place) for place in places]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -111,16 +116,15 @@ class ArchiveDataset(Dataset[Any]):
 
     def _open(self) -> Archive:
         """The archive, opened by this very process: one that was forked shares no lock or connection with its parent."""
-        if self.__dict__.get("_process") != os.getpid():
-            self._archive = Archive(self._source, model=self._model, max_pixels=self._max_pixels)
-            self._process = os.getpid()
+        if self._archive is None or self._process != os.getpid():
+            self._archive, self._process = self._reopened(), os.getpid()
         return self._archive
 
-    def _place(self, index: int) -> int:
-        place = operator.index(index)
-        if not -self._count <= place < self._count:
-            raise IndexError(f"image {index} of an archive of {self._count}")
-        return place % self._count
+    def _reopened(self) -> Archive:
+        """The archive opened once more, or a :class:`~mnistzip.errors.FormatError` if the labels are of another one."""
+        function, arguments = self._reopen
+        archive: Archive = function(*arguments)
+        return archive
 
     def _item(self, pixels: Pixels, place: int) -> Any:
         image: Any = Image.fromarray(pixels)

@@ -11,13 +11,13 @@ import asyncio
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnistzip.errors import OptionError
-from mnistzip.plugins.chunks import PIXELS_MAX, Chunk, Coding, join, require_images
+from mnistzip.plugins.chunks import PIXELS_MAX, Chunk, Coding, image_shape, join, require_images
 
 try:
     from zarr.abc.codec import ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin, ArrayBytesCodecPartialEncodeMixin
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 NAME = "mnistzip"
 
 Pixels = NDArray[np.uint8]
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +93,7 @@ class MnistzipCodec(
         return chunk_spec.prototype.buffer.from_bytes(self.pack(chunk_array.as_numpy_array()))
 
     def _decode_sync(self, chunk_bytes: Buffer, chunk_spec: ArraySpec) -> NDBuffer:
-        pixels = Chunk.parse(chunk_bytes.to_bytes(), chunk_spec.shape).unpack(self.model)
+        pixels = Chunk.parse(chunk_bytes.to_bytes(), chunk_spec.shape).unpack(self.model).reshape(chunk_spec.shape)
         return chunk_spec.prototype.nd_buffer.from_numpy_array(pixels)
 
     async def _decode_partial_single(
@@ -107,8 +108,8 @@ class MnistzipCodec(
     def _read(self, data: bytes, selection: SelectorTuple, shape: tuple[int, ...]) -> Pixels:
         chunk = Chunk.parse(data, shape)
         pixels = np.zeros(shape, np.uint8)
-        wanted = np.flatnonzero(_selected(selection, shape).any(1))
-        _images(pixels)[wanted] = chunk.decode(self.model, wanted.tolist())
+        wanted = np.flatnonzero(_images(_selected(selection, shape), chunk.shape).any((1, 2)))
+        _images(pixels, chunk.shape)[wanted] = chunk.decode(self.model, wanted.tolist())
         return np.asarray(pixels[selection])
 
     async def _encode_partial_single(
@@ -137,15 +138,16 @@ class MnistzipCodec(
             before: the chunk as it was, None if it was not there or every pixel is new.
             value: a scalar or the pixels of the selection.
             selection: where they go.
-            selected: those pixels, shape ``(N, H * W)``.
+            selected: those pixels, of the chunk's shape.
             chunk_spec: of the chunk.
         """
         fill = chunk_spec.fill_value if chunk_spec.fill_value is not None else 0
         pixels = np.full(chunk_spec.shape, fill, np.uint8)
         require_images(pixels)
-        images = _images(pixels)
-        touched, whole = np.atleast_1d(selected.any(1)), np.atleast_1d(selected.all(1))
         chunk = None if before is None else Chunk.parse(before, chunk_spec.shape)
+        shape = image_shape(chunk_spec.shape) if chunk is None else chunk.shape
+        images, chosen = _images(pixels, shape), _images(selected, shape)
+        touched, whole = np.asarray(chosen.any((1, 2))), np.asarray(chosen.all((1, 2)))
         if chunk is None:
             touched[:] = True
         else:
@@ -160,7 +162,7 @@ class MnistzipCodec(
         numbers = np.flatnonzero(touched).tolist()
         for number, file in zip(numbers, self.files_of(images[numbers]), strict=True):
             files[number] = file
-        return join(chunk_spec.shape[:-2], files)
+        return join(shape[:-2], files)
 
 
 def _require_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -170,16 +172,16 @@ def _require_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         raise OptionError(f"the array has shape {shape}: mnistzip takes images, shape (..., height, width)")
 
 
-def _images(pixels: Pixels) -> Pixels:
-    """A view of shape ``(N, H, W)``."""
-    return pixels.reshape(-1, *pixels.shape[-2:])
+def _images(pixels: NDArray[Scalar], shape: tuple[int, ...]) -> NDArray[Scalar]:
+    """A view of shape ``(N, H, W)`` of the pixels of a chunk that is stored with a shape ``(..., H, W)``."""
+    return pixels.reshape(-1, *shape[-2:])
 
 
 def _selected(selection: SelectorTuple, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Which pixels a selection means: shape ``(N, H * W)``, whatever kind of indexing it is."""
+    """Which pixels of a chunk a selection means, whatever kind of indexing it is."""
     chosen = np.zeros(shape, np.bool_)
     chosen[selection] = True
-    return chosen.reshape(math.prod(shape[:-2]), -1)
+    return chosen
 
 
 def _put(pixels: Pixels, selection: SelectorTuple, value: NDArray[Any]) -> None:

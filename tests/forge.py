@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mnistzip import pretrained
 from mnistzip.container import Mode, varint
-from mnistzip.groups import LABELS, NAMES, Head, place_of
+from mnistzip.group_head import LABELS, NAMES, Coding, Head
 from mnistzip.index import START, Footer, entry
 from mnistzip.stored import deflate
 
@@ -55,7 +55,9 @@ def group(
     """A group of two stored images of 1x1 in one lane, or what changes in its head and elsewhere make of it."""
     flags = LABELS * bool(labels) | NAMES * bool(names)
     head = replace(PLAIN, **({"flags": flags} | change))
-    lane = checked(place_of(head, sizes) + bytes(4), body, LEVELS) if lane is None else lane
+    coding = Coding(head.method or Mode.LOSSY, head.model, head.quality, head.per_lane, head.fingerprint)
+    place = coding.place(head.images, head.width, head.height, sizes)
+    lane = checked(place + bytes(4), body, LEVELS) if lane is None else lane
     table = sizes + varint(len(lane)) + b"\0" if table is None else table
     told = {
         "table_bytes": len(table),

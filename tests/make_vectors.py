@@ -23,9 +23,10 @@ from numpy.typing import NDArray
 
 import forge
 import mnistzip
+import part_vectors
 from mnistzip import pixels, rans
-from mnistzip.container import Mode, varint
-from mnistzip.groups import MIXED, SIZES
+from mnistzip.container import KEPT, MAGIC, Mode, varint
+from mnistzip.group_head import MIXED, SIZES
 from mnistzip.idx import read_idx
 from mnistzip.lossless import encode_payloads, pixel_symbols
 from mnistzip.model import shipped
@@ -124,7 +125,7 @@ def with_shade_of(shade: int, grey: int) -> bytes:
     decoded = image.copy()
     decoded[-1, -1] = min(grey - pixels.LAST_SHADE[pixels.ranges(image)[-1, -1]] + shade, 255)
     known = pixels.symbols
-    header = mnistzip.encode(image, lossless=True)[:3]
+    header = MAGIC + bytes([KEPT])
 
     def symbols(x: Pixels, plane: pixels.Plane) -> NDArray[np.int64]:
         return np.full(len(x), shade) if plane is pixels.Plane.SHADE else known(x, plane)
@@ -285,6 +286,7 @@ def archives() -> dict[str, bytes]:
         "mnist-fast": mnistzip.encode_archive(digits[:9], model="mnist-fast"),
         "mnist-fast-lossless": mnistzip.encode_archive(digits[:9], model="mnist-fast", lossless=True),
         "glyph-lossless": mnistzip.encode_archive(digits[:9], model="glyph", lossless=True),
+        **part_vectors.valid(),
         "classic": mnistzip.encode_archive(digits[:9], model="classic", labels=[-(1 << 63), *range(7), (1 << 63) - 1]),
         "holds-its-model": mnistzip.encode_archive(
             digits[:9], model=VECTORS / "own" / "own.npz", effort=0, names=["a"] * 9, embed_model=True
@@ -363,6 +365,7 @@ def invalid_archives(good: bytes, empty: bytes) -> dict[str, tuple[bytes, str, s
         **lying_indices(),
         **lying_groups(),
         **lying_details(),
+        **part_vectors.faults(),
     }
 
 

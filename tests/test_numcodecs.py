@@ -25,7 +25,22 @@ Pixels = NDArray[np.uint8]
 def test_numcodecs_finds_the_codec_by_its_entry_point() -> None:
     codec = numcodecs.get_codec({"id": "mnistzip", "quality": 30})
     assert codec == MnistzipCodec(quality=30)
-    assert repr(codec) == "MnistzipCodec(quality=30, lossless=False, effort=3, model='mnist')"
+    assert repr(codec) == "MnistzipCodec(quality=30, lossless=False, effort=3, model='auto')"
+
+
+def test_a_channel_axis_behind_the_images_costs_nothing_and_is_left_out(digits: Pixels) -> None:
+    codec = MnistzipCodec(lossless=True)
+    packed = codec.encode(digits[..., None])
+    assert packed == codec.encode(digits)
+    assert np.array_equal(codec.decode(packed), digits)
+    out = np.zeros((64, 28, 28, 1), np.uint8)
+    codec.decode(packed, out)
+    assert np.array_equal(out[..., 0], digits)
+    array = zarr.create_array(
+        MemoryStore(), shape=out.shape, dtype="uint8", chunks=(10, 28, 28, 1), compressors=codec, zarr_format=2
+    )
+    array[:] = out
+    assert np.array_equal(array[:], out)
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (1, 28, 28), (5, 28, 28), (2, 3, 9, 30)])

@@ -88,6 +88,90 @@ def test_a_forked_process_opens_the_archive_for_itself(archive: Path, monkeypatc
     assert data._open() is not before
 
 
+def test_a_relative_path_means_the_same_file_in_other_folders(
+    archive: Path, digits: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(archive.parent)
+    data = ArchiveDataset(archive.name)
+    monkeypatch.chdir("/")
+    assert (np.asarray(pickle.loads(pickle.dumps(data))[5][0]) == digits[5]).all()
+    monkeypatch.setattr(os, "getpid", lambda: -1)  # a worker that was forked
+    assert (np.asarray(data[6][0]) == digits[6]).all()
+
+
+@pytest.mark.parametrize("change", ["labels", "order", "count"])
+def test_images_of_an_archive_that_was_replaced_are_never_given_old_labels(
+    change: str, archive: Path, digits: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = ArchiveDataset(archive)
+    images, labels = {
+        "labels": (digits, LABELS[::-1]),
+        "order": (digits[::-1], LABELS),
+        "count": (digits[:50], LABELS[:50]),
+    }[change]
+    other = archive.with_name("other.cae")
+    other.write_bytes(mnistzip.encode_archive(images, labels=labels, lossless=True))
+    os.replace(other, archive)
+    assert (np.asarray(data[3][0]) == digits[3]).all()  # this process still has the old file
+    with pytest.raises(FormatError, match=r"digits\.cae was replaced.*make the data set, again"):
+        pickle.loads(pickle.dumps(data))[3]
+    monkeypatch.setattr(os, "getpid", lambda: -1)  # a worker that was forked
+    with pytest.raises(FormatError, match="was replaced"):
+        data[3]
+    assert (np.asarray(ArchiveDataset(archive)[3][0]) == images[3]).all()
+
+
+def test_an_archive_that_is_overwritten_in_place_is_not_called_damaged(archive: Path, digits: Pixels) -> None:
+    data = ArchiveDataset(archive)
+    archive.write_bytes(mnistzip.encode_archive(digits[::-1], labels=LABELS, lossless=True))
+    with pytest.raises(FormatError, match="was replaced"):
+        data.__getitems__(range(64))
+
+
+def test_a_copy_of_the_archive_elsewhere_in_time_is_the_same_archive(archive: Path, digits: Pixels) -> None:
+    data = pickle.dumps(ArchiveDataset(archive))
+    content = archive.read_bytes()
+    archive.unlink()
+    archive.write_bytes(content)
+    os.utime(archive, (1, 1))
+    assert (np.asarray(pickle.loads(data)[5][0]) == digits[5]).all()
+
+
+def test_any_integer_is_an_index_and_nothing_else_is(archive: Path) -> None:
+    data = ArchiveDataset(archive)
+    for index in (3, np.int64(3), np.array(3), torch.tensor(3), torch.tensor(-61, dtype=torch.int8)):
+        assert data[index][1] == LABELS[3]  # type: ignore[index]
+    for odd in (True, torch.tensor(True), torch.tensor([3]), 3.0, "3", None, [3]):
+        with pytest.raises(OptionError, match="no index of an image"):
+            data[odd]  # type: ignore[index]
+    with pytest.raises(IndexError, match="image 64 of an archive of 64"):
+        data[torch.tensor(64)]  # type: ignore[index]
+
+
+def test_tensors_are_packed_as_arrays_are(digits: Pixels) -> None:
+    wanted = mnistzip.encode_archive(digits[:5], labels=LABELS[:5], lossless=True)
+    images, labels = torch.from_numpy(digits[:5].copy()), torch.from_numpy(LABELS[:5])
+    assert mnistzip.encode_archive(images, labels=labels, lossless=True) == wanted  # type: ignore[arg-type]
+    pairs = list(zip(images, labels.to(torch.int32), strict=True))  # as a data set gives them
+    assert mnistzip.encode_archive((i for i, _ in pairs), labels=(k for _, k in pairs), lossless=True) == wanted  # type: ignore[misc]
+    read = mnistzip.Archive(wanted).read(torch.tensor([4, 0]))  # type: ignore[arg-type]
+    assert (np.stack(read) == digits[[4, 0]]).all()
+
+
+@pytest.mark.parametrize(
+    ("tensor", "said"),
+    [
+        (torch.zeros(28, 28, requires_grad=True), "detach"),
+        (torch.zeros(28, 28, device="meta", dtype=torch.uint8), "cpu"),
+        (torch.zeros(1, 28, 28, dtype=torch.uint8), "without the axis of length 1"),
+        (torch.zeros(28, 28), "float32: convert it to uint8"),
+    ],
+)
+def test_a_tensor_that_is_no_image_is_refused_with_what_to_do(tensor: torch.Tensor, said: str) -> None:
+    with pytest.raises(mnistzip.ImageError, match=said):
+        mnistzip.encode(tensor)
+
+
 def test_pickling_keeps_everything_but_what_is_decoded(archive: Path, digits: Pixels) -> None:
     data = ArchiveDataset(archive, target_transform=str)
     size = len(pickle.dumps(data))

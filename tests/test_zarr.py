@@ -242,7 +242,7 @@ def test_a_chunk_that_claims_large_images_is_refused_before_memory_is_taken() ->
     bomb = bytes.fromhex("cae1e1 ffff03 ffff03 0000")
     with pytest.raises(mnistzip.MnistzipError, match="limit"):
         Chunk.parse(bytes([1, 0]) + bomb)
-    inflated = mnistzip.encode(np.zeros((8000, 8000), np.uint8), lossless=True)
+    inflated = mnistzip.encode(np.zeros((8000, 8000), np.uint8), lossless=True, model="classic")
     with pytest.raises(LimitError, match="pixels of a chunk"):
         Chunk.parse(bytes([1, 1, 5, 0, 0, 0]) + container.join_streams([inflated] * 5))
     with pytest.raises(FormatError, match="cannot hold"):
@@ -275,6 +275,110 @@ def test_the_bytes_of_a_chunk_stay_as_they_are_documented() -> None:
     files = mnistzip.encode_many(dot, lossless=True)
     assert Coding(lossless=True).pack(dot) == bytes([1, 1, 2, 0, 0, 0, len(files[0])]) + files[0] + files[1]
     assert Coding(lossless=True).pack(dot[0]) == bytes([1, 0]) + files[0]
+
+
+CHANNEL = [(16, 28, 28, 1), (16, 28, 28, 1, 1), (4, 4, 28, 28, 1)]
+
+
+@pytest.mark.parametrize("more", [{}, {"sharded": True}, {"compressors": "auto"}], ids=["plain", "sharded", "zstd"])
+@pytest.mark.parametrize("shape", CHANNEL, ids=str)
+def test_a_channel_axis_behind_the_images_costs_nothing(shape: tuple[int, ...], more: dict[str, Any], digits: Pixels) -> None:
+    digits = digits[:16]
+    data, more = digits.reshape(shape), dict(more)
+    if more.pop("sharded", False):
+        more["shards"] = shape
+    chunks = (shape[0] // 2, *shape[1:])
+    array = create(MemoryStore(), data, LOSSLESS, chunks, **more)
+    plain = create(MemoryStore(), digits, LOSSLESS, (8, 28, 28), **({"shards": digits.shape} if "shards" in more else more))
+    assert array.nbytes_stored() < plain.nbytes_stored() + 100
+    wanted = data.copy()
+    for index, value in [
+        ((3,), 9),
+        ((slice(1, 3, 2), slice(None), 3), 77),
+        ((3, 2, 1), 1),
+        ((1,), data[2]),
+        ((..., slice(None)), data),
+    ]:
+        array[index] = wanted[index] = value
+        assert np.array_equal(array[:], wanted)
+        assert np.array_equal(array[index], wanted[index])
+    assert np.array_equal(array.oindex[[1, 3], :3], data[np.ix_([1, 3], range(3))])
+
+
+def test_only_the_image_that_is_written_changes_where_a_channel_axis_is_behind_it(digits: Pixels) -> None:
+    array = create(MemoryStore(), digits[..., None], FAST, (16, 28, 28, 1))
+    before = array[:]
+    array[5] = digits[6, ..., None]
+    array[8, 3, 3] = 200
+    assert np.array_equal(np.delete(array[:], [5, 8], 0), np.delete(before, [5, 8], 0))
+    assert np.array_equal(array[5], before[6])
+
+
+def test_arrays_written_when_a_channel_axis_was_taken_for_the_width_stay_readable(digits: Pixels, tmp_path: Path) -> None:
+    data = digits[:2, ..., None]
+    array = zarr.create_array(
+        LocalStore(tmp_path), shape=data.shape, dtype="uint8", chunks=data.shape, serializer=LOSSLESS, compressors=None
+    )
+    array[:] = 1
+    (file,) = (tmp_path / "c").rglob("0/0/0/0")
+    columns = mnistzip.encode_many(data.reshape(-1, 28, 1), lossless=True)
+    file.write_bytes(bytes([1, 2, 2, 0, 0, 0, 28, 0, 0, 0]) + container.join_streams(columns))
+    array = zarr.open_array(tmp_path, mode="r+")
+    assert np.array_equal(array[:], data)
+    assert np.array_equal(array[1, 3:5], data[1, 3:5])
+    array[0, 4] = 7
+    wanted = data.copy()
+    wanted[0, 4] = 7
+    assert np.array_equal(array[:], wanted)
+    parsed = Chunk.parse(file.read_bytes())
+    assert parsed.shape == data.shape
+    assert parsed.files[5:] == columns[5:]
+    array[:] = data
+    assert Chunk.parse(file.read_bytes()).shape == (2, 28, 28)
+
+
+@pytest.mark.parametrize(
+    ("shape", "stored"),
+    [
+        ((9, 28, 28), (9, 28, 28)),
+        ((9, 28, 28, 1), (9, 28, 28)),
+        ((9, 28, 28, 1, 1), (9, 28, 28)),
+        ((28, 28, 1), (28, 28)),
+        ((28, 28), (28, 28)),
+        ((28, 1), (28, 1)),
+        ((1, 28), (1, 28)),
+        ((1, 1), (1, 1)),
+        ((9, 1, 1), (9, 1, 1)),
+        ((1, 28, 28), (1, 28, 28)),
+        ((9, 1, 28, 28), (9, 1, 28, 28)),
+        ((9, 28, 28, 3), (9, 28, 28, 3)),
+    ],
+    ids=str,
+)
+def test_axes_of_length_1_behind_the_images_are_left_out(shape: tuple[int, ...], stored: tuple[int, ...]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    chunk = Chunk.parse(Coding(lossless=True).pack(pixels), shape)
+    assert chunk.shape == stored
+    assert np.array_equal(chunk.unpack("mnist"), pixels.reshape(stored))
+
+
+@pytest.mark.parametrize("model", ["mnist", "auto"])
+def test_arrays_name_the_model_that_they_were_made_with_and_are_read_by_any(model: str, digits: Pixels, tmp_path: Path) -> None:
+    create(LocalStore(tmp_path), digits, MnistzipCodec(effort=0, model=model), (32, 28, 28))
+    metadata = json.loads((tmp_path / "zarr.json").read_text())
+    (codec,) = metadata["codecs"]
+    assert codec["configuration"]["model"] == model
+    wanted = mnistzip.decode_many(mnistzip.encode_many(digits, effort=0, model=model))
+    for other in ("mnist", "auto", "glyph"):
+        codec["configuration"]["model"] = other
+        (tmp_path / "zarr.json").write_text(json.dumps(metadata))
+        assert np.array_equal(zarr.open_array(tmp_path, mode="r")[:], wanted)
+
+
+def test_the_model_is_chosen_for_each_image_unless_one_is_named(digits: Pixels) -> None:
+    assert MnistzipCodec().model == "auto"
+    letters = np.stack([np.kron(np.eye(7, dtype=np.uint8) * 255, np.ones((4, 4), np.uint8)), digits[0]])
+    assert Chunk.parse(MnistzipCodec().pack(letters)).files == mnistzip.encode_many(letters)
 
 
 def test_threads_write_and_read_their_own_chunks(digits: Pixels) -> None:

@@ -27,7 +27,7 @@ import mnistzip
 from mnistzip import codec, container, pretrained
 from mnistzip.data import images
 from mnistzip.data.streams import open_stream
-from mnistzip.groups import HEAD_BYTES, LABELS, NAMES
+from mnistzip.group_head import HEAD_BYTES, LABELS, NAMES
 from mnistzip.idx import read_idx
 from mnistzip.index import END, ENTRY_BYTES, FOOTER_BYTES, START
 from mnistzip.model import read_model

@@ -1,0 +1,135 @@
+"""What the default makes of small pictures of many kinds, beside every other option of ours and WebP: docs/small-pictures.md.
+
+    python benchmarks/picture_sets.py runs/sets
+    python benchmarks/small_pictures.py runs/sets/report          # writes docs/small-pictures.json and docs/small-pictures.md
+
+Sizes are means of whole files. PSNR is of the mean squared error over all pixels of a set. Cost is bits + lmbda * squared error
+for each picture, lmbda being that of quality 50.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+import mnistzip
+from mnistzip import model as models
+from mnistzip.choice import candidates
+from mnistzip.latents import BIT, LMBDA_SHIFT
+from mnistzip.metrics import mse, psnr_of_mse
+
+DOCS = Path(__file__).parent.parent / "docs"
+QUALITY = 50
+LMBDA = float(models.shipped("mnist").lmbda[QUALITY - 1]) / (BIT << LMBDA_SHIFT)
+
+Pixels = NDArray[np.uint8]
+
+
+def result(images: Sequence[Pixels], size: int, decoded: Sequence[Pixels]) -> dict[str, Any]:
+    """Mean bytes, PSNR (None where nothing is lost) and cost of a set."""
+    error = sum(mse(image, other) * image.size for image, other in zip(images, decoded, strict=True))
+    return {
+        "bytes": round(size / len(images), 2),
+        "psnr_db": round(psnr_of_mse(error / sum(image.size for image in images)), 2) if error else None,
+        "cost": round((8 * size + LMBDA * error) / len(images), 1),
+    }
+
+
+def of_ours(images: Sequence[Pixels], **options: Any) -> dict[str, Any]:
+    """Files of ours."""
+    files = mnistzip.encode_many(images, **options)
+    return result(images, sum(map(len, files)), mnistzip.decode_many(files))
+
+
+def archive(images: Sequence[Pixels], **options: Any) -> dict[str, Any]:
+    """An archive of ours."""
+    content = mnistzip.encode_archive(images, **options)
+    with mnistzip.Archive(content) as opened:
+        return result(images, len(content), list(opened))
+
+
+def webp(images: Sequence[Pixels], **options: Any) -> dict[str, Any]:
+    """WebP files by Pillow."""
+    files = []
+    for image in images:
+        out = io.BytesIO()
+        Image.fromarray(image).save(out, "WEBP", method=6, **options)
+        files.append(out.getvalue())
+    decoded = [np.asarray(Image.open(io.BytesIO(file)).convert("L")) for file in files]
+    return result(images, sum(map(len, files)), decoded)
+
+
+def measure(images: Sequence[Pixels]) -> dict[str, dict[str, Any]]:
+    """All results of a set."""
+    others = [name for name in models.SHIPPED if name not in models.CANDIDATES]
+    every = candidates("auto", QUALITY)
+    return {
+        "default": of_ours(images),
+        **{each.model.name: of_ours(images, model=each.model.name, quality=each.quality) for each in every},
+        **{name: of_ours(images, model=name, quality=QUALITY) for name in others},
+        "lossless": of_ours(images, lossless=True),
+        "archive": archive(images),
+        "archive-lossless": archive(images, lossless=True),
+        "webp-smallest": webp(images, quality=0),
+        "webp-lossless": webp(images, lossless=True, quality=100),
+    }
+
+
+def faults(rows: dict[str, dict[str, Any]]) -> list[str]:
+    """Which promises of the default a set breaks."""
+    default, smallest = rows["default"], rows["webp-smallest"]
+    found = [
+        f"{name} costs {1 - rows[name]['cost'] / default['cost']:.1%} less"
+        for name in (*models.SHIPPED, "lossless")
+        if default["cost"] > 1.03 * rows[name]["cost"]
+    ]
+    if default["bytes"] > rows["lossless"]["bytes"]:
+        found.append("lossless files are smaller")
+    ours, theirs = (np.inf if row["psnr_db"] is None else row["psnr_db"] for row in (default, smallest))
+    if default["bytes"] > smallest["bytes"] and theirs > ours:
+        found.append("WebP's smallest files are smaller and better")
+    return found
+
+
+def cell(row: dict[str, Any]) -> str:
+    """Bytes and PSNR."""
+    return f"{row['bytes']:.1f} B, " + ("lossless" if row["psnr_db"] is None else f"{row['psnr_db']:.2f} dB")
+
+
+def table(results: dict[str, dict[str, dict[str, Any]]]) -> str:
+    """The results in Markdown."""
+    columns = ("default", *models.CANDIDATES, "lossless", "archive", "webp-smallest", "webp-lossless")
+    heads = ("default", *models.CANDIDATES, "`--lossless`", "archive", "WebP, quality 0", "WebP lossless")
+    lines = ["| set | " + " | ".join(heads) + " | what falls short |", "|---" * (len(heads) + 2) + "|"]
+    for name, rows in results.items():
+        cells = [cell(rows[column]) for column in columns]
+        lines.append(f"| {name} | {' | '.join(cells)} | {'; '.join(faults(rows)) or 'nothing'} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure every set, and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("sets", type=Path)
+    results = {}
+    for path in sorted(parser.parse_args().sets.glob("*.npz")):
+        with np.load(path) as held:
+            results[path.stem] = measure([held[key] for key in held.files])
+        print(path.stem, *faults(results[path.stem]), sep=": ", flush=True)
+    (DOCS / "small-pictures.json").write_text(json.dumps(results, indent=1) + "\n")
+    page = DOCS / "small-pictures.md"
+    before, _, rest = page.read_text().partition("<!-- results -->\n")
+    _, _, after = rest.partition("<!-- /results -->\n")
+    page.write_text(f"{before}<!-- results -->\n{table(results)}\n<!-- /results -->\n{after}")
+
+
+if __name__ == "__main__":
+    main()
