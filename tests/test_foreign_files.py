@@ -61,6 +61,7 @@ BENCH_NAMES = [
     *PLOT_FILES,
     *(f"measurements/{name}" for name in ("deflate.npz", "webp@q10.npz", "png.npz", "webp@q10.partial7", "x.partial")),
     *(f"files/{name}" for name in ("deflate/0.bin", "png/notes.txt", "webp@q10/1.bin", "a.bin")),
+    *("plots", "measurements", "files"),  # files where folders would go
 ]
 
 
@@ -142,6 +143,24 @@ def test_images_that_are_read_are_not_the_model_that_is_written(
     assert "is the input itself" in capsys.readouterr().err
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["m.npz", "m.json", "m.md"])
+def test_a_run_does_not_take_the_place_of_what_it_makes(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["train", str(DIGITS), "-o", str(tmp_path / "m.npz"), "--folder", str(tmp_path / name), *TRAINING]
+    assert run(command) == 1
+    assert f"{name} is a file that training writes: choose another folder with --folder" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_that_cannot_be_written_is_refused_before_hours_of_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes").write_bytes(b"precious")
+    command = ["train", str(DIGITS), "-o", str(tmp_path / "notes" / "m.npz"), "--folder", str(tmp_path / "run"), *TRAINING]
+    assert run(command) == 1
+    assert "notes" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["notes"]
 
 
 def test_nothing_is_written_or_removed_where_the_images_cannot_be_trained_on(tmp_path: Path) -> None:

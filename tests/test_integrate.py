@@ -155,6 +155,22 @@ def test_a_link_is_not_taken_for_our_file(home: Path) -> None:
     assert elsewhere.is_file()
 
 
+@pytest.mark.parametrize("key", ["man/man1/mnistzip.1", "mnistzip/integration.json"])
+def test_a_folder_in_the_way_stops_all_or_nothing(key: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (home / "pre/share" / key / "mine").mkdir(parents=True)
+    before = files_of(home)
+    assert run(["integrate", "--prefix", str(home / "pre"), "-f"]) == 1
+    assert f"{key} is a folder where a file would go" in capsys.readouterr().err
+    assert files_of(home) == before
+
+
+def test_an_address_is_no_prefix(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(home)
+    assert run(["integrate", "--prefix", "s3://bucket/x"]) == 2
+    assert "is an address" in capsys.readouterr().err
+    assert not files_of(home)
+
+
 @pytest.mark.parametrize("words", [["--dry-run"], ["--dry-run", "--remove"], ["-n", "--quiet"]])
 def test_a_dry_run_changes_nothing_and_names_each_file(
     words: list[str], home: Path, capsys: pytest.CaptureFixture[str]

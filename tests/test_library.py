@@ -110,3 +110,22 @@ def test_a_model_cannot_take_a_name_with_a_meaning(mine: Path, tmp_path: Path, c
         path.write_bytes(mine.read_bytes())
         assert run(["models", "--add", str(path)]) == 1
         assert "rename the file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("data", "folder"), [("here", ""), ("", ""), ("", "here")])
+def test_models_are_not_put_into_the_current_folder(
+    data: str, folder: str, mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {"XDG_DATA_HOME": data, "LOCALAPPDATA": data, "HOME": folder, "USERPROFILE": folder}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    assert run(["models", "--add", str(mine)]) == 1
+    assert "no home directory" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.npz"]
+
+
+def test_a_model_that_is_there_already_is_not_written_again(mine: Path, home: Path) -> None:
+    assert run(["models", "--add", str(mine)]) == 0
+    os.utime(home / "mine.npz", ns=(0, 0))
+    assert run(["models", "--add", str(mine)]) == 0
+    assert (home / "mine.npz").stat().st_mtime_ns == 0

@@ -697,6 +697,87 @@ def test_two_archives_do_not_go_to_one_place(inputs: Path, capsys: Out) -> None:
     assert sorted(os.listdir("out/set")) == ["000000.png", "000001.png", "000002.png", "labels.csv"]
 
 
+def test_an_image_of_an_archive_is_not_lost_to_the_result_of_another_file(inputs: Path, capsys: Out) -> None:
+    Path("in/named").mkdir(parents=True)
+    Path("named.cae").rename("in/named.cae")
+    Path("one.cae").rename("in/named/a.cae")  # both give named/a.png
+    assert mz("decompress", "-r", "in", "-o", "out", "-f") == 1
+    assert "would both go to out/named/a.png" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("more", [[], ["-f"], ["--append"]], ids=["plain", "force", "append"])
+def test_an_archive_does_not_replace_a_file_of_the_folder_that_it_is_of(
+    more: list[str], inputs: Path, capsys: Out
+) -> None:
+    Path("in").mkdir()
+    for name in ("a", "b"):
+        Path(f"in/{name}.cae").write_bytes(Path("one.cae").read_bytes())
+    assert mz("compress", "in", "-o", "in/a.cae", *more) == 1
+    assert "in/a.cae is the input itself" in capsys.readouterr().err
+    assert Path("in/a.cae").read_bytes() == Path("one.cae").read_bytes()
+
+
+APPEARING = {  # a command, what appears while it is at work, and what then is in the file that is left
+    "compress 0.png": ("0.cae", b"\xca\xe1"),
+    "compress many.npy": ("many.cae", b"\xca\xe1\x7f"),
+    "decompress set.cae --to npz": ("set.npz", b"PK"),
+    "decompress set.cae --to npy": ("set.npy", b"\x93NUMPY"),
+    "decompress set.cae --to folder": ("set/labels.csv", b"name,label"),
+    "decompress set.cae --to idx -o set-idx3-ubyte --labels l": ("l", b"\0\0\x08\x01"),
+    "show set.cae -o sheet.png": ("sheet.png", b"\x89PNG"),
+}
+
+
+@pytest.mark.parametrize("command", APPEARING)
+@pytest.mark.parametrize("force", [False, True], ids=["plain", "force"])
+def test_a_file_that_appears_meanwhile_stays_and_the_output_is_not_lost(
+    command: str, force: bool, inputs: Path, monkeypatch: pytest.MonkeyPatch, capsys: Out
+) -> None:
+    output, begin = Path(APPEARING[command][0]), APPEARING[command][1]
+    monkeypatch.setattr(storage, "_sync", lambda _: output.write_bytes(b"precious"))
+    assert mz(*command.split(), *["-f"] * force) == (0 if force else 1)
+    left = list(output.parent.glob(".mnistzip-*"))
+    if force:
+        assert output.read_bytes().startswith(begin)
+        assert not left
+    else:
+        assert output.read_bytes() == b"precious"
+        assert len(left) == 1
+        assert f"{left[0].name}" in capsys.readouterr().err
+        assert left[0].read_bytes().startswith(begin)
+
+
+def test_a_writer_that_may_not_overwrite_leaves_what_appeared(tmp_path: Path, digits: Pixels) -> None:
+    path = tmp_path / "a.cae"
+    writer = mnistzip.ArchiveWriter(path, overwrite=False)
+    writer.add(digits[0])
+    path.write_bytes(b"precious")
+    with pytest.raises(FileExistsError, match=r"the output is left in .*\.mnistzip-a\.cae-.*\.partial"):
+        writer.close()
+    assert path.read_bytes() == b"precious"
+    with mnistzip.Archive(next(tmp_path.glob(".mnistzip-*"))) as archive:
+        assert len(archive) == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["compress 0.png -o ''", "compress 0.png --output=", "compress ''", "decompress set.cae --to idx --labels ''",
+     "show set.cae -o ''", "bench 0.png --out ''", "bench 0.png --out=", "train 0.png -o m.npz --folder ''",
+     "integrate --prefix ''", "integrate --prefix=", "models --add ''", "thumbnail one.cae ''"],
+)  # fmt: skip
+def test_an_empty_name_as_of_a_variable_that_is_not_set_writes_nothing(command: str, inputs: Path, capsys: Out) -> None:
+    before = sorted(inputs.rglob("*"))
+    assert mz(*("" if word == "''" else word for word in command.split())) == 2
+    assert "an argument is empty" in capsys.readouterr().err
+    assert sorted(inputs.rglob("*")) == before
+
+
+def test_a_file_whose_name_ends_as_an_empty_option_is_taken_behind_two_dashes(inputs: Path) -> None:
+    Path("0.png").rename("--output=")
+    assert mz("info", "--", "--output=") == 1  # it is no .cae file
+    assert mz("compress", "-o", "x.cae", "--", "--output=") == 0
+
+
 def test_an_input_is_not_overwritten_by_the_result_of_another(inputs: Path, capsys: Out) -> None:
     Path("one.png").write_bytes(Path("one.cae").read_bytes())  # .cae by another name, which is read, too
     before = Path("one.png").read_bytes()
