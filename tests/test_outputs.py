@@ -706,9 +706,7 @@ def test_an_image_of_an_archive_is_not_lost_to_the_result_of_another_file(inputs
 
 
 @pytest.mark.parametrize("more", [[], ["-f"], ["--append"]], ids=["plain", "force", "append"])
-def test_an_archive_does_not_replace_a_file_of_the_folder_that_it_is_of(
-    more: list[str], inputs: Path, capsys: Out
-) -> None:
+def test_an_archive_does_not_replace_a_file_of_the_folder_that_it_is_of(more: list[str], inputs: Path, capsys: Out) -> None:
     Path("in").mkdir()
     for name in ("a", "b"):
         Path(f"in/{name}.cae").write_bytes(Path("one.cae").read_bytes())
