@@ -58,9 +58,8 @@ def main() -> None:
         (size, decibels, seconds), (other_size, other_decibels, other_seconds) = results
         name = ", ".join(f"{key} {value}" for key, value in way.items())
         change, factor = other_size / size - 1, other_seconds / seconds
-        print(
-            f"| {name} | {size:.2f} B, {decibels:.2f} dB | {other_size:.2f} B, {other_decibels:.2f} dB | {change:+.2%} | {factor:.2f}x |"
-        )
+        both = f"{size:.2f} B, {decibels:.2f} dB | {other_size:.2f} B, {other_decibels:.2f} dB"
+        print(f"| {name} | {both} | {change:+.2%} | {factor:.2f}x |")
 
 
 if __name__ == "__main__":
