@@ -119,7 +119,7 @@ def models(as_json: bool, added: Path | None, force: bool) -> int:
         if as_json:
             click.echo(json.dumps({"name": name, "id": number, "fingerprint": fingerprint, "about": about}))
         else:
-            default = " (default)" if name == registry.DEFAULT else ""
+            default = " (tried by default)" if name in registry.CANDIDATES else ""
             click.echo(f"{name}{default}: id {number}, fingerprint {fingerprint}\n  {about}")
     failed = 0
     for path in library.files():
