@@ -37,12 +37,13 @@ COMPLETION = "_MNISTZIP_COMPLETE"  # the environment variable through which a sh
 
 
 class Command(click.Command):
-    """A subcommand whose help lists its options in groups and ends with examples; no argument of it may be empty."""
+    """A subcommand whose help lists its options in groups and ends with examples; the value of an option may not be empty."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        options = args[: args.index("--")] if "--" in args else args
-        if "" in args or any(word.startswith("--") and word.endswith("=") for word in options):
-            raise click.UsageError("an argument is empty: give a value, or leave the option out", ctx)
+        values, _, _ = self.make_parser(ctx).parse_args(list(args))
+        for option in self.params:
+            if isinstance(option, click.Option) and values.get(str(option.name)) == "":
+                raise click.UsageError(f"{option.opts[-1]} is empty: give a value, or leave it out", ctx)
         return super().parse_args(ctx, args)
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
