@@ -253,15 +253,31 @@ def plan_lossless(images: Sequence[Pixels], every: Sequence[Model], way_bits: in
             continue
         if ways:
             asked = [k for k in asked if not _is_typical(images[k], ways[0][k])]
-        symbols = pixel_symbols(model.pixels, [images[k] for k in asked])
-        plans = [Plan(Mode.LOSSLESS, model, None, each.bits, symbols=each) for each in symbols]
-        ways.append(dict(zip(asked, plans, strict=True)))
+        ways.append({})
+        for k, symbols in zip(asked, pixel_symbols(model.pixels, [images[k] for k in asked]), strict=True):
+            ways[-1][k] = Plan(Mode.LOSSLESS, model, None, symbols.bits, symbols=symbols)
+            _forget_symbols([way for way in ways if k in way], k)
     least = {k: min((way[k].bits for way in ways if k in way), default=None) for k in range(len(images))}
     stored = {k: plain.get(k) or _stored(image, least[k]) for k, image in enumerate(images)}
     ways.append({k: plan for k, plan in stored.items() if plan is not None})
     cost = np.array([[way[k].bits if k in way else NEVER for k in range(len(images))] for way in ways], np.int64)
     best = _cheapest(cost, way_bits)
-    return [ways[number][k] for k, number in enumerate(best.tolist())]
+    return [_with_symbols(images[k], ways[number][k]) for k, number in enumerate(best.tolist())]
+
+
+def _forget_symbols(ways: Sequence[dict[int, Plan]], k: int) -> None:
+    """Keep the symbols of the smallest plan of an image alone: those of all would take much memory."""
+    least = min(way[k].bits for way in ways)
+    for way in ways:
+        if way[k].bits > least:
+            way[k] = replace(way[k], symbols=None)
+
+
+def _with_symbols(image: Pixels, plan: Plan) -> Plan:
+    """A lossless plan with its symbols, asked for again if they were forgotten."""
+    if plan.model is None or plan.symbols is not None:
+        return plan
+    return replace(plan, symbols=pixel_symbols(plan.model.pixel_model(), [image])[0])
 
 
 def _almost_empty(image: Pixels) -> Plan | None:

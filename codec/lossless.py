@@ -30,17 +30,24 @@ Ints = NDArray[np.int64]
 
 
 class PixelSymbols(NamedTuple):
-    """The coded symbols of one image: its tile and the turn of each, start and frequency of its interval. All of shape (n,)."""
+    """The coded symbols of one image, tile by tile, in little memory: a group of an archive holds millions.
 
-    tile: NDArray[np.int32]
+    Attributes:
+        counts: symbols of each tile, shape ``(tiles,)``.
+        turn: when each symbol is coded, shape ``(n,)``.
+        start: of its interval, shape ``(n,)``.
+        rest: the length of its interval less one, shape ``(n,)``.
+    """
+
+    counts: NDArray[np.int32]
     turn: NDArray[np.int16]
-    start: NDArray[np.int32]
-    freq: NDArray[np.int32]
+    start: NDArray[np.uint16]
+    rest: NDArray[np.uint16]
 
     @property
     def bits(self) -> int:
         """Ideal code length in units of 1 / :data:`~mnistzip.latents.BIT` bits."""
-        return int(COST[self.freq].sum())
+        return int(COST[1:][self.rest].sum())
 
 
 def keep(model: Model, images: Sequence[Pixels]) -> list[bytes]:
@@ -76,15 +83,9 @@ def pixel_symbols(model: PixelModel, images: Sequence[Pixels]) -> list[PixelSymb
         for number in range(len(batch)):
             mine = order[cuts[number] : cuts[number + 1]]
             turn = found.plane[mine] * STEPS + found.step[mine]
-            tile = found.tile[mine] - first[number]
-            out.append(
-                PixelSymbols(
-                    tile.astype(np.int32),
-                    turn.astype(np.int16),
-                    found.start[mine].astype(np.int32),
-                    found.freq[mine].astype(np.int32),
-                )
-            )
+            held = np.bincount(found.tile[mine] - first[number], minlength=counts[batch[number]])
+            interval = found.start[mine].astype(np.uint16), (found.freq[mine] - 1).astype(np.uint16)
+            out.append(PixelSymbols(held.astype(np.int32), turn.astype(np.int16), *interval))
     return out
 
 
@@ -135,8 +136,7 @@ def _encode(places: Sequence[bytes], images: Sequence[Pixels], symbols: Sequence
     x = np.concatenate([to_tiles(image, "constant") for image in images])
     tiles = [_tiles(image) for image in images]
     streams = Streams.of([sum(tiles[start : start + group]) for start in range(0, len(images), group)])
-    first = np.cumsum([0, *tiles[:-1]])
-    tile = np.concatenate([each.tile + at for each, at in zip(symbols, first.tolist(), strict=True)])
+    tile = np.repeat(np.arange(len(x)), np.concatenate([each.counts for each in symbols]))
     turn = np.concatenate([each.turn for each in symbols]).astype(np.int64)
     lane = streams.owner[tile]
     order = np.argsort((lane * (len(Plane) * STEPS) + turn) * len(x) + tile, kind="stable")
@@ -146,7 +146,7 @@ def _encode(places: Sequence[bytes], images: Sequence[Pixels], symbols: Sequence
     starts = np.zeros((len(size), int(size.max(initial=0))), np.int64)
     freqs = np.full(starts.shape, TOTAL)
     starts[lane, slot] = np.concatenate([each.start for each in symbols])[order]
-    freqs[lane, slot] = np.concatenate([each.freq for each in symbols])[order]
+    freqs[lane, slot] = np.concatenate([each.rest for each in symbols])[order].astype(np.int64) + 1
     coded = rans.encode(starts, freqs, streams.checks(places, x))
     return streams.payloads(coded)
 
