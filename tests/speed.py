@@ -35,11 +35,11 @@ RUNS = 3
 SLOW = 8  # of rows that search, so many times fewer images
 STARTS = 15
 OURS: dict[str, dict[str, Any]] = {
-    "mnist-e0": {"effort": 0},
-    "mnist": {},
+    "mnist-e0": {"effort": 0, "model": "mnist"},
+    "mnist": {"model": "mnist"},
     "mnist-fast-e0": {"effort": 0, "model": "mnist-fast"},
     "mnist-fast": {"model": "mnist-fast"},
-    "lossless": {"lossless": True},
+    "lossless": {"lossless": True, "model": "mnist"},
     "mnist-fast-lossless": {"lossless": True, "model": "mnist-fast"},
 }
 PEERS: dict[str, dict[str, Any]] = {
