@@ -47,7 +47,7 @@ class Job:
 @click.option("--max-bytes", type=click.IntRange(1), metavar="N", help="Best quality whose whole file has at most N bytes.")
 @click.option("--min-psnr", type=click.FloatRange(0), metavar="DB", help="Smallest file that reaches DB, lossless if need be.")
 @click.option("--model", default=models.DEFAULT, show_default=True, metavar="NAME|PATH",
-              help="Shipped model or model file; auto: mnist or glyph, whichever suits an image.")  # fmt: skip
+              help="Shipped model or model file; auto: for each image the model and the mode that cost least.")  # fmt: skip
 @click.option("--bare", is_flag=True,
               help="Coder bytes only, to .bare: both ends must agree on model, quality, size and check bits.")  # fmt: skip
 @click.option("--check-bits", type=click.IntRange(0, CHECK_BITS_MAX), default=codec.BARE_CHECK_BITS, show_default=True,

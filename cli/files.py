@@ -104,6 +104,7 @@ def expand(names: Iterable[str], recursive: bool, suffixes: set[str] | None) -> 
 def refuse_folder(name: str) -> None:
     """Raise :class:`~mnistzip.errors.ImageError` for an input that is a folder, by a command that has ``-r``."""
     if name != STREAM and not is_address(name) and os.path.isdir(name):
+        os.scandir(name).close()  # of a folder that cannot be read the system says why
         raise ImageError(f"{name} is a folder: -r takes what is in it")
 
 

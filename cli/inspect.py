@@ -79,8 +79,6 @@ def test(inputs: tuple[str, ...], model: str | None, recursive: bool, max_pixels
 def _check(name: str, model: str | None, max_pixels: int | None, quiet: bool) -> str:
     """Decode a file and say what is wrong with it: :data:`OK`, or what :func:`kind_of` says."""
     try:
-        if os.path.isdir(name):
-            os.scandir(name).close()  # a folder that cannot be read says why
         files.refuse_folder(name)
         held = given.at_hand(name)
         if given.is_archive(held):
@@ -121,7 +119,7 @@ def models(as_json: bool, added: Path | None, force: bool) -> int:
         if as_json:
             click.echo(json.dumps({"name": name, "id": number, "fingerprint": fingerprint, "about": about}))
         else:
-            default = " (default)" if name == registry.DEFAULT else ""
+            default = " (tried by default)" if name in registry.CANDIDATES else ""
             click.echo(f"{name}{default}: id {number}, fingerprint {fingerprint}\n  {about}")
     failed = 0
     for path in library.files():

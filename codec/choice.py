@@ -28,12 +28,14 @@ from mnistzip.lossless import PixelSymbols, pixel_symbols
 from mnistzip.model import Model
 from mnistzip.refine import refine
 from mnistzip.stored import CHECK_BYTES, body_below
+from mnistzip.streams import TILES_PER_STREAM
 from mnistzip.tiles import covered, tiles_in, to_tiles
 from mnistzip.transform import TILE
 from mnistzip.typical import is_poor, typical_bits
 
 # Bytes that a pixel model needs for each pixel that differs from its neighbours: nearly always more than this, and mostly.
 BYTES_A_CHANGE, BYTES_A_CHANGE_FAST = 0.3, 0.45
+BYTES_A_TILE = 2  # that a pixel model needs at least
 DIGIT_INK = (0.05, 0.36)  # share of a digit's pixels that are not black
 DIGIT_GREY = 0.95  # share of these that are not white, at least
 DIGIT_BITS = 1.45  # times the typical code length, at most
@@ -243,8 +245,9 @@ def plan_lossless(images: Sequence[Pixels], every: Sequence[Model], way_bits: in
         every: models, of which some may have no pixel model.
         way_bits: what each way costs that is used at all, in units of 1 / BIT bits.
     """
+    plain = {k: plan for k, image in enumerate(images) if (plan := _almost_empty(image)) is not None}
     ways: list[dict[int, Plan]] = []
-    asked = list(range(len(images)))
+    asked = [k for k in range(len(images)) if k not in plain]
     for model in every:
         if model.pixels is None:
             continue
@@ -253,12 +256,21 @@ def plan_lossless(images: Sequence[Pixels], every: Sequence[Model], way_bits: in
         symbols = pixel_symbols(model.pixels, [images[k] for k in asked])
         plans = [Plan(Mode.LOSSLESS, model, None, each.bits, symbols=each) for each in symbols]
         ways.append(dict(zip(asked, plans, strict=True)))
-    least = {k: min(way[k].bits for way in ways if k in way) if ways else None for k in range(len(images))}
-    stored = {k: _stored(image, least[k]) for k, image in enumerate(images)}
+    least = {k: min((way[k].bits for way in ways if k in way), default=None) for k in range(len(images))}
+    stored = {k: plain.get(k) or _stored(image, least[k]) for k, image in enumerate(images)}
     ways.append({k: plan for k, plan in stored.items() if plan is not None})
     cost = np.array([[way[k].bits if k in way else NEVER for k in range(len(images))] for way in ways], np.int64)
     best = _cheapest(cost, way_bits)
     return [ways[number][k] for k, number in enumerate(best.tolist())]
+
+
+def _almost_empty(image: Pixels) -> Plan | None:
+    """A stored plan, if pixels take so few bytes that no pixel model needs to be asked about so many tiles."""
+    tiles = tiles_in(image.shape[1], image.shape[0])
+    if tiles <= TILES_PER_STREAM:
+        return None
+    plan = _stored(image, None)
+    return plan if plan is not None and plan.bits <= BYTES_A_TILE * tiles * 8 * BIT else None
 
 
 def _stored(image: Pixels, limit: int | None) -> Plan | None:

@@ -163,7 +163,6 @@ def test_any_integers_are_labels(labels: Any, digits: Pixels) -> None:
         ([0, -(1 << 63) - 1, 0], "of image 1 is not an integer of 64 bits"),
         (np.array([1 << 63, 0, 0], np.uint64), "of image 0 is not an integer of 64 bits"),
     ],
-    ids=repr,
 )
 def test_labels_that_are_not_an_integer_for_each_image_are_refused(labels: Any, said: str, digits: Pixels) -> None:
     with pytest.raises(mnistzip.OptionError, match=said):

@@ -36,7 +36,7 @@ def device(request: pytest.FixtureRequest) -> Iterator[gpu.Device]:
     models.place(None)
 
 
-@pytest.mark.parametrize("name", list(models.SHIPPED))
+@pytest.mark.parametrize("name", [*models.SHIPPED, models.AUTO])
 def test_files_and_pixels_are_those_of_numpy(name: str, device: gpu.Device, digits: Pixels, noise: Pixels) -> None:
     images = np.concatenate([digits[:6], noise])
     mixed = [*images, np.tile(digits[:8].reshape(2, 4, 28, 28).transpose(0, 2, 1, 3).reshape(56, 112), (3, 1))[:150, :100]]
@@ -44,14 +44,14 @@ def test_files_and_pixels_are_those_of_numpy(name: str, device: gpu.Device, digi
     searched = mnistzip.encode_many(images[:2], model=name)
     pixels = [mnistzip.decode_many(some) for some in files]
     models.place(lambda transforms, prior: (device.transforms(transforms), device.prior(prior)))
-    assert isinstance(models.shipped(name).prior, gpu.DevicePrior)
+    assert all(isinstance(model.prior, gpu.DevicePrior) for model in models.candidates(name))
     assert [mnistzip.encode_many(mixed, quality=quality, effort=0, model=name) for quality in QUALITIES] == files
     assert mnistzip.encode_many(images[:2], model=name) == searched
     for some, expected in zip(files, pixels, strict=True):
         for image, same in zip(mnistzip.decode_many(some), expected, strict=True):
             assert (image == same).all()
     models.place(None)
-    assert not isinstance(models.shipped(name).prior, gpu.DevicePrior)
+    assert not any(isinstance(model.prior, gpu.DevicePrior) for model in models.candidates(name))
 
 
 def test_damage_is_found_there_as_well(device: gpu.Device, digits: Pixels) -> None:
