@@ -147,10 +147,12 @@ def _require_free(target: str, inputs: Sequence[str], how: Packing) -> int:
     if not files.is_replaceable(target):
         return 0
     files.require_not_read(target, [*read, *_in_folders(inputs)])
-    if not how.append:
-        if not how.force and not files.is_broken_link(target):
-            raise ImageError(f"{target} exists already: -f overwrites it, --append adds to it")
+    if files.is_broken_link(target):
         files.require_free(target, [], how.force)
+        return 0
+    if not how.append:
+        if not how.force:
+            raise ImageError(f"{target} exists already: -f overwrites it, --append adds to it")
         return 0
     storage = open_storage(target)
     storage.close()

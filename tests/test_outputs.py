@@ -715,6 +715,23 @@ def test_an_archive_does_not_replace_a_file_of_the_folder_that_it_is_of(more: li
     assert Path("in/a.cae").read_bytes() == Path("one.cae").read_bytes()
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["compress 0.png", "compress many.npy", "compress many.npy --append", "show set.cae", "decompress set.cae --to npz"],
+)
+def test_a_link_that_leads_nowhere_is_followed_only_with_f(command: str, inputs: Path, capsys: Out) -> None:
+    Path("out.cae" if command.startswith("compress") else "out.npz").symlink_to("elsewhere")
+    if command.startswith("show"):
+        Path("out.npz").rename("out.png")
+    name = next(iter(Path().glob("out.*"))).name
+    assert mz(*command.split(), "-o", name) == 1
+    assert f"{name} is a link that leads nowhere: -f writes to where it leads" in capsys.readouterr().err
+    assert not Path("elsewhere").exists()
+    assert mz(*command.split(), "-o", name, "-f") == 0
+    assert Path("elsewhere").is_file()
+    assert Path(name).is_symlink()
+
+
 APPEARING = {  # a command, what appears while it is at work, and what then is in the file that is left
     "compress 0.png": ("0.cae", b"\xca\xe1"),
     "compress many.npy": ("many.cae", b"\xca\xe1\x7f"),
