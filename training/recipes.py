@@ -36,7 +36,7 @@ from mnistzip.training.lossless import PixelStage, measure, train_pixel_stage
 from mnistzip.training.model import Codec, Config, dequantize, qualities, quantize
 from mnistzip.training.pixel_export import export_pixels
 from mnistzip.training.pixels import PixelConfig, PixelModel
-from mnistzip.training.run import Phase, Run, Schedule
+from mnistzip.training.run import FlushDenormals, Phase, Run, Schedule
 from mnistzip.training.stages import Stage, cost_of_integers, train_stage
 
 REPORTED = (1, 10, 25, 50, 75, 90, 100)  # qualities in the report on held-out images
@@ -112,6 +112,7 @@ RECIPES = {
 }
 
 
+@FlushDenormals()
 def train(
     split: Split, told: dict[str, Any], name: str, out: Path, run: Run, recipe: Recipe | None = None, force: bool = True
 ) -> dict[str, Any]:
@@ -130,7 +131,6 @@ def train(
         only the leader has one.
     """
     recipe = recipe or RECIPES[name]
-    torch.set_flush_denormal(True)  # numbers too small to matter would take ten times as long
     run.log(f"{len(split.train)} images to train on, {len(split.held_out)} held out")
     extra: dict[str, Any] = {}
     codec: Codec | Classic

@@ -11,6 +11,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ContextDecorator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -63,6 +64,16 @@ class Run:
         self.stopping = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
         self.log("stopping: a model is made of what was learned so far; interrupt again to leave without one")
+
+
+class FlushDenormals(ContextDecorator):
+    """Within it numbers too small to matter count as zero: they would take ten times as long. It holds for the whole process."""
+
+    def __enter__(self) -> None:
+        torch.set_flush_denormal(True)
+
+    def __exit__(self, *_: object) -> None:
+        torch.set_flush_denormal(False)
 
 
 @dataclass(frozen=True)
