@@ -25,6 +25,7 @@ from mnistzip.metrics import PEAK as WHITE
 from mnistzip.metrics import psnr_of_mse
 from mnistzip.training.data import load
 from mnistzip.training.model import Config
+from mnistzip.training.run import FlushDenormals
 
 LATENTS = 48
 WIDTH = 768
@@ -118,10 +119,10 @@ class Vae(nn.Module):
 @click.argument("data")
 @click.option("--epochs", default=60, show_default=True)
 @click.option("--seed", default=0, show_default=True)
+@FlushDenormals()
 def main(data: str, epochs: int, seed: int) -> None:
     """Train the VAE and print, for held-out images, the rate and PSNR of levels from low to high as JSON."""
     torch.manual_seed(seed)
-    torch.set_flush_denormal(True)
     split = load(data)
     train, held_out = (part.flatten(1).float() / WHITE for part in (split.train, split.held_out))
     vae, of_codec = Vae(), Config()

@@ -67,7 +67,7 @@ class Run:
 
 
 class FlushDenormals(ContextDecorator):
-    """Within it numbers too small to matter count as zero: they would take ten times as long. It holds for the whole process."""
+    """Within it numbers too small to matter count as zero, as they would take ten times as long; in the whole process."""
 
     def __enter__(self) -> None:
         torch.set_flush_denormal(True)
