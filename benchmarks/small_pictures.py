@@ -26,6 +26,7 @@ from mnistzip.choice import candidates
 from mnistzip.latents import BIT, LMBDA_SHIFT
 from mnistzip.metrics import mse, psnr_of_mse
 
+SHOWN, SHOWN_SIDE = 8, 34  # pictures of a set in the sheet, and pixels that are shown of each side
 DOCS = Path(__file__).parent.parent / "docs"
 QUALITY = 50
 LMBDA = float(models.shipped("mnist").lmbda[QUALITY - 1]) / (BIT << LMBDA_SHIFT)
@@ -56,15 +57,46 @@ def archive(images: Sequence[Pixels], **options: Any) -> dict[str, Any]:
         return result(images, len(content), list(opened))
 
 
-def webp(images: Sequence[Pixels], **options: Any) -> dict[str, Any]:
-    """WebP files by Pillow."""
+def webp_files(images: Sequence[Pixels], **options: Any) -> tuple[list[bytes], list[Pixels]]:
+    """WebP files by Pillow, and what they decode to."""
     files = []
     for image in images:
         out = io.BytesIO()
         Image.fromarray(image).save(out, "WEBP", method=6, **options)
         files.append(out.getvalue())
-    decoded = [np.asarray(Image.open(io.BytesIO(file)).convert("L")) for file in files]
+    return files, [np.asarray(Image.open(io.BytesIO(file)).convert("L")) for file in files]
+
+
+def webp(images: Sequence[Pixels], **options: Any) -> dict[str, Any]:
+    """WebP files."""
+    files, decoded = webp_files(images, **options)
     return result(images, sum(map(len, files)), decoded)
+
+
+def strip(images: Sequence[Pixels]) -> Pixels:
+    """Pictures side by side on grey."""
+    row = np.full((SHOWN_SIDE + 2, SHOWN * (SHOWN_SIDE + 4)), 96, np.uint8)
+    for k, image in enumerate(images):
+        part = image[:SHOWN_SIDE, :SHOWN_SIDE]
+        left = k * (SHOWN_SIDE + 4)
+        row[: part.shape[0], left : left + part.shape[1]] = part
+    return row
+
+
+def sheet(sets: dict[str, list[Pixels]]) -> Image.Image:
+    """The first pictures of the sets of small pictures: as they were, by the default, and by WebP at quality 0."""
+    rows = []
+    for images in sets.values():
+        some = [image for image in images[:SHOWN] if max(image.shape) <= SHOWN_SIDE]
+        if some:
+            rows += [
+                strip(some),
+                strip(mnistzip.decode_many(mnistzip.encode_many(some))),
+                strip(webp_files(some, quality=0)[1]),
+            ]
+            rows.append(np.zeros((4, rows[0].shape[1]), np.uint8))
+    whole = Image.fromarray(np.vstack(rows))
+    return whole.resize((2 * whole.width, 2 * whole.height), Image.Resampling.NEAREST)
 
 
 def measure(images: Sequence[Pixels]) -> dict[str, dict[str, Any]]:
@@ -119,11 +151,15 @@ def main() -> None:
     """Measure every set, and write the results."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("sets", type=Path)
-    results = {}
+    sets = {}
     for path in sorted(parser.parse_args().sets.glob("*.npz")):
         with np.load(path) as held:
-            results[path.stem] = measure([held[key] for key in held.files])
-        print(path.stem, *faults(results[path.stem]), sep=": ", flush=True)
+            sets[path.stem] = [held[key] for key in held.files]
+    sheet(sets).save(DOCS / "small-pictures.png", optimize=True)
+    results = {}
+    for name, images in sets.items():
+        results[name] = measure(images)
+        print(name, *faults(results[name]), sep=": ", flush=True)
     (DOCS / "small-pictures.json").write_text(json.dumps(results, indent=1) + "\n")
     page = DOCS / "small-pictures.md"
     before, _, rest = page.read_text().partition("<!-- results -->\n")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import runpy
 from pathlib import Path
 
 import pytest
@@ -62,3 +64,9 @@ def test_check_and_coder_cost_what_the_readme_says() -> None:
 
 def test_no_codec_failed() -> None:
     assert [row.key for row in RESULTS.rows if row.error] == []
+
+
+def test_the_table_of_small_pictures_is_that_of_its_results() -> None:
+    namespace = runpy.run_path(str(ROOT / "benchmarks" / "small_pictures.py"))
+    results = json.loads((ROOT / "docs" / "small-pictures.json").read_text())
+    assert namespace["table"](results) in (ROOT / "docs" / "small-pictures.md").read_text()
