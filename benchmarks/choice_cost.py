@@ -12,32 +12,45 @@ import os
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
+import math
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import mnistzip
 from mnistzip.idx import read_idx
 
+MODELS = ("mnist", "auto")
+RUNS = 3
 WAYS: tuple[dict[str, Any], ...] = (
     *({"quality": quality, "effort": 3} for quality in (10, 25, 50, 75, 100)),
     *({"quality": quality, "effort": 0} for quality in (50, 100)),
     {"lossless": True},
 )
 
+Pixels = NDArray[np.uint8]
 
-def timed(work: Callable[[], list[bytes]]) -> tuple[list[bytes], float]:
-    """Files, and the seconds of the processor that they took, the better of two runs."""
-    best = float("inf")
-    files: list[bytes] = []
-    for _ in range(2):
-        began = time.process_time()
-        files = work()
-        best = min(best, time.process_time() - began)
-    return files, best
+
+def measure(images: Pixels, way: dict[str, Any]) -> dict[str, tuple[float, float, float]]:
+    """Mean bytes, PSNR and seconds of the processor by either model, the best of some runs in turn."""
+    seconds = dict.fromkeys(MODELS, float("inf"))
+    files: dict[str, list[bytes]] = {}
+    for _ in range(RUNS):
+        for model in MODELS:
+            began = time.process_time()
+            files[model] = mnistzip.encode_many(images, model=model, **way)
+            seconds[model] = min(seconds[model], time.process_time() - began)
+    return {
+        model: (
+            sum(map(len, files[model])) / len(images),
+            mnistzip.psnr(images, np.stack(mnistzip.decode_many(files[model]))),
+            seconds[model],
+        )
+        for model in MODELS
+    }
 
 
 def main() -> None:
@@ -50,15 +63,11 @@ def main() -> None:
     images = read_idx(options.images)[options.first : options.first + options.count]
     print("| options | `mnist` | default | bytes | time |\n|---|---|---|---|---|")
     for way in WAYS:
-        results = []
-        for model in ("mnist", "auto"):
-            files, seconds = timed(lambda model=model, way=way: mnistzip.encode_many(images, model=model, **way))
-            decibels = mnistzip.psnr(images, np.stack(mnistzip.decode_many(files)))
-            results.append((sum(map(len, files)) / len(images), decibels, seconds))
-        (size, decibels, seconds), (other_size, other_decibels, other_seconds) = results
-        name = ", ".join(f"{key} {value}" for key, value in way.items())
+        (size, decibels, seconds), (other_size, other_decibels, other_seconds) = measure(images, way).values()
+        name = "lossless" if "lossless" in way else f"quality {way['quality']}, effort {way['effort']}"
         change, factor = other_size / size - 1, other_seconds / seconds
-        both = f"{size:.2f} B, {decibels:.2f} dB | {other_size:.2f} B, {other_decibels:.2f} dB"
+        quality = [", lossless" if math.isinf(value) else f", {value:.2f} dB" for value in (decibels, other_decibels)]
+        both = f"{size:.2f} B{quality[0]} | {other_size:.2f} B{quality[1]}"
         print(f"| {name} | {both} | {change:+.2%} | {factor:.2f}x |")
 
 
