@@ -33,16 +33,16 @@ from mnistzip.tiles import covered, tiles_in, to_tiles
 from mnistzip.transform import TILE
 from mnistzip.typical import is_poor, typical_bits
 
-# Bytes that a pixel model needs for each pixel that differs from its neighbours: nearly always more than this, and mostly.
+# Lossless bytes for each pixel that differs from its neighbours: nearly always above the first figure, mostly above the second.
+# The second is used at effort 0.
 BYTES_A_CHANGE, BYTES_A_CHANGE_FAST = 0.3, 0.45
 BYTES_A_TILE = 2  # that a pixel model needs at least
 DIGIT_INK = (0.05, 0.36)  # share of a digit's pixels that are not black
 DIGIT_GREY = 0.95  # share of these that are not white, at least
 DIGIT_BITS = 1.45  # times the typical code length, at most
 DIGIT_BYTES_A_GREY = 0.9  # lossless bytes for each pixel that is neither black nor white, at most
-
-ADVANTAGE = 32  # another model than the first is taken where it costs less by one part in so many
-OVERHEAD = 8 * BIT * 4  # by which the files of two modes may differ beside their ideal code lengths
+ADVANTAGE = 32  # another model than the first has to cost less by 1/32
+OVERHEAD = 8 * BIT * 4  # headers and checks of two modes differ by less
 NEVER = 1 << 60  # a cost
 
 Pixels = NDArray[np.uint8]
