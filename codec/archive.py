@@ -356,7 +356,9 @@ class Archive:
             pieces = self._pieces(group, part, missing)
             for lane, decoded in zip(missing, unpack_lanes(part, self._model_of(part), missing, pieces), strict=True):
                 if isinstance(decoded, FormatError):
-                    raise FormatError(f"the file is damaged in {_named(part.images_of(lane) + extent.first)}: {decoded}")
+                    raise FormatError(
+                        f"the file is damaged in {_named(part.images_of(lane) + extent.first)}: {decoded}"
+                    ) from decoded
                 out[extent.number, number, lane] = decoded
                 self._keep((extent.number, number, lane), decoded)
         return out

@@ -94,6 +94,14 @@ def candidates(model: str | Path | Model, quality: int | None) -> tuple[Candidat
     return (Candidate(first, quality), *(Candidate(other, at) for other, at in zip(others, nearest, strict=True)))
 
 
+def grouped(plans: Sequence[Plan]) -> list[tuple[list[int], list[Plan]]]:
+    """Images of one mode and model, in order of the first of each, and their plans."""
+    groups: dict[tuple[Mode, Model | None], list[int]] = {}
+    for k, plan in enumerate(plans):
+        groups.setdefault((plan.mode, plan.model), []).append(k)
+    return [(which, [plans[k] for k in which]) for which in groups.values()]
+
+
 class _Tiles:
     """The tiles of some images, side by side."""
 

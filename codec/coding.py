@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistzip import typical
 from mnistzip.blas import one_thread
-from mnistzip.choice import Candidate, Plan, plan_lossless, plan_lossy
+from mnistzip.choice import Candidate, Plan, grouped, plan_lossless, plan_lossy
 from mnistzip.container import NAMED_BY_HASH, QUALITY_MAX, Method, Mode
 from mnistzip.errors import FormatError, UnsupportedError
 from mnistzip.group_head import CodedPart, Coding, Shape
@@ -24,6 +23,7 @@ from mnistzip.metrics import mse
 from mnistzip.model import Model, within_limits
 from mnistzip.stored import CHECK_BYTES, inflate, smallest_body, undone
 from mnistzip.tiles import from_tiles, tiles_in
+from mnistzip.typical import is_poor
 
 LANE_TILES = 4  # tiles that share a lane, where an image has fewer
 STORED_IMAGES, STORED_PIXELS = 16, 1 << 16  # images and pixels that share a stored lane at most, but for single images
@@ -71,8 +71,9 @@ def pack_group(
     parts = []
     decoded = list(images)
     large = False
+    error = 0.0
     poor = 0
-    for which, plans in _grouped(_plans(setting, images, tick)):
+    for which, plans in grouped(_plans(setting, images, tick)):
         some = [images[k] for k in which]
         coding = _coding(plans[0], some)
         place = coding.place(len(which), width, height, b"" if width else size_table([shapes[k] for k in which]))
@@ -81,17 +82,13 @@ def pack_group(
         if coding.mode is Mode.LOSSY:
             for k, plan, image in zip(which, plans, _decoded(plans, some), strict=True):
                 decoded[k] = image
-                poor += is_poor(plan, image, images[k])
+                squared = mse(images[k], image) * image.size
+                error += squared
+                assert plan.model is not None
+                poor += is_poor(plan.model, coding.quality, squared, image.size)
         large = large or not within_limits(coding.mode, plans[0].model, [shapes[k] for k in which])
-    error = sum(mse(image, other) * image.size for image, other in zip(images, decoded, strict=True) if image is not other)
     content = write_group(shapes, parts, pixels_crc(decoded), labels, names)
-    return Packed(content, len(images), sum(image.size for image in images), float(error), large, poor)
-
-
-def is_poor(plan: Plan, decoded: Pixels, image: Pixels) -> bool:
-    """Whether a lossy picture is far worse than its quality stands for."""
-    assert plan.model is not None
-    return typical.is_poor(plan.model, plan.quality or 0, mse(image, decoded) * image.size, image.size)
+    return Packed(content, len(images), sum(image.size for image in images), error, large, poor)
 
 
 def _plans(setting: Setting, images: list[Pixels], tick: Tick | None) -> list[Plan]:
@@ -113,14 +110,6 @@ def _plans(setting: Setting, images: list[Pixels], tick: Tick | None) -> list[Pl
         else plan
         for plan in plans
     ]
-
-
-def _grouped(plans: Sequence[Plan]) -> list[tuple[list[int], list[Plan]]]:
-    """Images that are coded alike, in order of the first of each, and their plans."""
-    groups: dict[tuple[Mode, Model | None], list[int]] = {}
-    for k, plan in enumerate(plans):
-        groups.setdefault((plan.mode, plan.model), []).append(k)
-    return [(which, [plans[k] for k in which]) for which in groups.values()]
 
 
 def _coding(plan: Plan, images: Sequence[Pixels]) -> Coding:

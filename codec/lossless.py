@@ -19,7 +19,7 @@ from mnistzip.latents import COST
 from mnistzip.model import Model
 from mnistzip.pixels import PixelModel
 from mnistzip.planes import PIXELS, STEPS, Plane
-from mnistzip.stored import smaller_stored, store
+from mnistzip.stored import smaller_stored
 from mnistzip.streams import Streams, batches, sound_streams
 from mnistzip.tiles import covered, from_tiles, tiles_in, to_tiles
 
@@ -48,17 +48,6 @@ class PixelSymbols(NamedTuple):
     def bits(self) -> int:
         """Ideal code length in units of 1 / :data:`~mnistzip.latents.BIT` bits."""
         return int(COST[1:][self.rest].sum())
-
-
-def keep(model: Model, images: Sequence[Pixels]) -> list[bytes]:
-    """For each image the smallest file that keeps every pixel."""
-    if model.pixels is None:
-        return [store(image) for image in images]
-    out: list[bytes] = []
-    for batch in batches(range(len(images)), [_tiles(image) for image in images], TILES_TOGETHER):
-        some = [images[k] for k in batch]
-        out += kept_files(model, some, pixel_symbols(model.pixels, some))
-    return out
 
 
 def kept_files(model: Model, images: Sequence[Pixels], symbols: Sequence[PixelSymbols]) -> list[bytes]:

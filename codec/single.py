@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistzip.choice import Candidate, Plan, plan_lossless, plan_lossy
+from mnistzip.choice import Candidate, Plan, grouped, plan_lossless, plan_lossy
 from mnistzip.container import Mode
 from mnistzip.errors import LimitError
 from mnistzip.lossless import kept_files
@@ -114,17 +114,14 @@ def _batches(images: list[Pixels]) -> Iterator[list[Pixels]]:
 def _files(images: list[Pixels], plans: Sequence[Plan]) -> list[bytes]:
     """The files of plans."""
     out: dict[int, bytes] = {}
-    groups: dict[tuple[Mode, Model | None], list[int]] = {}
-    for k, plan in enumerate(plans):
-        groups.setdefault((plan.mode, plan.model), []).append(k)
-    for (mode, model), which in groups.items():
-        some, how = [images[k] for k in which], [plans[k] for k in which]
+    for which, alike in grouped(plans):
+        some, model = [images[k] for k in which], alike[0].model
         if model is None:
             files = [store(image) for image in some]
-        elif mode is Mode.LOSSLESS:
-            files = kept_files(model, some, [plan.symbols for plan in how if plan.symbols is not None])
+        elif alike[0].mode is Mode.LOSSLESS:
+            files = kept_files(model, some, [plan.symbols for plan in alike if plan.symbols is not None])
         else:
-            files = _lossy(model, some, how)
+            files = _lossy(model, some, alike)
         out |= zip(which, files, strict=True)
     others = [k for k, plan in enumerate(plans) if plan.alternative is not None]
     if others:

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 import mnistzip
 from mnistzip import pretrained, rans
 from mnistzip.errors import FormatError, ModelError
-from mnistzip.lossless import decode_payloads, encode_payloads, keep, pixel_symbols
+from mnistzip.lossless import decode_payloads, encode_payloads, pixel_symbols
 from mnistzip.model import Model, read_model, shipped
 from mnistzip.pixels import PixelModel, Symbols
 from mnistzip.planes import ORDER, PIXELS, PLACE, SEEN_AS, STEP, STRIDE, VIEWS, Plane
+from mnistzip.single import lossless_files
 from mnistzip.training import data
 from mnistzip.training.export import pack
 from mnistzip.training.lossless import PixelStage, measure, train_pixel_stage
@@ -158,7 +159,7 @@ def test_views_are_causal() -> None:
 
 def test_every_damage_is_noticed(small: Model, digits: Pixels) -> None:
     for model in (small, shipped("mnist")):
-        good = keep(model, [digits[3]])[0]
+        good = lossless_files([digits[3]], [model])[0]
         for at in range(3, len(good)):
             for bit in range(8):
                 bad = bytearray(good)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mnistzip import metrics
 from mnistzip.codec import decode_many, encode_many
-from mnistzip.lossless import encode_payloads, header_of, keep, pixel_symbols
+from mnistzip.lossless import encode_payloads, header_of, kept_files, pixel_symbols
 from mnistzip.model import SHIPPED, Model, read_model
 from mnistzip.storage import WholeFile
 from mnistzip.stored import store
@@ -204,9 +204,10 @@ def lossless_sizes(model: Model, images: list[NDArray[np.uint8]]) -> dict[str, f
     """
     assert model.pixels is not None
     headers = [header_of(model, image.shape).to_bytes() for image in images]
-    payloads = encode_payloads(headers, images, pixel_symbols(model.pixels, images))
+    symbols = pixel_symbols(model.pixels, images)
+    payloads = encode_payloads(headers, images, symbols)
     means = {
-        "file_bytes": keep(model, images),
+        "file_bytes": kept_files(model, images, symbols),
         "coded_bytes": [head + body for head, body in zip(headers, payloads, strict=True)],
         "stored_bytes": [store(image) for image in images],
     }
