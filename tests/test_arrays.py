@@ -43,7 +43,7 @@ def test_a_grey_image_of_pillow_is_coded_as_its_pixels_are(picture: Image.Image,
     wanted = mnistzip.encode(digit)
     assert mnistzip.encode(picture) == wanted  # type: ignore[arg-type]
     assert mnistzip.encode(saved(picture, "PNG")) == wanted  # type: ignore[arg-type]
-    subclass = type("RecoveredIndex", (Image.Image,), {"__module__": "elsewhere"})()
+    subclass = type("Picture", (Image.Image,), {"__module__": "elsewhere"})()
     subclass.__dict__.update(picture.__dict__)
     assert mnistzip.encode(subclass) == wanted
 
