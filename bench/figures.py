@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnistzip.bench.markdown import bd_rate_table, benchmark_table, codec_table, markdown_table
+from mnistzip.bench.report.markdown import bd_rate_table, benchmark_table, codec_table, markdown_table
+from mnistzip.bench.report.tables import named
 from mnistzip.bench.results import Results, Row, read_results
-from mnistzip.bench.tables import named
 
 README_ROWS = (
     *("mnist@q10", "mnist@q50", "mnist@q100", "mnist-fast-e0@q50", "mnistzip-lossless"),

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from mnistzip.bench.figures import read_sources
-from mnistzip.bench.readme import FIGURES, main, updated
 from mnistzip.bench.results import Row, read_results
-from mnistzip.model import SHIPPED, shipped
+from mnistzip.bench.update_readme import FIGURES, main, updated
+from mnistzip.models.registry import SHIPPED, shipped
 
 ROOT = Path(__file__).parent.parent
 FILE = ROOT / "bench" / "results" / "results.json"
@@ -30,7 +30,7 @@ def test_results_are_of_all_test_digits_and_of_the_models_that_ship() -> None:
 @pytest.mark.parametrize("page", FIGURES)
 def test_the_figures_of_a_page_are_those_of_the_results(page: str) -> None:
     text = (ROOT / page).read_text()
-    assert updated(text, FIGURES[page], read_sources(ROOT)) == text, "run python -m mnistzip.bench.readme"
+    assert updated(text, FIGURES[page], read_sources(ROOT)) == text, "run python -m mnistzip.bench.update_readme"
 
 
 def test_every_marker_of_a_page_has_its_figures() -> None:

@@ -1,0 +1,62 @@
+"""Write measured figures into the README and the pages of docs/, from the files that hold the results.
+
+    python -m mnistzip.bench.update_readme [ROOT]
+
+ROOT is a checkout of the repository, by default the current folder. A figure stands between ``<!-- NAME -->`` and
+``<!-- /NAME -->``; :data:`FIGURES` says which function writes it. A test compares the pages with the results.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from mnistzip.bench import figures
+from mnistzip.bench.figures import Sources, read_sources
+
+Figure = Callable[[Sources], str]
+FIGURES: dict[str, dict[str, Figure]] = {  # page -> marker -> what stands there
+    "README.md": {
+        "size": figures.digit_size,
+        "results": figures.readme_results,
+        "speed": figures.speed_sentence,
+        "overhead": figures.overhead,
+    },
+    "docs/benchmark.md": {"results": figures.all_results, "bd-rate": figures.bd_rates},
+}
+
+
+def updated(text: str, markers: dict[str, Figure], sources: Sources) -> str:
+    """A page with its figures written anew.
+
+    Raises:
+        ValueError: a marker occurs not exactly once.
+    """
+    for name, figure in markers.items():
+        marked = re.compile(rf"(<!-- {name} -->)(\n?).*?(\n?)(<!-- /{name} -->)", re.DOTALL)
+        if len(marked.findall(text)) != 1:
+            raise ValueError(f"needs <!-- {name} --> and <!-- /{name} --> exactly once")
+        content = figure(sources)
+        text = marked.sub(lambda match, content=content: f"{match[1]}{match[2]}{content}{match[2]}{match[4]}", text)
+    return text
+
+
+def main(arguments: list[str]) -> int:
+    """Write all figures below a folder."""
+    root = Path(*arguments[:1])
+    sources = read_sources(root)
+    for page, markers in FIGURES.items():
+        path = root / page
+        try:
+            text = updated(path.read_text(), markers, sources)
+        except ValueError as error:
+            print(f"{page} {error}", file=sys.stderr)
+            return 1
+        path.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
