@@ -24,6 +24,7 @@ FIGURES: dict[str, dict[str, Figure]] = {  # page -> marker -> what stands there
         "speed": figures.speed_sentence,
         "overhead": figures.overhead,
     },
+    "docs/archives.md": {"bytes": figures.archive_bytes, "overhead": figures.overhead, "scale": figures.archive_scale},
     "docs/benchmark.md": {"results": figures.all_results, "bd-rate": figures.bd_rates},
 }
 
@@ -35,11 +36,11 @@ def updated(text: str, markers: dict[str, Figure], sources: Sources) -> str:
         ValueError: a marker occurs not exactly once.
     """
     for name, figure in markers.items():
-        marked = re.compile(rf"(<!-- {name} -->)(\n?).*?(\n?)(<!-- /{name} -->)", re.DOTALL)
-        if len(marked.findall(text)) != 1:
+        matches = list(re.finditer(rf"(?<=<!-- {name} -->)(\n?).*?(?=<!-- /{name} -->)", text, re.DOTALL))
+        if len(matches) != 1:
             raise ValueError(f"needs <!-- {name} --> and <!-- /{name} --> exactly once")
-        content = figure(sources)
-        text = marked.sub(lambda match, content=content: f"{match[1]}{match[2]}{content}{match[2]}{match[4]}", text)
+        start, end, newline = matches[0].start(), matches[0].end(), matches[0][1]
+        text = f"{text[:start]}{newline}{figure(sources)}{newline}{text[end:]}"
     return text
 
 
