@@ -367,6 +367,12 @@ def fashion(sources: Sources) -> str:
     )
 
 
+def strokes(sources: Sources) -> str:
+    """What mnist-fast saves against WebP."""
+    entries = {(entry["codec"], entry["against"]): entry for entry in sources.results.bd_rate}
+    return f"{-entries['mnist-fast', 'webp']['percent']:.0f}% fewer bytes"
+
+
 def choice_cost(sources: Sources) -> str:
     """What the choice of models costs for digits."""
     cost = sources.measurements["choice-cost"]

@@ -35,6 +35,9 @@ FIGURES: dict[str, dict[str, Figure]] = {  # page -> marker -> what stands there
         "flat": figures.flat_costs,
         "blas": figures.blas_threads,
     },
+    "docs/plugins.md": {"torch": figures.torch_speed, "parquet": figures.parquet_bytes, "zarr": figures.zarr_chunks},
+    "docs/small-pictures.md": {"choice": figures.choice_cost},
+    "docs/train-your-own.md": {"glyphs": figures.unseen_glyphs, "fashion": figures.fashion, "strokes": figures.strokes},
 }
 
 
