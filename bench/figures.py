@@ -84,7 +84,7 @@ def speed_sentence(sources: Sources) -> str:
         f"{number(sources.row(key).encode_per_second):,.0f}" for key in ("mnist@q50", "mnist-e0@q50", "webp@q10")
     )
     return (
-        f"At the default effort it encodes {default} images per second of processor time, at effort 0 {fast}; "
+        f"At the default effort it encodes {default} images per second of processor time, and {fast} at effort 0; "
         f"WebP encodes {webp}."
     )
 
@@ -108,7 +108,7 @@ def overhead(sources: Sources) -> str:
     return (
         f"A single file takes {file:.1f} bytes more than the ideal code length: {header:.0f} bytes of header "
         f"(4 for models other than `mnist`), and {file - header:.1f} bytes for checksum and entropy coder.\n"
-        f"In an archive of {archive['images']:,} digits an image takes {share:.1f} bytes more."
+        f"In an archive of {archive['images']:,} digits an image takes {share:.1f} bytes more than that length."
     )
 
 
@@ -213,7 +213,7 @@ def cluster_workers(sources: Sources) -> str:
         f"On two processors, two workers pack {gains} times as many images per second as one, in two runs "
         f"({workers['images']:,} digits, {workers['archives']} archives, effort 0, start of the actors included; "
         f"{workers['date']}, `{workers['command']}`).\n"
-        f"A worker that packs digits takes {memory['mb']} MB, including Ray, pandas and pyarrow. Allow 1 GB per worker."
+        f"A worker that packs digits takes {memory['mb']} MB, including Ray, pandas and pyarrow.\nAllow 1 GB per worker."
     )
 
 

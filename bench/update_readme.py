@@ -22,7 +22,6 @@ FIGURES: dict[str, dict[str, Figure]] = {  # page -> marker -> what stands there
         "size": figures.digit_size,
         "results": figures.readme_results,
         "speed": figures.speed_sentence,
-        "overhead": figures.overhead,
     },
     "docs/archives.md": {"bytes": figures.archive_bytes, "overhead": figures.overhead, "scale": figures.archive_scale},
     "docs/benchmark.md": {"results": figures.all_results, "bd-rate": figures.bd_rates},

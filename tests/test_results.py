@@ -71,11 +71,11 @@ def test_the_default_quality_keeps_what_the_readme_promises(key: str) -> None:
     assert known(row.header_bytes) <= 4
 
 
-def test_check_and_coder_cost_what_the_readme_says() -> None:
+def test_check_and_coder_cost_what_the_page_on_archives_says() -> None:
     row: Row = ROWS["mnist-e0@q50"]
     extra = known(row.mean_bytes) - known(row.header_bytes) - known(row.ideal_bytes)
     assert extra <= 3.6
-    assert f"{extra:.1f} bytes for checksum and entropy coder" in (ROOT / "README.md").read_text()
+    assert f"{extra:.1f} bytes for checksum and entropy coder" in (ROOT / "docs" / "archives.md").read_text()
 
 
 def test_no_codec_failed() -> None:
