@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from rich.console import Group, RenderableType
 
 from mnistzip.bench.curves import CAN_INTERPOLATE, bd_rate, curve_of, lossy_codecs
+from mnistzip.bench.report.tables import decibels, named, plain, titled
 from mnistzip.bench.results import Results, Row
-from mnistzip.bench.tables import decibels, named, plain, titled
 from mnistzip.errors import OptionError
 
 

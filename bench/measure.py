@@ -21,11 +21,12 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistzip.bench import similarity
-from mnistzip.bench.codecs import Job, Kind
-from mnistzip.bench.coder import Pixels, Trained
-from mnistzip.bench.ours import OurArchive, Ours
+from mnistzip.bench import ssim as similarity
+from mnistzip.bench.mnistzip_codecs import OurArchive, Ours
+from mnistzip.bench.protocol import Trained
+from mnistzip.bench.registry import Job, Kind
 from mnistzip.errors import FormatError
+from mnistzip.types import Pixels
 
 PART_PIXELS = 1024 * 28 * 28
 SAMPLE_SIDE = 96

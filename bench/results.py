@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistzip import metrics
-from mnistzip.bench.codecs import Job
-from mnistzip.bench.coder import versions
 from mnistzip.bench.measure import Measured
-from mnistzip.bench.ours import models_of
-from mnistzip.bench.run import Outcome, Run, processor
+from mnistzip.bench.mnistzip_codecs import models_of
+from mnistzip.bench.protocol import versions
+from mnistzip.bench.registry import Job
+from mnistzip.bench.runner import Outcome, Run, processor
 from mnistzip.errors import FormatError
 
 SCHEMA = 1
@@ -92,7 +92,7 @@ class Results:
         about: what was measured, where and with what.
         rows: one for each codec and setting.
         bd_rate: see :func:`mnistzip.bench.curves.bd_rates`.
-        budgets: see :func:`mnistzip.bench.budgets.budgets`.
+        budgets: see :func:`mnistzip.bench.message_budgets.budgets`.
     """
 
     about: dict[str, Any]

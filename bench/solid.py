@@ -12,8 +12,9 @@ from typing import cast
 
 import numpy as np
 
-from mnistzip.bench.coder import Coder, Pixels, Shapes
+from mnistzip.bench.protocol import Coder, Shapes
 from mnistzip.errors import ImageError
+from mnistzip.types import Pixels
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mnistzip.bench.codecs import jobs_of
-from mnistzip.bench.coder import Pixels
 from mnistzip.bench.measure import cut, measure
+from mnistzip.bench.registry import jobs_of
 from mnistzip.errors import MnistzipError
+from mnistzip.types import Pixels
 
 ERROR = "error: "
 

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 import mnistzip
 from mnistzip.idx import read_idx
+from mnistzip.types import Pixels
 
 MODELS = ("mnist", "auto")
 RUNS = 3
@@ -30,8 +30,6 @@ WAYS: tuple[dict[str, Any], ...] = (
     *({"quality": quality, "effort": 0} for quality in (50, 100)),
     {"lossless": True},
 )
-
-Pixels = NDArray[np.uint8]
 
 
 def measure(images: Pixels, way: dict[str, Any]) -> dict[str, tuple[float, float, float]]:

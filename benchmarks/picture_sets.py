@@ -16,10 +16,10 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import skimage
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-Pixels = NDArray[np.uint8]
+from mnistzip.types import Pixels
+
 Box = tuple[int, int]  # width, height
 
 SKIMAGE = Path(skimage.__file__).parent / "data"

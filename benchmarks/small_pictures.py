@@ -17,21 +17,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 import mnistzip
-from mnistzip import model as models
-from mnistzip.choice import candidates
-from mnistzip.latents import BIT, LMBDA_SHIFT
+from mnistzip.coding.latent_cost import BIT, LMBDA_SHIFT
+from mnistzip.coding.model_choice import candidates
 from mnistzip.metrics import mse, psnr_of_mse
+from mnistzip.models import registry
+from mnistzip.types import Pixels
 
 SHOWN, SHOWN_SIDE = 8, 34  # pictures of a set in the sheet, and pixels that are shown of each side
 DOCS = Path(__file__).parent.parent / "docs"
 QUALITY = 50
-LMBDA = float(models.shipped("mnist").lmbda[QUALITY - 1]) / (BIT << LMBDA_SHIFT)
-
-Pixels = NDArray[np.uint8]
+LMBDA = float(registry.shipped("mnist").lmbda[QUALITY - 1]) / (BIT << LMBDA_SHIFT)
 
 
 def result(images: Sequence[Pixels], size: int, decoded: Sequence[Pixels]) -> dict[str, Any]:
@@ -101,7 +99,7 @@ def sheet(sets: dict[str, list[Pixels]]) -> Image.Image:
 
 def measure(images: Sequence[Pixels]) -> dict[str, dict[str, Any]]:
     """All results of a set."""
-    others = [name for name in models.SHIPPED if name not in models.CANDIDATES]
+    others = [name for name in registry.SHIPPED if name not in registry.CANDIDATES]
     every = candidates("auto", QUALITY)
     return {
         "default": of_ours(images),
@@ -120,7 +118,7 @@ def faults(rows: dict[str, dict[str, Any]]) -> list[str]:
     default, smallest = rows["default"], rows["webp-smallest"]
     found = [
         f"{name} costs {1 - rows[name]['cost'] / default['cost']:.1%} less"
-        for name in (*models.SHIPPED, "lossless")
+        for name in (*registry.SHIPPED, "lossless")
         if default["cost"] > 1.03 * rows[name]["cost"]
     ]
     if default["bytes"] > rows["lossless"]["bytes"]:
@@ -138,8 +136,8 @@ def cell(row: dict[str, Any]) -> str:
 
 def table(results: dict[str, dict[str, dict[str, Any]]]) -> str:
     """The results in Markdown."""
-    columns = ("default", *models.CANDIDATES, "lossless", "archive", "webp-smallest", "webp-lossless")
-    heads = ("default", *models.CANDIDATES, "`--lossless`", "archive", "WebP, quality 0", "WebP lossless")
+    columns = ("default", *registry.CANDIDATES, "lossless", "archive", "webp-smallest", "webp-lossless")
+    heads = ("default", *registry.CANDIDATES, "`--lossless`", "archive", "WebP, quality 0", "WebP lossless")
     lines = ["| set | " + " | ".join(heads) + " | what falls short |", "|---" * (len(heads) + 2) + "|"]
     for name, rows in results.items():
         cells = [cell(rows[column]) for column in columns]

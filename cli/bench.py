@@ -11,21 +11,21 @@ from rich.console import Console
 from rich.table import Table
 
 from mnistzip.bench import compare as comparison
-from mnistzip.bench import tables
-from mnistzip.bench.budgets import LINKS, budgets
-from mnistzip.bench.codecs import INSTALL, Job, known, plan
 from mnistzip.bench.curves import CAN_INTERPOLATE, bd_rates
-from mnistzip.bench.report import write_report
+from mnistzip.bench.message_budgets import LINKS, budgets
+from mnistzip.bench.registry import INSTALL, Job, known, plan
+from mnistzip.bench.report import tables
+from mnistzip.bench.report.write import write_report
 from mnistzip.bench.results import Results, about, read_results, rows_of
-from mnistzip.bench.run import WAY_OUT, Outcome, Run
-from mnistzip.cli.files import LocalPath, write
+from mnistzip.bench.runner import WAY_OUT, Outcome, Run
+from mnistzip.cli.outputs import LocalPath, write
 from mnistzip.cli.progress import Progress
-from mnistzip.data.images import STREAM
-from mnistzip.data.owned import lies_in
-from mnistzip.data.sources import load
 from mnistzip.errors import OptionError
-from mnistzip.model import ships
-from mnistzip.transform import TILE
+from mnistzip.io.image_file import STREAM
+from mnistzip.io.output_folders import lies_in
+from mnistzip.io.readers import load
+from mnistzip.models.registry import ships
+from mnistzip.tiling import TILE
 
 LINK_HELP = ", ".join(f"{size} {link}" for size, link in LINKS.items())
 

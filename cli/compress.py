@@ -9,22 +9,23 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from mnistzip import codec
-from mnistzip import model as models
-from mnistzip.cli import files, given, shards
+from mnistzip import api
+from mnistzip.cli import compress_ray, outputs as files, params
 from mnistzip.cli.main import blame
 from mnistzip.cli.progress import Progress
 from mnistzip.cli.report import Report, Style
-from mnistzip.container import PIXELS_MAX
-from mnistzip.data import images
-from mnistzip.data.inputs import Input, InputOptions, Piped, take
+from mnistzip.entropy.rans import CHECK_BITS_MAX
 from mnistzip.errors import MnistzipError
-from mnistzip.rans import CHECK_BITS_MAX
-from mnistzip.remote import local_path
+from mnistzip.io import image_file
+from mnistzip.io.read_options import Input, InputOptions, Piped, take
+from mnistzip.limits import PIXELS_MAX
+from mnistzip.models import registry
+from mnistzip.storage.remote import local_path
+from mnistzip.types import Pixels
 
 BATCH_PIXELS = 256 * 28 * 28  # about what is coded together
 
-Result = tuple[bytes, images.Pixels] | MnistzipError  # a file and what it decodes to
+Result = tuple[bytes, Pixels] | MnistzipError  # a file and what it decodes to
 
 
 @dataclass(frozen=True)
@@ -33,35 +34,35 @@ class Job:
 
     source: str
     output: str
-    pixels: images.Pixels
+    pixels: Pixels
 
 
 @click.command(short_help="Compress images.")
 @click.argument("inputs", nargs=-1, required=True)
 @click.option("-o", "--output", metavar="PATH", help="Output file, folder for several inputs, or archive; - is stdout.")
-@click.option("-q", "--quality", type=click.IntRange(1, 100), default=codec.DEFAULT_QUALITY, show_default=True,
+@click.option("-q", "--quality", type=click.IntRange(1, 100), default=api.DEFAULT_QUALITY, show_default=True,
               help="Higher is better and larger.")  # fmt: skip
 @click.option("--lossless", is_flag=True, help="Keep every pixel.")
-@click.option("-e", "--effort", type=click.IntRange(0, codec.EFFORT_MAX), default=codec.DEFAULT_EFFORT, show_default=True,
+@click.option("-e", "--effort", type=click.IntRange(0, api.EFFORT_MAX), default=api.DEFAULT_EFFORT, show_default=True,
               help="0 is fastest, 9 gives the smallest files; decoding costs the same.")  # fmt: skip
 @click.option("--max-bytes", type=click.IntRange(1), metavar="N", help="Best quality whose whole file has at most N bytes.")
 @click.option("--min-psnr", type=click.FloatRange(0), metavar="DB", help="Smallest file that reaches DB, lossless if need be.")
-@click.option("--model", default=models.DEFAULT, show_default=True, metavar="NAME|PATH",
+@click.option("--model", default=registry.DEFAULT, show_default=True, metavar="NAME|PATH",
               help="Shipped model or model file; auto: for each image the model and the mode that cost least.")  # fmt: skip
 @click.option("--bare", is_flag=True,
               help="Coder bytes only, to .bare: both ends must agree on model, quality, size and check bits.")  # fmt: skip
-@click.option("--check-bits", type=click.IntRange(0, CHECK_BITS_MAX), default=codec.BARE_CHECK_BITS, show_default=True,
+@click.option("--check-bits", type=click.IntRange(0, CHECK_BITS_MAX), default=api.BARE_CHECK_BITS, show_default=True,
               metavar="N", help="Of a --bare stream: one in 2^N damages goes unnoticed.")  # fmt: skip
 @click.option("--convert", is_flag=True, help="Take colour, transparency, 16 bits or the first frame of an animation as grey.")
 @click.option("-r", "--recursive", is_flag=True, help="Compress the images in folders.")
 @click.option("--labels", metavar="PATH",
               help="Of an archive: IDX, .npy or text of an integer for each image, or CSV of names and labels.")  # fmt: skip
-@given.input_options
+@params.input_options
 @click.option("--append", is_flag=True, help="Add to the archive that -o names.")
 @click.option("--embed-model", is_flag=True, help="Put a model of your own into the archive, which then can be read without.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
 @click.option("-T", "--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads for many images.")
-@click.option("--device", default="cpu", show_default=True, expose_value=False, callback=given.use_device,
+@click.option("--device", default="cpu", show_default=True, expose_value=False, callback=params.use_device,
               help="cuda: run the networks on a graphics processor, which pays for thousands of images at once.")  # fmt: skip
 @click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True,
               help="ray: into a folder of shards, by all workers of a cluster.")  # fmt: skip
@@ -108,23 +109,26 @@ def compress(
     """
     output = None if output is None else local_path(output)
     _refuse_contradictions(ctx, options)
-    shards.refuse_contradictions(ctx, engine)
+    compress_ray.refuse_contradictions(ctx, engine)
     reading = _input_options(options, convert)
-    models.candidates(options["model"])  # a wrong name is one error, not one for each image
+    registry.candidates(options["model"])  # a wrong name is one error, not one for each image
     if engine == "ray":
         how = {key: options[key] for key in ("quality", "lossless", "effort", "model")}
         run = {"to": to, "shard_size": shard_size, "workers": workers, "resume": resume, "labels": labels, "convert": convert}
-        return shards.pack(inputs, output, as_json, quiet, **run, **how)
-    if output is None and len(inputs) > 1 and images.STREAM in inputs:
+        return compress_ray.pack(inputs, output, as_json, quiet, **run, **how)
+    if output is None and len(inputs) > 1 and image_file.STREAM in inputs:
         raise click.UsageError(files.ONE_STREAM)
     held = {name: take(name) for name in inputs}
     sources = [held[name] for name in inputs]
-    if given.for_an_archive(sources, output, append, recursive):
+    if params.for_an_archive(sources, output, append, recursive):
         _refuse_for_archives(ctx, options)
-        from mnistzip.cli import pack  # a single file does without
+        from mnistzip.cli import compress_archive  # a single file does without
 
-        return pack.pack(
-            inputs, sources, output, pack.Packing(labels, append, embed_model, reading, force, threads, as_json, quiet, options)
+        return compress_archive.pack(
+            inputs,
+            sources,
+            output,
+            compress_archive.Packing(labels, append, embed_model, reading, force, threads, as_json, quiet, options),
         )
     _refuse_for_files(ctx)
     return _compress_files(inputs, output, recursive, force, convert, threads, held, options, (as_json, quiet, verbose))
@@ -143,12 +147,12 @@ def _compress_files(
 ) -> int:
     """Compress each image into a file of its own; the exit code."""
     as_json, quiet, verbose = reporting
-    suffix = images.BARE_SUFFIX if options["bare"] else images.SUFFIX
+    suffix = image_file.BARE_SUFFIX if options["bare"] else image_file.SUFFIX
     goals, many = files.plan(inputs, output, recursive, None, suffix)
     files.require_packed_name(output, inputs, suffix)
     if not goals:
         raise click.UsageError("no images in " + " ".join(inputs))
-    to_stream = images.STREAM in goals.values()
+    to_stream = image_file.STREAM in goals.values()
     report = Report(Style(to_stream, as_json, quiet, verbose, many, options["bare"]), options)
     outputs = files.Outputs(goals)
 
@@ -174,7 +178,7 @@ def _compress_files(
                 if isinstance(result, MnistzipError):
                     raise result
                 coded, decoded = result
-                files.write(job.output, coded, job.source, force, others=given.model_file(options["model"]))
+                files.write(job.output, coded, job.source, force, others=params.model_file(options["model"]))
                 report.add(job.source, job.output, job.pixels, coded, decoded)
             except (MnistzipError, OSError) as error:
                 failed(job.source, error)
@@ -183,14 +187,16 @@ def _compress_files(
     return 1 if report.failed else 0
 
 
-def _read(name: str, held: Input | None, convert: bool) -> images.Pixels:
+def _read(name: str, held: Input | None, convert: bool) -> Pixels:
     """The image of an input, which may have come through a pipe."""
-    return images.parse_image(name, held.content, convert) if isinstance(held, Piped) else images.read_image(name, convert)
+    return (
+        image_file.parse_image(name, held.content, convert) if isinstance(held, Piped) else image_file.read_image(name, convert)
+    )
 
 
 def _input_options(options: dict[str, Any], convert: bool) -> InputOptions:
     """The options of reading, taken out of the others."""
-    own = {name: options.pop(name) for name in given.INPUT_OPTIONS}
+    own = {name: options.pop(name) for name in params.INPUT_OPTIONS}
     return InputOptions(convert=convert, model=options["model"], labels=not own.pop("no_labels"), **own)
 
 
@@ -216,18 +222,18 @@ def _refuse_for_archives(ctx: click.Context, options: dict[str, Any]) -> None:
 
 
 def _refuse_for_files(ctx: click.Context) -> None:
-    for name in ("labels", "embed_model", *given.INPUT_OPTIONS):
+    for name in ("labels", "embed_model", *params.INPUT_OPTIONS):
         if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             option = f"--{name.replace('_', '-')}"
             raise click.UsageError(f"{option} is for archives: -o must end in .cae, or the input be IDX, .npy, .npz or Parquet")
 
 
-def _decode(coded: list[bytes], batch: list[Job], options: dict[str, Any]) -> list[images.Pixels]:
+def _decode(coded: list[bytes], batch: list[Job], options: dict[str, Any]) -> list[Pixels]:
     """What the files of a batch decode to."""
     if not options["bare"]:
-        return codec.decode_many(coded, model=options["model"], max_pixels=PIXELS_MAX)
+        return api.decode_many(coded, model=options["model"], max_pixels=PIXELS_MAX)
     agreed = {key: options[key] for key in ("quality", "model", "check_bits")} | {"max_pixels": PIXELS_MAX}
-    return [codec.decode_bare(file, shape=job.pixels.shape, **agreed) for file, job in zip(coded, batch, strict=True)]
+    return [api.decode_bare(file, shape=job.pixels.shape, **agreed) for file, job in zip(coded, batch, strict=True)]
 
 
 def _code(jobs: Iterator[Job], options: dict[str, Any], threads: int) -> Iterator[tuple[Job, Result]]:
@@ -235,7 +241,7 @@ def _code(jobs: Iterator[Job], options: dict[str, Any], threads: int) -> Iterato
 
     def work(batch: list[Job]) -> list[tuple[Job, Result]]:
         try:
-            coded = codec.encode_many([job.pixels for job in batch], **options)
+            coded = api.encode_many([job.pixels for job in batch], **options)
             decoded = _decode(coded, batch, options)
             return list(zip(batch, zip(coded, decoded, strict=True), strict=True))
         except MnistzipError as error:

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 import click
 from click.core import ParameterSource
 
-from mnistzip import codec
-from mnistzip.cli import files, given
+from mnistzip import api
+from mnistzip.cli import outputs as files, params
 from mnistzip.cli.main import blame
 from mnistzip.cli.progress import Progress
-from mnistzip.data import images
+from mnistzip.entropy.rans import CHECK_BITS_MAX
 from mnistzip.errors import MnistzipError
-from mnistzip.model import DEFAULT
-from mnistzip.rans import CHECK_BITS_MAX
-from mnistzip.remote import local_path
+from mnistzip.io import image_file
+from mnistzip.models.registry import DEFAULT
+from mnistzip.storage.remote import local_path
+from mnistzip.types import Pixels
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Options:
     kind: str | None
     labels: str | None
     index: int | None
-    range: given.Range | None
+    range: params.Range | None
     keep_going: bool
     preview: bool
     force: bool
@@ -50,18 +51,18 @@ class Options:
 @click.option("--model", metavar="NAME|PATH", help="Model file of files made with one of your own.")
 @click.option("--bare", is_flag=True, help="Streams of compress --bare; -q, --model, --size and --check-bits as agreed.")
 @click.option(
-    "-q", "--quality", type=click.IntRange(1, 100), default=codec.DEFAULT_QUALITY, show_default=True, help="With --bare."
+    "-q", "--quality", type=click.IntRange(1, 100), default=api.DEFAULT_QUALITY, show_default=True, help="With --bare."
 )
 @click.option(
     "--size", nargs=2, type=click.IntRange(1), default=(28, 28), show_default=True, metavar="W H", help="With --bare."
 )
-@click.option("--check-bits", type=click.IntRange(0, CHECK_BITS_MAX), default=codec.BARE_CHECK_BITS, show_default=True,
+@click.option("--check-bits", type=click.IntRange(0, CHECK_BITS_MAX), default=api.BARE_CHECK_BITS, show_default=True,
               metavar="N", help="With --bare.")  # fmt: skip
-@given.max_pixels
+@params.max_pixels
 @click.option("--index", type=click.IntRange(0), metavar="N", help="Of an archive only image N, counted from 0.")
-@click.option("--range", "span", callback=given.parse_range, metavar="A:B", help="Of an archive only images A to B-1.")
+@click.option("--range", "span", callback=params.parse_range, metavar="A:B", help="Of an archive only images A to B-1.")
 @click.option("--labels", metavar="PATH", help="Where the labels of an archive go, with --to idx.  [default: beside it]")
-@click.option("--device", default="cpu", show_default=True, expose_value=False, callback=given.use_device,
+@click.option("--device", default="cpu", show_default=True, expose_value=False, callback=params.use_device,
               help="cuda: run the networks on a graphics processor, which pays for thousands of images at once.")  # fmt: skip
 @click.option("--keep-going", is_flag=True, help="Of a damaged archive, save what is whole.")
 @click.option("--preview", is_flag=True, help="Of lossless files a quick look: no fine shades, and no check for damage.")
@@ -82,7 +83,7 @@ def decompress(
     check_bits: int,
     max_pixels: int | None,
     index: int | None,
-    span: given.Range | None,
+    span: params.Range | None,
     labels: str | None,
     keep_going: bool,
     preview: bool,
@@ -101,20 +102,20 @@ def decompress(
     if preview and bare:
         raise click.UsageError("--preview is not for --bare streams")
 
-    def decode(content: bytes) -> images.Pixels:
+    def decode(content: bytes) -> Pixels:
         if preview:
-            return codec.preview(content, model=model, max_pixels=max_pixels)
+            return api.preview(content, model=model, max_pixels=max_pixels)
         if not bare:
-            return codec.decode(content, model=model, max_pixels=max_pixels)
+            return api.decode(content, model=model, max_pixels=max_pixels)
         shape = (size[1], size[0])
-        return codec.decode_bare(
+        return api.decode_bare(
             content, quality=quality, shape=shape, model=model or DEFAULT, check_bits=check_bits, max_pixels=max_pixels
         )
 
     output, labels = (None if name is None else local_path(name) for name in (output, labels))
     kind = None if kind is None else kind.lower().lstrip(".")
-    taken = images.BARE_SUFFIX if bare else images.SUFFIX
-    suffix = f".{kind}" if kind is not None and images.is_written(f".{kind}") else ".png"  # another kind is for archives
+    taken = image_file.BARE_SUFFIX if bare else image_file.SUFFIX
+    suffix = f".{kind}" if kind is not None and image_file.is_written(f".{kind}") else ".png"  # another kind is for archives
     goals, many = files.plan(inputs, output, recursive, {taken}, suffix)
     if not goals:
         raise click.UsageError(f"no {taken} files in " + " ".join(inputs))
@@ -127,12 +128,12 @@ def decompress(
         for name, goal in goals.items():
             try:
                 files.refuse_folder(name)
-                held = given.at_hand(name)
-                if not bare and given.is_archive(held):
+                held = params.at_hand(name)
+                if not bare and params.is_archive(held):
                     archives += 1
                     failed += _unpack(name, held, output, goal, options, outputs)
                 else:
-                    content = given.bytes_of(held)
+                    content = params.bytes_of(held)
                     _require_no_archive_options(options)
                     outputs.claim(goal, name)
                     _write_image(name, content, goal, decode, options)
@@ -153,14 +154,14 @@ def decompress(
 
 def _unpack(name: str, held: str | bytes, output: str | None, goal: str, options: Options, outputs: files.Outputs) -> int:
     """Write what is in an archive; the exit code. Of several inputs, each goes where its single image would go."""
-    from mnistzip.archive import Archive  # a single file does without
-    from mnistzip.cli import unpack
+    from mnistzip.archive.reader import Archive  # a single file does without
+    from mnistzip.cli import decompress_archive
 
     if options.preview:
         raise click.UsageError("--preview is for single files")
     stem = os.path.splitext(goal)[0] if options.many else None
     with Archive(held, model=options.model, max_pixels=options.max_pixels, recover=options.keep_going) as archive:
-        return unpack.unpack(name, archive, output, options, outputs, stem)
+        return decompress_archive.unpack(name, archive, output, options, outputs, stem)
 
 
 def _require_no_archive_options(options: Options) -> None:
@@ -169,15 +170,15 @@ def _require_no_archive_options(options: Options) -> None:
         raise click.UsageError("--labels, --index and --range are for archives")
 
 
-def _write_image(name: str, content: bytes, goal: str, decode: Callable[[bytes], images.Pixels], options: Options) -> None:
+def _write_image(name: str, content: bytes, goal: str, decode: Callable[[bytes], Pixels], options: Options) -> None:
     """Write the image of a single file."""
-    named = "" if goal == images.STREAM else files.suffix_of(goal)
+    named = "" if goal == image_file.STREAM else files.suffix_of(goal)
     if options.kind is not None:
-        images.require_kind(f".{options.kind}")
+        image_file.require_kind(f".{options.kind}")
         files.require_agreement(options.kind, goal)
     image = decode(content)
-    written = images.write_image(image, named or f".{options.kind or 'png'}")
-    files.write(goal, written, name, options.force, others=given.model_file(options.model))
-    if not options.quiet and not options.many and goal != images.STREAM:
+    written = image_file.write_image(image, named or f".{options.kind or 'png'}")
+    files.write(goal, written, name, options.force, others=params.model_file(options.model))
+    if not options.quiet and not options.many and goal != image_file.STREAM:
         note = ", a preview: not checked for damage" if options.preview else ""
         click.echo(f"{name} -> {goal}\n  {image.shape[1]}x{image.shape[0]} pixels{note}")

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import click
 
-from mnistzip.container import ARCHIVE, KEPT, MAGIC
-from mnistzip.data.images import SUFFIX
+from mnistzip.bitstream.container import ARCHIVE, KEPT, MAGIC
+from mnistzip.io.image_file import SUFFIX
 
 MIME_TYPE = "image/x-mnistzip"
 MAGIC_FILE = "mnistzip/magic"  # below the data folder

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from mnistzip.cli import sections
+from mnistzip.cli import help_sections
 from mnistzip.cli.main import COMMANDS
 
 NAME_WIDTH = 28  # columns for the names of options: a longer one stands on a line of its own
@@ -35,14 +35,14 @@ def write_overview(group: click.Group, ctx: click.Context, formatter: click.Help
     for title, rows in command_groups(group, ctx):
         _write_rows(formatter, title, rows, width)
     _write_rows(formatter, "Options", options, width)
-    _write_examples(formatter, sections.OVERVIEW_EXAMPLES)
+    _write_examples(formatter, help_sections.OVERVIEW_EXAMPLES)
     formatter.write_paragraph()
     formatter.write_text("The options of a command: mnistzip COMMAND --help")
 
 
 def command_groups(group: click.Group, ctx: click.Context) -> Iterator[tuple[str, list[Row]]]:
     """Title, then name and purpose of each command that is not hidden."""
-    for title, names in sections.OVERVIEW.items():
+    for title, names in help_sections.OVERVIEW.items():
         commands = {name: group.get_command(ctx, name) for name in names}
         yield title, [(name, command.get_short_help_str(80)) for name, command in commands.items() if command]
 
@@ -50,13 +50,13 @@ def command_groups(group: click.Group, ctx: click.Context) -> Iterator[tuple[str
 def option_groups(command: click.Command, ctx: click.Context) -> Iterator[tuple[str, list[Row]]]:
     """Title, then names and description of each option; options that no group names come last."""
     left = {max(option.opts, key=len): option for option in _options(command, ctx)}
-    page = sections.PAGES.get(command.name or "")
+    page = help_sections.PAGES.get(command.name or "")
     for title, names in page.groups.items() if page else ():
         rows = [option_row(left.pop(name), ctx) for name in names if name in left]
         if rows:
             yield title, rows
     if left:
-        yield sections.OTHER, [option_row(option, ctx) for option in left.values()]
+        yield help_sections.OTHER, [option_row(option, ctx) for option in left.values()]
 
 
 def option_rows(command: click.Command, ctx: click.Context) -> list[Row]:
@@ -64,9 +64,9 @@ def option_rows(command: click.Command, ctx: click.Context) -> list[Row]:
     return [option_row(option, ctx) for option in _options(command, ctx)]
 
 
-def examples(command: click.Command) -> tuple[sections.Example, ...]:
+def examples(command: click.Command) -> tuple[help_sections.Example, ...]:
     """Examples of a command, or none."""
-    page = sections.PAGES.get(command.name or "")
+    page = help_sections.PAGES.get(command.name or "")
     return page.examples if page else ()
 
 
@@ -116,7 +116,7 @@ def _write_rows(formatter: click.HelpFormatter, title: str, rows: Sequence[Row],
         formatter.write_dl([(name.ljust(width), description) for name, description in rows], col_max=width + 2)
 
 
-def _write_examples(formatter: click.HelpFormatter, several: Sequence[sections.Example]) -> None:
+def _write_examples(formatter: click.HelpFormatter, several: Sequence[help_sections.Example]) -> None:
     if not several:
         return
     with formatter.section("Examples"):

@@ -17,10 +17,10 @@ from pathlib import Path
 
 import click
 
-from mnistzip import library
-from mnistzip.cli import desktop, files
-from mnistzip.data.images import STREAM
+from mnistzip.cli import desktop, outputs
 from mnistzip.errors import MnistzipError
+from mnistzip.io.image_file import STREAM
+from mnistzip.models import user_models
 
 RECORD = "mnistzip/integration.json"  # below the data folder: path below it and SHA-256 of each file that was written
 HOME_MAGIC = ".magic"  # what file(1) reads in the home folder; there is only one such file for all programs
@@ -47,7 +47,7 @@ class Target:
 @click.option("--only", type=click.Choice(list(desktop.KINDS)), multiple=True, metavar="KIND",
               help=f"Only files of this kind, one of {', '.join(desktop.KINDS)}; can be given several times.")  # fmt: skip
 @click.option("--system", is_flag=True, help=f"For all users, below {SYSTEM}; otherwise for yourself.")
-@click.option("--prefix", type=files.LocalPath(file_okay=False, path_type=Path), metavar="DIR",
+@click.option("--prefix", type=outputs.LocalPath(file_okay=False, path_type=Path), metavar="DIR",
               help="Below DIR/share, for packages; no cache is updated.")  # fmt: skip
 @click.option("--remove", is_flag=True, help="Remove what was installed; files that were changed since are left.")
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
@@ -99,7 +99,7 @@ def data_home() -> Path:
 
 
 def _home() -> Path:
-    home = library.user_home()
+    home = user_models.user_home()
     if home is None:
         raise MnistzipError("this user has no home folder: name a folder with --prefix")
     return home
@@ -208,7 +208,7 @@ def _replace(path: Path, content: bytes) -> None:
     """Write a file; a link is replaced itself, not what it leads to."""
     if path.is_symlink():
         path.unlink()
-    files.write(str(path), content, STREAM, force=True)
+    outputs.write(str(path), content, STREAM, force=True)
 
 
 def _require_writable(paths: list[Path]) -> None:

@@ -16,17 +16,17 @@ from typing import Any, NoReturn
 
 import click
 
+from mnistzip.archive.entry_names import shown
 from mnistzip.errors import MnistzipError
-from mnistzip.names import shown
 
 COMMANDS = {
     "compress": "mnistzip.cli.compress",
     "decompress": "mnistzip.cli.decompress",
-    "info": "mnistzip.cli.inspect",
-    "test": "mnistzip.cli.inspect",
-    "models": "mnistzip.cli.inspect",
-    "show": "mnistzip.cli.look",
-    "compare": "mnistzip.cli.look",
+    "info": "mnistzip.cli.info",
+    "test": "mnistzip.cli.info",
+    "models": "mnistzip.cli.info",
+    "show": "mnistzip.cli.view",
+    "compare": "mnistzip.cli.view",
     "bench": "mnistzip.cli.bench",
     "train": "mnistzip.cli.train",
     "integrate": "mnistzip.cli.integrate",

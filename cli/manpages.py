@@ -8,8 +8,7 @@ from collections.abc import Iterator
 import click
 
 from mnistzip import __version__
-from mnistzip.cli import help as pages
-from mnistzip.cli import sections
+from mnistzip.cli import help as pages, help_sections
 
 Section = tuple[str, list[str]]  # title, and lines of roff
 
@@ -30,7 +29,7 @@ ENVIRONMENT = (
 def man_pages(group: click.Group) -> dict[str, bytes]:
     """File name and content of each page: ``mnistzip.1``, and one for each subcommand that is not hidden."""
     with click.Context(group, info_name="mnistzip", **group.context_settings) as ctx:
-        names = [name for names in sections.OVERVIEW.values() for name in names]
+        names = [name for names in help_sections.OVERVIEW.values() for name in names]
         made = {"mnistzip.1": _overview(group, ctx)}
         for name in names:
             command = group.get_command(ctx, name)
@@ -48,7 +47,7 @@ def _overview(group: click.Group, ctx: click.Context) -> str:
         ("OPTIONS", _definitions(pages.option_rows(group, ctx))),
     ]
     others = [f"mnistzip-{name}" for _, rows in commands for name, _ in rows]
-    return _assemble("mnistzip", group, ctx, "compress small greyscale images", middle, sections.OVERVIEW_EXAMPLES, others)
+    return _assemble("mnistzip", group, ctx, "compress small greyscale images", middle, help_sections.OVERVIEW_EXAMPLES, others)
 
 
 def _page(command: click.Command, ctx: click.Context, names: list[str]) -> str:
@@ -69,7 +68,7 @@ def _assemble(
     ctx: click.Context,
     purpose: str,
     middle: list[Section],
-    examples: tuple[sections.Example, ...],
+    examples: tuple[help_sections.Example, ...],
     others: list[str],
 ) -> str:
     usage = " ".join(command.collect_usage_pieces(ctx))
@@ -105,7 +104,7 @@ def _paragraphs(text: str) -> Iterator[str]:
         yield escape(" ".join(paragraph.split()))
 
 
-def _examples(several: tuple[sections.Example, ...]) -> Iterator[str]:
+def _examples(several: tuple[help_sections.Example, ...]) -> Iterator[str]:
     """Each example: its purpose, and the command line as it is typed."""
     for number, example in enumerate(several):
         if example.purpose:

@@ -9,8 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.progress import Progress as RichProgress
-    from rich.progress import TaskID
+    from rich.progress import Progress as RichProgress, TaskID
 
 INTERVAL = 10.0  # seconds between two lines of a log; shorter work writes none
 ROUNDING = 1e-6  # steps: the sum of many fractions may miss a whole number by this
@@ -57,8 +56,14 @@ class Progress:
         self._start = self._last = self._clock()
         if self._draw:
             from rich.console import Console  # imported here: it costs a quarter of a cold start
-            from rich.progress import BarColumn, MofNCompleteColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
-            from rich.progress import Progress as RichProgress
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                Progress as RichProgress,
+                TaskProgressColumn,
+                TextColumn,
+                TimeRemainingColumn,
+            )
 
             done = MofNCompleteColumn() if self._counted else TaskProgressColumn()
             columns = TextColumn("{task.description}"), BarColumn(), done, TimeRemainingColumn()

@@ -8,11 +8,12 @@ from typing import Any
 
 import click
 
-from mnistzip import codec, metrics
-from mnistzip import model as models
-from mnistzip.data import images
-from mnistzip.names import shown
-from mnistzip.typical import POOR_DB, typical_psnr
+from mnistzip import api, metrics
+from mnistzip.archive.entry_names import shown
+from mnistzip.io import image_file
+from mnistzip.models import registry
+from mnistzip.models.typical_quality import POOR_DB, typical_psnr
+from mnistzip.types import Pixels
 
 LARGE = "larger than the default decode limit: decompress with --max-pixels"
 LARGE_PICTURE = 64 * 64  # pixels from which on WebP is worth a try
@@ -46,14 +47,14 @@ class Report:
         self._error = 0.0
         self.failed = 0
 
-    def add(self, source: str, output: str, pixels: images.Pixels, coded: bytes, decoded: images.Pixels) -> None:
+    def add(self, source: str, output: str, pixels: Pixels, coded: bytes, decoded: Pixels) -> None:
         """Report on one image and its file."""
         style = self._style
         if style.quiet:
             return
         error = metrics.mse(pixels, decoded)
         decibels = metrics.psnr_of_mse(error)
-        png = images.png_bytes(pixels)
+        png = image_file.png_bytes(pixels)
         row = {
             "input": source,
             "output": output,
@@ -78,11 +79,11 @@ class Report:
             click.echo(f"{source} -> {output}\n  {what}: {how}", err=style.to_stderr)
         if style.bare:
             return
-        if not codec.decodes_unasked(coded, self._options["model"]):
+        if not api.decodes_unasked(coded, self._options["model"]):
             click.echo(f"mnistzip: {output}: {LARGE} {pixels.size}", err=True)
-        self._advise(source, codec.info(coded), decibels, pixels.size)
+        self._advise(source, api.info(coded), decibels, pixels.size)
 
-    def _advise(self, source: str, info: codec.Info, decibels: float, pixels: int) -> None:
+    def _advise(self, source: str, info: api.Info, decibels: float, pixels: int) -> None:
         """Say what to try where a result is poor, or count it."""
         if self._style.verbose:
             click.echo(_described(info), err=self._style.to_stderr)
@@ -94,7 +95,7 @@ class Report:
         if not self._style.brief:
             click.echo(f"mnistzip: {shown(source)}: {problem}. {self._way_out()}", err=True)
 
-    def _problem(self, info: codec.Info, decibels: float) -> str | None:
+    def _problem(self, info: api.Info, decibels: float) -> str | None:
         """What is wrong with a result, if it is poor."""
         least, most = self._options["min_psnr"], self._options["max_bytes"]
         if least is not None:
@@ -146,13 +147,13 @@ def poor_quality(model: str, quality: int, decibels: float) -> str | None:
 
 def way_out(ways: list[str], model: str, large: bool) -> str:
     """What to try where a result is poor."""
-    if model in models.SHIPPED:
+    if model in registry.SHIPPED:
         ways = ["--model auto", *ways]
     ways = [*ways, "a model of your own (mnistzip train)", *(["WebP, as for large photographs"] if large else [])]
     return f"Try {', '.join(ways[:-1])} or {ways[-1]}"
 
 
-def _described(info: codec.Info) -> str:
+def _described(info: api.Info) -> str:
     """What is in a file."""
     parts = f"header {info.header_bytes} + payload {info.payload_bytes} bytes"
     size = f"{info.width}x{info.height}" + (f" in {info.tiles} tiles" if info.tiles > 1 else "")

@@ -9,10 +9,10 @@ from difflib import get_close_matches
 
 import click
 
+from mnistzip.archive.entry_names import shown
+from mnistzip.bitstream.container import is_cae
 from mnistzip.cli.main import COMMANDS
-from mnistzip.container import is_cae
-from mnistzip.data.images import SUFFIX
-from mnistzip.names import shown
+from mnistzip.io.image_file import SUFFIX
 
 SYNONYMS = {
     "benchmark": "bench",

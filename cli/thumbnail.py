@@ -9,12 +9,13 @@ import click
 import numpy as np
 from PIL import Image
 
-from mnistzip import codec
-from mnistzip.archive import Archive
-from mnistzip.cli import files, given
-from mnistzip.cli.look import contact_sheet
-from mnistzip.data import images
+from mnistzip import api
+from mnistzip.archive.reader import Archive
+from mnistzip.cli import outputs, params
+from mnistzip.cli.view import contact_sheet
 from mnistzip.errors import ImageError
+from mnistzip.io import image_file
+from mnistzip.types import Pixels
 
 PNG = b"\x89PNG\r\n\x1a\n"  # how such a file begins
 SHOWN_MAX = 16  # images of an archive in its thumbnail
@@ -28,21 +29,21 @@ SHOWN_MAX = 16  # images of an archive in its thumbnail
 )
 def thumbnail(source: str, goal: str, size: int) -> None:
     """Write a thumbnail of FILE, a .cae file or archive, to OUTPUT, a PNG. It replaces an empty file or another PNG."""
-    held = given.at_hand(source)
-    if given.is_archive(held):
+    held = params.at_hand(source)
+    if params.is_archive(held):
         with Archive(held) as archive:
             picture = archive_picture(archive, size)
     else:
-        picture = codec.decode(given.bytes_of(held))
-    content = images.write_image(fit(picture, size), ".png")
-    files.require_free(goal, [source], force=True)
+        picture = api.decode(params.bytes_of(held))
+    content = image_file.write_image(fit(picture, size), ".png")
+    outputs.require_free(goal, [source], force=True)
     _require_thumbnail(goal)
     Path(goal).write_bytes(content)  # in place: a file manager may have opened the file before, and reads from there
 
 
 def _require_thumbnail(goal: str) -> None:
     """Raise :class:`~mnistzip.errors.ImageError` if a file is neither empty, as file managers make it, nor a PNG."""
-    if files.is_broken_link(goal):
+    if outputs.is_broken_link(goal):
         raise ImageError(f"{goal} is a link that leads nowhere: name another output")
     if Path(goal).is_file():
         with open(goal, "rb") as file:
@@ -51,7 +52,7 @@ def _require_thumbnail(goal: str) -> None:
             raise ImageError(f"{goal} is no PNG: a thumbnail replaces only an empty file or a PNG, so name another output")
 
 
-def archive_picture(archive: Archive, size: int) -> images.Pixels:
+def archive_picture(archive: Archive, size: int) -> Pixels:
     """The first images of an archive in rows, shape (height, width), each shrunk to its share of ``size`` pixels.
 
     Raises:
@@ -62,14 +63,14 @@ def archive_picture(archive: Archive, size: int) -> images.Pixels:
     return contact_sheet([shrink(image, share) for image in archive.read(range(count))], None)
 
 
-def fit(picture: images.Pixels, size: int) -> images.Pixels:
+def fit(picture: Pixels, size: int) -> Pixels:
     """A picture of at most ``size`` pixels a side: large ones are shrunk, small ones enlarged by a whole factor."""
     small = shrink(picture, size)
     factor = size // max(small.shape)
     return small.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
-def shrink(picture: images.Pixels, size: int) -> images.Pixels:
+def shrink(picture: Pixels, size: int) -> Pixels:
     """A picture of at most ``size`` pixels a side, each the mean of the area that it stands for."""
     height, width = picture.shape
     if max(height, width) <= size:

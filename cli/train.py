@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from mnistzip.cli import files
-from mnistzip.cli.files import LocalPath
+from mnistzip.cli import outputs
+from mnistzip.cli.outputs import LocalPath
 from mnistzip.errors import ModelError
 
 UNITS = {"s": 1, "m": 60, "h": 3600, "": 60}
@@ -79,27 +79,28 @@ def train(
     try:
         import torch
 
-        from mnistzip.training import folder as folders
-        from mnistzip.training import own, parallel, recipes
-        from mnistzip.training.data import FEWEST, load
-        from mnistzip.training.run import Run
+        from mnistzip.training import budgeted_recipe, distributed, recipes, run_folder as folders
+        from mnistzip.training.splits import FEWEST, load
+        from mnistzip.training.trainer import Run
     except ModuleNotFoundError as cause:
         raise ModelError(f"training needs {cause.name}: pip install 'mnistzip[train]'") from cause
-    if recipe not in (own.NAME, *recipes.RECIPES):
-        raise click.BadParameter(f"{recipe!r} is none of {', '.join([own.NAME, *recipes.RECIPES])}", param_hint="--recipe")
-    parallel.join()
-    say = click.echo if parallel.leads() else _nothing
-    run = Run(folder or folders.default_folder(output), seed, say, parallel.device(device))
-    stages = own.STAGES if recipe == own.NAME else recipes.RECIPES[recipe].stage_names
+    if recipe not in (budgeted_recipe.NAME, *recipes.RECIPES):
+        raise click.BadParameter(
+            f"{recipe!r} is none of {', '.join([budgeted_recipe.NAME, *recipes.RECIPES])}", param_hint="--recipe"
+        )
+    distributed.join()
+    say = click.echo if distributed.leads() else _nothing
+    run = Run(folder or folders.default_folder(output), seed, say, distributed.device(device))
+    stages = budgeted_recipe.STAGES if recipe == budgeted_recipe.NAME else recipes.RECIPES[recipe].stage_names
     kept = None
-    if parallel.leads():
-        files.require_free(str(output), [data], force)
+    if distributed.leads():
+        outputs.require_free(str(output), [data], force)
         folders.check_reports(output, force)
         kept = folders.check(run.folder, data, stages, resume, force)
         folders.require_apart(run.folder, output)
-        files.require_writable(str(output))
+        outputs.require_writable(str(output))
     torch.set_num_threads(threads)
-    drawn = seed if recipe == own.NAME else None
+    drawn = seed if recipe == budgeted_recipe.NAME else None
     split = load(data, fit=fit, convert=convert, draw=drawn, fewest=FEWEST, log=say)
     options: dict[str, Any] = {} if fit == "tile" else {"--fit": fit}
     about: dict[str, Any] = {"source": Path(data).name or data, "options": options}
@@ -107,19 +108,19 @@ def train(
         folders.begin(kept, stages, resume)
     before = signal.signal(signal.SIGINT, run.interrupted)
     try:
-        if recipe == own.NAME:
+        if recipe == budgeted_recipe.NAME:
             about["drawn"] = True
             options["--time"] = f"{budget:g}s"
-            followed = own.own_recipe(split, budget, run, epochs)
+            followed = budgeted_recipe.own_recipe(split, budget, run, epochs)
         else:
             followed = recipes.RECIPES[recipe]
-            followed = followed if epochs is None else own.at_most(followed, epochs)
+            followed = followed if epochs is None else budgeted_recipe.at_most(followed, epochs)
         if epochs is not None:
             options["--epochs"] = epochs
         report = recipes.train(split, about, recipe, output, run, followed, force)
     finally:
         signal.signal(signal.SIGINT, before)
-        parallel.leave()
+        distributed.leave()
     if kept is not None:
         _tell(report, output)
         click.echo(folders.stopped(kept) if run.stopping else folders.finish(kept))
@@ -127,7 +128,7 @@ def train(
 
 def _tell(report: dict[str, Any], output: Path) -> None:
     """Print what the model does."""
-    from mnistzip.training.beside import table
+    from mnistzip.training.baselines import table
 
     for row in report["held_out"]:
         click.echo(f"quality {row['quality']:3}: {row['bytes']:6.2f} bytes, {row['psnr_db']:.2f} dB on held-out images")

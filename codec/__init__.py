@@ -1,78 +1,68 @@
 """mnistzip: a learned codec for small greyscale images, exact and light.
 
-What is public is imported when it is first asked for: a command starts without what it does not need.
+Public names are imported on first use, so that a command starts without what it does not need.
 """
 
 from __future__ import annotations
 
 import importlib
+import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mnistzip.archive import Archive
-    from mnistzip.codec import Info, decode, decode_bare, decode_many, encode, encode_many, info, preview
-    from mnistzip.errors import FormatError, ImageError, LimitError, MnistzipError, ModelError, OptionError, UnsupportedError
-    from mnistzip.metrics import bpp, mse, psnr
-    from mnistzip.pack import ArchiveWriter, encode_archive
+    from mnistzip.api import (
+        Info as Info,
+        decode as decode,
+        decode_bare as decode_bare,
+        decode_each as decode_each,
+        decode_many as decode_many,
+        encode as encode,
+        encode_many as encode_many,
+        info as info,
+        preview as preview,
+    )
+    from mnistzip.archive.index import Origin as Origin
+    from mnistzip.archive.reader import Archive as Archive
+    from mnistzip.archive.writer import ArchiveWriter as ArchiveWriter, encode_archive as encode_archive
+    from mnistzip.errors import (
+        FormatError as FormatError,
+        ImageError as ImageError,
+        LimitError as LimitError,
+        MnistzipError as MnistzipError,
+        ModelError as ModelError,
+        OptionError as OptionError,
+        UnsupportedError as UnsupportedError,
+    )
+    from mnistzip.metrics import bpp as bpp, mse as mse, psnr as psnr
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "Archive",
-    "ArchiveWriter",
-    "FormatError",
-    "ImageError",
-    "Info",
-    "LimitError",
-    "MnistzipError",
-    "ModelError",
-    "OptionError",
-    "UnsupportedError",
-    "bpp",
-    "decode",
-    "decode_bare",
-    "decode_many",
-    "encode",
-    "encode_archive",
-    "encode_many",
-    "info",
-    "mse",
-    "preview",
-    "psnr",
-]
-
-_HOMES = {
-    "Archive": "archive",
-    "Info": "codec",
-    "decode": "codec",
-    "decode_bare": "codec",
-    "decode_many": "codec",
-    "encode": "codec",
-    "encode_many": "codec",
-    "info": "codec",
-    "preview": "codec",
-    "FormatError": "errors",
-    "ImageError": "errors",
-    "LimitError": "errors",
-    "MnistzipError": "errors",
-    "ModelError": "errors",
-    "OptionError": "errors",
-    "UnsupportedError": "errors",
-    "bpp": "metrics",
-    "mse": "metrics",
-    "psnr": "metrics",
-    "ArchiveWriter": "pack",
-    "encode_archive": "pack",
+_PUBLIC = {  # module: its public names
+    "api": ("Info", "decode", "decode_bare", "decode_each", "decode_many", "encode", "encode_many", "info", "preview"),
+    "archive.index": ("Origin",),
+    "archive.reader": ("Archive",),
+    "archive.writer": ("ArchiveWriter", "encode_archive"),
+    "errors": ("FormatError", "ImageError", "LimitError", "MnistzipError", "ModelError", "OptionError", "UnsupportedError"),
+    "metrics": ("bpp", "mse", "psnr"),
 }
+_MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}
+_MOVED = {"codec": "api", "index": "archive.index"}  # modules that the documentation once named
+_MODULES = ("api", "archive", "errors", "idx", "metrics")
+
+__all__ = [*_MODULE_OF]  # noqa: PLE0604 - the names stand once, in the table
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES.values():  # a module that holds something public
+    if name in _MODULE_OF:
+        value = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+        return value
+    if name in _MODULES:
         return importlib.import_module(f"{__name__}.{name}")
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    return value
+    if name in _MOVED:
+        public = "mnistzip itself" if name == "codec" else "mnistzip.Origin"
+        warnings.warn(f"mnistzip.{name} is deprecated: use {public}", DeprecationWarning, stacklevel=2)
+        return importlib.import_module(f"{__name__}.{_MOVED[name]}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -19,14 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistzip.errors import FormatError
+from mnistzip.limits import IDX_FILE_MAX, IDX_IMAGE_MAX
 
 UINT8 = 8
 INT32 = 12
 TYPES = {UINT8: "u1", 9: "i1", 11: ">i2", INT32: ">i4", 13: ">f4", 14: ">f8"}
 GZIP = b"\x1f\x8b"
-BYTES_MAX = 1 << 31
 BLOCK_BYTES = 1 << 20
-EACH_MAX = 1 << 26  # elements of an image
 
 
 class Readable(Protocol):
@@ -43,8 +42,8 @@ def read_idx(path: Readable) -> NDArray[np.uint8]:
         FormatError: not IDX, another type than uint8, or fewer or more bytes than its dimensions say.
     """
     shape = idx_shape(path)
-    if math.prod(shape) > BYTES_MAX:
-        raise FormatError(f"{path}: {shape} is more than {BYTES_MAX} bytes")
+    if math.prod(shape) > IDX_FILE_MAX:
+        raise FormatError(f"{path}: {shape} is more than {IDX_FILE_MAX} bytes")
     out = np.empty(shape, np.uint8)  # memory is taken as it is filled
     at = 0
     for block in idx_blocks(path):
@@ -142,6 +141,6 @@ def _read_head(path: Readable, stream: IO[bytes]) -> tuple[tuple[int, ...], np.d
     if len(raw) < 4 * head[3]:
         raise FormatError(f"{path}: cut short in its dimensions")
     shape = struct.unpack(f">{head[3]}I", raw)
-    if math.prod(shape[1:]) > EACH_MAX:
-        raise FormatError(f"{path}: images of {shape[1:]} are larger than {EACH_MAX} pixels")
+    if math.prod(shape[1:]) > IDX_IMAGE_MAX:
+        raise FormatError(f"{path}: images of {shape[1:]} are larger than {IDX_IMAGE_MAX} pixels")
     return shape, np.dtype(TYPES[head[2]])

@@ -21,20 +21,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mnistzip import intnet
-from mnistzip import model as models
-from mnistzip.cdf import OCTAVES, TOTAL, Cdf
+from mnistzip.entropy.cdf import OCTAVES, TOTAL, Cdf
 from mnistzip.errors import ModelError
-from mnistzip.intnet import ACTIVATIONS, GAIN_SHIFT, Range
-from mnistzip.prior import CHANNELS, LOGITS, PLACES, SIDE, SYMBOLS, Prior, SymbolSource
-from mnistzip.training.parallel import device as find_device
-from mnistzip.transform import TILE, Transforms, chunks
+from mnistzip.models import registry
+from mnistzip.models.latent_prior import CHANNELS, LOGITS, PLACES, SIDE, SYMBOLS, Prior, SymbolSource
+from mnistzip.models.transforms import Transforms, chunks
+from mnistzip.nn import layers as intnet
+from mnistzip.nn.layers import ACTIVATIONS, GAIN_SHIFT, Range
+from mnistzip.tiling import TILE
+from mnistzip.training.distributed import device as find_device
+from mnistzip.types import Pixels
 
 TOGETHER = 4096  # images that pass the networks together
 SYMBOLS_TOGETHER = 1024  # latents whose frequencies are found together: some 66 kB each
 
 Ints = NDArray[np.int64]
-Pixels = NDArray[np.uint8]
 
 
 def use(device: str = "cuda") -> None:
@@ -44,10 +45,10 @@ def use(device: str = "cuda") -> None:
         ModelError: there is no such device, or torch was built without it.
     """
     if device == "cpu":
-        models.place(None)
+        registry.place(None)
         return
     there = Device.named(device)
-    models.place(lambda transforms, prior: (there.transforms(transforms), there.prior(prior)))
+    registry.place(lambda transforms, prior: (there.transforms(transforms), there.prior(prior)))
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class Device:
         return _moved(known, DevicePrior, self)
 
     def forward(self, layers: Sequence[intnet.Layer], x: Tensor, row: Tensor) -> Tensor:
-        """As :func:`mnistzip.intnet.forward`."""
+        """As :func:`mnistzip.nn.layers.forward`."""
         for layer in layers:
             x = self._layer(layer, x, row)
         return x
@@ -120,12 +121,12 @@ def _moved(known: Any, kind: type[Any], device: Device) -> Any:
 
 
 def requantize(total: Tensor, to: Range) -> Tensor:
-    """As :func:`mnistzip.intnet.requantize`."""
+    """As :func:`mnistzip.nn.layers.requantize`."""
     return total.floor().clamp(to.low, to.high)
 
 
 def patches(x: Tensor, kernel: int) -> Tensor:
-    """As :func:`mnistzip.intnet.patches`."""
+    """As :func:`mnistzip.nn.layers.patches`."""
     n, h, w, c = x.shape
     pad = kernel // 2
     padded = torch.nn.functional.pad(x, (0, 0, pad, pad, pad, pad))

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistzip.errors import ImageError, OptionError
-from mnistzip.plugins.chunks import Chunk, Coding
+from mnistzip.plugins.chunk_format import Chunk, Coding
 
 try:
     from numcodecs.abc import Codec
@@ -22,7 +22,7 @@ class MnistzipCodec(Codec):  # type: ignore[misc]  # numcodecs ships no types
     """Codes every image of an array of uint8, shape ``(..., H, W)`` in C order; the chunk knows its shape.
 
     Args:
-        options: those of :class:`~mnistzip.plugins.chunks.Coding`: quality, lossless, effort, max_bytes, min_psnr, model.
+        options: those of :class:`~mnistzip.plugins.chunk_format.Coding`: quality, lossless, effort, max_bytes, min_psnr, model.
 
     Raises:
         OptionError: an option outside its range; it is a ValueError.

@@ -15,10 +15,11 @@ from typing import IO, TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageFile
 
-from mnistzip import codec
-from mnistzip.container import is_cae
+from mnistzip import api
+from mnistzip.bitstream.container import is_cae
 from mnistzip.errors import MnistzipError, ModelError, OptionError
-from mnistzip.model import Model
+from mnistzip.models.registry import Model
+from mnistzip.types import Pixels
 
 if TYPE_CHECKING:
     from PIL._imaging import PixelAccess
@@ -44,7 +45,7 @@ class CaeImageFile(ImageFile.ImageFile):
     def _open(self) -> None:
         assert self.fp is not None
         try:
-            said = codec.info(self.fp.read(HEADER_MAX))
+            said = api.info(self.fp.read(HEADER_MAX))
         except MnistzipError as cause:
             raise OSError(f"cannot read this CAE file as one image: {cause}") from cause
         self._mode = "L"
@@ -79,11 +80,11 @@ class CaeImageFile(ImageFile.ImageFile):
         finally:
             super().verify()
 
-    def _decode(self, model: str | Path | Model | None, max_pixels: int | None) -> codec.Pixels:
+    def _decode(self, model: str | Path | Model | None, max_pixels: int | None) -> Pixels:
         assert self.fp is not None
         self.fp.seek(0)
         try:
-            pixels = codec.decode(self.fp.read(), model=model, max_pixels=max_pixels)
+            pixels = api.decode(self.fp.read(), model=model, max_pixels=max_pixels)
         except ModelError as cause:
             raise OSError(f"{cause} (load(model=PATH) takes it)") from cause
         except MnistzipError as cause:
@@ -98,7 +99,7 @@ def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
         raise OSError(f"cannot write mode {im.mode} as {FORMAT}")
     options = {name: im.encoderinfo[name] for name in OPTIONS if name in im.encoderinfo}
     try:
-        data = codec.encode(np.asarray(im), **options)
+        data = api.encode(np.asarray(im), **options)
     except OptionError:
         raise  # a ValueError, as Pillow's own writers raise
     except MnistzipError as cause:

@@ -20,7 +20,7 @@ from typing import Any
 
 from mnistzip.errors import require_within
 from mnistzip.plugins.shard_folder import begin, locked
-from mnistzip.plugins.shards import Job, Report, Shard, ShardError, Summary, pack_shard, plan
+from mnistzip.plugins.sharding import Job, Report, Shard, ShardError, Summary, pack_shard, plan
 
 try:
     import ray

@@ -13,8 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from mnistzip.errors import FormatError, OptionError
-from mnistzip.plugins.shards import BEGUN, REPORTS, Job, Report, Shard, Summary
-from mnistzip.storage import PARTIAL_SUFFIX, WholeFile, partial_prefix
+from mnistzip.plugins.sharding import BEGUN, REPORTS, Job, Report, Shard, Summary
+from mnistzip.storage.backends import PARTIAL_SUFFIX, AtomicFile, partial_prefix
 
 MANIFEST = "_manifest.json"  # readers of Parquet folders leave out what begins with _
 
@@ -42,7 +42,7 @@ def begin(job: Job, shards: Sequence[Shard], resume: bool) -> tuple[list[Shard],
             raise OptionError(f"{folder} was begun with other {', '.join(other)}: resume with the same, or name another folder")
     elif resume and folder.exists() and any(folder.iterdir()):
         raise OptionError(f"{folder} holds no {MANIFEST}: nothing was begun there that could be resumed")
-    with WholeFile(manifest) as file:
+    with AtomicFile(manifest) as file:
         file.write(json.dumps(told).encode())
     for path in _left_by_killed(job, shards):
         path.unlink(missing_ok=True)

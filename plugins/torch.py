@@ -14,14 +14,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
-from mnistzip.archive import Archive
-from mnistzip.arrays import as_index
+from mnistzip.archive.reader import Archive
 from mnistzip.errors import FormatError, MnistzipError, OptionError
-from mnistzip.model import Model
+from mnistzip.models.registry import Model
+from mnistzip.types import Pixels
+from mnistzip.validation import as_index
 
 try:
     import torch
@@ -32,7 +31,6 @@ except ImportError as cause:
 CACHE_BYTES = 1 << 26  # of pixels: 85,000 digits
 WORTHWHILE = 16  # a group that the cache has no room for is decoded whole where so small a part of it is asked for at once
 
-Pixels = NDArray[np.uint8]
 Decoded = list[Pixels | MnistzipError]
 Transform = Callable[[Any], Any]
 

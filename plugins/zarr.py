@@ -1,6 +1,7 @@
 """A Zarr v3 codec: chunks of images as small as mnistzip makes them. Zarr finds it by its entry point, name ``mnistzip``.
 
-It turns chunks of uint8, shape ``(..., H, W)``, into bytes (:mod:`mnistzip.plugins.chunks`). Of a chunk only those images are
+It turns chunks of uint8, shape ``(..., H, W)``, into bytes (:mod:`mnistzip.plugins.chunk_format`). Of a chunk only those
+images are
 decoded that are asked for, and only those coded anew that are written: an image that nobody writes to does not change, though
 the codec is lossy. That holds where it stands alone, ``compressors=None`` and no filters, within shards too.
 """
@@ -17,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistzip.errors import OptionError
-from mnistzip.plugins.chunks import PIXELS_MAX, Chunk, Coding, image_shape, join, require_images
+from mnistzip.limits import CHUNK_PIXELS_MAX
+from mnistzip.plugins.chunk_format import Chunk, Coding, image_shape, join, require_images
+from mnistzip.types import Pixels
 
 try:
     from zarr.abc.codec import ArrayBytesCodec, ArrayBytesCodecPartialDecodeMixin, ArrayBytesCodecPartialEncodeMixin
@@ -35,7 +38,6 @@ if TYPE_CHECKING:
 
 NAME = "mnistzip"
 
-Pixels = NDArray[np.uint8]
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
@@ -46,7 +48,7 @@ class MnistzipCodec(
     ArrayBytesCodecPartialDecodeMixin,
     ArrayBytesCodecPartialEncodeMixin,
 ):
-    """Codes every image of a chunk. The options are those of :class:`~mnistzip.plugins.chunks.Coding`.
+    """Codes every image of a chunk. The options are those of :class:`~mnistzip.plugins.chunk_format.Coding`.
 
     Raises:
         OptionError: an option outside its range, or an array that is not of images of uint8; it is a ValueError.
@@ -80,8 +82,8 @@ class MnistzipCodec(
         """Refuse arrays that cannot be written, when they are made."""
         _require_array(shape, dtype.to_native_dtype())
         chunk = getattr(chunk_grid, "chunk_shape", ())
-        if math.prod(chunk) > PIXELS_MAX:
-            raise OptionError(f"chunks of shape {chunk} have more than {PIXELS_MAX} pixels: choose smaller ones")
+        if math.prod(chunk) > CHUNK_PIXELS_MAX:
+            raise OptionError(f"chunks of shape {chunk} have more than {CHUNK_PIXELS_MAX} pixels: choose smaller ones")
 
     async def _encode_single(self, chunk_array: NDBuffer, chunk_spec: ArraySpec) -> Buffer | None:
         return await asyncio.to_thread(self._encode_sync, chunk_array, chunk_spec)

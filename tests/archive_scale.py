@@ -23,18 +23,16 @@ from typing import Any
 
 import click
 import numpy as np
-from numpy.typing import NDArray
 
 import mnistzip
-from mnistzip import archive as archives
+from mnistzip.archive import reader as archives
 from mnistzip.idx import idx_header, read_idx
-from mnistzip.storage import Storage, open_storage
+from mnistzip.storage.backends import Storage, open_storage
+from mnistzip.types import Pixels
 
 SAMPLE = 4096  # images of the batch calls
 READS = 200
 SHIFTS = [(dy, dx) for dy in range(-2, 3) for dx in range(-2, 3)]
-
-Pixels = NDArray[np.uint8]
 
 
 def write_moved(path: Path, digits: Pixels, count: int) -> None:

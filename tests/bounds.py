@@ -32,17 +32,19 @@ import numpy as np
 
 import forge
 import mnistzip
-from mnistzip import container
-from mnistzip import model as models
+from mnistzip.bitstream import container
+from mnistzip.bitstream.container import Header, Method, varint
+from mnistzip.bitstream.stored import deflate
 from mnistzip.cli.main import run
-from mnistzip.container import DECODED_MAX, SIDE_MAX, Header, Method, Mode, varint
-from mnistzip.data.images import parse_image
-from mnistzip.data.labels import read_labels
+from mnistzip.coding.lossless import encode_payloads, pixel_symbols
 from mnistzip.idx import idx_header, read_idx
-from mnistzip.lossless import encode_payloads, pixel_symbols
-from mnistzip.plugins.chunks import Chunk, join
-from mnistzip.stored import deflate
-from mnistzip.tiles import tiles_in
+from mnistzip.io.image_file import parse_image
+from mnistzip.io.labels import read_labels
+from mnistzip.limits import DECODED_PIXELS_MAX, SIDE_MAX
+from mnistzip.models import registry
+from mnistzip.plugins.chunk_format import Chunk, join
+from mnistzip.tiling import tiles_in
+from mnistzip.types import Mode
 
 SIDE = 8192  # squared, the largest image that is
 SIZE_MAX = 1_000_000  # bytes of an input
@@ -77,7 +79,7 @@ HOW: dict[str, Callable[[Path], object]] = {
     "names": lambda path: mnistzip.Archive(path).names,
     "labels": lambda path: mnistzip.Archive(path).labels,
     "recover": lambda path: len(mnistzip.Archive(path, recover=True)),
-    "load": models.find,
+    "load": registry.find,
     "image": lambda path: parse_image(path.name, path.read_bytes()),
     "image, --convert": lambda path: parse_image(path.name, path.read_bytes(), convert=True),
     "decompress": lambda path: run(["decompress", str(path), "--to", "pgm", "--quiet", "-f", "-o", os.devnull]),
@@ -88,7 +90,7 @@ HOW: dict[str, Callable[[Path], object]] = {
     "decompress, --keep-going": lambda path: run(
         ["decompress", str(path), "--to", "npy", "--keep-going", "--quiet", "-f", "-o", os.devnull]
     ),
-    "chunk": lambda path: Chunk.parse(path.read_bytes()).unpack(models.DEFAULT),
+    "chunk": lambda path: Chunk.parse(path.read_bytes()).unpack(registry.DEFAULT),
     "labels file": read_labels,
 }
 
@@ -107,8 +109,8 @@ def processor_seconds(process: int) -> float:
 
 def child(how: str, path: Path) -> None:
     """Read an input; print what came of it as JSON."""
-    for name in models.SHIPPED:
-        _ = models.shipped(name).pixels
+    for name in registry.SHIPPED:
+        _ = registry.shipped(name).pixels
     for name in ("mnist-q1", "lossless-blank", "stored-up"):
         mnistzip.decode((VECTORS / f"{name}.cae").read_bytes())
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MAX, MEMORY_MAX))
@@ -142,13 +144,13 @@ def single() -> Iterator[Input]:
     yield "28x28 stored, 900 MB deflated", "decode", "cae", header + deflate(bytes(900 << 20)) + b"ab"
     yield "8192x8192 lossy", "decode", "cae", Header(Mode.LOSSY, SIDE, SIDE, model=0, quality=50).to_bytes() + b"\x80"
     for mode, widths in ((Mode.LOSSY, (2048, 32768)), (Mode.LOSSLESS, (512,))):
-        for name, number in models.SHIPPED.items():
-            if mode is Mode.LOSSLESS and not models.shipped(name).keeps_pixels:
+        for name, number in registry.SHIPPED.items():
+            if mode is Mode.LOSSLESS and not registry.shipped(name).keeps_pixels:
                 continue
             for width in widths:
-                yield coded(mode, width, DECODED_MAX[mode] // width, name, number)
+                yield coded(mode, width, DECODED_PIXELS_MAX[mode] // width, name, number)
     for name in ("mnist", "glyph"):  # every pixel copies from all before it
-        grey, found = np.full((512, 512), 110, np.uint8), models.shipped(name)
+        grey, found = np.full((512, 512), 110, np.uint8), registry.shipped(name)
         header = Header(Mode.LOSSLESS, 512, 512, model=found.named).to_bytes()
         content = header + encode_payloads([header], [grey], pixel_symbols(found.pixel_model(), [grey]))[0]
         yield f"512x512 lossless, {name}, of one grey level", "decode", "cae", content
@@ -188,7 +190,7 @@ def group(
 ) -> bytes:
     """A group of black images; if they are not stored, of streams that a decoder has to follow to their end."""
     if fingerprint is None:
-        fingerprint = bytes(8) if method is Mode.STORED else models.by_number(model).fingerprint
+        fingerprint = bytes(8) if method is Mode.STORED else registry.by_number(model).fingerprint
     like: dict[str, Any] = {
         "images": images,
         "width": side,
@@ -290,7 +292,7 @@ def held_models() -> Iterator[Input]:
     ):
         yield f"a model {what}", "load", "npz", content
         lossless = "pixel" in what
-        model = models.read_model(content, "large")
+        model = registry.read_model(content, "large")
         tiles = min(model.tiles_unasked(Mode.LOSSLESS if lossless else Mode.LOSSY), 900_000 // 150)  # bytes a tile
         columns = -(-28 * tiles // SIDE_MAX)
         shape = (28 * (tiles // columns), 28 * columns)

@@ -19,11 +19,11 @@ from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 import mnistzip
-from mnistzip.codec import decode_each
+from mnistzip.api import decode_each
 from mnistzip.idx import read_idx
+from mnistzip.types import Pixels
 
 DIGITS = Path(__file__).parent / "data" / "digits-idx3-ubyte.gz"
 BATCH = 1024
@@ -35,7 +35,6 @@ UNNOTICED["lossless"] = UNNOTICED["lossy"]
 HEADER_BYTES = 3  # of all these files
 
 Random = np.random.Generator
-Pixels = NDArray[np.uint8]
 
 
 @cache

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistzip import pretrained
-from mnistzip.container import Mode, varint
-from mnistzip.group_head import LABELS, NAMES, Coding, Head
-from mnistzip.index import START, Footer, entry
-from mnistzip.stored import deflate
+from mnistzip.archive.group_header import LABELS, NAMES, Coding, Head
+from mnistzip.archive.index import START, Footer, entry
+from mnistzip.bitstream.container import varint
+from mnistzip.bitstream.stored import deflate
+from mnistzip.types import Mode
 
 LEVELS = b"\7\x09"  # the grey levels of two images of 1x1
 PLAIN = Head(2, Mode.STORED, 0, 0, 0, 2, 1, 1, bytes(8), 0, 0, 0, 0, 0, zlib.crc32(LEVELS))

@@ -121,7 +121,7 @@ def checkpoint(folder: Path) -> Victim:
     """A training of next to nothing, which does little else than write checkpoints."""
     import torch
 
-    from mnistzip.training.run import Phase, Run, Schedule
+    from mnistzip.training.trainer import Phase, Run, Schedule
 
     torch.set_num_threads(1)  # a fork has none of its parent's other threads
     images = torch.zeros((64, 1, 28, 28), dtype=torch.uint8)

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 import mnistzip
 from mnistzip.idx import read_idx
-from mnistzip.model import shipped
-from mnistzip.planes import PIXELS, Plane
+from mnistzip.models.pixel.planes import PIXELS, Plane
+from mnistzip.models.registry import shipped
+from mnistzip.types import Pixels
 
-Pixels = NDArray[np.uint8]
 PART = 1000
 ODD = 1000  # images of each of the other ways to draw them
 SINGLE = 50  # images coded one by one

@@ -24,19 +24,20 @@ from numpy.typing import NDArray
 import forge
 import mnistzip
 import part_vectors
-from mnistzip import pixels, rans
-from mnistzip.container import KEPT, MAGIC, Mode, varint
-from mnistzip.group_head import MIXED, SIZES
+from mnistzip.archive.group_header import MIXED, SIZES
+from mnistzip.bitstream.container import KEPT, MAGIC, varint
+from mnistzip.bitstream.stored import deflate
+from mnistzip.coding.lossless import encode_payloads, pixel_symbols
+from mnistzip.coding.stream_layout import Streams
+from mnistzip.entropy import rans
 from mnistzip.idx import read_idx
-from mnistzip.lossless import encode_payloads, pixel_symbols
-from mnistzip.model import shipped
-from mnistzip.stored import deflate
-from mnistzip.streams import Streams
+from mnistzip.models.pixel import pixel_model
+from mnistzip.models.registry import shipped
+from mnistzip.types import Mode, Pixels
 
 HERE = Path(__file__).parent
 VECTORS = HERE / "vectors"
 GOLDEN = ("archive", "bare", "own", "valid")
-Pixels = NDArray[np.uint8]
 
 
 def pgm(image: Pixels) -> bytes:
@@ -123,18 +124,18 @@ def with_shade_of(shade: int, grey: int) -> bytes:
     image = np.zeros((28, 28), np.uint8)
     image[-1, -1] = grey
     decoded = image.copy()
-    decoded[-1, -1] = min(grey - pixels.LAST_SHADE[pixels.ranges(image)[-1, -1]] + shade, 255)
-    known = pixels.symbols
+    decoded[-1, -1] = min(grey - pixel_model.LAST_SHADE[pixel_model.ranges(image)[-1, -1]] + shade, 255)
+    known = pixel_model.symbols
     header = MAGIC + bytes([KEPT])
 
-    def symbols(x: Pixels, plane: pixels.Plane) -> NDArray[np.int64]:
-        return np.full(len(x), shade) if plane is pixels.Plane.SHADE else known(x, plane)
+    def symbols(x: Pixels, plane: pixel_model.Plane) -> NDArray[np.int64]:
+        return np.full(len(x), shade) if plane is pixel_model.Plane.SHADE else known(x, plane)
 
     def checks(streams: Streams, headers: list[bytes], _: Pixels) -> NDArray[np.int64]:
         return check_of(streams, headers, decoded[None])
 
     check_of = Streams.checks
-    with patch.object(pixels, "symbols", symbols), patch.object(Streams, "checks", checks):
+    with patch.object(pixel_model, "symbols", symbols), patch.object(Streams, "checks", checks):
         return header + encode_payloads([header], [image], pixel_symbols(shipped("mnist").pixel_model(), [image]))[0]
 
 

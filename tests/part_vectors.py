@@ -9,10 +9,11 @@ import numpy as np
 
 import forge
 import mnistzip
-from mnistzip.container import Mode, varint
-from mnistzip.group_head import MIXED, SIZES, Coding
+from mnistzip.archive.group_header import MIXED, SIZES, Coding
+from mnistzip.bitstream.container import varint
+from mnistzip.bitstream.stored import deflate
 from mnistzip.idx import read_idx
-from mnistzip.stored import deflate
+from mnistzip.types import Mode
 
 HERE = Path(__file__).parent
 STORED = Coding(Mode.STORED, 0, 0, 2, bytes(8))

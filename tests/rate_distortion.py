@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 import mnistzip
 from mnistzip import metrics
 from mnistzip.idx import read_idx
+from mnistzip.types import Pixels
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "rate-distortion.json"
@@ -39,8 +40,6 @@ PEERS = ("webp", "jpeg", "jpegxl", "avif")
 DRASIC = ((16, 24.8), (32, 31.1), (48, 35.6))
 PART = 125  # images that a process codes at a time
 READER_EPOCHS = 8
-
-Pixels = NDArray[np.uint8]
 
 
 def spaced(rows: NDArray[np.uint8], count: int | None) -> NDArray[np.uint8]:
@@ -195,8 +194,8 @@ def plot() -> None:
     """Draw the curves beside those of other codecs and the published points of DRASIC."""
     from matplotlib.figure import Figure
 
-    from mnistzip.bench.labels import bytes_axis
-    from mnistzip.bench.plots import styled
+    from mnistzip.bench.report.label_placement import bytes_axis
+    from mnistzip.bench.report.plots import styled
     from mnistzip.bench.results import read_results
 
     curves: dict[str, list[tuple[float, float]]] = {}

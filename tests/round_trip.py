@@ -16,15 +16,13 @@ from pathlib import Path
 
 import click
 import numpy as np
-from numpy.typing import NDArray
 
 import mnistzip
 from mnistzip.idx import read_idx
-from mnistzip.model import find
+from mnistzip.models.registry import find
+from mnistzip.types import Pixels
 
 TOGETHER = 5000
-
-Pixels = NDArray[np.uint8]
 
 
 def mismatches(got: list[Pixels], expected: Pixels) -> int:

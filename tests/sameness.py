@@ -19,19 +19,17 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 import mnistzip
 from mnistzip.idx import read_idx
-from mnistzip.model import AUTO, SHIPPED
+from mnistzip.models.registry import AUTO, SHIPPED
+from mnistzip.types import Pixels
 
 MODELS = (AUTO, *SHIPPED)
 HERE = Path(__file__).parent
 RECORDED = HERE / "data" / "sameness.json"
 DIGITS = read_idx(HERE / "data" / "digits-idx3-ubyte.gz")
 WAYS = ({"quality": 20, "effort": 0}, {"quality": 85, "effort": 3}, {"lossless": True})
-
-Pixels = NDArray[np.uint8]
 
 
 def images() -> list[Pixels]:

@@ -23,8 +23,7 @@ from skimage.metrics import peak_signal_noise_ratio
 
 import mnistzip
 from mnistzip.idx import read_idx
-
-Pixels = NDArray[np.uint8]
+from mnistzip.types import Pixels
 
 
 def by_pillow(files: list[bytes]) -> Pixels:

@@ -24,11 +24,11 @@ from typing import Any
 
 import click
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 import mnistzip
 from mnistzip.idx import read_idx
+from mnistzip.types import Pixels
 
 RESULTS = Path(__file__).parents[1] / "docs" / "performance.json"
 RUNS = 3
@@ -48,7 +48,6 @@ PEERS: dict[str, dict[str, Any]] = {
     "png": {"format": "PNG"},
 }
 
-Pixels = NDArray[np.uint8]
 Files = Sequence[bytes]
 
 

@@ -16,23 +16,21 @@ from typing import Any
 import fsspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
-from numpy.typing import NDArray
 
 import forge
 import mnistzip
 from forge import archive as forged
-from mnistzip import coding, pack
-from mnistzip.choice import candidates
-from mnistzip.group_head import HEAD_BYTES, LABELS, MARKER, Head
-from mnistzip.groups import READ_AHEAD
-from mnistzip.index import ENTRY_BYTES, FOOTER_BYTES, START, Footer, Origin, Scan, entry
-from mnistzip.storage import Held
-from mnistzip.stored import deflate
+from mnistzip.archive import group_codec, writer as pack
+from mnistzip.archive.group import READ_AHEAD
+from mnistzip.archive.group_header import HEAD_BYTES, LABELS, MARKER, Head
+from mnistzip.archive.index import ENTRY_BYTES, FOOTER_BYTES, START, Footer, Origin, RecoveredIndex, entry
+from mnistzip.bitstream.stored import deflate
+from mnistzip.coding.model_choice import candidates
+from mnistzip.storage.backends import Held
+from mnistzip.types import Pixels
 
-Pixels = NDArray[np.uint8]
 shapes = st.tuples(st.integers(1, 40), st.integers(1, 40))
 some_images = st.lists(arrays(np.uint8, shapes), max_size=12)
 FAST: dict[str, Any] = {"effort": 0}
@@ -622,12 +620,12 @@ def test_no_images_of_too_long_a_side_are_refused_too(shape: tuple[int, int, int
 
 def head(**change: Any) -> Head:
     """The head of a group of 2 stored images of 1x1."""
-    usual = (2, coding.Mode.STORED, 0, 0, 0, 2, 1, 1, bytes(8), 0, 0, 0, 0, 0, 0)
+    usual = (2, group_codec.Mode.STORED, 0, 0, 0, 2, 1, 1, bytes(8), 0, 0, 0, 0, 0, 0)
     return Head(*usual).__class__(**(dict(zip(Head.__dataclass_fields__, usual, strict=True)) | change))
 
 
-GROUP = coding.pack_group(
-    coding.Setting(candidates("classic", None), 0), [np.full((1, 1), k, np.uint8) for k in (7, 9)], None, None
+GROUP = group_codec.pack_group(
+    group_codec.Setting(candidates("classic", None), 0), [np.full((1, 1), k, np.uint8) for k in (7, 9)], None, None
 ).content
 
 
@@ -724,14 +722,14 @@ def test_a_file_full_of_false_groups_is_searched_in_few_reads() -> None:
             read.append(count)
             return super().read(offset, count)
 
-    found = Scan(Counting(content))
+    found = RecoveredIndex(Counting(content))
     assert [found.extent(number).offset for number in range(found.groups)] == [len(content) - len(GROUP)]
     assert sum(count for count in read if count > READ_AHEAD) <= 3 * len(content)
 
 
 def test_what_is_too_large_is_found_by_the_search_too_and_named() -> None:
     many = {"images": 1, "per_lane": 1, "width": 4000, "height": 4000, "table_bytes": 2, "lanes_bytes": 3}
-    large = head(method=coding.Mode.LOSSLESS, model=1, **many).to_bytes(b"\3\0") + b"abc"
+    large = head(method=group_codec.Mode.LOSSLESS, model=1, **many).to_bytes(b"\3\0") + b"abc"
     with mnistzip.Archive(START + large + GROUP, recover=True) as archive:
         assert len(archive) == 3
         with pytest.raises(mnistzip.LimitError, match="4000x4000"):
@@ -743,9 +741,9 @@ def test_what_is_too_large_is_found_by_the_search_too_and_named() -> None:
     "raw", [b"../x\0y\0", b"/x\0y\0", b"C:\\x\0y\0", b"a\0", b"a\0b", b"a\0b\0c\0", b"\xff\0b\0", b"x" * 10000 + b"\0b\0"]
 )
 def test_hostile_names_never_leave_the_archive(raw: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mnistzip.groups.pack_names", lambda names: raw)
+    monkeypatch.setattr("mnistzip.archive.group.pack_names", lambda names: raw)
     images = [np.full((1, 1), k, np.uint8) for k in (7, 9)]
-    group = coding.pack_group(coding.Setting(candidates("classic", None), 0), images, None, ["", ""]).content
+    group = group_codec.pack_group(group_codec.Setting(candidates("classic", None), 0), images, None, ["", ""]).content
     archive = mnistzip.Archive(forged([group], [0, 2], names=True))
     with pytest.raises(mnistzip.FormatError, match="name"):
         archive.names  # noqa: B018
@@ -753,8 +751,8 @@ def test_hostile_names_never_leave_the_archive(raw: bytes, monkeypatch: pytest.M
 
 
 def test_a_group_whose_pixels_come_out_otherwise_is_refused(digits: Pixels) -> None:
-    setting = coding.Setting(candidates("classic", None), 0)
-    good = coding.pack_group(setting, list(digits[:8]), None, None).content
+    setting = group_codec.Setting(candidates("classic", None), 0)
+    good = group_codec.pack_group(setting, list(digits[:8]), None, None).content
     raw = bytearray(good)
     raw[44:48] = struct.pack("<I", 1)  # the check of the pixels
     table = bytes(raw[HEAD_BYTES : HEAD_BYTES + struct.unpack_from("<I", raw, 24)[0]])
@@ -834,13 +832,13 @@ def test_a_held_model_is_read_once_be_it_the_right_one_or_not(
     own_model: Path, digits: Pixels, monkeypatch: pytest.MonkeyPatch, small_groups: None
 ) -> None:
     read: list[str] = []
-    read_model = mnistzip.model.read_model
+    read_model = mnistzip.models.registry.read_model
 
-    def counted(content: bytes, name: str) -> mnistzip.model.Model:
+    def counted(content: bytes, name: str) -> mnistzip.models.registry.Model:
         read.append(name)
         return read_model(content, name)
 
-    monkeypatch.setattr("mnistzip.archive.models.read_model", counted)
+    monkeypatch.setattr("mnistzip.archive.reader.models.read_model", counted)
     whole = mnistzip.encode_archive(digits, model=own_model, embed_model=True, effort=0)
     at = whole.index(own_model.read_bytes())
     another = whole[:at] + forge.own("mnist-fast") + whole[at + own_model.stat().st_size :]

@@ -15,19 +15,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 import forge
 import mnistzip
-from mnistzip import coding, pack
-from mnistzip.choice import candidates
+from mnistzip.archive import group_codec, writer
+from mnistzip.archive.index import START, Footer, entry
 from mnistzip.cli.main import run
-from mnistzip.data.streams import open_stream
+from mnistzip.coding.model_choice import candidates
 from mnistzip.idx import idx_header, read_idx
-from mnistzip.index import START, Footer, entry
+from mnistzip.io.image_streams import open_stream
+from mnistzip.types import Pixels
 
-Pixels = NDArray[np.uint8]
 Out = pytest.CaptureFixture[str]
 DATA = Path(__file__).parent / "data"
 IDX = DATA / "digits-idx3-ubyte.gz"
@@ -47,7 +46,7 @@ def labels(tmp_path: Path) -> Path:
 @pytest.fixture
 def packed(tmp_path: Path, labels: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The 64 digits, losslessly, in groups of 16, with labels."""
-    monkeypatch.setattr(pack, "GROUP_IMAGES", 16)
+    monkeypatch.setattr(writer, "GROUP_IMAGES", 16)
     path = tmp_path / "digits.cae"
     assert mz("compress", IDX, "--labels", labels, "--lossless", "-o", path, "--quiet") == 0
     return path
@@ -299,8 +298,10 @@ def test_nothing_is_written_outside_the_folder(
     path = tmp_path / "evil.cae"
     for name in ("../../evil", "/tmp/evil-mnistzip", "C:\\evil", "a/../../../evil", "x" * 10000, "a\0b"):
         with monkeypatch.context() as patch:
-            patch.setattr("mnistzip.groups.pack_names", lambda _names, name=name: name.encode() + b"\0")
-            content = coding.pack_group(coding.Setting(candidates("classic", None), 0), [digits[0]], None, [""]).content
+            patch.setattr("mnistzip.archive.group.pack_names", lambda _names, name=name: name.encode() + b"\0")
+            content = group_codec.pack_group(
+                group_codec.Setting(candidates("classic", None), 0), [digits[0]], None, [""]
+            ).content
         end = 4 + len(content)
         path.write_bytes(START + content + entry(0, 4) + entry(1, end) + Footer(1, 1, end, names=True).to_bytes())
         assert mz("decompress", path, "-o", home, "--to", "folder") == 1

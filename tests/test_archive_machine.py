@@ -11,16 +11,14 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from numpy.typing import NDArray
 
 import mnistzip
-from mnistzip.groups import Group
+from mnistzip.archive.group import Group
 from mnistzip.idx import read_idx
+from mnistzip.types import Pixels
 
-Pixels = NDArray[np.uint8]
 DIGITS = read_idx(Path(__file__).parent / "data" / "digits-idx3-ubyte.gz")
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 

@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
 import mnistzip
-from mnistzip.arrays import as_image
+from mnistzip.types import Pixels
+from mnistzip.validation import as_image
 
-Pixels = NDArray[np.uint8]
 GREY = [level for level in range(255, -1, -1) for _ in range(3)]  # index 0 is white
 
 
@@ -44,7 +43,7 @@ def test_a_grey_image_of_pillow_is_coded_as_its_pixels_are(picture: Image.Image,
     wanted = mnistzip.encode(digit)
     assert mnistzip.encode(picture) == wanted  # type: ignore[arg-type]
     assert mnistzip.encode(saved(picture, "PNG")) == wanted  # type: ignore[arg-type]
-    subclass = type("Scan", (Image.Image,), {"__module__": "elsewhere"})()
+    subclass = type("Picture", (Image.Image,), {"__module__": "elsewhere"})()
     subclass.__dict__.update(picture.__dict__)
     assert mnistzip.encode(subclass) == wanted
 

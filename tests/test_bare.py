@@ -7,14 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 import mnistzip
 from mnistzip.cli.main import run
 from mnistzip.errors import FormatError, LimitError, OptionError
-
-Pixels = NDArray[np.uint8]
+from mnistzip.types import Pixels
 
 
 @pytest.mark.parametrize("bits", [0, 1, 8, 15, 16, 23])

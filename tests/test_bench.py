@@ -19,25 +19,24 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from mnistzip import codec
-from mnistzip import model as models
-from mnistzip.bench import run as runs
-from mnistzip.bench.budgets import LINKS, budgets
-from mnistzip.bench.codecs import Job, Kind, known, plan
-from mnistzip.bench.coder import Coder, Each
+from mnistzip import api
+from mnistzip.bench import runner as runs
 from mnistzip.bench.measure import Measured, crop, measure
+from mnistzip.bench.message_budgets import LINKS, budgets
+from mnistzip.bench.protocol import Coder, Each
+from mnistzip.bench.registry import Job, Kind, known, plan
 from mnistzip.bench.results import Row, read_results, rows_of
-from mnistzip.bench.run import Run, choose
-from mnistzip.bench.similarity import ms_ssim, ssim
+from mnistzip.bench.runner import Run, choose
+from mnistzip.bench.ssim import ms_ssim, ssim
 from mnistzip.cli.main import run
-from mnistzip.data.sources import Source
 from mnistzip.errors import FormatError, ModelError, OptionError
+from mnistzip.io.readers import Source
+from mnistzip.models import registry
+from mnistzip.types import Pixels
 
-Pixels = NDArray[np.uint8]
 HERE = Path(__file__).parent
 DIGITS = HERE / "data" / "digits-idx3-ubyte.gz"
 SCHEMA = json.loads((HERE.parent / "bench" / "results.schema.json").read_text())
@@ -45,6 +44,12 @@ SCHEMA = json.loads((HERE.parent / "bench" / "results.schema.json").read_text())
 
 def quietly(_done: int) -> None:
     """Progress that nobody looks at."""
+
+
+def test_a_change_of_any_module_of_the_codec_makes_old_measurements_stale() -> None:
+    names = dict(runs.sources())
+    assert {"mnistzip.api", "mnistzip.entropy.rans", "mnistzip.models.pixel.planes", "mnistzip.bench.measure"} <= names.keys()
+    assert not any(name.startswith("mnistzip.training") for name in names)
 
 
 def test_every_entry_of_the_list_codes_and_decodes_digits(digits: Pixels) -> None:
@@ -122,7 +127,7 @@ def test_quality_is_what_a_second_library_counts_in_those_files(
 ) -> None:
     files = [out / "files" / key / f"{index}.bin" for index in range(64)]
     if key.startswith("mnist"):
-        decoded = np.stack(codec.decode_many([path.read_bytes() for path in files]))
+        decoded = np.stack(api.decode_many([path.read_bytes() for path in files]))
     else:
         decoded = np.stack([np.asarray(Image.open(path).convert("L")) for path in files])
     lossy = [(a, b) for a, b in zip(digits, decoded, strict=True) if (a != b).any()]
@@ -262,7 +267,7 @@ def test_a_codec_whose_library_is_missing_names_the_command_that_installs_it(
     job = next(job for job in plan([]) if job.codec.name == "jpegxl")
     missing = replace(job.codec, needs=("no_such_library",))
     assert missing.missing() == "needs no_such_library: pip install 'mnistzip[bench]'"
-    monkeypatch.setattr("mnistzip.bench.codecs.importlib.util.find_spec", lambda _name: None)
+    monkeypatch.setattr("mnistzip.bench.registry.importlib.util.find_spec", lambda _name: None)
     monkeypatch.setenv("COLUMNS", "100")
     assert run(["bench", "--list"]) == 0
     assert "needs imagecodecs: pip install 'mnistzip[bench]'" in capsys.readouterr().out
@@ -404,10 +409,10 @@ def test_what_auto_codes_is_explained_by_the_model_of_each_file(key: str, digits
     letters = np.stack([np.roll(image.T, 3, axis=1)[::-1] for image in digits[:12]])
     images = [*digits[:12], *letters]
     (job,) = [job for job in plan([key]) if job.key == key]
-    files = codec.encode_many(images, **job.arguments)
-    assert len({codec.info(file).model for file in files}) > 1
+    files = api.encode_many(images, **job.arguments)
+    assert len({api.info(file).model for file in files}) > 1
     measured = measure(job, images, [0], quietly)
-    assert measured.header_bytes == sum(codec.info(file).header_bytes for file in files)
+    assert measured.header_bytes == sum(api.info(file).header_bytes for file in files)
     rest = (measured.sizes.sum() - measured.header_bytes - measured.ideal_bytes) / len(images)
     assert 1.5 < rest < 3.6  # check and coder, as for a model alone
 
@@ -417,10 +422,10 @@ def test_a_measurement_is_made_anew_where_a_model_that_auto_chooses_from_changed
 ) -> None:
     every = Run(Source("digits", list(digits), [""] * 64), plan(["auto@q50", "mnist@q50", "mnistzip-lossless", "png"]))
     before = {job.key: every._stamp(job) for job in every.jobs}
-    shipped = models.shipped
+    shipped = registry.shipped
     changed = replace(shipped("glyph"), transforms=shipped("mnist-fast").transforms)
     changed.__dict__["fingerprint"] = b"other"
-    monkeypatch.setattr(models, "shipped", lambda name: changed if name == "glyph" else shipped(name))
+    monkeypatch.setattr(registry, "shipped", lambda name: changed if name == "glyph" else shipped(name))
     after = {job.key: every._stamp(job) for job in every.jobs}
     assert before["auto@q50"] != after["auto@q50"]
     assert before["mnist@q50"] == after["mnist@q50"]

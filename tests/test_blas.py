@@ -9,13 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 import mnistzip
-from mnistzip import blas
-from mnistzip.blas import OneThread, one_thread
-
-Pixels = NDArray[np.uint8]
+from mnistzip.nn import blas_threads
+from mnistzip.nn.blas_threads import OneThread, one_thread
+from mnistzip.types import Pixels
 
 
 class Library:
@@ -107,9 +105,9 @@ def test_a_child_forked_while_another_thread_is_coding_gets_its_threads_back() -
 
 
 @pytest.fixture
-def openblas() -> Iterator[tuple[blas.Getter, blas.Setter]]:
+def openblas() -> Iterator[tuple[blas_threads.Getter, blas_threads.Setter]]:
     """The real library with two threads."""
-    functions = blas.find_functions()
+    functions = blas_threads.find_functions()
     if functions is None:
         pytest.skip("numpy does not use OpenBLAS here")
     getter, setter = functions
@@ -120,7 +118,7 @@ def openblas() -> Iterator[tuple[blas.Getter, blas.Setter]]:
 
 
 def test_every_way_of_coding_uses_one_thread_and_gives_the_same(
-    digits: Pixels, openblas: tuple[blas.Getter, blas.Setter], monkeypatch: pytest.MonkeyPatch
+    digits: Pixels, openblas: tuple[blas_threads.Getter, blas_threads.Setter], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     getter, _ = openblas
     multiply = np.matmul
@@ -153,7 +151,7 @@ def test_every_way_of_coding_uses_one_thread_and_gives_the_same(
 
 
 def test_bytes_and_pixels_do_not_depend_on_the_number_of_threads(
-    digits: Pixels, openblas: tuple[blas.Getter, blas.Setter], monkeypatch: pytest.MonkeyPatch
+    digits: Pixels, openblas: tuple[blas_threads.Getter, blas_threads.Setter], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = mnistzip.encode_many(digits[:8], effort=0)
     images = mnistzip.decode_many(files)

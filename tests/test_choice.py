@@ -8,17 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 import mnistzip
-from mnistzip import model as models
-from mnistzip.choice import candidates
+from mnistzip.archive.group import Group
 from mnistzip.cli.main import run
-from mnistzip.groups import Group
-from mnistzip.latents import BIT, LMBDA_SHIFT
-
-Pixels = NDArray[np.uint8]
+from mnistzip.coding.latent_cost import BIT, LMBDA_SHIFT
+from mnistzip.coding.model_choice import candidates
+from mnistzip.models import registry
+from mnistzip.types import Pixels
 
 
 def photo(seed: int, shape: tuple[int, int] = (28, 28)) -> Pixels:
@@ -77,7 +75,7 @@ def squared_error(images: Sequence[Pixels], decoded: Sequence[Pixels]) -> float:
 
 def cost(images: Sequence[Pixels], files: Sequence[bytes], quality: int) -> float:
     """Bits + lmbda * squared error, lmbda being that of the quality."""
-    lmbda = float(models.shipped("mnist").lmbda[quality - 1]) / (BIT << LMBDA_SHIFT)
+    lmbda = float(registry.shipped("mnist").lmbda[quality - 1]) / (BIT << LMBDA_SHIFT)
     return 8 * sum(map(len, files)) + lmbda * squared_error(images, mnistzip.decode_many(files))
 
 
@@ -129,14 +127,14 @@ def test_what_lies_beyond_a_picture_costs_next_to_nothing() -> None:
 def test_of_files_that_keep_every_pixel_the_smallest_is_kept(pictures: dict[str, list[Pixels]]) -> None:
     for kind in ("photos", "letters", "small", "plain"):
         chosen = [len(file) for file in mnistzip.encode_many(pictures[kind], lossless=True, model="auto")]
-        every = [mnistzip.encode_many(pictures[kind], lossless=True, model=name) for name in models.CANDIDATES]
+        every = [mnistzip.encode_many(pictures[kind], lossless=True, model=name) for name in registry.CANDIDATES]
         assert all(size <= min(map(len, pair)) + 1 for size, pair in zip(chosen, zip(*every, strict=True), strict=True))
 
 
 def test_of_files_within_a_budget_the_truer_is_kept(pictures: dict[str, list[Pixels]]) -> None:
     images = [*pictures["digits"][:4], *letters("C1I7")]
     chosen = mnistzip.encode_many(images, max_bytes=24, effort=0, model="auto")
-    every = [mnistzip.encode_many(images, max_bytes=24, effort=0, model=name) for name in models.CANDIDATES]
+    every = [mnistzip.encode_many(images, max_bytes=24, effort=0, model=name) for name in registry.CANDIDATES]
     for image, file, pair in zip(images, chosen, zip(*every, strict=True), strict=True):
         assert squared_error([image], [mnistzip.decode(file)]) == min(
             squared_error([image], [mnistzip.decode(f)]) for f in pair
@@ -152,7 +150,7 @@ def test_a_budget_that_none_meets_names_the_image() -> None:
 def test_of_files_that_reach_a_psnr_the_smaller_is_kept(digits: Pixels) -> None:
     images = list(digits[:4])
     chosen = mnistzip.encode_many(images, min_psnr=24, effort=0, model="auto")
-    every = [mnistzip.encode_many(images, min_psnr=24, effort=0, model=name) for name in models.CANDIDATES]
+    every = [mnistzip.encode_many(images, min_psnr=24, effort=0, model=name) for name in registry.CANDIDATES]
     assert [len(file) for file in chosen] == [min(map(len, pair)) for pair in zip(*every, strict=True)]
     assert all(mnistzip.psnr(image, mnistzip.decode(file)) >= 24 for image, file in zip(images, chosen, strict=True))
 

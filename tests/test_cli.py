@@ -12,13 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from numpy.typing import NDArray
 from PIL import Image
 
 import mnistzip
 from mnistzip.cli.main import COMMANDS, cli, run
+from mnistzip.types import Pixels
 
-Pixels = NDArray[np.uint8]
 REPORT = ["input", "output", "raw_bytes", "png_bytes", "bytes", "ratio", "ratio_vs_png", "bpp", "psnr_db"]
 
 
@@ -366,7 +365,7 @@ def test_show_draws_what_is_there(digit_png: Path, digit: Pixels, capsys: pytest
 
 
 def test_show_in_colours_gives_every_pixel_its_grey(digit: Pixels) -> None:
-    from mnistzip.cli.look import _blocks
+    from mnistzip.cli.view import _blocks
 
     drawn = _blocks(digit)
     assert drawn.count("▀") == 28 * 14

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from mnistzip.cli import sections
+from mnistzip.cli import help_sections
 from mnistzip.cli.main import COMMANDS, cli, run
 from mnistzip.idx import idx_header
 
 DATA = Path(__file__).parent / "data"
 OWN_MODEL = Path(__file__).parent / "vectors" / "own" / "own.npz"
-VISIBLE = [name for names in sections.OVERVIEW.values() for name in names]
+VISIBLE = [name for names in help_sections.OVERVIEW.values() for name in names]
 EXAMPLES = [
-    *[("", example.line) for example in sections.OVERVIEW_EXAMPLES if "compress digit.png" in example.line],
-    *[(name, example.line) for name, page in sections.PAGES.items() for example in page.examples],
+    *[("", example.line) for example in help_sections.OVERVIEW_EXAMPLES if "compress digit.png" in example.line],
+    *[(name, example.line) for name, page in help_sections.PAGES.items() for example in page.examples],
 ]
 
 
@@ -47,12 +47,12 @@ def test_the_overview_lists_every_command_once() -> None:
 def test_every_option_has_a_place_in_the_help(name: str) -> None:
     with click.Context(command(name)) as ctx:
         options = [option for option in ctx.command.get_params(ctx) if isinstance(option, click.Option) and not option.hidden]
-    placed = [option for names in sections.PAGES[name].groups.values() for option in names]
+    placed = [option for names in help_sections.PAGES[name].groups.values() for option in names]
     assert len(placed) == len(set(placed))
     left = {max(option.opts, key=len) for option in options} - set(placed)
-    assert not left, "cli/sections.py says where options are shown"
+    assert not left, "cli/help_sections.py says where options are shown"
     shown = help_of(name)
-    assert sections.OTHER not in shown
+    assert help_sections.OTHER not in shown
     for option in options:
         assert all(word in shown for word in option.opts)
 
@@ -62,7 +62,7 @@ def test_an_option_that_no_group_names_is_shown_all_the_same() -> None:
     grown.params = [*grown.params, click.Option(["--new"], is_flag=True, help="Something new.")]
     with click.Context(grown) as ctx:
         shown = grown.get_help(ctx)
-    assert f"{sections.OTHER}:\n  --new" in shown
+    assert f"{help_sections.OTHER}:\n  --new" in shown
 
 
 @pytest.mark.parametrize("name", ["", *COMMANDS])

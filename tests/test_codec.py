@@ -6,17 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
 import mnistzip
-from mnistzip import codec, container
-from mnistzip import tiles as tiling
-from mnistzip.container import Header, Method, Mode
+from mnistzip import api, tiling
+from mnistzip.bitstream.container import Header, Method
+from mnistzip.limits import DECODED_PIXELS_MAX, SIDE_MAX
+from mnistzip.types import Mode, Pixels
 
-Pixels = NDArray[np.uint8]
 images = arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40)))
 
 
@@ -105,7 +104,7 @@ def test_higher_quality_is_larger_and_better(digits: Pixels) -> None:
 
 
 def test_effort_lowers_the_cost_that_it_searches_for(digits: Pixels) -> None:
-    from mnistzip.model import shipped
+    from mnistzip.models.registry import shipped
 
     lmbda = shipped("mnist").lmbda[49] / (256 * 2**14)  # bits per squared grey level
 
@@ -263,14 +262,14 @@ def test_each_of_many_files_has_a_verdict_of_its_own(digits: Pixels) -> None:
         except mnistzip.MnistzipError as error:
             return repr(error)
 
-    for file, found in zip(mixed, codec.decode_each(mixed), strict=True):
+    for file, found in zip(mixed, api.decode_each(mixed), strict=True):
         assert np.array_equal(verdict(file), repr(found) if isinstance(found, mnistzip.MnistzipError) else found)
-    assert sum(isinstance(found, mnistzip.MnistzipError) for found in codec.decode_each(mixed)) == len(bad)
+    assert sum(isinstance(found, mnistzip.MnistzipError) for found in api.decode_each(mixed)) == len(bad)
 
 
 @pytest.mark.parametrize("mode", list(Mode))
 def test_what_is_decoded_unasked_takes_seconds(mode: Mode) -> None:
-    limit = container.DECODED_MAX[mode]
+    limit = DECODED_PIXELS_MAX[mode]
     names: dict[str, Any] = {"model": 0} if mode is not Mode.STORED else {"method": Method.RAW}
     header = Header(mode, limit // 2048, 2048, quality=50 if mode is Mode.LOSSY else None, **names)
     with pytest.raises(mnistzip.FormatError):  # it gets as far as the payload
@@ -289,7 +288,7 @@ def test_large_images_are_refused_before_memory_is_taken() -> None:
     within = bytes.fromhex("cae1c032ffff037f") + bytes(30)  # 65535x127, under the limit, but a payload of 30 bytes
     with pytest.raises(mnistzip.FormatError, match="cannot hold"):
         mnistzip.decode(within)
-    assert mnistzip.info(huge).width == container.SIDE_MAX
+    assert mnistzip.info(huge).width == SIDE_MAX
     with pytest.raises(mnistzip.LimitError):
         mnistzip.decode(mnistzip.encode(np.zeros((28, 28), np.uint8), lossless=True), max_pixels=700)
 
@@ -309,7 +308,7 @@ def test_a_limit_that_is_no_number_of_pixels_is_refused(limit: Any, digit: Pixel
     archive = mnistzip.encode_archive([digit], effort=0)
     for read in (
         lambda: mnistzip.decode(file, max_pixels=limit),
-        lambda: mnistzip.codec.decode_each([file], max_pixels=limit),
+        lambda: mnistzip.api.decode_each([file], max_pixels=limit),
         lambda: mnistzip.preview(file, max_pixels=limit),
         lambda: mnistzip.decode_bare(stream, max_pixels=limit),
         lambda: mnistzip.Archive(archive, max_pixels=limit),

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from mnistzip.bench import tables
 from mnistzip.bench.compare import changes
 from mnistzip.bench.curves import bd_rate, bd_rates, curve_of, verdict
-from mnistzip.bench.readme import section
-from mnistzip.bench.report import _savings
+from mnistzip.bench.report import tables
+from mnistzip.bench.report.write import _savings
 from mnistzip.bench.results import Results, Row, read_results
+from mnistzip.bench.update_readme import section
 from mnistzip.cli.main import run
 from mnistzip.errors import FormatError, OptionError
 

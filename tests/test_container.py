@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from mnistzip import container
-from mnistzip.container import Header, Method, Mode
+from mnistzip.bitstream import container
+from mnistzip.bitstream.container import Header, Method
 from mnistzip.errors import FormatError, LimitError, MnistzipError, UnsupportedError
+from mnistzip.limits import SIDE_MAX
+from mnistzip.types import Mode
 
 HASH = bytes(range(4))
 PINNED = {
@@ -18,7 +19,7 @@ PINNED = {
     "cae1e10105": Header(Mode.STORED, 1, 5, method=Method.DEFLATE),
 }
 
-sides = st.integers(1, container.SIDE_MAX)
+sides = st.integers(1, SIDE_MAX)
 lossy = st.builds(
     Header,
     mode=st.just(Mode.LOSSY),
@@ -38,7 +39,7 @@ def test_headers_keep_their_bytes_for_ever(text: str) -> None:
 
 @given(header=lossy | stored)
 def test_every_header_comes_back(header: Header) -> None:
-    assert container.parse(header.to_bytes(), container.SIDE_MAX**2) == (header, b"")
+    assert container.parse(header.to_bytes(), SIDE_MAX**2) == (header, b"")
 
 
 @given(data=st.binary(max_size=20))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import mnistzip
-from mnistzip import container
+from mnistzip.bitstream import container
 from mnistzip.cli import desktop
 from mnistzip.cli.main import COMMANDS, cli, run
 from mnistzip.errors import MnistzipError

@@ -8,22 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
-from mnistzip.bench.run import PLOT_FILES
+from mnistzip.bench.runner import PLOT_FILES
 from mnistzip.cli.main import run
-from mnistzip.data.owned import MARKER, OutputFolder
 from mnistzip.errors import OptionError
+from mnistzip.io.output_folders import MARKER, OutputFolder
 
 pytest.importorskip("torch", reason="training needs torch: pip install 'mnistzip[train]'")
 
 import torch
 
-from mnistzip.training import folder as folders
-from mnistzip.training import own
+from mnistzip.training import budgeted_recipe, run_folder as folders
+from mnistzip.types import Pixels
 
-Pixels = NDArray[np.uint8]
 DIGITS = Path(__file__).parent / "data" / "digits-idx3-ubyte.gz"
 SUFFIXES = (".csv", ".pt", ".npz", ".json", ".md", ".png", ".svg", ".html", ".partial", ".pt.partial", ".txt", ".bin", "")
 TRAINING = ["--time", "1s", "--epochs", "1", "-T", "1"]
@@ -33,10 +31,10 @@ BENCH = ["--codecs", "deflate,webp@q10", "--limit", "3", "--quiet", "--save-file
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Networks that train in a moment."""
-    sizes = own.Config(width=12, hidden=6, blocks=1, anchors=3, prior_width=2, prior_hidden=2, symbol_max=5)
-    monkeypatch.setattr(own, "CONFIG", sizes)
-    monkeypatch.setattr(own, "PIXELS", own.PixelConfig(ink=4, solid=4, level=4, shade=8, key=2))
-    monkeypatch.setattr(own, "EPOCHS", dict.fromkeys(own.SHARES, 1))
+    sizes = budgeted_recipe.Config(width=12, hidden=6, blocks=1, anchors=3, prior_width=2, prior_hidden=2, symbol_max=5)
+    monkeypatch.setattr(budgeted_recipe, "CONFIG", sizes)
+    monkeypatch.setattr(budgeted_recipe, "PIXELS", budgeted_recipe.PixelConfig(ink=4, solid=4, level=4, shade=8, key=2))
+    monkeypatch.setattr(budgeted_recipe, "EPOCHS", dict.fromkeys(budgeted_recipe.SHARES, 1))
     torch.set_num_threads(1)
 
 
@@ -55,7 +53,11 @@ def intact(made: dict[Path, bytes]) -> bool:
     return all(path.read_bytes() == content for path, content in made.items())
 
 
-TRAIN_NAMES = [*(name for name in folders.file_names(own.STAGES) if name != folders.BOARD), "rounded.partial", MARKER]
+TRAIN_NAMES = [
+    *(name for name in folders.file_names(budgeted_recipe.STAGES) if name != folders.BOARD),
+    "rounded.partial",
+    MARKER,
+]
 BENCH_NAMES = [
     *("results.json", "results.csv", "report.html", MARKER, "images.npz"),
     *PLOT_FILES,
@@ -165,8 +167,8 @@ def test_a_model_that_cannot_be_written_is_refused_before_hours_of_training(
 
 def test_nothing_is_written_or_removed_where_the_images_cannot_be_trained_on(tmp_path: Path) -> None:
     folder = tmp_path / "m.npz.run"
-    kept = folders.check(folder, str(DIGITS), own.STAGES, False, False)
-    folders.begin(kept, own.STAGES, False)
+    kept = folders.check(folder, str(DIGITS), budgeted_recipe.STAGES, False, False)
+    folders.begin(kept, budgeted_recipe.STAGES, False)
     (folder / "rounded.pt").write_bytes(b"hours of training")
     assert run(["train", str(DIGITS), "-o", str(tmp_path / "m.npz"), *TRAINING, "-f"]) == 1  # 64 are too few
     assert (folder / "rounded.pt").read_bytes() == b"hours of training"
@@ -209,14 +211,14 @@ def test_an_old_run_without_a_marker_goes_on_only_if_nothing_else_is_there(tmp_p
     (tmp_path / "plan.json").write_text("{}")
     (tmp_path / "rounded.pt").write_bytes(b"old")
     with pytest.raises(OptionError, match="did not write"):
-        folders.check(tmp_path, str(DIGITS), own.STAGES, False, True)
-    kept = folders.check(tmp_path, str(DIGITS), own.STAGES, True, False)
-    folders.begin(kept, own.STAGES, True)
+        folders.check(tmp_path, str(DIGITS), budgeted_recipe.STAGES, False, True)
+    kept = folders.check(tmp_path, str(DIGITS), budgeted_recipe.STAGES, True, False)
+    folders.begin(kept, budgeted_recipe.STAGES, True)
     assert (tmp_path / "rounded.pt").read_bytes() == b"old"
     (tmp_path / MARKER).unlink()
     (tmp_path / "mine.csv").write_text("1")
     with pytest.raises(OptionError, match="did not write"):
-        folders.check(tmp_path, str(DIGITS), own.STAGES, True, False)
+        folders.check(tmp_path, str(DIGITS), budgeted_recipe.STAGES, True, False)
 
 
 @pytest.mark.parametrize("name", BENCH_NAMES)

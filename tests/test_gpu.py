@@ -7,15 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 import mnistzip
-from mnistzip import model as models
 from mnistzip.cli.main import run
 from mnistzip.errors import ModelError
+from mnistzip.models import registry
 from mnistzip.plugins import gpu
+from mnistzip.types import Pixels
 
-Pixels = NDArray[np.uint8]
 CUDA = pytest.param(
     "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a graphics processor that torch can use")
 )
@@ -33,31 +32,31 @@ def device(request: pytest.FixtureRequest) -> Iterator[gpu.Device]:
     torch.set_num_threads(1)
     there = gpu.Device.named("cpu" if request.param == "torch-cpu" else "cuda")
     yield there
-    models.place(None)
+    registry.place(None)
 
 
-@pytest.mark.parametrize("name", [*models.SHIPPED, models.AUTO])
+@pytest.mark.parametrize("name", [*registry.SHIPPED, registry.AUTO])
 def test_files_and_pixels_are_those_of_numpy(name: str, device: gpu.Device, digits: Pixels, noise: Pixels) -> None:
     images = np.concatenate([digits[:6], noise])
     mixed = [*images, np.tile(digits[:8].reshape(2, 4, 28, 28).transpose(0, 2, 1, 3).reshape(56, 112), (3, 1))[:150, :100]]
     files = [mnistzip.encode_many(mixed, quality=quality, effort=0, model=name) for quality in QUALITIES]
     searched = mnistzip.encode_many(images[:2], model=name)
     pixels = [mnistzip.decode_many(some) for some in files]
-    models.place(lambda transforms, prior: (device.transforms(transforms), device.prior(prior)))
-    assert all(isinstance(model.prior, gpu.DevicePrior) for model in models.candidates(name))
+    registry.place(lambda transforms, prior: (device.transforms(transforms), device.prior(prior)))
+    assert all(isinstance(model.prior, gpu.DevicePrior) for model in registry.candidates(name))
     assert [mnistzip.encode_many(mixed, quality=quality, effort=0, model=name) for quality in QUALITIES] == files
     assert mnistzip.encode_many(images[:2], model=name) == searched
     for some, expected in zip(files, pixels, strict=True):
         for image, same in zip(mnistzip.decode_many(some), expected, strict=True):
             assert (image == same).all()
-    models.place(None)
-    assert not any(isinstance(model.prior, gpu.DevicePrior) for model in models.candidates(name))
+    registry.place(None)
+    assert not any(isinstance(model.prior, gpu.DevicePrior) for model in registry.candidates(name))
 
 
 def test_damage_is_found_there_as_well(device: gpu.Device, digits: Pixels) -> None:
     file = bytearray(mnistzip.encode(digits[0], effort=0))
     file[9] ^= 16
-    models.place(lambda transforms, prior: (device.transforms(transforms), device.prior(prior)))
+    registry.place(lambda transforms, prior: (device.transforms(transforms), device.prior(prior)))
     with pytest.raises(mnistzip.FormatError):
         mnistzip.decode(bytes(file))
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mnistzip import model as models
-from mnistzip.gradient import PEAK, Backward, Product
-from mnistzip.intnet import (
+from mnistzip.coding.latent_cost import COST
+from mnistzip.models import registry
+from mnistzip.nn.backward import PEAK, Backward, Product
+from mnistzip.nn.layers import (
     SUM_MAX,
     Conv,
     DepthToSpace,
@@ -20,7 +21,6 @@ from mnistzip.intnet import (
     Upsample,
     forward,
 )
-from mnistzip.latents import COST
 
 WIDE = Range(-(1 << 20), 1 << 20)
 
@@ -87,9 +87,9 @@ def test_sums_of_gradients_are_exact_whatever_their_order() -> None:
     assert (product(np.zeros((2, 700), np.float32)) == 0).all()
 
 
-@pytest.mark.parametrize("name", models.SHIPPED)
+@pytest.mark.parametrize("name", registry.SHIPPED)
 def test_gradient_foretells_what_moving_a_symbol_costs(name: str, digits: NDArray[np.uint8]) -> None:
-    model = models.shipped(name)
+    model = registry.shipped(name)
     random = np.random.default_rng(5)
     x, row = digits[:40], np.full(40, 49)
     y = model.transforms.analyse(x, row)
@@ -117,5 +117,5 @@ def test_gradient_foretells_what_moving_a_symbol_costs(name: str, digits: NDArra
     assert np.corrcoef(*error)[0, 1] > 0.7
 
 
-def _ends(model: models.Model) -> tuple[int, int]:
+def _ends(model: registry.Model) -> tuple[int, int]:
     return model.transforms.symbols.low, model.transforms.symbols.high

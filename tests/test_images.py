@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import ExifTags, Image
 
 import mnistzip
-from mnistzip.data.images import parse_image
+from mnistzip.io.image_file import parse_image
+from mnistzip.types import Pixels
 
-Pixels = NDArray[np.uint8]
 DATA = Path(__file__).parent / "data"
 CHECK_BYTES = 2  # of a stored file
 
@@ -135,7 +134,7 @@ def test_large_images_are_converted_some_rows_at_a_time(turn: int, monkeypatch: 
         Image.fromarray(array).save(out, "PNG", exif=exif)
         files[name] = out.getvalue()
     whole = {name: parse_image(name, content, convert=True) for name, content in files.items()}
-    monkeypatch.setattr("mnistzip.data.grey.BAND_PIXELS", 100)
+    monkeypatch.setattr("mnistzip.io.grey_levels.BAND_PIXELS", 100)
     for name, content in files.items():
         assert (parse_image(name, content, convert=True) == whole[name]).all()
         assert whole[name].shape == ((37, 23) if turn != 6 else (23, 37))

@@ -18,13 +18,13 @@ from PIL import Image
 
 import mnistzip
 from mnistzip.cli.main import run
-from mnistzip.data import folders
-from mnistzip.data.inputs import InputOptions
-from mnistzip.data.streams import open_stream
 from mnistzip.idx import idx_header
-from mnistzip.plugins.shards import plan
+from mnistzip.io import folders
+from mnistzip.io.image_streams import open_stream
+from mnistzip.io.read_options import InputOptions
+from mnistzip.plugins.sharding import plan
+from mnistzip.types import Pixels
 
-Pixels = NDArray[np.uint8]
 Out = pytest.CaptureFixture[str]
 IDX = Path(__file__).parent / "data" / "digits-idx3-ubyte.gz"
 
@@ -517,7 +517,7 @@ def test_pipes_of_the_shell_are_read_once_for_images_and_labels(digits: Pixels, 
 
 
 def test_a_pipe_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Out) -> None:
-    monkeypatch.setattr("mnistzip.data.images.READ_MAX", 1 << 21)
+    monkeypatch.setattr("mnistzip.io.image_file.INPUT_FILE_MAX", 1 << 21)
     with open("/dev/zero") as stdin:
         monkeypatch.setattr(sys, "stdin", stdin)
         assert mz("compress", "-", "-o", tmp_path / "x.cae") == 1

@@ -19,8 +19,8 @@ from pyarrow.parquet import write_table
 import mnistzip
 from mnistzip.cli.main import run
 from mnistzip.idx import idx_header
+from mnistzip.types import Pixels
 
-Pixels = NDArray[np.uint8]
 PAGE = (Path(__file__).parent.parent / "docs" / "inputs.md").read_text()
 ROWS = {row[0]: row[1] for row in re.findall(r"^\| (.*?) \| (taken|said|refused) \|", PAGE, re.MULTILINE)}
 

@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 import mnistzip
 from mnistzip.cli.main import run
-
-Pixels = NDArray[np.uint8]
+from mnistzip.types import Pixels
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import mnistzip
-from mnistzip.cli import desktop, integrate, manpages, sections
+from mnistzip.cli import desktop, help_sections, integrate, manpages
 from mnistzip.cli.main import cli, run
 
 VECTORS = Path(__file__).parent / "vectors"
@@ -294,7 +294,7 @@ SECTIONS = ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "EXAMPL
 
 def test_man_pages_have_what_people_look_for() -> None:
     made = manpages.man_pages(cli)
-    names = [name for several in sections.OVERVIEW.values() for name in several]
+    names = [name for several in help_sections.OVERVIEW.values() for name in several]
     assert set(made) == {"mnistzip.1", *(f"mnistzip-{name}.1" for name in names)}
     for name, page in made.items():
         text = page.decode("ascii")
@@ -303,7 +303,7 @@ def test_man_pages_have_what_people_look_for() -> None:
         assert text.startswith(f'.TH {name.removesuffix(".1").upper()} 1 "" "mnistzip {mnistzip.__version__}"')
         assert not re.search(r"\n\n", text), "roff wants no empty lines"
     for group in ("Common options", "Archives of many images", "Clusters"):
-        assert group in sections.PAGES["compress"].groups
+        assert group in help_sections.PAGES["compress"].groups
         assert f".SS {group}\n" in made["mnistzip-compress.1"].decode()
     for option in ("\\-\\-max\\-bytes N", "\\-q, \\-\\-quality N"):
         assert f".TP\n.B {option}\n" in made["mnistzip-compress.1"].decode()

@@ -2,15 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from mnistzip.errors import ModelError
-from mnistzip.intnet import (
+from mnistzip.nn.layers import (
     SUM_MAX,
     Conv,
     DepthToSpace,
-    Floats,
     Gain,
     Lookup,
     MaxPool,
@@ -23,6 +21,7 @@ from mnistzip.intnet import (
     forward,
     prove_exact,
 )
+from mnistzip.types import Floats
 
 ROWS = np.array([0, 1])
 ACTIVATIONS = Range(0, 1023)

@@ -13,11 +13,11 @@ from PIL import Image
 
 import mnistzip
 from mnistzip.cli.main import run
-from mnistzip.data.labels import read_label_file, read_labels
 from mnistzip.errors import FormatError, LimitError
 from mnistzip.idx import TYPES, idx_header, read_idx
+from mnistzip.io.labels import read_label_file, read_labels
+from mnistzip.types import Pixels
 
-Pixels = NDArray[np.uint8]
 Out = pytest.CaptureFixture[str]
 
 
@@ -215,7 +215,7 @@ def test_another_number_of_labels_than_images_is_refused(count: int, folder: Pat
 
 
 def test_a_table_of_too_many_bytes_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mnistzip.data.labels.LABELS_MAX", 10)
+    monkeypatch.setattr("mnistzip.io.labels.LABEL_FILE_MAX", 10)
     (tmp_path / "labels.csv").write_text("a,1\n" * 3)
     with pytest.raises(LimitError, match="more than 10 bytes"):
         read_label_file(tmp_path / "labels.csv")

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mnistzip import rans
+from mnistzip.coding.interleave import decode_lanes, encode_lanes
+from mnistzip.entropy import rans
 from mnistzip.errors import FormatError
-from mnistzip.lanes import decode_lanes, encode_lanes
-from mnistzip.model import Model, shipped
-from mnistzip.prior import SYMBOLS
+from mnistzip.models.latent_prior import SYMBOLS
+from mnistzip.models.registry import Model, shipped
 
 Ints = NDArray[np.int64]
 TILES = [1, 2, 3, 4, 4, 16, 17, 1, 33, 4, 4, 4, 4]  # of each lane

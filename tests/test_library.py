@@ -6,17 +6,16 @@ import json
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 import forge
 import mnistzip
-from mnistzip import library, pretrained
+from mnistzip import pretrained
 from mnistzip.cli.main import run
 from mnistzip.errors import ModelError
+from mnistzip.models import user_models
+from mnistzip.types import Pixels
 
-Pixels = NDArray[np.uint8]
 CLASSIC = Path(pretrained.__file__).with_name("classic.npz")
 
 
@@ -88,7 +87,7 @@ def test_what_is_no_model_is_not_added(tmp_path: Path, home: Path, capsys: pytes
     assert run(["models", "--add", str(CLASSIC)]) == 1
     assert "rename the file" in capsys.readouterr().err
     assert not home.exists()
-    assert list(library.files()) == []
+    assert list(user_models.files()) == []
 
 
 def test_links_that_lead_nowhere_and_folders_are_passed_over(

@@ -7,26 +7,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 import forge
 import mnistzip
-from mnistzip import container, groups
-from mnistzip import model as models
+from mnistzip.bitstream.container import Header
 from mnistzip.cli.main import run
-from mnistzip.container import Header, Mode
+from mnistzip.limits import DECODED_PIXELS_MAX, GROUP_PIXELS_MAX, MACS_MAX, PRIOR_VALUES_MAX
+from mnistzip.models import registry
 from mnistzip.plugins import pillow
-from mnistzip.plugins.chunks import Chunk, Coding, join
-
-Pixels = NDArray[np.uint8]
+from mnistzip.plugins.chunk_format import Chunk, Coding, join
+from mnistzip.types import Mode, Pixels
 
 
 @pytest.fixture
 def large(digits: Pixels, monkeypatch: pytest.MonkeyPatch) -> Pixels:
     """An image above the limits, which are lowered for it."""
     for mode in (Mode.LOSSY, Mode.LOSSLESS):
-        monkeypatch.setitem(container.DECODED_MAX, mode, 1000)
+        monkeypatch.setitem(DECODED_PIXELS_MAX, mode, 1000)
     return np.hstack([digits[0], digits[1]])
 
 
@@ -77,15 +75,15 @@ def test_budgets_and_auto_are_not_in_its_way(large: Pixels) -> None:
 def test_lanes_and_groups_are_limited(digits: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = mnistzip.encode_archive(digits[:6], effort=0)  # lanes of 4
     for limits, mode, says in (
-        (container.DECODED_MAX, Mode.LOSSY, "3136 pixels in a lane, more than the limit of 1568"),
-        (groups.GROUP_PIXELS_MAX, Mode.LOSSY, "4704 pixels, more than the limit of 1568"),
+        (DECODED_PIXELS_MAX, Mode.LOSSY, "3136 pixels in a lane, more than the limit of 1568"),
+        (GROUP_PIXELS_MAX, Mode.LOSSY, "4704 pixels, more than the limit of 1568"),
     ):
         with monkeypatch.context() as patch:
             patch.setitem(limits, mode, 2 * 784)
             with pytest.raises(mnistzip.LimitError, match=says):
                 mnistzip.Archive(archive)[0]
             assert len(mnistzip.Archive(archive, max_pixels=6 * 784)[:]) == 6
-    monkeypatch.setattr("mnistzip.pack.GROUP_PIXELS", 2 * 784)
+    monkeypatch.setattr("mnistzip.archive.writer.GROUP_PIXELS", 2 * 784)
     grouped = mnistzip.Archive(mnistzip.encode_archive(digits[:5], effort=0))
     assert [grouped.group_of(k) for k in (0, 2, 4)] == [range(2), range(2, 4), range(4, 5)]
     assert len(grouped[:]) == 5
@@ -96,17 +94,17 @@ def test_many_small_images_are_limited_by_their_tiles(digits: Pixels, monkeypatc
     archive = mnistzip.encode_archive(small, lossless=True)
     noise = np.random.default_rng(0).integers(0, 256, (6, 9, 9)).astype(np.uint8)
     stored = mnistzip.encode_archive(noise, lossless=True)
-    monkeypatch.setitem(groups.GROUP_PIXELS_MAX, Mode.LOSSY, 4 * 784)
+    monkeypatch.setitem(GROUP_PIXELS_MAX, Mode.LOSSY, 4 * 784)
     with pytest.raises(mnistzip.LimitError, match="4704 pixels in whole tiles, more than the limit of 3136"):
         mnistzip.Archive(archive)[0]
     assert len(mnistzip.Archive(archive, max_pixels=6 * 784)[:]) == 6
     assert len(mnistzip.Archive(stored)[:]) == 6
-    monkeypatch.setattr("mnistzip.pack.GROUP_TILES", 4)
+    monkeypatch.setattr("mnistzip.archive.writer.GROUP_TILES", 4)
     assert mnistzip.Archive(mnistzip.encode_archive(small, lossless=True)).group_of(0) == range(4)
 
 
 def test_a_model_that_is_too_slow_is_refused_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
-    slow = models.read_model(forge.restless(95, 40), "slow")
+    slow = registry.read_model(forge.restless(95, 40), "slow")
     most = slow.tiles_unasked(Mode.LOSSY)
     assert 20 < most < 300
     fits, large = (
@@ -132,8 +130,8 @@ def test_a_model_that_is_too_slow_is_refused_unasked(monkeypatch: pytest.MonkeyP
         archive[0]
     with mnistzip.Archive(content, max_pixels=1 << 20) as archive, pytest.raises(mnistzip.FormatError, match="damaged"):
         archive[0]
-    wide = models.read_model(forge.wide_pixels(512), "wide")
-    monkeypatch.setitem(models.WORK_MAX, Mode.LOSSLESS, wide.tiles_unasked(Mode.LOSSLESS))
+    wide = registry.read_model(forge.wide_pixels(512), "wide")
+    monkeypatch.setitem(MACS_MAX, Mode.LOSSLESS, wide.tiles_unasked(Mode.LOSSLESS))
     kept = Header(Mode.LOSSLESS, 28, 28, model=wide.named).to_bytes() + b"x"
     for decode in (mnistzip.decode, mnistzip.preview):
         with pytest.raises(mnistzip.LimitError, match="too large for 1 tiles"):
@@ -142,9 +140,9 @@ def test_a_model_that_is_too_slow_is_refused_unasked(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("lossless", [False, True])
 def test_what_a_large_model_packs_it_reads_unasked(lossless: bool, digits: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
-    own = models.read_model(models.shipped("glyph").content, "own")
+    own = registry.read_model(registry.shipped("glyph").content, "own")
     mode = Mode.LOSSLESS if lossless else Mode.LOSSY
-    monkeypatch.setitem(models.WORK_MAX, mode, models.WORK_MAX[mode] * 10 // own.tiles_unasked(mode))
+    monkeypatch.setitem(MACS_MAX, mode, MACS_MAX[mode] * 10 // own.tiles_unasked(mode))
     archive = mnistzip.Archive(mnistzip.encode_archive(digits[:25], model=own, effort=0, lossless=lossless), model=own)
     assert [len(archive.group_of(k)) for k in (0, 24)] in ([10, 5], [9, 7])
     assert len(archive[:]) == 25
@@ -169,18 +167,18 @@ def test_what_a_large_model_packs_it_reads_unasked(lossless: bool, digits: Pixel
 )
 def test_a_model_that_would_take_much_memory_is_refused(content: Callable[[], bytes], says: str) -> None:
     with pytest.raises(mnistzip.ModelError, match=says):
-        models.read_model(content(), "large")
+        registry.read_model(content(), "large")
 
 
 def test_wide_alphabets_and_priors_decode_less_unasked() -> None:
-    plain = models.read_model(forge.model(), "plain").tiles_unasked(Mode.LOSSY)
-    wide = models.read_model(forge.wide_prior(60, 20), "wide")
-    assert wide.tiles_unasked(Mode.LOSSY) * (2 * 49 * 60 + 196 * 20) <= models.HELD_MAX
+    plain = registry.read_model(forge.model(), "plain").tiles_unasked(Mode.LOSSY)
+    wide = registry.read_model(forge.wide_prior(60, 20), "wide")
+    assert wide.tiles_unasked(Mode.LOSSY) * (2 * 49 * 60 + 196 * 20) <= PRIOR_VALUES_MAX
     assert wide.tiles_unasked(Mode.LOSSY) < plain
 
 
 def test_a_large_image_leaves_the_others_of_its_archive_readable(digits: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(container.DECODED_MAX, Mode.LOSSLESS, 1000)
+    monkeypatch.setitem(DECODED_PIXELS_MAX, Mode.LOSSLESS, 1000)
     images = [digits[0], np.hstack([digits[1], digits[2]]), digits[3]]
     archive = mnistzip.Archive(mnistzip.encode_archive(images, lossless=True))
     assert (archive[0] == digits[0]).all()
@@ -192,9 +190,9 @@ def test_a_large_image_leaves_the_others_of_its_archive_readable(digits: Pixels,
 def test_names_that_would_swell_are_not_held_at_once(digits: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = mnistzip.Archive(mnistzip.encode_archive([digits[0]] * 50, names=["x"] * 50, effort=0))
     assert archive.names == ["x"] * 50
-    monkeypatch.setattr("mnistzip.archive.NAMES_HELD", 100)
+    monkeypatch.setattr("mnistzip.archive.reader.NAMES_HELD", 100)
     assert archive.names == ["x"] * 50  # no more than such an archive may have
-    monkeypatch.setattr("mnistzip.archive.NAMES_SWELL", 1)
+    monkeypatch.setattr("mnistzip.archive.reader.NAMES_SWELL", 1)
     with pytest.raises(mnistzip.LimitError, match="names_between"):
         _ = archive.names
     assert archive.names_between(3, 5) == ["x", "x"]

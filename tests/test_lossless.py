@@ -11,29 +11,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from numpy.typing import NDArray
 
 import mnistzip
-from mnistzip import pretrained, rans
+from mnistzip import pretrained
+from mnistzip.coding.image_files import lossless_files
+from mnistzip.coding.lossless import decode_payloads, encode_payloads, pixel_symbols
+from mnistzip.entropy import rans
 from mnistzip.errors import FormatError, ModelError
-from mnistzip.lossless import decode_payloads, encode_payloads, pixel_symbols
-from mnistzip.model import Model, read_model, shipped
-from mnistzip.pixels import PixelModel, Symbols
-from mnistzip.planes import ORDER, PIXELS, PLACE, SEEN_AS, STEP, STRIDE, VIEWS, Plane
-from mnistzip.single import lossless_files
-from mnistzip.training import data
+from mnistzip.models.pixel.pixel_model import PixelModel, Symbols
+from mnistzip.models.pixel.planes import ORDER, PIXELS, PLACE, SEEN_AS, STEP, STRIDE, VIEWS, Plane
+from mnistzip.models.registry import Model, read_model, shipped
+from mnistzip.training import splits
 from mnistzip.training.export import pack
-from mnistzip.training.lossless import PixelStage, measure, train_pixel_stage
-from mnistzip.training.model import quantize
 from mnistzip.training.pixel_export import export_pixels
-from mnistzip.training.pixels import PixelConfig
-from mnistzip.training.pixels import PixelModel as Twin
-from mnistzip.training.run import Run, Schedule
+from mnistzip.training.pixel_stages import PixelStage, measure, train_pixel_stage
+from mnistzip.training.torch_codec import quantize
+from mnistzip.training.torch_pixel_model import PixelConfig, PixelModel as Twin
+from mnistzip.training.trainer import Run, Schedule
+from mnistzip.types import Pixels
 
-Pixels = NDArray[np.uint8]
 SMALL = PixelConfig(ink=8, solid=8, level=8, shade=12, key=4)
 GREYS = [0, 0, 0, 1, 7, 249, 250, 255]
 DIGITS = Path(__file__).parent / "data" / "digits-idx3-ubyte.gz"
@@ -225,7 +224,7 @@ def test_a_pixel_model_that_does_not_fit_is_refused(change: dict, says: str, sma
 
 def test_training_lowers_the_bits_and_a_stopped_run_goes_on_as_if_it_had_not(tmp_path: Path) -> None:
     torch.set_num_threads(1)
-    split = data.load(str(DIGITS))
+    split = splits.load(str(DIGITS))
     stages = [
         PixelStage("a", Schedule(epochs=2, batch=16, rate=4e-3, matrix_rate=0.02, warm_up=1)),
         PixelStage("b", Schedule(epochs=1, batch=16, rate=1e-4, warm_up=1), quantized=True),

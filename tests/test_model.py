@@ -11,10 +11,10 @@ import pytest
 from numpy.typing import NDArray
 
 import mnistzip
-from mnistzip import model as models
 from mnistzip import pretrained
 from mnistzip.errors import ModelError
-from mnistzip.prior import CHANNELS, PLACES, SYMBOLS
+from mnistzip.models import registry
+from mnistzip.models.latent_prior import CHANNELS, PLACES, SYMBOLS
 
 Arrays = dict[str, NDArray[np.generic]]
 
@@ -47,7 +47,7 @@ def with_meta(arrays: Arrays, **changes: object) -> bytes:
     return pack(arrays | {"meta": np.frombuffer(json.dumps(meta).encode(), np.uint8)})
 
 
-@pytest.mark.parametrize("name", models.SHIPPED)
+@pytest.mark.parametrize("name", registry.SHIPPED)
 def test_shipped_models_are_those_of_their_cards(name: str) -> None:
     folder = Path(pretrained.__file__).parent
     import hashlib
@@ -55,13 +55,13 @@ def test_shipped_models_are_those_of_their_cards(name: str) -> None:
     digest = hashlib.sha256((folder / f"{name}.npz").read_bytes()).hexdigest()
     report = json.loads((folder / f"{name}.json").read_text())
     assert report["sha256"] == digest
-    assert report["fingerprint"] == models.shipped(name).fingerprint.hex()
+    assert report["fingerprint"] == registry.shipped(name).fingerprint.hex()
     assert digest in (folder / f"{name}.md").read_text()
 
 
 def test_ids_of_shipped_models_never_change() -> None:
-    assert models.SHIPPED == {"mnist": 0, "classic": 1, "mnist-fast": 2, "glyph": 3}
-    assert {name: models.shipped(name).fingerprint.hex() for name in models.SHIPPED} == {
+    assert registry.SHIPPED == {"mnist": 0, "classic": 1, "mnist-fast": 2, "glyph": 3}
+    assert {name: registry.shipped(name).fingerprint.hex() for name in registry.SHIPPED} == {
         "mnist": "fbf156a675eb1d37",
         "classic": "f8d161057cb0519e",
         "mnist-fast": "a7ca3dab0a7bb19b",
@@ -70,17 +70,17 @@ def test_ids_of_shipped_models_never_change() -> None:
 
 
 def test_fingerprint_is_of_the_content_not_of_the_zip(arrays: Arrays) -> None:
-    again = models.read_model(pack(dict(reversed(arrays.items()))), "again")
-    assert again.fingerprint == models.shipped("classic").fingerprint
+    again = registry.read_model(pack(dict(reversed(arrays.items()))), "again")
+    assert again.fingerprint == registry.shipped("classic").fingerprint
     changed = arrays | {"lmbda": arrays["lmbda"] + 1}
-    assert models.read_model(pack(changed), "changed").fingerprint != again.fingerprint
+    assert registry.read_model(pack(changed), "changed").fingerprint != again.fingerprint
 
 
 def test_a_custom_model_is_named_by_hash_and_asked_for(tmp_path: Path, arrays: Arrays, digit: NDArray[np.uint8]) -> None:
     path = tmp_path / "mine.npz"
     path.write_bytes(pack(arrays | {"lmbda": arrays["lmbda"] + 1}))
     file = mnistzip.encode(digit, model=path, effort=0, quality=20)
-    fingerprint = models.find(path).fingerprint
+    fingerprint = registry.find(path).fingerprint
     assert file[3:7] == fingerprint[:4]
     assert mnistzip.decode(file, model=path).shape == digit.shape
     with pytest.raises(ModelError, match=fingerprint[:4].hex()):
@@ -112,9 +112,9 @@ def test_what_is_no_name_of_a_model_is_refused(given: Any, digit: NDArray[np.uin
 
 def test_a_model_that_is_not_there_is_named() -> None:
     with pytest.raises(ModelError, match="no model 'xxx"):
-        models.find("x" * 5000)
+        registry.find("x" * 5000)
     with pytest.raises(ModelError, match=r"no model 'nonsense\.npz'"):
-        models.find("nonsense.npz")
+        registry.find("nonsense.npz")
     with pytest.raises(ModelError, match="shipped model 9"):
         mnistzip.decode(bytes.fromhex("cae18932") + bytes(20))
 
@@ -155,14 +155,14 @@ def test_a_model_that_is_not_there_is_named() -> None:
 def test_a_wrong_array_is_refused(arrays: Arrays, key: str, value: NDArray[np.generic]) -> None:
     assert key in arrays
     with pytest.raises(ModelError):
-        models.read_model(pack(arrays | {key: value}), "wrong")
+        registry.read_model(pack(arrays | {key: value}), "wrong")
 
 
 def test_a_prior_that_would_see_the_future_is_refused(arrays: Arrays) -> None:
     near = arrays["prior.near_weight"].copy()
     near[CHANNELS, 0] = 1  # the second place's symbol in the first place's features
     with pytest.raises(ModelError, match="causal"):
-        models.read_model(pack(arrays | {"prior.near_weight": near}), "wrong")
+        registry.read_model(pack(arrays | {"prior.near_weight": near}), "wrong")
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_a_prior_that_would_see_the_future_is_refused(arrays: Arrays) -> None:
 )
 def test_a_wrong_description_is_refused(arrays: Arrays, changes: dict[str, object]) -> None:
     with pytest.raises(ModelError):
-        models.read_model(with_meta(arrays, **changes), "wrong")
+        registry.read_model(with_meta(arrays, **changes), "wrong")
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_a_wrong_description_is_refused(arrays: Arrays, changes: dict[str, objec
 )
 def test_a_model_for_another_latent_is_refused(arrays: Arrays, changes: dict[str, object], says: str) -> None:
     with pytest.raises(ModelError, match=says):
-        models.read_model(with_meta(arrays, **changes), "wrong")
+        registry.read_model(with_meta(arrays, **changes), "wrong")
 
 
 @pytest.mark.parametrize("changed", [{"version": (2, 0)}, {"pack": zipfile.ZIP_BZIP2}, {"cut": 1}, {"more": 1}])
@@ -219,58 +219,58 @@ def test_arrays_in_other_wrappings_are_refused(arrays: Arrays, changed: dict[str
             content = body.getvalue()
             archive.writestr(f"{name}.npy", content[: len(content) - changed.get("cut", 0)] + bytes(changed.get("more", 0)))
     with pytest.raises(ModelError):
-        models.read_model(out.getvalue(), "wrong")
+        registry.read_model(out.getvalue(), "wrong")
 
 
 def test_what_a_later_version_may_mean_is_not_passed_over(arrays: Arrays) -> None:
     for more in ("spam", "pixels.spam", "prior.near_gate", "third.stride"):
         with pytest.raises(ModelError, match=r"is unknown|arrays of a pixel model"):
-            models.read_model(pack(arrays | {more: np.zeros(3, np.int8)}), "wrong")
+            registry.read_model(pack(arrays | {more: np.zeros(3, np.int8)}), "wrong")
     with_pixels = unpack("glyph")
     with pytest.raises(ModelError, match=r"'pixels\.spam' is unknown"):
-        models.read_model(pack(with_pixels | {"pixels.spam": np.zeros(3, np.int8)}), "wrong")
+        registry.read_model(pack(with_pixels | {"pixels.spam": np.zeros(3, np.int8)}), "wrong")
     meta = json.loads(arrays["meta"].tobytes())
     del meta["analysis"]
     with pytest.raises(ModelError, match="'analysis'"):
-        models.read_model(pack(arrays | {"meta": np.frombuffer(json.dumps(meta).encode(), np.uint8)}), "wrong")
+        registry.read_model(pack(arrays | {"meta": np.frombuffer(json.dumps(meta).encode(), np.uint8)}), "wrong")
 
 
 @pytest.mark.parametrize("text", ['{"version": 1, "version": 1}', "[1]", '{"version": 1}'.encode("utf-16"), b"\xff{}"])
 def test_a_description_that_readers_would_take_in_several_ways_is_refused(arrays: Arrays, text: str | bytes) -> None:
     raw = text.encode() if isinstance(text, str) else text
     with pytest.raises(ModelError, match="damaged"):
-        models.read_model(pack(arrays | {"meta": np.frombuffer(raw, np.uint8)}), "wrong")
+        registry.read_model(pack(arrays | {"meta": np.frombuffer(raw, np.uint8)}), "wrong")
     with pytest.raises(ModelError, match="damaged"):
-        models.read_model(pack(arrays | {"meta": arrays["meta"].astype(np.int16)}), "wrong")
+        registry.read_model(pack(arrays | {"meta": arrays["meta"].astype(np.int16)}), "wrong")
 
 
 def test_arrays_are_low_byte_first_and_there_once(arrays: Arrays) -> None:
     with pytest.raises(ModelError, match="holds >i4"):
-        models.read_model(pack(arrays | {"lmbda": arrays["lmbda"].astype(">i4")}), "wrong")
+        registry.read_model(pack(arrays | {"lmbda": arrays["lmbda"].astype(">i4")}), "wrong")
     out = io.BytesIO(pack(arrays))
     body = io.BytesIO()
     np.save(body, arrays["fine"])
     with zipfile.ZipFile(out, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
         archive.writestr("fine.npy", body.getvalue())
     with pytest.raises(ModelError, match=r"fine\.npy is no array, or is there twice"):
-        models.read_model(out.getvalue(), "wrong")
+        registry.read_model(out.getvalue(), "wrong")
     out = io.BytesIO(pack(arrays))
     with zipfile.ZipFile(out, "a") as archive:
         archive.writestr("notes.txt", b"")
     with pytest.raises(ModelError, match=r"notes\.txt is no array"):
-        models.read_model(out.getvalue(), "wrong")
+        registry.read_model(out.getvalue(), "wrong")
 
 
 def test_each_missing_array_is_noticed(arrays: Arrays) -> None:
     for key in arrays:
         rest = {name: value for name, value in arrays.items() if name != key}
         with pytest.raises(ModelError):
-            models.read_model(pack(rest), "wrong")
+            registry.read_model(pack(rest), "wrong")
 
 
 def test_pickles_are_never_opened(arrays: Arrays) -> None:
     with pytest.raises(ModelError):
-        models.read_model(pack(arrays | {"lmbda": np.array([print], dtype=object)}), "wrong")
+        registry.read_model(pack(arrays | {"lmbda": np.array([print], dtype=object)}), "wrong")
 
 
 def test_an_array_that_asks_for_18_gib_takes_no_memory(arrays: Arrays) -> None:
@@ -281,7 +281,7 @@ def test_an_array_that_asks_for_18_gib_takes_no_memory(arrays: Arrays) -> None:
         np.lib.format.write_array_header_1_0(header, shape)
         archive.writestr("meta.npy", header.getvalue() + b"x")
     with pytest.raises(ModelError):
-        models.read_model(out.getvalue(), "wrong")
+        registry.read_model(out.getvalue(), "wrong")
 
 
 def test_a_zip_bomb_is_not_unpacked() -> None:
@@ -292,27 +292,27 @@ def test_a_zip_bomb_is_not_unpacked() -> None:
             np.save(body, np.zeros(30 << 20, np.int8))
             archive.writestr(f"{index}.npy", body.getvalue())
     with pytest.raises(ModelError, match="bytes allowed"):
-        models.read_model(out.getvalue(), "wrong")
+        registry.read_model(out.getvalue(), "wrong")
 
 
 def test_a_model_that_would_swell_between_its_layers_is_refused(arrays: Arrays) -> None:
     meta = json.loads(arrays["meta"].tobytes())
     swollen = [{"op": "upsample"}] * 9 + [{"op": "max_pool"}] * 9 + meta["synthesis"]
     with pytest.raises(ModelError, match="numbers an image"):
-        models.read_model(with_meta(arrays, synthesis=swollen), "wrong")
+        registry.read_model(with_meta(arrays, synthesis=swollen), "wrong")
     with pytest.raises(ModelError, match="more than 200 layers"):
-        models.read_model(with_meta(arrays, analysis=[{"op": "max_pool"}] * 201), "wrong")
+        registry.read_model(with_meta(arrays, analysis=[{"op": "max_pool"}] * 201), "wrong")
 
 
 def test_flipped_bits_give_an_error_or_a_model_of_another_name(arrays: Arrays) -> None:
     content = pack(arrays)
-    fingerprint = models.shipped("classic").fingerprint
+    fingerprint = registry.shipped("classic").fingerprint
     random = np.random.default_rng(11)
     for at in random.integers(0, len(content), 60):
         damaged = bytearray(content)
         damaged[at] ^= 1 << random.integers(8)
         try:
-            found = models.read_model(bytes(damaged), "damaged")
+            found = registry.read_model(bytes(damaged), "damaged")
         except ModelError:
             continue
         assert found.fingerprint == fingerprint, f"byte {at}"  # only what the zip does not mean anything by
@@ -321,4 +321,4 @@ def test_flipped_bits_give_an_error_or_a_model_of_another_name(arrays: Arrays) -
 @pytest.mark.parametrize("size", [0, 1, 100, 5000, -100, -1])
 def test_a_truncated_model_is_refused(arrays: Arrays, size: int) -> None:
     with pytest.raises(ModelError):
-        models.read_model(pack(arrays)[:size], "wrong")
+        registry.read_model(pack(arrays)[:size], "wrong")

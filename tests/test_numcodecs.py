@@ -18,8 +18,7 @@ from zarr.storage import LocalStore, MemoryStore
 import mnistzip
 from mnistzip.errors import FormatError, ImageError, OptionError
 from mnistzip.plugins.numcodecs import MnistzipCodec
-
-Pixels = NDArray[np.uint8]
+from mnistzip.types import Pixels
 
 
 def test_numcodecs_finds_the_codec_by_its_entry_point() -> None:

@@ -14,16 +14,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 import forge
 import mnistzip
-from mnistzip import storage
 from mnistzip.cli.main import run
-from mnistzip.storage import WholeFile
+from mnistzip.storage import backends
+from mnistzip.storage.backends import AtomicFile
+from mnistzip.types import Pixels
 
-Pixels = NDArray[np.uint8]
 Out = pytest.CaptureFixture[str]
 PACKAGE = Path(mnistzip.__file__).parent
 
@@ -59,7 +58,7 @@ def test_a_file_system_without_modes_times_owners_or_sync_is_written_to(
         patch.setattr(os, "stat", of_another)
         for name in ("chmod", "utime", "chown", "fsync"):
             patch.setattr(os, name, fail)
-        with WholeFile(path, str(like)) as file:
+        with AtomicFile(path, str(like)) as file:
             file.write(b"new")
     assert path.read_bytes() == b"new"
     assert not partials(tmp_path)
@@ -76,7 +75,7 @@ def test_a_disk_that_failed_is_not_taken_for_one_that_cannot_sync(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match=os.strerror(number)), WholeFile(path) as file:
+    with pytest.raises(OSError, match=os.strerror(number)), AtomicFile(path) as file:
         file.write(b"new")
     assert path.read_bytes() == b"old"
     assert not partials(tmp_path)
@@ -119,7 +118,7 @@ def test_who_may_not_give_a_file_away_keeps_its_group(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(os, "chown", chown)
     status = path.stat()
-    storage._keep_owner(str(path), os.stat_result((*status[:4], status.st_uid + 1, status.st_gid + 1, *status[6:])))
+    backends._keep_owner(str(path), os.stat_result((*status[:4], status.st_uid + 1, status.st_gid + 1, *status[6:])))
     assert given == [(-1, status.st_gid + 1)]
 
 
@@ -157,7 +156,7 @@ assert [name for name in os.listdir(os.path.dirname(sys.argv[1])) if name.endswi
 
 @pytest.mark.parametrize("end", ["commit", "abandon"])
 def test_a_file_that_was_ended_is_not_warned_of(end: str, tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
-    whole = WholeFile(tmp_path / "x")
+    whole = AtomicFile(tmp_path / "x")
     getattr(whole, end)()
     del whole
     gc.collect()
@@ -167,7 +166,7 @@ def test_a_file_that_was_ended_is_not_warned_of(end: str, tmp_path: Path, recwar
 
 def test_a_file_that_is_not_whole_yet_says_what_it_is(tmp_path: Path) -> None:
     for name in ("digits.cae", "ä" * 120):
-        whole = WholeFile(tmp_path / name)
+        whole = AtomicFile(tmp_path / name)
         (partial,) = partials(tmp_path)
         assert partial.startswith(f".mnistzip-{name[:32]}-")
         assert partial.endswith(".partial")
@@ -448,9 +447,9 @@ def test_the_folders_of_an_address_are_made(disk: str, inputs: Path) -> None:
 
 def test_what_a_first_name_stands_for_is_not_made(disk: str, tmp_path: Path, capsys: Out) -> None:
     with pytest.raises(FileNotFoundError, match="No such file or directory: 'disk:///no-such-top-mnistzip/new/x'"):
-        WholeFile("disk:///no-such-top-mnistzip/new/x").commit()
+        AtomicFile("disk:///no-such-top-mnistzip/new/x").commit()
     assert not Path("/no-such-top-mnistzip").exists()
-    with WholeFile(f"{disk}/x") as file:  # one that failed is in nobody's way
+    with AtomicFile(f"{disk}/x") as file:  # one that failed is in nobody's way
         file.write(b"x")
     assert (tmp_path / "x").read_bytes() == b"x"
 
@@ -462,7 +461,7 @@ def test_a_file_system_that_only_reads_is_named(memory: dict[str, bytes], monkey
         raise NotImplementedError
 
     monkeypatch.setattr(MemoryFileSystem, "_open", read_only)
-    whole = WholeFile("memory://x")
+    whole = AtomicFile("memory://x")
     with pytest.raises(mnistzip.OptionError, match="memory://x cannot be written: its file system does not offer that"):
         whole.commit()
 
@@ -749,7 +748,7 @@ def test_a_file_that_appears_meanwhile_stays_and_the_output_is_not_lost(
     command: str, force: bool, inputs: Path, monkeypatch: pytest.MonkeyPatch, capsys: Out
 ) -> None:
     output, begin = Path(APPEARING[command][0]), APPEARING[command][1]
-    monkeypatch.setattr(storage, "_sync", lambda _: output.exists() or output.write_bytes(b"precious"))
+    monkeypatch.setattr(backends, "_sync", lambda _: output.exists() or output.write_bytes(b"precious"))
     assert mz(*command.split(), *["-f"] * force) == (0 if force else 1)
     left = list(output.parent.glob(".mnistzip-*"))
     if force:

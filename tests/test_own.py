@@ -15,24 +15,23 @@ import click
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 
 import mnistzip
+from mnistzip.bitstream.stored import store
 from mnistzip.cli.main import run
 from mnistzip.errors import ImageError
-from mnistzip.model import read_model
-from mnistzip.stored import store
-from mnistzip.tiles import to_tiles
-from mnistzip.training import data, own, recipes
-from mnistzip.training.beside import advice
-from mnistzip.training.curves import Board
-from mnistzip.training.folder import begin, check
-from mnistzip.training.run import Phase, Run, Schedule
+from mnistzip.models.registry import read_model
+from mnistzip.tiling import to_tiles
+from mnistzip.training import budgeted_recipe, recipes, splits
+from mnistzip.training.baselines import advice
+from mnistzip.training.plots import Board
+from mnistzip.training.run_folder import begin, check
+from mnistzip.training.trainer import Phase, Run, Schedule
+from mnistzip.types import Pixels
 
-Pixels = NDArray[np.uint8]
 PAYS = recipes.pays
-QUICK = dict.fromkeys(own.SHARES, 1)
+QUICK = dict.fromkeys(budgeted_recipe.SHARES, 1)
 
 
 @pytest.fixture
@@ -50,11 +49,11 @@ def source(images: Pixels, tmp_path: Path) -> str:
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Networks that train in a moment."""
-    sizes = own.Config(width=12, hidden=6, blocks=1, anchors=3, prior_width=2, prior_hidden=2, symbol_max=5)
-    monkeypatch.setattr(own, "CONFIG", sizes)
-    monkeypatch.setattr(own, "PIXELS", own.PixelConfig(ink=4, solid=4, level=4, shade=8, key=2))
-    monkeypatch.setattr(own, "EPOCHS", dict.fromkeys(own.SHARES, 2))
-    monkeypatch.setattr(own, "PIXEL_STEPS", 0)  # a pixel model is trained however slow the machine is
+    sizes = budgeted_recipe.Config(width=12, hidden=6, blocks=1, anchors=3, prior_width=2, prior_hidden=2, symbol_max=5)
+    monkeypatch.setattr(budgeted_recipe, "CONFIG", sizes)
+    monkeypatch.setattr(budgeted_recipe, "PIXELS", budgeted_recipe.PixelConfig(ink=4, solid=4, level=4, shade=8, key=2))
+    monkeypatch.setattr(budgeted_recipe, "EPOCHS", dict.fromkeys(budgeted_recipe.SHARES, 2))
+    monkeypatch.setattr(budgeted_recipe, "PIXEL_STEPS", 0)  # a pixel model is trained however slow the machine is
     monkeypatch.setattr(recipes, "pays", lambda _sizes: True)  # so that pixel models this small go into the file
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a test started in the background lacks
     torch.set_num_threads(1)
@@ -63,22 +62,25 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def test_steps_take_fewer_images_where_there_are_few_or_pixels_see_many(images: Pixels) -> None:
-    def split(count: int, grey: int) -> data.Split:
+    def split(count: int, grey: int) -> splits.Split:
         every = torch.zeros(count, 1, 28, 28, dtype=torch.uint8)
         every[:, :, :10] = 9
         every[:, :, 10:] = grey
-        return data.Split(every, every)
+        return splits.Split(every, every)
 
-    assert own.batches(split(60_000, 0)) == {**dict.fromkeys(own.SHARES, own.BATCH), "pixels": own.PIXEL_BATCH}
-    assert own.batches(split(800, 0)) == dict.fromkeys(own.SHARES, 20)
-    assert own.batches(split(60_000, 9))["pixels"] == int(own.VOTES / 784**2)
+    assert budgeted_recipe.batches(split(60_000, 0)) == {
+        **dict.fromkeys(budgeted_recipe.SHARES, budgeted_recipe.BATCH),
+        "pixels": budgeted_recipe.PIXEL_BATCH,
+    }
+    assert budgeted_recipe.batches(split(800, 0)) == dict.fromkeys(budgeted_recipe.SHARES, 20)
+    assert budgeted_recipe.batches(split(60_000, 9))["pixels"] == int(budgeted_recipe.VOTES / 784**2)
 
 
-@pytest.mark.parametrize("fit", data.FITS)
+@pytest.mark.parametrize("fit", splits.FITS)
 def test_images_of_other_sizes_are_fitted_and_that_is_said(fit: str, digits: Pixels) -> None:
     mixed = [np.hstack(list(digits[:2])), digits[2], np.pad(digits[3], 6)[:, :30], digits[4][:20]]
     said: list[str] = []
-    out = data.fitted(mixed, fit, said.append)
+    out = splits.fitted(mixed, fit, said.append)
     assert out.shape == (8 if fit == "tile" else 4, 28, 28)
     assert "images of 4 sizes" in said[0]
     if fit == "tile":
@@ -87,32 +89,32 @@ def test_images_of_other_sizes_are_fitted_and_that_is_said(fit: str, digits: Pix
         assert (out[0] == mixed[0][:, 14:42]).all()
         assert (out[3, 4:24] == mixed[3]).all()
     assert (out[1] == digits[2]).all() or fit == "tile"
-    assert data.fitted(list(digits), fit, said.append).shape == digits.shape
+    assert splits.fitted(list(digits), fit, said.append).shape == digits.shape
     assert len(said) == 1
 
 
 def test_what_cannot_be_learned_from_is_refused(tmp_path: Path, images: Pixels, source: str) -> None:
     said: list[str] = []
     with pytest.raises(ImageError, match="128 images: too few"):
-        data.load(source, fewest=200)
-    data.load(source, log=said.append)
+        splits.load(source, fewest=200)
+    splits.load(source, log=said.append)
     assert "128 images are few" in said[0]
     np.save(tmp_path / "same.npy", np.repeat(images[:1], 120, 0))
     with pytest.raises(ImageError, match="are the same"):
-        data.load(str(tmp_path / "same.npy"))
+        splits.load(str(tmp_path / "same.npy"))
     (tmp_path / "mixed").mkdir()
     for k, image in enumerate(images[:120]):
         Image.fromarray(image).save(tmp_path / "mixed" / f"{k}.png")
     Image.fromarray(np.stack(list(images[:3]), axis=2)).save(tmp_path / "mixed" / "7.png")
     with pytest.raises(ImageError, match=r"7\.png has colours: --convert"):
-        data.load(str(tmp_path / "mixed"))
+        splits.load(str(tmp_path / "mixed"))
 
 
 def test_held_out_images_are_drawn_where_images_may_be_sorted(source: str, images: Pixels) -> None:
-    last, drawn = data.load(source), data.load(source, draw=5)
+    last, drawn = splits.load(source), splits.load(source, draw=5)
     assert (last.held_out[:, 0].numpy() == images[-12:]).all()
     assert not torch.equal(last.held_out, drawn.held_out)
-    assert torch.equal(drawn.held_out, data.load(source, draw=5).held_out)
+    assert torch.equal(drawn.held_out, splits.load(source, draw=5).held_out)
     whole = torch.cat([drawn.train, drawn.held_out])[:, 0].numpy()
     assert sorted(image.tobytes() for image in whole) == sorted(image.tobytes() for image in images)
 
@@ -155,14 +157,14 @@ def test_a_run_goes_on_only_where_it_is_asked_to(source: str, tmp_path: Path, ca
     assert "no time such as 20m" in capsys.readouterr().err
     assert run([*command, "-o", str(tmp_path / "mine.md")]) == 2
     assert "does not end in .npz" in capsys.readouterr().err
-    begin(check(folder, source, own.STAGES, False, False), own.STAGES, False)
+    begin(check(folder, source, budgeted_recipe.STAGES, False, False), budgeted_recipe.STAGES, False)
     assert run(command) == 1
     assert "was begun: --resume goes on with it, -f begins anew" in capsys.readouterr().err
     assert run([*command, "-f"]) == 0
     assert f"curves and logs of the training are in {folder}; its checkpoints are removed" in capsys.readouterr().out
     assert {path.name for path in folder.iterdir()} >= {"plan.json", "rounded.csv", "curves.png"}
     assert not list(folder.glob("*.pt*"))
-    assert list(json.loads((folder / "plan.json").read_text())["steps"]) == list(own.STAGES)
+    assert list(json.loads((folder / "plan.json").read_text())["steps"]) == list(budgeted_recipe.STAGES)
     assert run([*command, "--resume"]) == 1
     assert "exists already" in capsys.readouterr().err
     assert run([*command, "--resume", "-f"]) == 1
@@ -181,8 +183,8 @@ def test_a_pixel_model_that_is_of_no_use_is_left_out_and_that_is_said(
     if why == "it loses":
         monkeypatch.setattr(recipes, "pays", PAYS)  # networks this small lose
     else:
-        monkeypatch.setattr(own, "PIXEL_STEPS", 10**9)
-        monkeypatch.setattr(own, "PASSES", dict.fromkeys(own.SHARES, 10**9))
+        monkeypatch.setattr(budgeted_recipe, "PIXEL_STEPS", 10**9)
+        monkeypatch.setattr(budgeted_recipe, "PASSES", dict.fromkeys(budgeted_recipe.SHARES, 10**9))
     out = tmp_path / "mine.npz"
     assert run(["train", source, "-o", str(out), "--time", "1s", "--epochs", "1", "-T", "1"]) == 0
     said = capsys.readouterr().out
@@ -238,7 +240,7 @@ def test_a_time_too_short_for_measuring_is_said(source: str, tmp_path: Path) -> 
     said: list[str] = []
     now = iter(range(0, 10**6, 5))  # every look at the clock is five seconds later
     run_ = Run(tmp_path, 1, said.append, clock=lambda: float(next(now)))
-    own.own_recipe(data.load(source), 60.0, run_)
+    budgeted_recipe.own_recipe(splits.load(source), 60.0, run_)
     assert any(line.startswith("--time 1:00 is short: 0:30 of training, then about ") for line in said)
     assert run_.pacer is not None
 

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from mnistzip.errors import ModelError
-from mnistzip.training import own
+from mnistzip.training import budgeted_recipe
 from mnistzip.training.pace import Pacer, Plan, Share, clock_time, share_out
-from mnistzip.training.run import Phase, Run, Schedule
+from mnistzip.training.trainer import Phase, Run, Schedule
 
 PACE = {"rounded": 0.1, "searched": 0.3, "integers": 0.4, "pixels": 0.2}
-BATCH = dict.fromkeys(own.SHARES, 96)
+BATCH = dict.fromkeys(budgeted_recipe.SHARES, 96)
 MANY = 60_000
 TRAINING = 1000.0
 
@@ -37,11 +37,11 @@ def train(
     """A run whose steps take ``slow(share of the time that is over)`` times as long as tried: its seconds, plan and lefts."""
     clock = Clock()
     plan = plan or Plan({}, dict(PACE), {})
-    shares = own.shares_of(images, BATCH)
+    shares = budgeted_recipe.shares_of(images, BATCH)
     pacer = Pacer(plan, path, shares, TRAINING, clock)
     lefts = []
     for stage in shares:
-        for epoch in range(own.EPOCHS[stage]):
+        for epoch in range(budgeted_recipe.EPOCHS[stage]):
             began = clock.now
             for _ in range(pacer.steps(stage, epoch)):
                 clock.now += PACE[stage] * slow((clock.now - 50.0) / TRAINING)
@@ -77,13 +77,13 @@ def test_few_images_are_not_learned_by_heart_and_end_early(tmp_path: Path) -> No
     seconds, plan, _ = train(tmp_path / "plan.json", lambda _over: 1.0, images=600)
     assert seconds < TRAINING / 2
     for name, counts in plan.steps.items():
-        assert sum(counts) * BATCH[name] <= 1.2 * own.PASSES[name] * 600
+        assert sum(counts) * BATCH[name] <= 1.2 * budgeted_recipe.PASSES[name] * 600
 
 
 def test_a_plan_that_is_kept_gives_the_same_steps_again_at_any_pace(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     _, first, _ = train(path, lambda _over: 1.0)
-    again = Plan.read(path, own.EPOCHS)
+    again = Plan.read(path, budgeted_recipe.EPOCHS)
     assert again.steps == first.steps
     assert again.spent == pytest.approx(TRAINING, rel=0.1)
     _, second, _ = train(path, lambda _over: 5.0, again)
@@ -109,8 +109,8 @@ def test_a_run_that_goes_on_has_the_time_that_is_left_and_the_decision_that_was_
 def test_plans_of_earlier_versions_go_on_and_damaged_ones_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "plan.json"
     path.write_text(json.dumps({"rounded": 3, "searched": 2, "integers": 1, "pixels": 4}))
-    assert Plan.read(path, own.EPOCHS).steps == {
-        name: [n] * own.EPOCHS[name] for name, n in zip(own.SHARES, (3, 2, 1, 4), strict=True)
+    assert Plan.read(path, budgeted_recipe.EPOCHS).steps == {
+        name: [n] * budgeted_recipe.EPOCHS[name] for name, n in zip(budgeted_recipe.SHARES, (3, 2, 1, 4), strict=True)
     }
     for text in (
         "{",
@@ -121,7 +121,7 @@ def test_plans_of_earlier_versions_go_on_and_damaged_ones_are_refused(tmp_path: 
     ):
         path.write_text(text)
         with pytest.raises(ModelError, match="is damaged"):
-            Plan.read(path, own.EPOCHS)
+            Plan.read(path, budgeted_recipe.EPOCHS)
 
 
 def test_what_one_stage_cannot_take_goes_to_the_others() -> None:
@@ -134,11 +134,11 @@ def test_what_one_stage_cannot_take_goes_to_the_others() -> None:
 
 def test_the_pixel_model_gets_a_useful_share_or_none() -> None:
     plan = Plan({}, dict(PACE), {})
-    assert own.settings(MANY, 1000, plan, BATCH) == {"pixels": True, "changed": 0.0}
-    assert own.settings(MANY, 60, plan, BATCH)["pixels"] is False
-    few = own.settings(400, 1000, plan, dict.fromkeys(own.SHARES, 10))
+    assert budgeted_recipe.settings(MANY, 1000, plan, BATCH) == {"pixels": True, "changed": 0.0}
+    assert budgeted_recipe.settings(MANY, 60, plan, BATCH)["pixels"] is False
+    few = budgeted_recipe.settings(400, 1000, plan, dict.fromkeys(budgeted_recipe.SHARES, 10))
     assert few == {"pixels": True, "changed": 0.5}
-    whole = own.recipe(0.5, False, BATCH)
+    whole = budgeted_recipe.recipe(0.5, False, BATCH)
     assert whole.pixels is None
     assert whole.stage_names == ("rounded", "searched", "integers")
 

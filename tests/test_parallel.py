@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor, multiprocessing, nn
 
-from mnistzip.training import parallel
+from mnistzip.training import distributed
 from mnistzip.training.pace import Pacer, Plan, Share
 from mnistzip.training.recipes import command_of
-from mnistzip.training.run import Phase, Run, Schedule
+from mnistzip.training.trainer import Phase, Run, Schedule
 
 STEPS = 6
 
@@ -38,7 +38,7 @@ def work(folder: Path, stop: bool = False) -> tuple[dict[str, Tensor], int]:
     module = Brightness()
     run = Run(folder, 3)
     phase = Phase("bright", run, module, Schedule(2, 8, 1e-3, warm_up=1, paced=True))
-    if parallel.leads():  # the others learn from the leader how many steps an epoch has
+    if distributed.leads():  # the others learn from the leader how many steps an epoch has
         shares = {"bright": Share(1.0, 2, 1e9)}
         run.pacer = Pacer(Plan({"bright": [STEPS, STEPS - 1]}, {}, {}), folder / "plan.json", shares, 100.0, lambda: 0.0)
 
@@ -54,13 +54,13 @@ def process(rank: int, port: int, folder: Path) -> None:
     """One of two; the second is asked to stop in the second epoch, then both go on."""
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     torch.set_num_threads(1)
-    parallel.join()
+    distributed.join()
     mine = folder if rank == 0 else folder / "other"
     _, epochs = work(mine, stop=rank == 1)
     assert epochs == 1
-    assert parallel.leads() == (rank == 0)
+    assert distributed.leads() == (rank == 0)
     torch.save(work(mine), folder / f"{rank}.result")
-    parallel.leave()
+    distributed.leave()
     assert not (folder / "other").exists()
 
 
@@ -82,12 +82,12 @@ def test_two_processes_learn_what_one_does_and_the_first_writes(tmp_path: Path) 
 
 def test_one_process_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RANK", raising=False)
-    parallel.join()
-    assert not parallel.together()
-    assert parallel.leads()
-    assert parallel.share(torch.arange(5)).tolist() == [0, 1, 2, 3, 4]
-    assert parallel.told("x") == "x"
-    assert parallel.anyone(True)
+    distributed.join()
+    assert not distributed.together()
+    assert distributed.leads()
+    assert distributed.share(torch.arange(5)).tolist() == [0, 1, 2, 3, 4]
+    assert distributed.told("x") == "x"
+    assert distributed.anyone(True)
 
 
 def test_a_card_tells_the_command_that_several_processes_took() -> None:

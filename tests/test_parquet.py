@@ -10,15 +10,13 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 import mnistzip
 import mnistzip.plugins.pillow
 from mnistzip.cli.main import run
-from mnistzip.data.streams import open_stream
-
-Pixels = NDArray[np.uint8]
+from mnistzip.io.image_streams import open_stream
+from mnistzip.types import Pixels
 
 
 @pytest.fixture

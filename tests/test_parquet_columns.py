@@ -12,18 +12,17 @@ import pandas
 import pyarrow
 import pytest
 from datasets.table import embed_table_storage
-from numpy.typing import NDArray
 from PIL import Image
 from pyarrow.parquet import write_table
 
 import mnistzip
+from mnistzip.archive.entry_names import fault
 from mnistzip.cli.main import run
-from mnistzip.data.inputs import InputOptions
-from mnistzip.data.safe_names import safe_name
-from mnistzip.data.streams import open_stream
-from mnistzip.names import fault
+from mnistzip.io.image_streams import open_stream
+from mnistzip.io.read_options import InputOptions
+from mnistzip.io.safe_names import safe_name
+from mnistzip.types import Pixels
 
-Pixels = NDArray[np.uint8]
 Out = pytest.CaptureFixture[str]
 
 

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 import mnistzip
-from mnistzip.data.images import parse_image
+from mnistzip.io.image_file import parse_image
 
-Pixels = NDArray[np.uint8]
 RAMP = np.arange(256, dtype=np.uint8).reshape(16, 16)
 
 

@@ -10,16 +10,15 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 import mnistzip
 import mnistzip.plugins.pillow as plugin
 from mnistzip import pretrained
-from mnistzip.data.images import parse_image
 from mnistzip.errors import ImageError
+from mnistzip.io.image_file import parse_image
+from mnistzip.types import Pixels
 
-Pixels = NDArray[np.uint8]
 INVALID = sorted((Path(__file__).parent / "vectors" / "invalid").glob("*.cae"))
 
 

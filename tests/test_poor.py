@@ -7,12 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 from mnistzip.cli.main import run
-
-Pixels = NDArray[np.uint8]
+from mnistzip.types import Pixels
 
 
 def grain(seed: int, shape: tuple[int, int] = (28, 28)) -> Pixels:

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mnistzip import rans
-from mnistzip.cdf import PROBABILITY_BITS, TOTAL
-from mnistzip.latents import BIT, COST
-from mnistzip.model import shipped
+from mnistzip.coding.latent_cost import BIT, COST
+from mnistzip.entropy import rans
+from mnistzip.entropy.cdf import PROBABILITY_BITS, TOTAL
+from mnistzip.models.registry import shipped
 
 
 @pytest.mark.parametrize("name", ["mnist", "classic", "mnist-fast", "glyph"])

@@ -17,14 +17,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 import forge
 import mnistzip
 from mnistzip.cli.main import run
+from mnistzip.types import Pixels
 
-Pixels = NDArray[np.uint8]
 Out = pytest.CaptureFixture[str]
 HERE = Path(__file__).parent
 VECTORS = HERE / "vectors"
@@ -565,7 +564,7 @@ def test_too_little_memory_is_said_in_one_line(inputs: Path, monkeypatch: pytest
     def starved(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("mnistzip.codec.decode", starved)
+    monkeypatch.setattr("mnistzip.api.decode", starved)
     assert run(["decompress", str(inputs / "noise.cae"), "-o", str(inputs / "out.png")]) == 1
     assert capsys.readouterr().err == "mnistzip: not enough memory\n"
     assert not (inputs / "out.png").exists()

@@ -5,12 +5,11 @@ from itertools import pairwise
 import constriction
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from numpy.typing import NDArray
 
-from mnistzip import rans
-from mnistzip.cdf import PROBABILITY_BITS, TOTAL, Cdf
+from mnistzip.entropy import rans
+from mnistzip.entropy.cdf import PROBABILITY_BITS, TOTAL, Cdf
 from mnistzip.errors import FormatError
 
 Ints = NDArray[np.int64]

@@ -12,20 +12,18 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 import mnistzip
 from mnistzip.cli.main import run
 from mnistzip.errors import OptionError
 from mnistzip.idx import idx_header
-from mnistzip.plugins.shards import ShardError
+from mnistzip.plugins.sharding import ShardError
+from mnistzip.types import Pixels
 
 # Ray's own: it assigns to its deprecated settings as it makes them.
 pytestmark = pytest.mark.filterwarnings("ignore:`use_.*` is deprecated:DeprecationWarning:ray.data.context")
 
-Pixels = NDArray[np.uint8]
 Out = pytest.CaptureFixture[str]
 
 
@@ -58,10 +56,10 @@ def test_a_shard_that_no_worker_survives_is_named_and_all_others_are_made(
 
     class Mortal(cluster_packing._Packer):
         def __call__(self, batch: dict[str, Any]) -> dict[str, list[str]]:
-            from mnistzip.plugins import shards
+            from mnistzip.plugins import sharding
 
             if pickle.loads(batch["shard"][0]).number == 2:
-                shards._pack_shard = lambda *_: os._exit(1)
+                sharding._pack_shard = lambda *_: os._exit(1)
             return super().__call__(batch)
 
     monkeypatch.setattr(cluster_packing, "_Packer", Mortal)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mnistzip import model as models
-from mnistzip.latents import BIT, COST, LMBDA_SHIFT
-from mnistzip.model import Model
-from mnistzip.refine import PASSES, fit, refine
+from mnistzip.coding.latent_cost import BIT, COST, LMBDA_SHIFT
+from mnistzip.coding.rdo import PASSES, fit, refine
+from mnistzip.models import registry
+from mnistzip.models.registry import Model
 
 Ints = NDArray[np.int64]
 WHOLE = np.ones((80, 28, 28), bool)  # tiles that the picture covers
@@ -20,9 +20,9 @@ def cost(model: Model, x: NDArray[np.uint8], y: Ints, row: Ints) -> Ints:
     return total
 
 
-@pytest.mark.parametrize("name", models.SHIPPED)
+@pytest.mark.parametrize("name", registry.SHIPPED)
 def test_more_effort_never_costs_more(name: str, digits: NDArray[np.uint8]) -> None:
-    model = models.shipped(name)
+    model = registry.shipped(name)
     x, row = digits[:24], np.arange(24) * 4
     y = model.transforms.analyse(x, row)
     before = cost(model, x, y, row)
@@ -37,14 +37,14 @@ def test_more_effort_never_costs_more(name: str, digits: NDArray[np.uint8]) -> N
 
 
 def test_effort_0_is_the_analysis_alone(digits: NDArray[np.uint8]) -> None:
-    model = models.shipped("mnist")
+    model = registry.shipped("mnist")
     row = np.full(8, 50)
     y = model.transforms.analyse(digits[:8], row)
     assert refine(model, digits[:8], WHOLE[:8], y, row, 0) is y
 
 
 def test_an_image_gets_the_same_symbols_in_any_batch(digits: NDArray[np.uint8]) -> None:
-    model = models.shipped("mnist")
+    model = registry.shipped("mnist")
     x, row = np.concatenate([digits, digits[:9]]), np.arange(73)
     y = model.transforms.analyse(x, row)
     together = refine(model, x, WHOLE[:73], y, row, 3)
@@ -55,7 +55,7 @@ def test_an_image_gets_the_same_symbols_in_any_batch(digits: NDArray[np.uint8]) 
 
 
 def test_a_limit_is_met_and_room_below_it_is_used(digits: NDArray[np.uint8]) -> None:
-    model = models.shipped("mnist")
+    model = registry.shipped("mnist")
     x, row = digits[:16], np.full(16, 40)
 
     def told(y: Ints) -> tuple[Ints, Ints]:

@@ -16,25 +16,24 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
-from mnistzip.bench import report, samples
-from mnistzip.bench.budgets import LINKS, budgets
-from mnistzip.bench.codecs import plan
 from mnistzip.bench.curves import bd_rates
 from mnistzip.bench.measure import Measured, crop
+from mnistzip.bench.message_budgets import LINKS, budgets
+from mnistzip.bench.registry import plan
+from mnistzip.bench.report import samples, write as report
 from mnistzip.bench.results import Results, about, rows_of
-from mnistzip.bench.run import Outcome, Run
+from mnistzip.bench.runner import Outcome, Run
 from mnistzip.cli.main import run as mnistzip
-from mnistzip.data.owned import MARKER
-from mnistzip.data.sources import Source
+from mnistzip.io.output_folders import MARKER
+from mnistzip.io.readers import Source
 from mnistzip.metrics import psnr
+from mnistzip.types import Pixels
 
 pytest.importorskip("matplotlib", reason="plots need matplotlib: pip install 'mnistzip[bench]'")
 pytest.importorskip("jinja2", reason="the report needs jinja2: pip install 'mnistzip[bench]'")
 
-Pixels = NDArray[np.uint8]
 CODECS = ["mnist-e0", "webp", "jpeg", "png", "deflate", "sheet-png"]
 PLOTS = ("rate-distortion", "ratios", "sheet", "speed")
 HOSTILE = "<script>alert(1)</script>.png"

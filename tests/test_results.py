@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from mnistzip.bench.readme import MARKED, main, section
 from mnistzip.bench.results import Row, read_results
-from mnistzip.model import SHIPPED, shipped
+from mnistzip.bench.update_readme import MARKED, main, section
+from mnistzip.models.registry import SHIPPED, shipped
 
 ROOT = Path(__file__).parent.parent
 FILE = ROOT / "bench" / "results" / "results.json"

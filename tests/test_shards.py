@@ -13,22 +13,19 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 import mnistzip
-from mnistzip import pack
-from mnistzip.container import Mode
-from mnistzip.data.streams import open_source
+from mnistzip.archive import writer as pack
+from mnistzip.archive.group import Group
+from mnistzip.archive.index import Origin
 from mnistzip.errors import FormatError, ImageError, ModelError, OptionError
-from mnistzip.groups import Group
 from mnistzip.idx import idx_header
-from mnistzip.index import Origin
-from mnistzip.plugins import shards
+from mnistzip.io.image_streams import open_source
+from mnistzip.plugins import sharding
 from mnistzip.plugins.shard_folder import begin, locked
-from mnistzip.plugins.shards import Report, pack_shard, plan
-
-Pixels = NDArray[np.uint8]
+from mnistzip.plugins.sharding import Report, pack_shard, plan
+from mnistzip.types import Mode, Pixels
 
 
 @pytest.fixture
@@ -76,7 +73,7 @@ def test_every_kind_of_source_is_read_from_any_image_on(
     digits: Pixels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pack, "GROUP_IMAGES", 16)
-    monkeypatch.setattr("mnistzip.data.parquet.BATCH", 4)
+    monkeypatch.setattr("mnistzip.io.parquet.BATCH", 4)
     for path in sources_of(digits, tmp_path).values():
         for first in (0, 9, 17, 20, 63, 64):
             items = list(open_source(str(path), first=first).items)
@@ -210,7 +207,7 @@ def test_images_that_cannot_be_taken_are_named_and_the_others_packed(digits: Pix
 def test_a_failing_disk_is_tried_again_and_then_reported(idx: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job, (shard,) = plan([str(idx)], str(tmp_path / "out"), lossless=True)
     begin(job, [shard], resume=False)
-    write, pauses = shards._write_archive, []
+    write, pauses = sharding._write_archive, []
     faults = [OSError(errno.EIO, "no answer")] * 2
 
     def failing(*arguments: Any) -> None:
@@ -218,7 +215,7 @@ def test_a_failing_disk_is_tried_again_and_then_reported(idx: Path, tmp_path: Pa
             raise faults.pop()
         write(*arguments)
 
-    monkeypatch.setattr(shards, "_write_archive", failing)
+    monkeypatch.setattr(sharding, "_write_archive", failing)
     report = pack_shard(job, job.find_model(), shard, sleep=pauses.append)
     assert (report.images, report.error, pauses) == (64, None, [2, 4])
     faults += [OSError(errno.ENOSPC, "no room")] * 3

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import mnistzip
-from mnistzip.data.labels import read_labels
-from mnistzip.data.sources import load
-from mnistzip.data.streams import open_stream
 from mnistzip.errors import FormatError, ImageError, LimitError, MnistzipError, ModelError
 from mnistzip.idx import idx_header
+from mnistzip.io.image_streams import open_stream
+from mnistzip.io.labels import read_labels
+from mnistzip.io.readers import load
+from mnistzip.types import Pixels
 
-Pixels = NDArray[np.uint8]
 IDX = Path(__file__).parent / "data" / "digits-idx3-ubyte.gz"
 
 
@@ -185,7 +185,7 @@ def test_labels_are_integers_of_64_bits_with_a_sign(tmp_path: Path, digits: Pixe
 
 
 def test_labels_of_too_many_bytes_are_refused_before_they_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mnistzip.data.labels.LABELS_MAX", 100)
+    monkeypatch.setattr("mnistzip.io.labels.LABEL_FILE_MAX", 100)
     np.save(tmp_path / "labels.npy", np.zeros(13, np.int64))
     np.savez(tmp_path / "both.npz", images=np.zeros((13, 1, 1), np.uint8), labels=np.zeros(13, np.int64))
     (tmp_path / "labels.gz").write_bytes(gzip.compress(idx_header((101,))))

@@ -2,12 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from mnistzip.stored import CHECK_BYTES, deflate, inflate, smaller_stored, store, worth_deflating
+from mnistzip.bitstream.stored import CHECK_BYTES, deflate, inflate, smaller_stored, store, worth_deflating
 
 SIZES = (1, 2, 10, 63, 64, 65, 255, 256, 257, 511, 512, 513, 784, 4096, 32767, 32768, 32769, 70000)
 

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 import mnistzip
 from mnistzip.cli.main import run
 from mnistzip.cli.thumbnail import fit
+from mnistzip.types import Pixels
 
-Pixels = NDArray[np.uint8]
 VECTORS = Path(__file__).parent / "vectors"
 
 

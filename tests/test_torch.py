@@ -11,17 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from torch.utils.data import DataLoader, default_collate
 
 import mnistzip
-from mnistzip import pack
+from mnistzip.archive import writer
 from mnistzip.errors import FormatError, OptionError
 from mnistzip.plugins.torch import ArchiveDataset
+from mnistzip.types import Pixels
 from torch_speed import mnist_of, to_tensor
 
-Pixels = NDArray[np.uint8]
 LABELS = np.arange(64) * 7 % 10
 
 
@@ -34,7 +33,7 @@ beside_torchvision = pytest.mark.skipif(
 @pytest.fixture
 def archive(digits: Pixels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """64 digits, every pixel kept, in groups of 16."""
-    monkeypatch.setattr(pack, "GROUP_IMAGES", 16)
+    monkeypatch.setattr(writer, "GROUP_IMAGES", 16)
     path = tmp_path / "digits.cae"
     path.write_bytes(mnistzip.encode_archive(digits, labels=LABELS, lossless=True))
     return path

@@ -13,22 +13,22 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 
 import mnistzip
-from mnistzip.cdf import LOGITS_PER_OCTAVE, OCTAVES
 from mnistzip.cli.main import run
+from mnistzip.entropy.cdf import LOGITS_PER_OCTAVE, OCTAVES
 from mnistzip.errors import ImageError, ModelError
-from mnistzip.model import read_model
-from mnistzip.training import bound, data, recipes
+from mnistzip.models.registry import read_model
+from mnistzip.training import rd_bound, recipes, splits
 from mnistzip.training.classic import Classic, ClassicConfig
-from mnistzip.training.coder import Coder
 from mnistzip.training.export import export
-from mnistzip.training.levels import climb, psnr_of
-from mnistzip.training.model import Codec, Config, exact_shift, flatten, qualities, quantize
+from mnistzip.training.latent_search import search
 from mnistzip.training.muon import Muon, orthogonal
-from mnistzip.training.pixels import PixelConfig
+from mnistzip.training.quality_levels import climb, psnr_of
+from mnistzip.training.rd_model import Coder
 from mnistzip.training.recipes import RECIPES, train
-from mnistzip.training.run import Phase, Run, Schedule
-from mnistzip.training.search import search
 from mnistzip.training.stages import Stage, train_stage, vary
+from mnistzip.training.torch_codec import Codec, Config, exact_shift, flatten, qualities, quantize
+from mnistzip.training.torch_pixel_model import PixelConfig
+from mnistzip.training.trainer import Phase, Run, Schedule
 
 DIGITS = Path(__file__).parent / "data" / "digits-idx3-ubyte.gz"
 SMALL = Config(width=12, hidden=6, blocks=1, anchors=3, prior_width=2, prior_hidden=2, symbol_max=5)
@@ -41,8 +41,8 @@ def one_thread() -> None:
 
 
 @pytest.fixture
-def split() -> data.Split:
-    return data.load(str(DIGITS))
+def split() -> splits.Split:
+    return splits.load(str(DIGITS))
 
 
 @pytest.mark.parametrize("kind", ["variable rate", "classic"])
@@ -100,7 +100,7 @@ def small_coder(seed: int = 4) -> Coder:
 
 
 @pytest.mark.parametrize("kind", ["rounded", "searched", "integers"])
-def test_a_resumed_run_is_the_uninterrupted_run(kind: str, tmp_path: Path, split: data.Split) -> None:
+def test_a_resumed_run_is_the_uninterrupted_run(kind: str, tmp_path: Path, split: splits.Split) -> None:
     schedule = replace(QUICK, epochs=3, matrix_rate=0.01)
     stage = Stage(kind, schedule, passes=0 if kind == "rounded" else 2, quantized=kind == "integers", changed=0.5)
 
@@ -123,7 +123,7 @@ def test_a_resumed_run_is_the_uninterrupted_run(kind: str, tmp_path: Path, split
     assert (tmp_path / "stopped" / f"{kind}.csv").read_text().count("\n") == 4
 
 
-def test_search_lowers_what_images_cost_and_leaves_the_weights_alone(split: data.Split, tmp_path: Path) -> None:
+def test_search_lowers_what_images_cost_and_leaves_the_weights_alone(split: splits.Split, tmp_path: Path) -> None:
     coder = small_coder()
     train_stage(coder, split, Stage("rounded", replace(QUICK, epochs=12)), Run(tmp_path, 1))
     coder.eval().zero_grad()
@@ -143,7 +143,7 @@ def test_search_lowers_what_images_cost_and_leaves_the_weights_alone(split: data
     assert all(parameter.grad is None for parameter in coder.parameters())
 
 
-def test_gradient_of_the_code_length_is_its_slope_between_neighbours(split: data.Split) -> None:
+def test_gradient_of_the_code_length_is_its_slope_between_neighbours(split: splits.Split) -> None:
     coder = small_coder().eval()
     x, level = split.train[:1].float() / 255, torch.tensor([0.5])
     latent = torch.full((1, 196), 0.3, requires_grad=True)
@@ -177,7 +177,7 @@ def test_a_recipe_leads_from_images_to_a_working_codec(
         pixel_stages=tuple(replace(stage, schedule=QUICK) for stage in recipe.pixel_stages),
     )
     out = tmp_path / "mine.npz"
-    split = data.load(str(DIGITS))
+    split = splits.load(str(DIGITS))
     report = train(split, {"source": DIGITS.name}, name, out, Run(tmp_path / "run", 3), quick)
     assert report["data"] == {"source": DIGITS.name, "train": 58, "held_out": 6}
     assert json.loads(out.with_suffix(".json").read_text()) == report
@@ -206,7 +206,7 @@ def test_chosen_levels_rise_though_the_curve_does_not_and_leave_out_what_is_poor
     assert (np.diff(falling) > 0).all()
 
 
-def test_training_lowers_its_loss(tmp_path: Path, split: data.Split) -> None:
+def test_training_lowers_its_loss(tmp_path: Path, split: splits.Split) -> None:
     train_stage(small_coder(), split, Stage("rounded", replace(QUICK, epochs=12)), Run(tmp_path, 1))
     rows = (tmp_path / "rounded.csv").read_text().splitlines()
     first, last = (float(row.split(",")[2]) for row in (rows[1], rows[-1]))
@@ -226,13 +226,13 @@ def test_data_that_cannot_be_trained_on_is_refused(tmp_path: Path, monkeypatch: 
     path = tmp_path / "labels"
     path.write_bytes(bytes.fromhex("00000801 00000002 0102"))
     with pytest.raises(ImageError, match="give an array of \\(N, H, W\\)"):
-        data.load(str(path))
+        splits.load(str(path))
     path.write_bytes(bytes.fromhex("00000803 00000002 0000001c 0000001c") + bytes(2 * 784))
     with pytest.raises(ImageError, match="too few"):
-        data.load(str(path))
+        splits.load(str(path))
     monkeypatch.setitem(sys.modules, "torchvision", None)
     with pytest.raises(ModelError, match=r"pip install 'mnistzip\[train\]'"):
-        data.load("MNIST")
+        splits.load("MNIST")
 
 
 def test_a_data_set_by_name_comes_through_torchvision(monkeypatch: pytest.MonkeyPatch, digits: NDArray[np.uint8]) -> None:
@@ -248,9 +248,9 @@ def test_a_data_set_by_name_comes_through_torchvision(monkeypatch: pytest.Monkey
     stand_in = type(sys)("torchvision")
     stand_in.datasets = type("datasets", (), {"VisionDataset": VisionDataset, "Toy": Toy})  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "torchvision", stand_in)
-    assert data.load("Toy").train.shape == (58, 1, 28, 28)
+    assert splits.load("Toy").train.shape == (58, 1, 28, 28)
     with pytest.raises(ModelError, match="neither a file nor a data set"):
-        data.load("Nonsense")
+        splits.load("Nonsense")
 
 
 def test_muon_steps_along_all_directions_of_a_matrix() -> None:
@@ -265,7 +265,7 @@ def test_muon_steps_along_all_directions_of_a_matrix() -> None:
     assert ((weight * weight.grad).sum() < 0).item()
 
 
-def test_varied_images_stay_images_and_only_a_share_is_varied(split: data.Split) -> None:
+def test_varied_images_stay_images_and_only_a_share_is_varied(split: splits.Split) -> None:
     torch.manual_seed(0)
     x = split.train[:40].float() / 255
     varied = vary(x, 0.5)
@@ -278,10 +278,10 @@ def test_varied_images_stay_images_and_only_a_share_is_varied(split: data.Split)
 
 
 def test_the_bound_gives_rate_and_quality_of_every_level(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bound, "BATCH", 29)
-    result = CliRunner().invoke(bound.main, [str(DIGITS), "--epochs", "12"])
+    monkeypatch.setattr(rd_bound, "BATCH", 29)
+    result = CliRunner().invoke(rd_bound.main, [str(DIGITS), "--epochs", "12"])
     assert result.exit_code == 0, result.output
     rows = [json.loads(line) for line in result.stdout.splitlines()]
-    assert len(rows) == len(bound.LEVELS)
+    assert len(rows) == len(rd_bound.LEVELS)
     assert rows[-1]["bytes"] > rows[0]["bytes"]
     assert rows[-1]["psnr_db"] > 8  # about what black alone has

@@ -23,15 +23,14 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
 import mnistzip
 from mnistzip.cli.main import COMMANDS, cli, run
+from mnistzip.types import Pixels
 from outputs_of_commands import CASES, MODELS, TEXTS, WRITTEN, Case
 
-Pixels = NDArray[np.uint8]
-PACKAGES = ("mnistzip", "mnistzip.cli", "mnistzip.data", "mnistzip.bench", "mnistzip.plugins", "mnistzip.training")
+PACKAGES = ("mnistzip", "mnistzip.cli", "mnistzip.io", "mnistzip.bench", "mnistzip.plugins", "mnistzip.training")
 SUFFIXES = frozenset(
     re.split(
         " ",
@@ -66,8 +65,8 @@ def names_in_sources() -> set[str]:
     """Names of files that occur in the sources, and ``mine`` with every suffix."""
     names = set()
     for package in PACKAGES:
-        for file in resources.files(package).iterdir():
-            for node in ast.walk(ast.parse(file.read_text())) if file.name.endswith(".py") else ():
+        for file in Path(str(resources.files(package))).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text())):
                 if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.fullmatch(r"[\w./~-]+", node.value):
                     names.add(node.value)
     named = {name for name in names if name.rpartition(".")[2] in SUFFIXES and "/" not in name and "." in name[1:]}
@@ -181,7 +180,7 @@ def world(tmp_path: Path, inputs: dict[str, bytes], monkeypatch: pytest.MonkeyPa
     }.items():
         monkeypatch.setenv(name, str(tmp_path / value))
     monkeypatch.setenv("PATH", "")  # no tool of the desktop
-    monkeypatch.setattr("mnistzip.storage._sync", lambda _: None)
+    monkeypatch.setattr("mnistzip.storage.backends._sync", lambda _: None)
     monkeypatch.chdir(tmp_path / "work")
     return tmp_path
 
@@ -219,19 +218,19 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Training takes a moment, and shards are packed without a cluster."""
 
     def here(job: object, shards: list[object], _workers: int | None) -> Iterator[object]:
-        from mnistzip.plugins.shards import pack_shard
+        from mnistzip.plugins.sharding import pack_shard
 
         yield from (pack_shard(job, job.find_model(), shard) for shard in shards)  # type: ignore[attr-defined, arg-type]
 
     if find_spec("ray"):
         monkeypatch.setattr("mnistzip.plugins.ray._reports", here)
     if find_spec("torch"):
-        from mnistzip.training import own
+        from mnistzip.training import budgeted_recipe
 
-        sizes = own.Config(width=12, hidden=6, blocks=1, anchors=3, prior_width=2, prior_hidden=2, symbol_max=5)
-        monkeypatch.setattr(own, "CONFIG", sizes)
-        monkeypatch.setattr(own, "PIXELS", own.PixelConfig(ink=4, solid=4, level=4, shade=8, key=2))
-        monkeypatch.setattr(own, "EPOCHS", dict.fromkeys(own.SHARES, 1))
+        sizes = budgeted_recipe.Config(width=12, hidden=6, blocks=1, anchors=3, prior_width=2, prior_hidden=2, symbol_max=5)
+        monkeypatch.setattr(budgeted_recipe, "CONFIG", sizes)
+        monkeypatch.setattr(budgeted_recipe, "PIXELS", budgeted_recipe.PixelConfig(ink=4, solid=4, level=4, shade=8, key=2))
+        monkeypatch.setattr(budgeted_recipe, "EPOCHS", dict.fromkeys(budgeted_recipe.SHARES, 1))
 
 
 def words(case: Case, *more: str) -> list[str]:

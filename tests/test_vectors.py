@@ -80,7 +80,7 @@ def test_golden_files_of_a_model_of_ones_own_decode_to_their_pixels(name: str) -
     with Image.open(VECTORS / "own" / f"{name}.pgm") as image:
         expected = np.asarray(image)
     content = (VECTORS / "own" / f"{name}.cae").read_bytes()
-    assert mnistzip.info(content).model == mnistzip.model.find(VECTORS / "own" / "own.npz").fingerprint.hex()[:8]
+    assert mnistzip.info(content).model == mnistzip.models.registry.find(VECTORS / "own" / "own.npz").fingerprint.hex()[:8]
     assert (mnistzip.decode(content, model=VECTORS / "own" / "own.npz") == expected).all()
 
 

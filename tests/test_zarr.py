@@ -14,20 +14,18 @@ from typing import Any
 import numpy as np
 import pytest
 import zarr
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from numpy.typing import NDArray
+from hypothesis import given, settings, strategies as st
 from zarr.codecs import TransposeCodec
 from zarr.registry import get_codec_class
 from zarr.storage import LocalStore, MemoryStore
 
 import mnistzip
-from mnistzip import container
+from mnistzip.bitstream import container
 from mnistzip.errors import FormatError, LimitError, ModelError, OptionError
-from mnistzip.plugins.chunks import Chunk, Coding
+from mnistzip.plugins.chunk_format import Chunk, Coding
 from mnistzip.plugins.zarr import MnistzipCodec
+from mnistzip.types import Pixels
 
-Pixels = NDArray[np.uint8]
 FAST = MnistzipCodec(effort=0)
 LOSSLESS = MnistzipCodec(lossless=True)
 

@@ -12,11 +12,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from mnistzip.intnet import ACTIVATION_MAX
-from mnistzip.metrics import PEAK as WHITE
-from mnistzip.metrics import psnr_of_mse
-from mnistzip.training.data import Split
-from mnistzip.training.model import (
+from mnistzip.metrics import PEAK as WHITE, psnr_of_mse
+from mnistzip.nn.layers import ACTIVATION_MAX
+from mnistzip.training.splits import Split
+from mnistzip.training.torch_codec import (
     CHANNELS,
     FINE_SHIFT,
     Config,
@@ -25,7 +24,7 @@ from mnistzip.training.model import (
     Quantizable,
     Units,
 )
-from mnistzip.training.run import Phase, Run, Schedule
+from mnistzip.training.trainer import Phase, Run, Schedule
 
 FINEST_STEP = 20  # integer step of the synthesis' input at quality 100
 SIGMOID_SCALE = 32  # steps of the sigmoid's table per unit of its input

@@ -13,13 +13,13 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mnistzip.intnet import ACTIVATION_MAX
-from mnistzip.latents import BIT, LMBDA_SHIFT
+from mnistzip.coding.latent_cost import BIT, LMBDA_SHIFT
 from mnistzip.metrics import PEAK as WHITE
-from mnistzip.model import FILE_VERSION, QUALITIES
+from mnistzip.models.registry import FILE_VERSION, QUALITIES
+from mnistzip.nn.layers import ACTIVATION_MAX
 from mnistzip.training.classic import SIGMOID_PEAK, Classic
-from mnistzip.training.coder import Coder
-from mnistzip.training.model import FINE_SHIFT, LATENT_PEAK, Block, Codec, Conv, Gain, Head, Prior, Transform
+from mnistzip.training.rd_model import Coder
+from mnistzip.training.torch_codec import FINE_SHIFT, LATENT_PEAK, Block, Codec, Conv, Gain, Head, Prior, Transform
 
 Arrays = dict[str, NDArray[np.generic]]
 Layers = list[dict[str, Any]]

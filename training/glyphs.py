@@ -19,9 +19,10 @@ from matplotlib.ft2font import FT2Font
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from mnistzip.data.sources import load
-from mnistzip.training.data import HELD_OUT
-from mnistzip.transform import TILE
+from mnistzip.io.readers import load
+from mnistzip.tiling import TILE
+from mnistzip.training.splits import HELD_OUT
+from mnistzip.types import Pixels
 
 SUFFIXES = (".ttf", ".otf", ".ttc", ".pfb")
 FINE = 4  # pixels are drawn at so many times their number a side, then averaged
@@ -34,8 +35,6 @@ KINDS = (  # what of a font is drawn how often, by code point; the rest is anyth
 )
 FAINTEST = 4.0  # pixels' worth of ink that a glyph has at least
 TRIES = 30
-
-Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)

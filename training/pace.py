@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mnistzip.errors import ModelError
-from mnistzip.storage import WholeFile
+from mnistzip.storage.backends import AtomicFile
 
 Clock = Callable[[], float]  # seconds, from any beginning
 
@@ -55,7 +55,7 @@ class Plan:
 
     def write(self, path: Path) -> None:
         """Keep the plan as JSON."""
-        with WholeFile(path, sync=False) as file:
+        with AtomicFile(path, sync=False) as file:
             file.write((json.dumps(vars(self), indent=1) + "\n").encode())
 
     @classmethod

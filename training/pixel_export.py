@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mnistzip.cdf import TOTAL
-from mnistzip.planes import Plane
+from mnistzip.entropy.cdf import TOTAL
+from mnistzip.models.pixel.planes import Plane
 from mnistzip.training.export import integers
-from mnistzip.training.pixels import Affine, PixelModel, PlaneNet
+from mnistzip.training.torch_pixel_model import Affine, PixelModel, PlaneNet
 
 Arrays = dict[str, NDArray[np.generic]]
 

@@ -18,26 +18,26 @@ import torch
 from numpy.typing import NDArray
 
 from mnistzip import metrics
-from mnistzip.codec import decode_many, encode_many
-from mnistzip.lossless import encode_payloads, header_of, kept_files, pixel_symbols
-from mnistzip.model import SHIPPED, Model, read_model
-from mnistzip.storage import WholeFile
-from mnistzip.stored import store
-from mnistzip.training import parallel
-from mnistzip.training.beside import beside
-from mnistzip.training.card import card
+from mnistzip.api import decode_many, encode_many
+from mnistzip.bitstream.stored import store
+from mnistzip.coding.lossless import encode_payloads, header_of, kept_files, pixel_symbols
+from mnistzip.models.registry import SHIPPED, Model, read_model
+from mnistzip.storage.backends import AtomicFile
+from mnistzip.training import distributed
+from mnistzip.training.baselines import beside
 from mnistzip.training.classic import AUTOENCODER, Classic, ClassicConfig, float_psnr, train_classic
-from mnistzip.training.coder import Coder
-from mnistzip.training.data import Split
 from mnistzip.training.export import Arrays, export
-from mnistzip.training.folder import written_beside
-from mnistzip.training.levels import choose
-from mnistzip.training.lossless import PixelStage, measure, train_pixel_stage
-from mnistzip.training.model import Codec, Config, dequantize, qualities, quantize
+from mnistzip.training.model_card import card
 from mnistzip.training.pixel_export import export_pixels
-from mnistzip.training.pixels import PixelConfig, PixelModel
-from mnistzip.training.run import FlushDenormals, Phase, Run, Schedule
+from mnistzip.training.pixel_stages import PixelStage, measure, train_pixel_stage
+from mnistzip.training.quality_levels import choose
+from mnistzip.training.rd_model import Coder
+from mnistzip.training.run_folder import written_beside
+from mnistzip.training.splits import Split
 from mnistzip.training.stages import Stage, cost_of_integers, train_stage
+from mnistzip.training.torch_codec import Codec, Config, dequantize, qualities, quantize
+from mnistzip.training.torch_pixel_model import PixelConfig, PixelModel
+from mnistzip.training.trainer import FlushDenormals, Phase, Run, Schedule
 
 REPORTED = (1, 10, 25, 50, 75, 90, 100)  # qualities in the report on held-out images
 REPORT_IMAGES = 1000
@@ -154,7 +154,7 @@ def train(
         pixel_phases, pixels, lossless = train_pixels(split, recipe, run)
         phases += pixel_phases
         extra |= {"lossless": lossless} if pixels else {}
-    if not parallel.leads():
+    if not distributed.leads():
         return {}
     levels = qualities() if isinstance(codec, Classic) else choose(coder, split.held_out, run)
     content = export(coder, levels, pixels)
@@ -180,7 +180,7 @@ def train(
         "phases": [_phase(phase) for phase in phases],
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
         "threads": torch.get_num_threads(),
-        "processes": parallel.count(),
+        "processes": distributed.count(),
         "device": run.device.type,
         "held_out": held_out_results(model, split),
         "integers": cost_of_integers(coder, split.held_out[:REPORT_IMAGES].float() / metrics.PEAK, levels),
@@ -277,5 +277,5 @@ def _phase(phase: Phase) -> dict[str, Any]:
 
 
 def _write(path: Path, content: bytes, force: bool) -> None:
-    with WholeFile(path, new=not force) as file:
+    with AtomicFile(path, new=not force) as file:
         file.write(content)

@@ -1,7 +1,8 @@
 """The stages in which a codec and the head of its prior are trained, all for bits + lmbda * squared error.
 
 Each image of a batch draws its own quality. Losses of different lmbda are brought to similar size by a power of lmbda, so
-that no end of the range owns the gradient. A stage may search latents (see :mod:`mnistzip.training.search`), may run on the
+that no end of the range owns the gradient. A stage may search latents (see :mod:`mnistzip.training.latent_search`), may run
+on the
 integers that will be exported (quantization-aware), and may leave alone what decides the latents.
 """
 
@@ -13,13 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from mnistzip.metrics import PEAK as WHITE
-from mnistzip.metrics import psnr_of_mse
-from mnistzip.training.coder import Coder
-from mnistzip.training.data import Split
-from mnistzip.training.model import dequantize, qualities, quantize
-from mnistzip.training.run import Phase, Run, Schedule
-from mnistzip.training.search import search
+from mnistzip.metrics import PEAK as WHITE, psnr_of_mse
+from mnistzip.training.latent_search import search
+from mnistzip.training.rd_model import Coder
+from mnistzip.training.splits import Split
+from mnistzip.training.torch_codec import dequantize, qualities, quantize
+from mnistzip.training.trainer import Phase, Run, Schedule
 
 PROBES = (1, 25, 50, 75, 100)  # qualities that the log follows
 PROBE_IMAGES = 200

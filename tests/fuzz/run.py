@@ -31,7 +31,7 @@ sys.path.insert(0, str(HERE))
 from targets import DIGIT, TARGETS, good  # noqa: E402
 
 from mnistzip.idx import idx_header  # noqa: E402
-from mnistzip.plugins.chunks import join  # noqa: E402
+from mnistzip.plugins.chunk_format import join  # noqa: E402
 
 VECTORS = HERE.parent / "vectors"
 CORPUS = HERE / "corpus"

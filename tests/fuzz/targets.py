@@ -24,15 +24,16 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 import mnistzip
-from mnistzip import codec, container, pretrained
-from mnistzip.data import images
-from mnistzip.data.streams import open_stream
-from mnistzip.group_head import HEAD_BYTES, LABELS, NAMES
+from mnistzip import api, pretrained
+from mnistzip.archive.group_header import HEAD_BYTES, LABELS, NAMES
+from mnistzip.archive.index import END, ENTRY_BYTES, FOOTER_BYTES, START
+from mnistzip.bitstream import container
 from mnistzip.idx import read_idx
-from mnistzip.index import END, ENTRY_BYTES, FOOTER_BYTES, START
-from mnistzip.model import read_model
+from mnistzip.io import image_file as images
+from mnistzip.io.image_streams import open_stream
+from mnistzip.models.registry import read_model
 from mnistzip.plugins import pillow
-from mnistzip.plugins.chunks import Chunk
+from mnistzip.plugins.chunk_format import Chunk
 
 HERE = Path(__file__).parent
 PIXELS_MAX = 4096  # an input is decoded in milliseconds
@@ -57,11 +58,11 @@ def good_pixels() -> NDArray[np.uint8]:
 
 def single(data: bytes) -> None:
     """A file: alone, beside another, and what it says of itself."""
-    found, beside = codec.decode_each([data, good()], max_pixels=PIXELS_MAX)
+    found, beside = api.decode_each([data, good()], max_pixels=PIXELS_MAX)
     assert np.array_equal(beside, good_pixels()), "a file changed what another one decodes to"
     if isinstance(found, mnistzip.MnistzipError):
         return
-    assert (codec.decode(data, max_pixels=PIXELS_MAX) == found).all(), "together it decodes to other pixels than alone"
+    assert (api.decode(data, max_pixels=PIXELS_MAX) == found).all(), "together it decodes to other pixels than alone"
     header, payload = container.parse(data)
     assert header.to_bytes() + payload == data, "a header has two forms"
     told = mnistzip.info(data)

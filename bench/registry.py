@@ -1,0 +1,280 @@
+"""The codecs that are compared, each at a few settings: one entry a codec, ours at the top.
+
+A codec that is added here appears in every table, plot and report.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import Any
+
+from mnistzip.api import DEFAULT_EFFORT, EFFORT_MAX
+from mnistzip.bench import other_codecs
+from mnistzip.bench.mnistzip_codecs import OurArchive, Ours
+from mnistzip.bench.protocol import Coder, versions
+from mnistzip.bench.solid import Parquet, TarXz, sheet_of
+from mnistzip.errors import OptionError
+from mnistzip.models import registry
+
+LIBRARIES = ("mnistzip", "numpy")  # that do the work of ours
+INSTALL = "pip install 'mnistzip[bench]'"
+
+
+class Kind(StrEnum):
+    """What a codec keeps, and whether it makes a file an image or one of all."""
+
+    LOSSY = "lossy"
+    LOSSLESS = "lossless"
+    SOLID = "solid"
+
+
+@dataclass(frozen=True)
+class Codec:
+    """A codec and the settings it is measured at.
+
+    Attributes:
+        name: what ``--codecs`` takes.
+        label: what tables and plots show.
+        settings: arguments of ``make`` by the name of the setting; the empty name where there is only one.
+        make: a coder from the arguments of a setting.
+        library: what does the work, as far as :func:`mnistzip.bench.protocol.versions` knows it.
+        needs: modules without which it cannot run.
+        cost: milliseconds an image of 28x28 takes, roughly: long jobs start first, and the time left is reckoned with it.
+        ours: made by mnistzip.
+        asked: measured only when it is asked for by name.
+    """
+
+    name: str
+    label: str
+    kind: Kind
+    settings: dict[str, dict[str, Any]]
+    make: Callable[..., Coder]
+    library: tuple[str, ...]
+    needs: tuple[str, ...] = ()
+    cost: float = 0.2
+    ours: bool = False
+    asked: bool = False
+
+    def versions(self) -> str:
+        """The libraries that do the work, with their versions."""
+        known = versions()
+        return ", ".join(f"{name} {known[name]}" for name in self.library if name in known)
+
+    def missing(self) -> str | None:
+        """Why this codec cannot run here and the command that helps, or None."""
+        lacking = [name for name in self.needs if importlib.util.find_spec(name) is None]
+        return f"needs {' and '.join(lacking)}: {INSTALL}" if lacking else None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One codec at one setting."""
+
+    codec: Codec
+    setting: str
+    arguments: dict[str, Any] = field(hash=False)
+
+    @property
+    def key(self) -> str:
+        """``codec@setting``, as ``--codecs`` takes it."""
+        return f"{self.codec.name}@{self.setting}" if self.setting else self.codec.name
+
+    def coder(self) -> Coder:
+        return self.codec.make(**self.arguments)
+
+
+def _settings(letter: str, argument: str, values: Sequence[float], **fixed: Any) -> dict[str, dict[str, Any]]:
+    return {f"{letter}{value:g}": {argument: value, **fixed} for value in values}
+
+
+def _ours(name: str, model: str, effort: int, qualities: Sequence[int], cost: float, asked: bool = False) -> Codec:
+    settings = _settings("q", "quality", qualities, model=model, effort=effort)
+    label = f"mnistzip {name_of(model)}, effort {effort}"
+    return Codec(name, label, Kind.LOSSY, settings, Ours, LIBRARIES, cost=cost, ours=True, asked=asked)
+
+
+def _lossless_of(name: str, model: str, cost: float, asked: bool = True) -> Codec:
+    settings: dict[str, dict[str, Any]] = {"": {"lossless": True, "model": model}}
+    label = f"mnistzip {name}, lossless"
+    return Codec(f"{name}-lossless", label, Kind.LOSSLESS, settings, Ours, LIBRARIES, cost=cost, ours=True, asked=asked)
+
+
+def name_of(model: str) -> str:
+    """The name of a model as codecs have it: that of its file without folders and suffix, or of one that ships.
+
+    Raises:
+        ModelError: no such model.
+    """
+    return model if registry.ships(model) else registry.find(model).name
+
+
+def _peer(
+    name: str,
+    label: str,
+    kind: Kind,
+    make: Callable[..., Coder],
+    library: str,
+    settings: dict[str, dict[str, Any]] | None = None,
+    cost: float = 0.2,
+) -> Codec:
+    uses, *_ = library.split()
+    module = {"Pillow": "PIL", "python": "sys"}.get(uses, uses)
+    return Codec(name, label, kind, settings or {"": {}}, make, tuple(library.split()), (module,), cost)
+
+
+SPARSE = (10, 25, 50, 75, 100)
+CURVE = (1, 10, 25, 50, 75, 100)
+FINE = (5, 10, 20, 40, 60, 80, 95)  # of WebP and JPEG
+
+
+def known(model: str | None = None) -> dict[str, Codec]:
+    """All codecs by name, in the order of the tables.
+
+    Args:
+        model: name or path of a model that is measured beside the others, under its name. Codecs of one that ships are
+            measured without being asked for.
+
+    Raises:
+        OptionError: the model has the name of a codec.
+        ModelError: no such model.
+    """
+    codecs = [*_of_mnistzip(model), *_lossy(), *_lossless(), *_solid()]
+    names = [codec.name for codec in codecs]
+    if model is not None and len(set(names)) < len(names):
+        raise OptionError(f"{model}: a codec of that name is measured already: rename the file")
+    return dict(zip(names, codecs, strict=True))
+
+
+def _of_mnistzip(model: str | None) -> list[Codec]:
+    lossy = [
+        _ours("auto", "auto", DEFAULT_EFFORT, SPARSE, 9),
+        _ours("auto-e0", "auto", 0, CURVE, 4, asked=True),
+        _ours("mnist", "mnist", DEFAULT_EFFORT, SPARSE, 6),
+        _ours("mnist-e0", "mnist", 0, CURVE, 2),
+        _ours("mnist-e6", "mnist", 6, SPARSE, 22, asked=True),
+        _ours(f"mnist-e{EFFORT_MAX}", "mnist", EFFORT_MAX, SPARSE, 300, asked=True),
+        _ours("mnist-fast", "mnist-fast", DEFAULT_EFFORT, SPARSE, 3),
+        _ours("mnist-fast-e0", "mnist-fast", 0, CURVE, 1),
+        _ours("glyph", "glyph", DEFAULT_EFFORT, SPARSE, 3, asked=True),
+        _ours("glyph-e0", "glyph", 0, CURVE, 1, asked=True),
+        _ours("classic", "classic", 0, (1, 25, 50, 100), 2),
+    ]
+    costs = {"auto": 13, "mnist": 8, "mnist-fast": 5, "glyph": 5}
+    lossless = [_lossless_of(name, name, cost) for name, cost in costs.items()]
+    if model is not None and not registry.ships(model):
+        name = name_of(model)
+        lossy += [_ours(name, model, DEFAULT_EFFORT, SPARSE, 6), _ours(f"{name}-e0", model, 0, CURVE, 2)]
+        lossless.append(_lossless_of(name, model, 8, asked=False))
+    elif model is not None:
+        wanted = (model, f"{model}-e0", f"{model}-lossless")
+        lossy, lossless = (
+            [replace(each, asked=each.asked and each.name not in wanted) for each in codecs] for codecs in (lossy, lossless)
+        )
+    keep: dict[str, dict[str, Any]] = {"": {"lossless": True}}
+    return [
+        *lossy,
+        Codec("mnistzip-lossless", "mnistzip lossless", Kind.LOSSLESS, keep, Ours, LIBRARIES, cost=8, ours=True),
+        *lossless,
+        Codec("archive", "mnistzip archive, lossless", Kind.SOLID, keep, OurArchive, LIBRARIES, cost=8, ours=True),
+    ]
+
+
+def _lossy() -> list[Codec]:
+    lossy = Kind.LOSSY
+    webp = _settings("q", "quality", (0, *FINE), method=6)
+    jpeg = _settings("q", "quality", (1, *FINE), optimize=True)
+    jpeg2000 = _settings("dB", "level", (20, 25, 30, 35, 40), reversible=False)
+    jpegls = _settings("n", "level", (2, 5, 10, 20, 30, 45, 60))
+    jpegxl = _settings("d", "distance", (25, 15, 10, 5, 2, 1), effort=7)
+    avif = _settings("q", "quality", (0, 20, 40, 60, 80), subsampling="4:0:0", speed=6)
+    return [
+        _peer("webp", "WebP", lossy, other_codecs.webp, "Pillow libwebp", webp, 0.5),
+        _peer("jpeg", "JPEG", lossy, other_codecs.jpeg, "Pillow libjpeg-turbo", jpeg),
+        _peer("jpeg2000", "JPEG 2000", lossy, other_codecs.jpeg2000, "imagecodecs openjpeg", jpeg2000),
+        _peer("jpegls", "JPEG-LS near-lossless", lossy, other_codecs.jpegls, "imagecodecs charls", jpegls, 0.05),
+        _peer("jpegxl", "JPEG XL", lossy, other_codecs.jpegxl, "imagecodecs libjxl", jpegxl, 2.5),
+        _peer("avif", "AVIF", lossy, other_codecs.avif, "Pillow libavif", avif, 3),
+    ]
+
+
+def _lossless() -> list[Codec]:
+    lossless = Kind.LOSSLESS
+    webp = {"": {"lossless": True, "quality": 100, "method": 6}}
+    jpeg2000: dict[str, dict[str, Any]] = {"": {"level": 0, "reversible": True}}
+    jpegxl = _settings("e", "effort", (7, 10), lossless=True)
+    avif: dict[str, dict[str, Any]] = {"": {"level": 100, "speed": 6}}
+    return [
+        _peer("raw", "raw pixels", lossless, other_codecs.raw, "python", cost=0.01),
+        _peer("deflate", "deflate", lossless, other_codecs.deflate, "zlib"),
+        _peer("zstd", "zstd", lossless, other_codecs.zstd, "zstandard", {"": {"level": 22}}),
+        _peer(
+            "zstd-dictionary",
+            "zstd, trained dictionary",
+            lossless,
+            other_codecs.ZstdDictionary,
+            "zstandard",
+            {"": {"level": 22}},
+        ),
+        _peer("png", "PNG", lossless, other_codecs.png, "Pillow zlib"),
+        _peer("png-zopfli", "PNG, zopfli", lossless, other_codecs.png_zopfli, "zopfli", cost=25),
+        _peer("webp-lossless", "WebP lossless", lossless, other_codecs.webp, "Pillow libwebp", webp, 3),
+        _peer("jpeg2000-lossless", "JPEG 2000 lossless", lossless, other_codecs.jpeg2000, "imagecodecs openjpeg", jpeg2000),
+        _peer("jpegls-lossless", "JPEG-LS", lossless, other_codecs.jpegls, "imagecodecs charls", {"": {"level": 0}}, 0.05),
+        _peer("jpegxl-lossless", "JPEG XL lossless", lossless, other_codecs.jpegxl, "imagecodecs libjxl", jpegxl, 4),
+        _peer("avif-lossless", "AVIF lossless", lossless, other_codecs.avif_lossless, "imagecodecs libavif", avif, 1),
+        _peer("qoi", "QOI", lossless, other_codecs.qoi, "imagecodecs qoi", cost=0.05),
+    ]
+
+
+def _solid() -> list[Codec]:
+    solid = Kind.SOLID
+    webp, jpegxl = {"": {"lossless": True, "quality": 100, "method": 6}}, _settings("e", "effort", (10,), lossless=True)
+    parquet = {"": {"compression": "zstd", "compression_level": 22}}
+    return [
+        _peer("sheet-png", "one PNG sheet", solid, sheet_of(other_codecs.png), "Pillow zlib", cost=0.5),
+        _peer("sheet-webp", "one WebP sheet", solid, sheet_of(other_codecs.webp), "Pillow libwebp", webp, 10),
+        _peer("sheet-jpegxl", "one JPEG XL sheet", solid, sheet_of(other_codecs.jpegxl), "imagecodecs libjxl", jpegxl, 4),
+        _peer("tar-xz", "tar.xz of PGM files", solid, TarXz, "python", cost=1),
+        _peer("parquet-zstd", "Parquet, zstd", solid, Parquet, "pyarrow", parquet, cost=1),
+    ]
+
+
+def jobs_of(model: str | None = None) -> list[Job]:
+    """Every codec at every setting, in the order of the tables."""
+    return [Job(codec, name, arguments) for codec in known(model).values() for name, arguments in codec.settings.items()]
+
+
+def plan(wanted: Sequence[str], model: str | None = None) -> list[Job]:
+    """The jobs that ``--codecs`` names, in the order of the tables; PNG is always among them, as sizes are held against it.
+
+    Args:
+        wanted: names, ``name@setting``, or patterns such as ``jpeg*``, which pass over the slowest; ``all`` for every
+            codec; empty for all but the slowest.
+
+    Raises:
+        OptionError: a name that fits no codec or setting.
+    """
+    jobs = jobs_of(model)
+    if not wanted:
+        return [job for job in jobs if not job.codec.asked]
+    chosen = {"png"}
+    for pattern in wanted:
+        fitting = {job.key for job in jobs if pattern == "all" or _fits(job, pattern)}
+        if not fitting:
+            name = pattern.partition("@")[0]
+            settings = ", ".join(job.setting for job in jobs if job.codec.name == name)
+            names = ", ".join(dict.fromkeys(job.codec.name for job in jobs))
+            told = f"its settings are {settings}" if settings else f"known are {names}"
+            raise OptionError(f"no codec {pattern!r}: {told}")
+        chosen |= fitting
+    return [job for job in jobs if job.key in chosen]
+
+
+def _fits(job: Job, pattern: str) -> bool:
+    name, at, setting = pattern.partition("@")
+    named = job.codec.name == name or (fnmatchcase(job.codec.name, name) and not job.codec.asked)
+    return job.key == pattern or (named and (not at or fnmatchcase(job.setting, setting)))

@@ -1,0 +1,151 @@
+"""``mnistzip info``, ``test`` and ``models``: what files and models are, without writing anything."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from mnistzip import api
+from mnistzip.archive.reader import Archive
+from mnistzip.cli import archive_info, outputs, params
+from mnistzip.cli.damage_report import OK, kind_of
+from mnistzip.cli.main import blame
+from mnistzip.errors import ImageError, MnistzipError, ModelError
+from mnistzip.io import image_file
+from mnistzip.limits import SIDE_MAX
+from mnistzip.models import registry, user_models
+
+
+@click.command(short_help="Say what .cae files hold.")
+@click.argument("inputs", nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("-v", "--verbose", is_flag=True, help="Of archives also each image: index, size, label, name.")
+def info(inputs: tuple[str, ...], as_json: bool, verbose: bool) -> int:
+    """Describe .cae files by their headers. `mnistzip test` checks their content."""
+    failed = 0
+    for name in inputs:
+        try:
+            if os.path.isdir(name):
+                raise ImageError(
+                    f"{name} is a folder: name the files in it, such as {os.path.join(name, '*')}{image_file.SUFFIX}"
+                )
+            held = params.at_hand(name)
+            if params.is_archive(held):
+                with Archive(held, max_pixels=SIDE_MAX**2) as archive:
+                    failed += archive_info.describe(name, archive, as_json, verbose)
+                continue
+            told = api.info(params.bytes_of(held))
+        except BrokenPipeError:  # of our output, not of this input
+            raise
+        except (MnistzipError, OSError) as error:
+            failed += 1
+            click.echo(blame(name, error), err=True)
+            continue
+        if as_json:
+            click.echo(json.dumps({"input": name, **asdict(told)}))
+            continue
+        quality = f", quality {told.quality}" if told.quality else ""
+        tiles = f" in {told.tiles} tiles" if told.tiles > 1 else ""
+        click.echo(f"{name}: {told.mode}, model {told.model}{quality}, {told.width}x{told.height}{tiles}")
+        click.echo(
+            f"  {told.header_bytes + told.payload_bytes} bytes: header {told.header_bytes}, payload {told.payload_bytes}"
+        )
+    return 1 if failed else 0
+
+
+@click.command(short_help="Check that .cae files are whole.")
+@click.argument("inputs", nargs=-1, required=True)
+@click.option("--model", metavar="NAME|PATH", help="Model file of files made with one of your own.")
+@click.option("-r", "--recursive", is_flag=True, help="Test the .cae files in folders.")
+@params.max_pixels
+@click.option("--quiet", is_flag=True, help="Say only what is wrong.")
+def test(inputs: tuple[str, ...], model: str | None, recursive: bool, max_pixels: int | None, quiet: bool) -> int:
+    """Check .cae files by decoding them; nothing is written.
+
+    The exit code is 0 if all files are whole, else 1.
+    """
+    names = [name for name, _ in outputs.expand(inputs, recursive, {image_file.SUFFIX})]
+    if not names:
+        raise click.UsageError(f"no {image_file.SUFFIX} files in " + " ".join(inputs))
+    results = Counter(_check(name, model, max_pixels, quiet) for name in names)
+    if len(names) > 1 and not quiet:
+        click.echo(_summary(results))
+    return 0 if results[OK] == len(names) else 1
+
+
+def _check(name: str, model: str | None, max_pixels: int | None, quiet: bool) -> str:
+    """Decode a file and say what is wrong with it: :data:`OK`, or what :func:`kind_of` says."""
+    try:
+        outputs.refuse_folder(name)
+        held = params.at_hand(name)
+        if params.is_archive(held):
+            with Archive(held, model=model, max_pixels=max_pixels) as archive:
+                return archive_info.check(name, archive, quiet)
+        api.decode(params.bytes_of(held), model=model, max_pixels=max_pixels)
+    except BrokenPipeError:  # of our output, not of this input
+        raise
+    except (MnistzipError, OSError) as error:
+        click.echo(blame(name, error), err=True)
+        return kind_of(error)
+    if not quiet:
+        click.echo(f"{name}: ok")
+    return OK
+
+
+def _summary(results: Counter[str]) -> str:
+    """One line for many files, such as ``3 files ok, 1 damaged``."""
+    bad = "".join(f", {count} {result}" for result, count in sorted(results.items()) if result != OK)
+    return f"{results[OK]} file{'s' * (results[OK] != 1)} ok{bad}"
+
+
+@click.command(short_help="List models, or add one of your own.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.option("--add", "added", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
+              help="Keep a model file where it is found by its name, and files made with it find it.")  # fmt: skip
+@click.option("-f", "--force", is_flag=True, help="Replace another model of that name.")
+def models(as_json: bool, added: Path | None, force: bool) -> int:
+    """List the models that can be used: those that ship, then your own.
+
+    Your own are those that --add has installed, and those in the files and folders that MNISTZIP_MODEL_PATH names.
+    """
+    if added is not None:
+        return _add(added, force)
+    for name, number in registry.SHIPPED.items():
+        fingerprint = registry.shipped(name).fingerprint.hex()
+        about = registry.ABOUT[name]
+        if as_json:
+            click.echo(json.dumps({"name": name, "id": number, "fingerprint": fingerprint, "about": about}))
+        else:
+            default = " (tried by default)" if name in registry.CANDIDATES else ""
+            click.echo(f"{name}{default}: id {number}, fingerprint {fingerprint}\n  {about}")
+    failed = 0
+    for path in user_models.files():
+        try:
+            fingerprint = registry.find(path).fingerprint.hex()
+        except (MnistzipError, OSError) as error:
+            failed += 1
+            click.echo(blame(str(path), error), err=True)
+            continue
+        if as_json:
+            click.echo(json.dumps({"name": path.stem, "id": None, "fingerprint": fingerprint, "path": str(path)}))
+        else:
+            click.echo(f"{path.stem}: fingerprint {fingerprint}\n  {path}")
+    return 1 if failed else 0
+
+
+def _add(path: Path, force: bool) -> int:
+    """Check a model file and put it where it is found."""
+    if path.stem in (*registry.SHIPPED, registry.AUTO):
+        raise ModelError(f"{path.stem} is the name of a model that ships: rename the file")
+    try:
+        model = registry.find(path)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+    goal = user_models.add(path.stem, model.content, force)
+    click.echo(f"{path.stem}: fingerprint {model.fingerprint.hex()}, now in {goal.parent}")
+    return 0

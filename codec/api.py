@@ -1,0 +1,317 @@
+"""Image to file and back: the way through the house.
+
+    image -> tiles -> analysis -> symbols (-> refined) -> intervals -> rANS streams -> payload behind a header
+
+and the same way back. Batches take every step together; a batch gives the very files that its images give one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from mnistzip.bitstream import container
+from mnistzip.bitstream.container import Header
+from mnistzip.bitstream.stored import unstore
+from mnistzip.coding.stream_layout import decode_images, header_of, sound
+from mnistzip.entropy import rans
+from mnistzip.errors import MnistzipError, ModelError, OptionError, require_within
+from mnistzip.limits import SIDE_MAX
+from mnistzip.models import registry
+from mnistzip.models.registry import Model
+from mnistzip.nn.blas_threads import one_thread
+from mnistzip.tiling import tiles_in
+from mnistzip.types import Mode, Pixels
+from mnistzip.validation import as_image
+
+DEFAULT_QUALITY = 50
+DEFAULT_EFFORT = 3
+BARE_CHECK_BITS = 8
+EFFORT_MAX = 9
+
+
+def encode(
+    image: ArrayLike,
+    *,
+    quality: int = DEFAULT_QUALITY,
+    lossless: bool = False,
+    effort: int = DEFAULT_EFFORT,
+    max_bytes: int | None = None,
+    min_psnr: float | None = None,
+    model: str | Path | Model = registry.DEFAULT,
+    bare: bool = False,
+    check_bits: int = BARE_CHECK_BITS,
+) -> bytes:
+    """Code one greyscale image into the bytes of a ``.cae`` file.
+
+    Args:
+        image: uint8 array of shape ``(H, W)``, or a grey image of Pillow.
+        quality: 1 (smallest) to 100 (best). Not used when a budget is given.
+        lossless: keep every pixel.
+        effort: 0 (fastest) to 9 (smallest). Decoding costs the same.
+        max_bytes: the best quality whose whole file has at most so many bytes; of bare streams, whose quality is agreed, the
+            best latent that fits.
+        min_psnr: the smallest file that reaches so many dB, lossless if nothing lossy does.
+        model: name of a shipped model, path of a model file, or a loaded :class:`~mnistzip.models.registry.Model`; ``"auto"``
+            chooses a shipped model for each image, or lossless coding if that is better (:mod:`mnistzip.coding.model_choice`).
+            Bare streams use ``mnist`` unless another model is named.
+        bare: the coder's bytes alone, without a header: for links whose ends agree on model, quality, size and ``check_bits``;
+            :func:`decode_bare` reads them. Always lossy.
+        check_bits: of a bare stream, 0 to 23: of random damage one in ``2^check_bits`` goes unnoticed.
+
+    Raises:
+        ImageError: not a greyscale image of 8 bits, or too large.
+        LimitError: no file meets the budget.
+        OptionError: an option outside its range, or options that do not go together.
+        ModelError: no such model.
+    """
+    return encode_many(
+        [image],
+        quality=quality,
+        lossless=lossless,
+        effort=effort,
+        max_bytes=max_bytes,
+        min_psnr=min_psnr,
+        model=model,
+        bare=bare,
+        check_bits=check_bits,
+    )[0]
+
+
+def decode(data: bytes, *, model: str | Path | Model | None = None, max_pixels: int | None = None) -> Pixels:
+    """Decode the bytes of a ``.cae`` file to a uint8 array of shape ``(H, W)``.
+
+    Args:
+        data: the whole file.
+        model: the custom model that a file names by its fingerprint; shipped models are found without it.
+        max_pixels: larger images are refused before memory is taken; by default those of more than 2^23 pixels if lossy, 2^18
+            if the pixel model keeps every pixel, which take some seconds, and 2^26 if stored.
+
+    Raises:
+        FormatError: damaged, cut short, or not a mnistzip file.
+        LimitError: more pixels than allowed.
+        ModelError: the file needs a model that is not at hand.
+    """
+    return decode_many([data], model=model, max_pixels=max_pixels)[0]
+
+
+@one_thread
+def preview(data: bytes, *, model: str | Path | Model | None = None, max_pixels: int | None = None) -> Pixels:
+    """A quick look at a lossless file: uint8 ``(H, W)``, most grey levels off by up to 16; any other file is decoded.
+
+    The shades, most of the file and half of the time, are left out, and with them the check: damage may go unnoticed.
+
+    Raises:
+        FormatError, LimitError, ModelError: as for :func:`decode`.
+    """
+    container.require_limit(max_pixels)
+    header, payload = container.parse(_as_bytes(data), max_pixels)
+    if header.mode is not Mode.LOSSLESS:
+        return decode(data, model=model, max_pixels=max_pixels)
+    from mnistzip.coding.lossless import preview_kept
+
+    return preview_kept(_model_of(header, model, max_pixels).pixel_model(), header, payload)
+
+
+@one_thread
+def decode_bare(
+    stream: bytes,
+    *,
+    quality: int = DEFAULT_QUALITY,
+    shape: tuple[int, int] = (container.DEFAULT_SIDE, container.DEFAULT_SIDE),
+    model: str | Path | Model = registry.DEFAULT,
+    check_bits: int = BARE_CHECK_BITS,
+    max_pixels: int | None = None,
+) -> Pixels:
+    """Decode what :func:`encode` wrote with ``bare``, told the same quality, model and check bits, to uint8 ``(H, W)``.
+
+    Args:
+        shape: ``(H, W)`` of the image.
+
+    Raises:
+        FormatError: damaged, cut short, or made with other settings.
+        LimitError: more pixels than allowed.
+        OptionError: an option outside its range.
+    """
+    require_within("quality", quality, 1, container.QUALITY_MAX)
+    require_within("check_bits", check_bits, 0, rans.CHECK_BITS_MAX)
+    container.require_limit(max_pixels)
+    try:
+        height, width = shape
+    except (TypeError, ValueError) as cause:
+        raise OptionError(f"shape is {shape!r}: give height and width") from cause
+    for side in (height, width):
+        require_within("side", side, 1, SIDE_MAX)
+    container.require_pixels(Mode.LOSSY, width, height, max_pixels)
+    used = registry.find_bare(model)
+    header = header_of(used, (height, width), quality)
+    return sound(decode_images(used, [(header, _as_bytes(stream))], check_bits)[0])
+
+
+@one_thread
+def encode_many(
+    images: Sequence[ArrayLike] | Pixels,
+    *,
+    quality: int = DEFAULT_QUALITY,
+    lossless: bool = False,
+    effort: int = DEFAULT_EFFORT,
+    max_bytes: int | None = None,
+    min_psnr: float | None = None,
+    model: str | Path | Model = registry.DEFAULT,
+    bare: bool = False,
+    check_bits: int = BARE_CHECK_BITS,
+) -> list[bytes]:
+    """Code many images together: the same files as :func:`encode` gives one by one, faster.
+
+    Args:
+        images: uint8 array of shape ``(N, H, W)`` or a sequence of ``(H, W)`` arrays of any sizes.
+    """
+    require_within("quality", quality, 1, container.QUALITY_MAX)
+    require_within("effort", effort, 0, EFFORT_MAX)
+    if max_bytes is not None:
+        require_within("max_bytes", max_bytes, 1, 1 << 40)
+    if min_psnr is not None and not (isinstance(min_psnr, (int, float, np.number)) and min_psnr >= 0):
+        raise OptionError(f"min_psnr is {min_psnr!r}: give a number of dB, 0 or more")
+    require_within("check_bits", check_bits, 0, rans.CHECK_BITS_MAX)
+    if bare and (lossless or min_psnr is not None):
+        raise OptionError("a bare stream is lossy and of an agreed quality: it takes neither lossless nor min_psnr")
+    pixels = [as_image(image, index) for index, image in enumerate(images)]
+    if bare:
+        return _bare_streams(pixels, quality, effort, max_bytes, model, check_bits)
+    from mnistzip.coding import (
+        image_files,  # decoding starts sooner without
+        model_choice,
+    )
+
+    used = registry.candidates(model)
+    if lossless:
+        return image_files.lossless_files(pixels, used, max_bytes)
+    if min_psnr is not None:
+        return image_files.files_that_reach(pixels, used, effort, min_psnr, max_bytes)
+    if max_bytes is not None:
+        return image_files.files_within(pixels, used, effort, max_bytes)
+    return image_files.lossy_files(pixels, model_choice.candidates(model, quality), effort)
+
+
+def _bare_streams(
+    pixels: list[Pixels], quality: int, effort: int, max_bytes: int | None, model: str | Path | Model, check_bits: int
+) -> list[bytes]:
+    """Streams without a header, of one model that both ends know."""
+    from mnistzip.coding.lossy import LossyBatch
+
+    lossy = LossyBatch(registry.find_bare(model), pixels, effort, check_bits)
+    return lossy.files([quality] * len(pixels), range(len(pixels))) if max_bytes is None else lossy.squeeze(max_bytes, quality)
+
+
+def decode_many(
+    files: Iterable[bytes], *, model: str | Path | Model | None = None, max_pixels: int | None = None
+) -> list[Pixels]:
+    """Decode many files together: the same images as :func:`decode` gives one by one, faster."""
+    images: list[Pixels] = []
+    every = decode_each(files, model=model, max_pixels=max_pixels)
+    for index, found in enumerate(every):
+        if isinstance(found, MnistzipError):
+            raise found if len(every) == 1 else type(found)(f"file {index}: {found}") from found
+        images.append(found)
+    return images
+
+
+@one_thread
+def decode_each(
+    files: Iterable[bytes], *, model: str | Path | Model | None = None, max_pixels: int | None = None
+) -> list[Pixels | MnistzipError]:
+    """Of each of many files its image, or the error that :func:`decode` would raise."""
+    container.require_limit(max_pixels)
+    out: dict[int, Pixels | MnistzipError] = {}
+    coded: dict[tuple[Model, Mode], dict[int, tuple[Header, bytes]]] = {}
+    for index, data in enumerate(files):
+        try:
+            header, payload = container.parse(_as_bytes(data), max_pixels)
+            if header.model is None:
+                out[index] = unstore(header, payload)
+            else:
+                used = _model_of(header, model, max_pixels)
+                coded.setdefault((used, header.mode), {})[index] = header, payload
+        except MnistzipError as error:
+            out[index] = error
+    for (used, mode), parsed in coded.items():
+        out |= zip(parsed, _decode_by(used, mode, list(parsed.values())), strict=True)
+    return [out[index] for index in range(len(out))]
+
+
+def _model_of(header: Header, given: str | Path | Model | None, max_pixels: int | None) -> Model:
+    """The model that decodes a file; without a limit of the caller's own, one that does so in some seconds."""
+    assert header.model is not None
+    model = model_for(header.model, given)
+    if header.mode is Mode.LOSSLESS:
+        model.pixel_model()
+    if max_pixels is None:
+        model.require_quick(header.mode, [(header.height, header.width)])
+    return model
+
+
+def _decode_by(model: Model, mode: Mode, parsed: list[tuple[Header, bytes]]) -> Sequence[Pixels | MnistzipError]:
+    if mode is Mode.LOSSY:
+        return decode_images(model, parsed)
+    from mnistzip.coding.lossless import decode_kept
+
+    return decode_kept(model.pixel_model(), parsed)
+
+
+def decodes_unasked(data: bytes, model: str | Path | Model | None = None) -> bool:
+    """Whether :func:`decode` takes a whole file without ``max_pixels``."""
+    header, _ = container.parse(_as_bytes(data), SIDE_MAX**2)
+    used = None if header.model is None else model_for(header.model, model)
+    return registry.within_limits(header.mode, used, [(header.height, header.width)])
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a file says of itself, without decoding it."""
+
+    mode: str
+    model: str
+    quality: int | None
+    width: int
+    height: int
+    tiles: int
+    header_bytes: int
+    payload_bytes: int
+
+
+def info(data: bytes) -> Info:
+    """Describe a file by its header; the payload is not looked at."""
+    header, payload = container.parse(_as_bytes(data), SIDE_MAX**2)
+    if header.mode is Mode.STORED:
+        assert header.method is not None
+        name, mode = f"none ({header.method.name.lower()})", "lossless"
+    else:
+        names = {number: shipped for shipped, number in registry.SHIPPED.items()}
+        known = header.model
+        name = known.hex() if isinstance(known, bytes) else names.get(known or 0, f"number {known}")
+        mode = "lossy" if header.mode is Mode.LOSSY else "lossless"
+    tiles = 0 if header.mode is Mode.STORED else tiles_in(header.width, header.height)
+    size = (header.width, header.height)
+    return Info(mode, name, header.quality, *size, tiles, len(data) - len(payload), len(payload))
+
+
+def _as_bytes(data: bytes | bytearray | memoryview) -> bytes:
+    if not isinstance(data, (bytes, bytearray, memoryview)):
+        raise OptionError(f"a file is given as {type(data).__name__}: give its bytes")
+    return bytes(data)
+
+
+def model_for(name: int | bytes, given: str | Path | Model | None) -> Model:
+    """The model that a file names by id, fingerprint or the first bytes of that."""
+    if isinstance(name, int):
+        return given if isinstance(given, Model) and given.number == name else registry.by_number(name)
+    if given is None or registry.ships(given):
+        return registry.by_fingerprint(name)
+    found = registry.find(given)
+    if not found.fingerprint.startswith(name):
+        raise ModelError(f"the file needs the custom model {name.hex()}, but {found.name} is {found.fingerprint.hex()}")
+    return found

@@ -1,0 +1,1 @@
+"""Many images in one file: groups, index, reader and writer."""

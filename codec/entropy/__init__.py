@@ -1,0 +1,1 @@
+"""Integer probabilities, and the rANS coder that turns them into bytes."""

@@ -1,0 +1,69 @@
+"""What files hold, by their first bytes, and where those say nothing by their names; no more of them is read."""
+
+from __future__ import annotations
+
+from enum import Enum
+from pathlib import Path
+
+from mnistzip.bitstream.container import is_archive, is_cae
+from mnistzip.idx import GZIP, is_idx, peek
+from mnistzip.io.read_options import Input, Piped, take
+
+START = 8  # bytes that tell what a file is
+PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"RIFF", b"BM")
+NPY, ZIP, PARQUET = b"\x93NUMPY", (b"PK\x03\x04", b"PK\x05\x06"), b"PAR1"
+
+
+class Kind(Enum):
+    """What an input holds."""
+
+    IMAGE = "one image"
+    ARCHIVE = "an archive"
+    IDX = "IDX"
+    NPY = "an array"
+    NPZ = "several arrays"
+    PARQUET = "Parquet"
+    GZIP = "a gzipped file"
+
+
+BY_SUFFIX = {".npy": Kind.NPY, ".npz": Kind.NPZ, ".parquet": Kind.PARQUET}
+
+
+def kind_of(source: Input) -> Kind:
+    """What a file or a pipe holds.
+
+    Raises:
+        FormatError: a damaged gzip file.
+        OSError: it cannot be read.
+    """
+    with source.open("rb") as file:
+        start = file.read(START)
+    if start[:2] == GZIP:
+        return Kind.IDX if is_idx(peek(source, START)) else Kind.GZIP
+    if is_archive(start):
+        return Kind.ARCHIVE
+    if start.startswith(NPY):
+        return Kind.NPY
+    if start.startswith(ZIP):
+        return Kind.NPZ
+    if start.startswith(PARQUET):
+        return Kind.PARQUET
+    if is_idx(start):
+        return Kind.IDX
+    if start.startswith(PICTURES) or is_cae(start):
+        return Kind.IMAGE
+    suffix = "" if isinstance(source, Piped) else source.suffix.lower()
+    return BY_SUFFIX.get(suffix, Kind.IMAGE)
+
+
+def holds_many(name: str | Path | Piped) -> bool:
+    """Whether a file or a pipe is of a kind that holds many images: IDX, an array, Parquet, or an archive."""
+    if not isinstance(name, Piped) and not Path(name).is_file():
+        return False
+    return kind_of(take(name)) is not Kind.IMAGE
+
+
+def leads_to_archive(path: str | Path) -> bool:
+    """Whether a file begins as an archive of many images does."""
+    with open(path, "rb") as file:
+        return is_archive(file.read(START))

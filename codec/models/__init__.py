@@ -1,0 +1,1 @@
+"""Everything that a model file holds: networks, priors, and the registry that finds models."""

@@ -1,0 +1,1 @@
+"""The pixel model, which codes every pixel without loss."""

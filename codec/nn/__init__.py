@@ -1,0 +1,1 @@
+"""Exact integer layers, their gradients, and the threads of the matrix products."""

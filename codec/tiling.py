@@ -1,0 +1,42 @@
+"""Images of any size as 28x28 tiles, row by row, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnistzip.types import Bools, Pixels
+
+TILE = 28  # pixels a side
+Sides = TypeVar("Sides", int, NDArray[np.int64])
+
+
+def to_tiles(image: Pixels, beyond: Literal["edge", "constant"] = "edge") -> Pixels:
+    """Cut an image into 28x28 tiles, row by row, its edge pixels repeated or, if constant, zeros beyond: (tiles, 28, 28)."""
+    height, width = image.shape
+    if (height, width) == (TILE, TILE):
+        return image[None]
+    padded = np.pad(image, ((0, -height % TILE), (0, -width % TILE)), mode=beyond)
+    rows, columns = padded.shape[0] // TILE, padded.shape[1] // TILE
+    return padded.reshape(rows, TILE, columns, TILE).swapaxes(1, 2).reshape(-1, TILE, TILE)
+
+
+def covered(shapes: Sequence[tuple[int, ...]]) -> Bools:
+    """Which pixels of their tiles images of such ``(H, W)`` cover: (tiles, 28, 28)."""
+    by_shape = {shape: to_tiles(np.ones(shape, np.uint8), "constant") > 0 for shape in set(shapes)}
+    return np.concatenate([by_shape[shape] for shape in shapes])
+
+
+def from_tiles(tiles: Pixels, width: int, height: int) -> Pixels:
+    """The inverse of :func:`to_tiles`."""
+    rows, columns = -(-height // TILE), -(-width // TILE)
+    whole = tiles.reshape(rows, columns, TILE, TILE).swapaxes(1, 2).reshape(rows * TILE, columns * TILE)
+    return np.ascontiguousarray(whole[:height, :width])
+
+
+def tiles_in(width: Sides, height: Sides) -> Sides:
+    """How many tiles cover an image, or each of several."""
+    return -(-width // TILE) * -(-height // TILE)

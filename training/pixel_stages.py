@@ -1,0 +1,61 @@
+"""The stages in which the pixel model is trained, for the fewest bits."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mnistzip.metrics import PEAK as WHITE
+from mnistzip.models.pixel.planes import Plane
+from mnistzip.training.splits import Split
+from mnistzip.training.torch_codec import dequantize, quantize
+from mnistzip.training.torch_pixel_model import PixelModel
+from mnistzip.training.trainer import Phase, Run, Schedule
+
+PROBE_IMAGES = 512  # held-out images that the log follows
+PROBE_BATCH = 64
+LOSS_SCALE = 0.1  # losses are bytes times this
+
+
+@dataclass(frozen=True)
+class PixelStage:
+    """What to do for how long; ``quantized`` runs on integers."""
+
+    name: str
+    schedule: Schedule
+    quantized: bool = False
+
+
+def train_pixel_stage(model: PixelModel, split: Split, stage: PixelStage, run: Run) -> Phase:
+    """Train, or go on with, one stage."""
+    switch = quantize if stage.quantized else dequantize
+    matrices = model.matrices()
+    phase = Phase(stage.name, run, model, stage.schedule, prepare=lambda: switch(model), matrices=matrices)
+    probe = split.held_out[:PROBE_IMAGES, 0]
+
+    def loss(x: Tensor) -> Tensor:
+        return model.bits(as_bytes(x)).sum() / (8 * len(x)) * LOSS_SCALE
+
+    def measured() -> dict[str, float]:
+        told = measure(model, probe)
+        return told | {"held_out": told["bytes"]}
+
+    phase.train(split.train, loss, measured)
+    model.eval()
+    switch(model)
+    return phase
+
+
+def as_bytes(x: Tensor) -> Tensor:
+    """Images in 0..1 of shape (N, 1, 28, 28) to uint8 of shape (N, 28, 28)."""
+    return torch.round(x[:, 0] * WHITE).to(torch.uint8)
+
+
+@torch.no_grad()
+def measure(model: PixelModel, x: Tensor) -> dict[str, float]:
+    """Mean ideal bytes of images, uint8 (N, 28, 28), of each plane, of pixels that see no ink, and together."""
+    told = torch.cat([model.bits(part) for part in torch.split(x, PROBE_BATCH)], 1).double().mean(1) / 8
+    names = [plane.name.lower() for plane in Plane] + ["blank"]
+    return dict(zip(names, told.tolist(), strict=True)) | {"bytes": told.sum().item()}
