@@ -10,7 +10,7 @@ import pytest
 from mnistzip.models.registry import SHIPPED
 from mnistzip.training.model_card import card
 
-PRETRAINED = Path(__file__).parent.parent / "pretrained"
+PRETRAINED = Path(__file__).parents[2] / "pretrained"
 BY_HAND = ("| duration |", "| command |")  # what else ran, and options that later versions renamed
 
 
