@@ -133,6 +133,10 @@ def test_the_changelog_knows_this_version() -> None:
     assert f"## {mnistzip.__version__}" in (ROOT / "CHANGELOG.md").read_text()
 
 
+def test_a_citation_names_this_version() -> None:
+    assert f"\nversion: {mnistzip.__version__}\n" in (ROOT / "CITATION.cff").read_text()
+
+
 def test_every_error_is_one_of_ours_and_documented() -> None:
     for name in mnistzip.__all__:
         member = getattr(mnistzip, name)
