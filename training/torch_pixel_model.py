@@ -21,7 +21,8 @@ from mnistzip.models.pixel.copy_attention import COPY_HIGH, COPY_LOW, KEY_PEAK, 
 from mnistzip.models.pixel.planes import PAD, RANGES, SHADES, STRIDE, TILE_PIXELS, VALUES, VIEWS, Plane, input_peaks
 from mnistzip.nn.exact import ACTIVATION_MAX
 from mnistzip.tiling import TILE
-from mnistzip.training.torch_codec import LOGIT_SCALE, SCALE, Quantizable, exact_shift, round_ste
+from mnistzip.training.torch_codec import LOGIT_SCALE
+from mnistzip.training.torch_layers import SCALE, Quantizable, exact_shift, round_ste
 
 KEY_SCALE = math.sqrt(LOGITS_PER_OCTAVE * 2**KEY_SHIFT)  # integer steps of keys per unit: a product of one is an octave
 WAVES = 12  # cosines over the shades of a range that the head may move at once

@@ -16,7 +16,8 @@ from mnistzip.errors import ModelError
 from mnistzip.training import budgeted_recipe, distributed, stages
 from mnistzip.training.muon import Muon
 from mnistzip.training.rd_model import Coder
-from mnistzip.training.torch_codec import Codec, Config, quantize
+from mnistzip.training.torch_codec import Codec, Config
+from mnistzip.training.torch_layers import quantize
 
 CONFIG = Config(width=12, hidden=6, blocks=1, anchors=3, prior_width=2, prior_hidden=2, symbol_max=5)
 

@@ -26,7 +26,8 @@ from mnistzip.training.quality_levels import climb, psnr_of
 from mnistzip.training.rd_model import Coder
 from mnistzip.training.recipes import RECIPES, train
 from mnistzip.training.stages import Stage, train_stage, vary
-from mnistzip.training.torch_codec import Codec, Config, exact_shift, flatten, qualities, quantize
+from mnistzip.training.torch_codec import Codec, Config, flatten, qualities
+from mnistzip.training.torch_layers import exact_shift, quantize
 from mnistzip.training.torch_pixel_model import PixelConfig
 from mnistzip.training.trainer import Phase, Run, Schedule
 from support.paths import DIGITS

@@ -28,7 +28,7 @@ from mnistzip.training import splits
 from mnistzip.training.export import pack
 from mnistzip.training.pixel_export import export_pixels
 from mnistzip.training.pixel_stages import PixelStage, measure, train_pixel_stage
-from mnistzip.training.torch_codec import quantize
+from mnistzip.training.torch_layers import quantize
 from mnistzip.training.torch_pixel_model import PixelConfig, PixelModel as Twin
 from mnistzip.training.trainer import Run, Schedule
 from mnistzip.types import Pixels
