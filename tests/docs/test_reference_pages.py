@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-VECTORS = ROOT / "tests" / "vectors"
+from support.paths import ROOT, VECTORS
+
 NOTES = ROOT / "docs" / "notes"
-PAGES = ("CONTRIBUTING.md", "docs/lossless.md", "docs/releasing.md")
-FOLDERS = "codec|cli|bench|plugins|training"
+PAGES = (
+    "CONTRIBUTING.md",
+    "FORMAT.md",
+    "docs/lossless.md",
+    "docs/rate-distortion.md",
+    "docs/reliability.md",
+    "docs/releasing.md",
+)
+FOLDERS = "codec|cli|bench|benchmarks|plugins|training|tests|tools|docs"
 
 
 @pytest.mark.parametrize("page", PAGES)
