@@ -1,4 +1,4 @@
-"""Each row of the tables of docs/inputs.md is run: what it says becomes of an input does."""
+"""Each row of the tables of docs/inputs.md is run: the page says which inputs are accepted, noted and refused."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mnistzip.types import Pixels
 from support.paths import ROOT
 
 PAGE = (ROOT / "docs" / "inputs.md").read_text()
-ROWS = {row[0]: row[1] for row in re.findall(r"^\| (.*?) \| (taken|said|refused) \|", PAGE, re.MULTILINE)}
+ROWS = {row[0]: row[1] for row in re.findall(r"^\| (.*?) \| (accepted|noted|refused) \|", PAGE, re.MULTILINE)}
 
 LEVELS = np.arange(256, dtype=np.uint8).reshape(16, 16)
 DIGITS = np.random.default_rng(4).integers(0, 256, (64, 28, 28)).astype(np.uint8)
@@ -147,7 +147,7 @@ CASES: dict[str, Make] = {
     "image of 16 bits": picture(Image.fromarray(LEVELS.astype(np.uint16) * 257)),
     "animation, or several pages": picture(GREY, "x.tif", save_all=True, append_images=[GREY]),
     "folder of images": folder(a_png=png(LEVELS), b_png=png(LEVELS)),
-    "folder with other files, too": folder(a_png=png(LEVELS), b_txt=b""),
+    "folder that also holds other files": folder(a_png=png(LEVELS), b_txt=b""),
     "folder with a link to a folder": linked,
     "folder of single `.cae` files and no other images": folder(a_cae=mnistzip.encode(LEVELS)),
     "folder without images": folder(b_txt=b""),
@@ -169,9 +169,9 @@ CASES: dict[str, Make] = {
     "array of integers below 0, or beyond 255": array(DIGITS.astype(int) - 1),
     "array of floats that are k/255, or whole 0 to 255": together(array(DIGITS / 255), array(DIGITS.astype(float))),
     "array of other floats, 0 to 1 or 0 to 255": array(DIGITS / 254.0),
-    "array of objects of Python": array(np.full((2, 28, 28), None)),
+    "array of Python objects": array(np.full((2, 28, 28), None)),
     "`.npz` with `images`, `labels`, `names`": arrays(images=DIGITS[:1], labels=np.array([3]), names=np.array(["a.png"])),
-    "`.npz` with other arrays beside these": arrays(images=DIGITS, weights=np.zeros(3)),
+    "`.npz` that also holds other arrays": arrays(images=DIGITS, weights=np.zeros(3)),
     "`.npz` with `x_train`, `y_train`, `x_test`, `y_test`": arrays(
         x_train=DIGITS, y_train=np.zeros(64, int), x_test=DIGITS[:3], y_test=np.zeros(3, int)
     ),
@@ -191,7 +191,7 @@ CASES: dict[str, Make] = {
     "CSV without the name of an image, or with one twice": labelled(b"0.png,4\n2.png,5\n"),
     "labels that are not whole, or text": labelled(b"4\n0.5\n"),
     "fewer or more labels than images": labelled(b"4\n"),
-    "`--labels` for an input that has labels, too": together(
+    "`--labels` for an input that also has labels": together(
         arrays(images=DIGITS[:2], labels=np.arange(2)), labelled(b"1\n2\n3\n4\n")
     ),
     "archives, arrays and folders together": together(
@@ -222,5 +222,5 @@ def test_what_the_page_says_of_an_input_happens(row: str, tmp_path: Path, capsys
         assert (out.read_bytes() if out.exists() else None) == before
         return
     assert code == 0, message
-    assert bool(message) == (ROWS[row] == "said"), message
+    assert bool(message) == (ROWS[row] == "noted"), message
     assert out.stat().st_size > 0
