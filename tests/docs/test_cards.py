@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
 from mnistzip.models.registry import SHIPPED
 from mnistzip.training.model_card import card
+from support.paths import ROOT
 
-PRETRAINED = Path(__file__).parents[2] / "pretrained"
+PRETRAINED = ROOT / "pretrained"
 BY_HAND = ("| duration |", "| command |")  # what else ran, and options that later versions renamed
 
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-VECTORS = ROOT / "tests" / "vectors"
+from support.paths import ROOT, VECTORS
+
 NOTES = ROOT / "docs" / "notes"
-PAGES = ("CONTRIBUTING.md", "docs/lossless.md", "docs/releasing.md")
-FOLDERS = "codec|cli|bench|plugins|training"
+PAGES = (
+    "CONTRIBUTING.md",
+    "FORMAT.md",
+    "docs/lossless.md",
+    "docs/rate-distortion.md",
+    "docs/reliability.md",
+    "docs/releasing.md",
+)
+FOLDERS = "codec|cli|bench|benchmarks|plugins|training|tests|tools|docs"
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -37,3 +44,17 @@ def test_every_note_is_in_the_index_under_its_date() -> None:
     assert notes
     for note in notes:
         assert re.search(rf"^\| {note.name[:10]} \| \[[^]]+\]\({re.escape(note.name)}\) \| .", index, re.MULTILINE), note.name
+
+
+def test_the_figures_of_test_digits_are_those_of_the_results_file() -> None:
+    page = (ROOT / "docs" / "rate-distortion.md").read_text(encoding="utf-8")
+    results = json.loads((ROOT / "docs" / "rate-distortion.json").read_text(encoding="utf-8"))
+    section = page.split("## Test digits")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (\d+) \|" + r" ([\d.]+) B ([\d.]+) dB \|" * 3, section, re.MULTILINE)
+    for column, effort in enumerate((0, 3, 9)):
+        measured = {row["quality"]: (row["mean_bytes"], row["psnr_db"]) for row in results[f"mnist, effort {effort}"]}
+        assert [int(row[0]) for row in rows] == [*measured]
+        for row in rows:
+            size, psnr = measured[int(row[0])]
+            assert abs(float(row[1 + 2 * column]) - size) < 0.0501
+            assert abs(float(row[2 + 2 * column]) - psnr) < 0.00501
