@@ -12,7 +12,7 @@ from mnistzip.archive.entry_names import shown
 from mnistzip.archive.group_header import Coding
 from mnistzip.archive.reader import Archive
 from mnistzip.bitstream.container import NAMED_BY_HASH
-from mnistzip.cli.damage_report import DAMAGED, NOT_READ, OK, Blame, blame_names, kind_of, wrong_with
+from mnistzip.cli.damage_report import DAMAGED, NOT_READ, OK, DamageReport, errors_of, report_lost_names, status_of
 from mnistzip.cli.progress import Progress
 from mnistzip.errors import MnistzipError
 from mnistzip.models import registry
@@ -95,16 +95,16 @@ def _list(archive: Archive) -> None:
 
 def check(name: str, archive: Archive, quiet: bool) -> str:
     """Decode all of an archive and name the images and names that are lost: ``ok``, ``damaged`` or ``not read``."""
-    blame = Blame(name)
+    damage = DamageReport(name)
     results = {OK}
     with Progress(len(archive), "test", show=not quiet) as progress:
         for part in archive.parts(details=True):
-            blame.add(part, with_labels=True)
-            results |= {kind_of(error) for error in wrong_with(part, with_labels=True) if error is not None}
-            if blame_names(name, part):
+            damage.add(part, with_labels=True)
+            results |= {status_of(error) for error in errors_of(part, with_labels=True) if error is not None}
+            if report_lost_names(name, part):
                 results.add(DAMAGED)
             progress.advance(len(part.images))
-    blame.end()
+    damage.print_run()
     if results == {OK} and not quiet:
         click.echo(f"{name}: ok, {len(archive)} images")
     return next(result for result in (DAMAGED, NOT_READ, OK) if result in results)

@@ -7,7 +7,7 @@ from copy import copy
 import click
 from click.shell_completion import get_completion_class
 
-from mnistzip.cli.main import COMPLETION
+from mnistzip.cli.commands import COMPLETION_VARIABLE
 
 SHELLS = {
     "bash": "bash-completion/completions/mnistzip",
@@ -21,7 +21,7 @@ def script(shell: str, group: click.Group) -> bytes:
     """The completion file of one of :data:`SHELLS`."""
     kind = get_completion_class(shell)
     assert kind is not None
-    complete = kind(group, {}, "mnistzip", COMPLETION)
+    complete = kind(group, {}, "mnistzip", COMPLETION_VARIABLE)
     return (complete.source_template % complete.source_vars()).encode()
 
 

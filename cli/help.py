@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import click
 
 from mnistzip.cli import help_sections
-from mnistzip.cli.main import COMMANDS
+from mnistzip.cli.commands import COMMANDS
 
 NAME_WIDTH = 28  # columns for the names of options: a longer one stands on a line of its own
 

@@ -13,8 +13,8 @@ import click
 from mnistzip import api
 from mnistzip.archive.reader import Archive
 from mnistzip.cli import archive_info, outputs, params
-from mnistzip.cli.damage_report import OK, kind_of
-from mnistzip.cli.main import blame
+from mnistzip.cli.damage_report import OK, status_of
+from mnistzip.cli.messages import format_error
 from mnistzip.errors import ImageError, MnistzipError, ModelError
 from mnistzip.io import image_file
 from mnistzip.limits import SIDE_MAX
@@ -34,17 +34,17 @@ def info(inputs: tuple[str, ...], as_json: bool, verbose: bool) -> int:
                 raise ImageError(
                     f"{name} is a folder: name the files in it, such as {os.path.join(name, '*')}{image_file.SUFFIX}"
                 )
-            held = params.at_hand(name)
+            held = params.path_or_bytes(name)
             if params.is_archive(held):
                 with Archive(held, max_pixels=SIDE_MAX**2) as archive:
                     failed += archive_info.describe(name, archive, as_json, verbose)
                 continue
-            told = api.info(params.bytes_of(held))
+            told = api.info(params.content_of(held))
         except BrokenPipeError:  # of our output, not of this input
             raise
         except (MnistzipError, OSError) as error:
             failed += 1
-            click.echo(blame(name, error), err=True)
+            click.echo(format_error(name, error), err=True)
             continue
         if as_json:
             click.echo(json.dumps({"input": name, **asdict(told)}))
@@ -79,19 +79,19 @@ def test(inputs: tuple[str, ...], model: str | None, recursive: bool, max_pixels
 
 
 def _check(name: str, model: str | None, max_pixels: int | None, quiet: bool) -> str:
-    """Decode a file and say what is wrong with it: :data:`OK`, or what :func:`kind_of` says."""
+    """Decode a file and say what is wrong with it: :data:`OK`, or what :func:`status_of` says."""
     try:
         outputs.refuse_folder(name)
-        held = params.at_hand(name)
+        held = params.path_or_bytes(name)
         if params.is_archive(held):
             with Archive(held, model=model, max_pixels=max_pixels) as archive:
                 return archive_info.check(name, archive, quiet)
-        api.decode(params.bytes_of(held), model=model, max_pixels=max_pixels)
+        api.decode(params.content_of(held), model=model, max_pixels=max_pixels)
     except BrokenPipeError:  # of our output, not of this input
         raise
     except (MnistzipError, OSError) as error:
-        click.echo(blame(name, error), err=True)
-        return kind_of(error)
+        click.echo(format_error(name, error), err=True)
+        return status_of(error)
     if not quiet:
         click.echo(f"{name}: ok")
     return OK
@@ -129,7 +129,7 @@ def models(as_json: bool, added: Path | None, force: bool) -> int:
             fingerprint = registry.find(path).fingerprint.hex()
         except (MnistzipError, OSError) as error:
             failed += 1
-            click.echo(blame(str(path), error), err=True)
+            click.echo(format_error(str(path), error), err=True)
             continue
         if as_json:
             click.echo(json.dumps({"name": path.stem, "id": None, "fingerprint": fingerprint, "path": str(path)}))

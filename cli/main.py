@@ -16,24 +16,9 @@ from typing import Any, NoReturn
 
 import click
 
-from mnistzip.archive.entry_names import shown
+from mnistzip.cli.commands import COMMANDS, COMPLETION_VARIABLE
+from mnistzip.cli.messages import one_line
 from mnistzip.errors import MnistzipError
-
-COMMANDS = {
-    "compress": "mnistzip.cli.compress",
-    "decompress": "mnistzip.cli.decompress",
-    "info": "mnistzip.cli.info",
-    "test": "mnistzip.cli.info",
-    "models": "mnistzip.cli.info",
-    "show": "mnistzip.cli.view",
-    "compare": "mnistzip.cli.view",
-    "bench": "mnistzip.cli.bench",
-    "train": "mnistzip.cli.train",
-    "integrate": "mnistzip.cli.integrate",
-    "help": "mnistzip.cli.help",
-    "thumbnail": "mnistzip.cli.thumbnail",
-}
-COMPLETION = "_MNISTZIP_COMPLETE"  # the environment variable through which a shell asks for completions
 
 
 class Command(click.Command):
@@ -67,7 +52,7 @@ class LazyGroup(click.Group):
         assert isinstance(plain, click.Command)
         command = Command(plain.name)
         vars(command).update(vars(plain))
-        if COMPLETION in os.environ:
+        if COMPLETION_VARIABLE in os.environ:
             from mnistzip.cli.completion import complete_paths
 
             complete_paths(command)
@@ -161,17 +146,3 @@ def _run(arguments: list[str] | None) -> int:
         click.echo("mnistzip: not enough memory", err=True)
         return 1
     return result if isinstance(result, int) else 0
-
-
-def blame(name: str, error: BaseException) -> str:
-    """The line for stderr about an error of one of several inputs."""
-    name, line = shown(" ".join(name.split())), one_line(error)
-    return f"mnistzip: {line}" if name in line else f"mnistzip: {name}: {line}"
-
-
-def one_line(error: BaseException) -> str:
-    """The message of an error on one line; errors of the system come without their numbers."""
-    message = str(error)
-    if isinstance(error, OSError) and error.strerror:
-        message = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return shown(" ".join(message.split()))

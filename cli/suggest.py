@@ -11,7 +11,7 @@ import click
 
 from mnistzip.archive.entry_names import shown
 from mnistzip.bitstream.container import is_cae
-from mnistzip.cli.main import COMMANDS
+from mnistzip.cli.commands import COMMANDS
 from mnistzip.io.image_file import SUFFIX
 
 SYNONYMS = {

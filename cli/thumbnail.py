@@ -29,12 +29,12 @@ SHOWN_MAX = 16  # images of an archive in its thumbnail
 )
 def thumbnail(source: str, goal: str, size: int) -> None:
     """Write a thumbnail of FILE, a .cae file or archive, to OUTPUT, a PNG. It replaces an empty file or another PNG."""
-    held = params.at_hand(source)
+    held = params.path_or_bytes(source)
     if params.is_archive(held):
         with Archive(held) as archive:
             picture = archive_picture(archive, size)
     else:
-        picture = api.decode(params.bytes_of(held))
+        picture = api.decode(params.content_of(held))
     content = image_file.write_image(fit(picture, size), ".png")
     outputs.require_free(goal, [source], force=True)
     _require_thumbnail(goal)

@@ -52,7 +52,7 @@ def show(
     """Draw .cae files or other greyscale images in the terminal, two pixels a character; archives as a contact sheet."""
     plain = plain or not sys.stdout.isatty() or "NO_COLOR" in os.environ
     draw = _letters if plain else _blocks
-    held = {name: params.at_hand(name) for name in inputs}
+    held = {name: params.path_or_bytes(name) for name in inputs}
     output = None if output is None else local_path(output)
     if grid or output is not None:
         wanted = islice((image for name in inputs for image in _images(name, held[name], model, index, max_pixels)), limit)
@@ -66,7 +66,7 @@ def show(
                 image_file.write_image(whole, suffix),
                 image_file.STREAM,
                 force,
-                others=[*inputs, *params.model_file(model)],
+                others=[*inputs, *params.files_of_model(model)],
             )
         return
     for name in inputs:
@@ -82,7 +82,7 @@ def show(
 def _images(name: str, held: str | bytes, model: str | None, index: int | None, max_pixels: int | None) -> Iterator[Pixels]:
     """The images of an archive, or one of them, or that of any other file, of which the name or the content is at hand."""
     if not params.is_archive(held):
-        yield image_file.image_of(name, params.bytes_of(held), True, model, max_pixels)
+        yield image_file.image_of(name, params.content_of(held), True, model, max_pixels)
         return
     with Archive(held, model=model, max_pixels=max_pixels) as archive:
         if index is not None and index >= len(archive):
@@ -166,11 +166,11 @@ def compare(
 ) -> None:
     """Compare ORIGINAL with FILE, a .cae file or any image: size, ratio, PSNR, largest error, and a sheet to look at."""
     output = None if output is None else local_path(output)
-    held = params.at_hand(file)
+    held = params.path_or_bytes(file)
     if params.is_archive(held):
         raise ImageError(f"{file} is an archive of many images: take one out with mnistzip decompress --index N")
     a = image_file.read_image(original, convert)
-    content = params.bytes_of(held)
+    content = params.content_of(held)
     b, size = image_file.image_of(file, content, convert, model, max_pixels), len(content)
     if a.shape != b.shape:
         sizes = f"{a.shape[1]}x{a.shape[0]} and {b.shape[1]}x{b.shape[0]}"
@@ -198,7 +198,11 @@ def compare(
     if output is not None:
         suffix = outputs.suffix_of(output) or ".png"
         outputs.write(
-            output, image_file.write_image(sheet(a, b, zoom), suffix), original, force, others=[file, *params.model_file(model)]
+            output,
+            image_file.write_image(sheet(a, b, zoom), suffix),
+            original,
+            force,
+            others=[file, *params.files_of_model(model)],
         )
 
 

@@ -192,7 +192,7 @@ def test_labels_of_an_npz_are_found_by_their_names(images: str, labels: str, dig
     found, _, numbers, said = taken(path)
     assert same(found, digits)
     assert numbers == list(range(300, 364))
-    assert said == [f"{path}: left out: weights float32[10]"]
+    assert said == [f"{path}: ignored: weights float32[10]"]
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_labels_of_an_npz_may_be_of_any_type_that_is_whole(labels: NDArray[Any],
         ({"labels": np.arange(64) + 0.5}, "x.npz: labels has a label of 0.5"),
         ({"labels": np.zeros((64, 10))}, "argmax"),
         ({"labels": np.array(["a"] * 64)}, "not one integer for each image"),
-        ({"labels": np.array([{}] * 64)}, "labels holds objects of Python"),
+        ({"labels": np.array([{}] * 64)}, "labels holds Python objects"),
         ({"names": np.array(["a"] * 63)}, "names holds 63 names for 64 images"),
         ({"names": np.arange(64)}, "not one text for each image"),
     ],
@@ -224,7 +224,7 @@ def test_labels_and_names_that_do_not_fit_are_refused(more: dict[str, Any], says
 def test_an_npz_without_labels_of_a_usual_name_has_none(digits: Pixels, tmp_path: Path) -> None:
     path = savez(tmp_path / "x.npz", images=digits, ids=np.arange(64))
     assert taken(path)[2] == [None] * 64
-    assert taken(path)[3] == [f"{path}: left out: ids int64[64]"]
+    assert taken(path)[3] == [f"{path}: ignored: ids int64[64]"]
 
 
 def test_arrays_that_are_saved_without_names_are_images_and_labels(digits: Pixels, tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ def test_one_of_several_parts_is_chosen_with_its_labels(pattern: str, digits: Pi
     assert f"--array {image.format('train')} or --array {image.format('test')}" in message
     assert all(name in message for name in arrays)
     assert mz("compress", path, "--array", image.format("test"), "--lossless", "-o", tmp_path / "a.cae") == 0
-    assert f"left out: {image.format('train')}" in capsys.readouterr().err
+    assert f"ignored: {image.format('train')}" in capsys.readouterr().err
     with mnistzip.Archive(tmp_path / "a.cae") as archive:
         assert same(list(archive), digits[40:])
         assert archive.labels is not None
@@ -285,7 +285,7 @@ def test_an_array_that_cannot_be_images_is_not_taken_for_them(other: str, digits
         found, _, labels, said = taken(savez(tmp_path / "x.npz", **{other: more, images: digits}))
         assert same(found, digits)
         assert labels == [None] * 64
-        assert f"left out: {other} " in said[0]
+        assert f"ignored: {other} " in said[0]
 
 
 def test_a_picture_is_one_whatever_its_suffix(digit_png: Path, digits: Pixels) -> None:
@@ -548,7 +548,7 @@ def test_labelled_and_unlabelled_inputs_are_told_apart_by_name(mixed: Path, caps
     assert "bare.npz has no labels, unlike" in message
     assert "labelled.npz: " in message
     assert mz("compress", *inputs, "--no-labels", "--lossless", "-o", mixed / "x.cae") == 0
-    assert "labelled.npz: left out: labels int64[4]" in capsys.readouterr().err
+    assert "labelled.npz: ignored: labels int64[4]" in capsys.readouterr().err
     assert mnistzip.Archive(mixed / "x.cae").labels is None
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mnistzip.bitstream.container import is_archive, is_cae
 from mnistzip.idx import GZIP, is_idx, peek
-from mnistzip.io.read_options import Input, Piped, take
+from mnistzip.io.read_options import Input, Piped, open_input
 
 START = 8  # bytes that tell what a file is
 PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"RIFF", b"BM")
@@ -60,10 +60,10 @@ def holds_many(name: str | Path | Piped) -> bool:
     """Whether a file or a pipe is of a kind that holds many images: IDX, an array, Parquet, or an archive."""
     if not isinstance(name, Piped) and not Path(name).is_file():
         return False
-    return kind_of(take(name)) is not Kind.IMAGE
+    return kind_of(open_input(name)) is not Kind.IMAGE
 
 
-def leads_to_archive(path: str | Path) -> bool:
+def is_archive_file(path: str | Path) -> bool:
     """Whether a file begins as an archive of many images does."""
     with open(path, "rb") as file:
         return is_archive(file.read(START))

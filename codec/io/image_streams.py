@@ -18,7 +18,7 @@ from mnistzip.io.folders import image_files
 from mnistzip.io.image_file import SUFFIX, any_image, parse_image, read_image
 from mnistzip.io.labels import read_label_file, with_labels
 from mnistzip.io.parquet import parquet_stream
-from mnistzip.io.read_options import DEFAULTS, Input, InputOptions, Item, Piped, Stream, take
+from mnistzip.io.read_options import DEFAULTS, Input, InputOptions, Item, Piped, Stream, open_input
 
 
 def open_stream(
@@ -102,7 +102,7 @@ def open_source(
         several: the names of a folder's images begin with that of the folder.
         first: leave out so many images; no more is read for that than the kind of source demands.
     """
-    held = take(source)
+    held = open_input(source)
     if isinstance(held, Path) and held.is_dir():
         return folder_stream(held, image_files(held, options.say)[first:], options, held.name if several else "")
     if isinstance(held, Path) and not held.is_file():

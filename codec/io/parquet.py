@@ -15,9 +15,9 @@ from mnistzip import api
 from mnistzip.archive.index import Origin
 from mnistzip.bitstream.container import is_cae
 from mnistzip.errors import FormatError, ImageError, LimitError, MnistzipError, OptionError
-from mnistzip.io.array_files import damage_named
 from mnistzip.io.image_file import parse_image
 from mnistzip.io.labels import LABEL_WORDS, NAME_WORDS, as_labels
+from mnistzip.io.npy_files import format_errors
 from mnistzip.io.read_options import Input, InputOptions, Item, Stream
 from mnistzip.io.safe_names import Renamer
 from mnistzip.types import Pixels
@@ -66,7 +66,7 @@ def parquet_stream(source: Input, options: InputOptions, first: int = 0) -> Stre
         FormatError: damaged, or a row without a label.
     """
     parquet = pyarrow_parquet(source)
-    with damage_named(source, "a Parquet file"):
+    with format_errors(source, "Parquet file"):
         file = parquet.ParquetFile(source if isinstance(source, Path) else source.open("rb"))
     schema = {field.name: field.type for field in file.schema_arrow}
     columns = _choose(source, file, schema, options)
@@ -78,7 +78,7 @@ def parquet_stream(source: Input, options: InputOptions, first: int = 0) -> Stre
         ends = list(accumulate(sizes))
         begin = bisect_right(ends, first)  # row groups before are not read
         number = ends[begin - 1] if begin else 0
-        with damage_named(source, "a Parquet file"), file, Renamer(str(source), options.say) as renamer:
+        with format_errors(source, "Parquet file"), file, Renamer(str(source), options.say) as renamer:
             groups = range(begin, len(ends))
             for batch in file.iter_batches(batch_size=BATCH, columns=wanted, row_groups=groups):
                 skipped = min(max(first - number, 0), len(batch))
@@ -171,7 +171,7 @@ def _image_column(source: Input, schema: dict[str, Any], options: InputOptions) 
 def _classes(source: Input, file: Any, column: str) -> dict[str, int]:
     """The number of each text of a column, in sorted order."""
     texts: set[str] = set()
-    with damage_named(source, "a Parquet file"):
+    with format_errors(source, "Parquet file"):
         for batch in file.iter_batches(columns=[column]):
             texts.update(text for text in batch.column(0).unique().to_pylist() if text is not None)
             if len(texts) > CLASSES_MAX:

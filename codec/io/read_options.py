@@ -38,7 +38,7 @@ class Piped:
 Input = Path | Piped
 
 
-def take(name: str | Path | Piped) -> Input:
+def open_input(name: str | Path | Piped) -> Input:
     """An input by its name: ``-`` and other pipes are read here.
 
     Raises:

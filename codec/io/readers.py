@@ -14,7 +14,7 @@ from mnistzip.io.detect import holds_many
 from mnistzip.io.folders import image_suffixes, walk
 from mnistzip.io.image_file import SUFFIX, any_image, image_of
 from mnistzip.io.image_streams import open_stream
-from mnistzip.io.read_options import InputOptions, Piped, take
+from mnistzip.io.read_options import InputOptions, Piped, open_input
 from mnistzip.models.user_models import user_home
 from mnistzip.types import Pixels
 
@@ -76,7 +76,7 @@ def load(
 
 def _read(source: str, convert: bool, train: bool, model: str | None) -> Iterator[tuple[str, Pixels]]:
     """Names and images of one source."""
-    held = take(source)
+    held = open_input(source)
     path = Path(source)
     if path.is_dir():
         for file in walk(path, {*image_suffixes(), SUFFIX}):
