@@ -83,7 +83,7 @@ def test_arrays_that_hold_no_grey_images_are_refused_by_name(array: NDArray[np.g
 
 
 def test_what_is_not_there_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ImageError, match=r"no images in .*nothing there is an image file, such as \.png"):
+    with pytest.raises(ImageError, match=r"no images in .*give image files, such as \.png"):
         load([tmp_path])
     with pytest.raises(ImageError, match="no such file or folder"):
         load([tmp_path / "missing.png"])
@@ -179,7 +179,7 @@ def test_labels_are_integers_of_64_bits_with_a_sign(tmp_path: Path, digits: Pixe
     (tmp_path / "cut.npy").write_bytes((tmp_path / "labels.npy").read_bytes()[:40])
     with pytest.raises(FormatError, match="label of 9223372036854775813"):
         open_stream([str(tmp_path / "both.npz")])
-    for name, says in (("labels", "label of 9223372036854775813"), ("zip", "not labels"), ("cut", "not labels")):
+    for name, says in (("labels", "label of 9223372036854775813"), ("zip", "not labels"), ("cut", "not a readable array")):
         with pytest.raises(FormatError, match=says):
             read_labels(tmp_path / f"{name}.npy")
 
