@@ -1,4 +1,4 @@
-"""Completion of command lines in bash, zsh and fish: the scripts, and file names where a command takes files."""
+"""Completion of command lines in bash, zsh and fish: the scripts, and file names for options that take files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHELLS = {
     "zsh": "zsh/site-functions/_mnistzip",
     "fish": "fish/vendor_completions.d/mnistzip.fish",
 }
-PATHS = {"PATH", "FILE", "DIR", "NAME|PATH"}  # placeholders of options whose values are files
+PATH_METAVARS = {"PATH", "FILE", "DIR", "NAME|PATH"}  # of options whose values are files
 
 
 def script(shell: str, group: click.Group) -> bytes:
@@ -26,9 +26,9 @@ def script(shell: str, group: click.Group) -> bytes:
 
 
 def complete_paths(command: click.Command) -> None:
-    """Make arguments and options that take files complete to file names."""
+    """Complete arguments and options that take files to file names."""
     command.params = [copy(parameter) for parameter in command.params]
     for parameter in command.params:
-        takes_path = isinstance(parameter, click.Argument) or parameter.metavar in PATHS
+        takes_path = isinstance(parameter, click.Argument) or parameter.metavar in PATH_METAVARS
         if takes_path and parameter.type is click.STRING:
             parameter.type = click.Path()

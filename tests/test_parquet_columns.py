@@ -104,7 +104,7 @@ def test_columns_can_be_named(cells: list[bytes], tmp_path: Path, capsys: Out) -
         assert archive.labels is not None
         assert (archive.labels.tolist(), archive.names) == ([7, 8, 9], ["x", "y", "z"])
     for option, column, says in (
-        ("--image-column", "width", "width is none that holds encoded images"),
+        ("--image-column", "width", "width is not a column of image files"),
         ("--image-column", "none", "none is none that holds encoded images"),
         ("--label-column", "scan", "holds binary, not numbers or text"),
         ("--label-column", "none", "is not among image, scan, width, title"),
@@ -127,7 +127,7 @@ def test_labels_that_are_text_are_numbered_only_on_demand_and_aloud(
     assert "--label-column label numbers the texts of label in sorted order" in message
     assert mnistzip.Archive(tmp_path / "a.cae").labels is None
     assert mz("compress", path, "--lossless", "--label-column", "label", "-o", tmp_path / "b.cae") == 0
-    assert "label is numbered in sorted order: 0 cat, 1 dog" in capsys.readouterr().err
+    assert "numbered the texts of label in sorted order: 0 cat, 1 dog" in capsys.readouterr().err
     labels = mnistzip.Archive(tmp_path / "b.cae").labels
     assert labels is not None
     assert labels.tolist() == [1, 0, 1]
@@ -210,7 +210,7 @@ def test_the_longest_path_keeps_its_end() -> None:
 def test_several_columns_of_images_are_an_error_that_lists_them(cells: list[bytes], tmp_path: Path) -> None:
     with pytest.raises(mnistzip.ImageError, match="scan binary, mask binary: choose the images with --image-column"):
         taken(table(tmp_path / "x.parquet", scan=cells, mask=cells))
-    with pytest.raises(mnistzip.ImageError, match=r"pixels list<.*one must hold encoded images as bytes"):
+    with pytest.raises(mnistzip.ImageError, match=r"pixels list<.*one must hold image files as bytes"):
         taken(table(tmp_path / "x.parquet", pixels=[[1, 2]] * 3))
 
 
@@ -224,6 +224,6 @@ def test_texts_are_not_numbered_in_two_ways_in_one_archive(cells: list[bytes], t
         assert "have different texts as labels" in capsys.readouterr().err
     assert mz("compress", a, a, *option, "-o", tmp_path / "x.cae") == 0
     assert mz("compress", b, *option, "--append", "-o", tmp_path / "x.cae") == 1
-    assert "number them yourself" in capsys.readouterr().err
+    assert "number the labels" in capsys.readouterr().err
     assert mz("compress", a, b, *option, "--no-labels", "-o", tmp_path / "y.cae") == 0
     assert "is numbered in sorted order" not in capsys.readouterr().err

@@ -91,7 +91,7 @@ def test_what_is_not_there_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(FormatError, match="is not a readable array"):
         load([tmp_path / "cut.npz"])
     monkeypatch.setitem(sys.modules, "torchvision", None)
-    with pytest.raises(ModelError, match=r"mnist is no file.*pip install 'mnistzip\[train\]'"):
+    with pytest.raises(ModelError, match=r"mnist is not a file.*pip install 'mnistzip\[train\]'"):
         load(["mnist"])
 
 
