@@ -12,13 +12,13 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any
 
-from mnistzip.api import DEFAULT_EFFORT, EFFORT_MAX
 from mnistzip.bench import other_codecs
 from mnistzip.bench.mnistzip_codecs import OurArchive, Ours
 from mnistzip.bench.protocol import Coder, versions
 from mnistzip.bench.solid import Parquet, TarXz, sheet_of
 from mnistzip.errors import OptionError
 from mnistzip.models import registry
+from mnistzip.options import DEFAULT_EFFORT, EFFORT_MAX
 
 LIBRARIES = ("mnistzip", "numpy")  # that do the work of ours
 INSTALL = "pip install 'mnistzip[bench]'"
@@ -109,7 +109,7 @@ def name_of(model: str) -> str:
     Raises:
         ModelError: no such model.
     """
-    return model if registry.ships(model) else registry.find(model).name
+    return model if registry.is_shipped(model) else registry.find(model).name
 
 
 def _peer(
@@ -165,7 +165,7 @@ def _of_mnistzip(model: str | None) -> list[Codec]:
     ]
     costs = {"auto": 13, "mnist": 8, "mnist-fast": 5, "glyph": 5}
     lossless = [_lossless_of(name, name, cost) for name, cost in costs.items()]
-    if model is not None and not registry.ships(model):
+    if model is not None and not registry.is_shipped(model):
         name = name_of(model)
         lossy += [_ours(name, model, DEFAULT_EFFORT, SPARSE, 6), _ours(f"{name}-e0", model, 0, CURVE, 2)]
         lossless.append(_lossless_of(name, model, 8, asked=False))

@@ -19,6 +19,7 @@ from mnistzip.io import image_file
 from mnistzip.io.read_options import Input, InputOptions, Piped, open_input
 from mnistzip.limits import PIXELS_MAX
 from mnistzip.models import registry
+from mnistzip.options import EncodeOptions
 from mnistzip.storage.remote import local_path
 from mnistzip.types import Pixels
 
@@ -97,30 +98,31 @@ def compress(
     IDX files, .npy, .npz and Parquet go into one archive. Folders and several files do if -o ends in .cae.
     """
     output = None if output is None else local_path(output)
-    _refuse_contradictions(ctx, options)
+    input_options = {name: options.pop(name) for name in params.INPUT_OPTIONS}
+    encoding = EncodeOptions(**options)
+    _refuse_contradictions(ctx, encoding)
     compress_ray.refuse_contradictions(ctx, engine)
-    reading = _input_options(options, convert)
-    registry.candidates(options["model"])  # raises once for a wrong name, not once for each image
+    reading = InputOptions(convert=convert, model=encoding.model, labels=not input_options.pop("no_labels"), **input_options)
+    registry.candidates(encoding.model)  # raises once for a wrong name, not once for each image
     if engine == "ray":
-        coder = {key: options[key] for key in ("quality", "lossless", "effort", "model")}
         run = {"to": to, "shard_size": shard_size, "workers": workers, "resume": resume, "labels": labels, "convert": convert}
-        return compress_ray.pack(inputs, output, as_json, quiet, **run, **coder)
+        return compress_ray.pack(inputs, output, as_json, quiet, **run, **params.archive_keywords(encoding))
     if output is None and len(inputs) > 1 and image_file.STREAM in inputs:
         raise click.UsageError(files.ONE_STREAM)
     opened = {name: open_input(name) for name in inputs}
     sources = [opened[name] for name in inputs]
     if params.goes_into_archive(sources, output, append, recursive):
-        _refuse_for_archives(ctx, options)
+        _refuse_for_archives(ctx)
         from mnistzip.cli import compress_archive  # single files do not need it
 
         return compress_archive.pack(
             inputs,
             sources,
             output,
-            compress_archive.PackOptions(labels, append, embed_model, reading, force, threads, as_json, quiet, options),
+            compress_archive.PackOptions(labels, append, embed_model, reading, force, threads, as_json, quiet, encoding),
         )
     _refuse_for_files(ctx)
-    return _compress_files(inputs, output, recursive, force, convert, threads, opened, options, (as_json, quiet, verbose))
+    return _compress_files(inputs, output, recursive, force, convert, threads, opened, encoding, (as_json, quiet, verbose))
 
 
 def _compress_files(
@@ -131,18 +133,18 @@ def _compress_files(
     convert: bool,
     threads: int,
     opened: dict[str, Input],
-    options: dict[str, Any],
+    encoding: EncodeOptions,
     reporting: tuple[bool, bool, bool],
 ) -> int:
     """Compress each image into a separate file; the exit code."""
     as_json, quiet, verbose = reporting
-    suffix = image_file.BARE_SUFFIX if options["bare"] else image_file.SUFFIX
+    suffix = image_file.BARE_SUFFIX if encoding.bare else image_file.SUFFIX
     paths, many = files.plan(inputs, output, recursive, None, suffix)
     files.require_packed_name(output, inputs, suffix)
     if not paths:
         raise click.UsageError("no images in " + " ".join(inputs))
     to_stream = image_file.STREAM in paths.values()
-    report = Report(Style(to_stream, as_json, quiet, verbose, many, options["bare"]), options)
+    report = Report(Style(to_stream, as_json, quiet, verbose, many, encoding.bare), encoding)
     outputs = files.Outputs(paths)
 
     def failed(name: str, error: Exception) -> None:
@@ -162,12 +164,12 @@ def _compress_files(
                 progress.advance()
 
     with Progress(len(paths), "compress", show=many and not quiet) as progress:
-        for job, result in _code(jobs(), options, threads):
+        for job, result in _code(jobs(), encoding, threads):
             try:
                 if isinstance(result, MnistzipError):
                     raise result
                 coded, decoded = result
-                files.write(job.output, coded, job.source, force, others=params.files_of_model(options["model"]))
+                files.write(job.output, coded, job.source, force, others=params.files_of_model(encoding.model))
                 report.add(job.source, job.output, job.pixels, coded, decoded)
             except (MnistzipError, OSError) as error:
                 failed(job.source, error)
@@ -183,28 +185,22 @@ def _read(name: str, source: Input | None, convert: bool) -> Pixels:
     return image_file.read_image(name, convert)
 
 
-def _input_options(options: dict[str, Any], convert: bool) -> InputOptions:
-    """Take the options of reading out of ``options``."""
-    reading = {name: options.pop(name) for name in params.INPUT_OPTIONS}
-    return InputOptions(convert=convert, model=options["model"], labels=not reading.pop("no_labels"), **reading)
-
-
-def _refuse_contradictions(ctx: click.Context, options: dict[str, Any]) -> None:
-    budget = next((name for name in ("max_bytes", "min_psnr") if options[name] is not None), None)
+def _refuse_contradictions(ctx: click.Context, encoding: EncodeOptions) -> None:
+    budget = next((name for name in ("max_bytes", "min_psnr") if getattr(encoding, name) is not None), None)
     quality_is_given = ctx.get_parameter_source("quality") is ParameterSource.COMMANDLINE
-    if quality_is_given and options["lossless"]:
+    if quality_is_given and encoding.lossless:
         raise click.UsageError("--lossless keeps every pixel: leave out --quality")
-    if quality_is_given and budget and not options["bare"]:
+    if quality_is_given and budget and not encoding.bare:
         raise click.UsageError(f"--{budget.replace('_', '-')} chooses the quality: leave out --quality")
-    if options["bare"] and (options["lossless"] or options["min_psnr"] is not None):
+    if encoding.bare and (encoding.lossless or encoding.min_psnr is not None):
         raise click.UsageError("--bare is lossy, with a known quality: leave out --lossless and --min-psnr")
-    if ctx.get_parameter_source("check_bits") is ParameterSource.COMMANDLINE and not options["bare"]:
+    if ctx.get_parameter_source("check_bits") is ParameterSource.COMMANDLINE and not encoding.bare:
         raise click.UsageError("--check-bits needs --bare: files have a checksum of 16 to 23 bits")
-    if options["lossless"] and options["min_psnr"] is not None:
+    if encoding.lossless and encoding.min_psnr is not None:
         raise click.UsageError("--lossless reaches any PSNR: leave out --min-psnr")
 
 
-def _refuse_for_archives(ctx: click.Context, options: dict[str, Any]) -> None:
+def _refuse_for_archives(ctx: click.Context) -> None:
     for name in ("max_bytes", "min_psnr", "bare"):
         if ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE:
             raise click.UsageError(f"--{name.replace('_', '-')} is for single files: an archive has one quality for all images")
@@ -217,21 +213,30 @@ def _refuse_for_files(ctx: click.Context) -> None:
             raise click.UsageError(f"{option} is for archives: end -o in .cae, or give IDX, .npy, .npz or Parquet")
 
 
-def _decode(coded: list[bytes], batch: list[Job], options: dict[str, Any]) -> list[Pixels]:
+def _decode(coded: list[bytes], batch: list[Job], encoding: EncodeOptions) -> list[Pixels]:
     """The decoded images of a batch of files."""
-    if not options["bare"]:
-        return api.decode_many(coded, model=options["model"], max_pixels=PIXELS_MAX)
-    known = {key: options[key] for key in ("quality", "model", "check_bits")} | {"max_pixels": PIXELS_MAX}
-    return [api.decode_bare(file, shape=job.pixels.shape, **known) for file, job in zip(coded, batch, strict=True)]
+    if not encoding.bare:
+        return api.decode_many(coded, model=encoding.model, max_pixels=PIXELS_MAX)
+    return [
+        api.decode_bare(
+            file,
+            quality=encoding.quality,
+            shape=job.pixels.shape,
+            model=encoding.model,
+            check_bits=encoding.check_bits,
+            max_pixels=PIXELS_MAX,
+        )
+        for file, job in zip(coded, batch, strict=True)
+    ]
 
 
-def _code(jobs: Iterator[Job], options: dict[str, Any], threads: int) -> Iterator[tuple[Job, Result]]:
+def _code(jobs: Iterator[Job], encoding: EncodeOptions, threads: int) -> Iterator[tuple[Job, Result]]:
     """Code jobs in batches, in order. If a batch fails, code its images one by one: an error then concerns one image."""
 
     def work(batch: list[Job]) -> list[tuple[Job, Result]]:
         try:
-            coded = api.encode_many([job.pixels for job in batch], **options)
-            decoded = _decode(coded, batch, options)
+            coded = api.encode_many([job.pixels for job in batch], **vars(encoding))
+            decoded = _decode(coded, batch, encoding)
             return list(zip(batch, zip(coded, decoded, strict=True), strict=True))
         except MnistzipError as error:
             if len(batch) == 1:

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -22,12 +21,13 @@ from mnistzip.io import image_file
 from mnistzip.io.folders import find_images
 from mnistzip.io.image_streams import open_stream
 from mnistzip.io.read_options import Input, InputOptions, Item, Piped, Stream, ignore
+from mnistzip.options import EncodeOptions
 from mnistzip.storage.backends import open_storage
 
 
 @dataclass(frozen=True)
 class PackOptions:
-    """Options of ``compress`` for archives; ``options`` are those of the encoder."""
+    """Options of ``compress`` for archives."""
 
     labels: str | None
     append: bool
@@ -37,7 +37,7 @@ class PackOptions:
     threads: int
     as_json: bool
     quiet: bool
-    options: dict[str, Any]
+    encoding: EncodeOptions
 
 
 def pack(names: Sequence[str], inputs: Sequence[Input], output: str | None, options: PackOptions) -> int:
@@ -67,7 +67,7 @@ def pack(names: Sequence[str], inputs: Sequence[Input], output: str | None, opti
             overwrite=options.force or options.append,
             like=names[0] if len(names) == 1 and os.path.isfile(names[0]) and not options.append else None,
             progress=progress.advance,
-            **{key: options.options[key] for key in ("quality", "lossless", "effort", "model")},
+            **params.archive_keywords(options.encoding),
         ) as writer,
     ):
         old_count = writer.count
@@ -83,7 +83,7 @@ def pack(names: Sequence[str], inputs: Sequence[Input], output: str | None, opti
         destination.flush()
     if not options.quiet:
         count, size = writer.count - old_count, writer.size - old_size
-        report_archive(names, path, writer, count, size, options.options, options.as_json)
+        report_archive(names, path, writer, count, size, options.encoding, options.as_json)
     return 1 if failed else 0
 
 
@@ -155,7 +155,7 @@ def _require_free(path: str, names: Sequence[str], options: PackOptions) -> int:
         if options.append:
             raise click.UsageError("--append needs an archive that is a file: name it with -o")
         return 0
-    model_files = params.files_of_model(options.options["model"])
+    model_files = params.files_of_model(options.encoding.model)
     files = [*(name for name in names if name != image_file.STREAM), options.labels, *model_files]
     outputs.require_packed_name(path, files)
     if not outputs.is_replaceable(path):

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mnistzip import api
 from mnistzip.bitstream import container
 from mnistzip.entropy.rans import CHECK_BITS_MAX
 from mnistzip.errors import ModelError
@@ -18,6 +17,15 @@ from mnistzip.io.formats import FORMATS, help_of_formats
 from mnistzip.io.read_options import Input, Piped
 from mnistzip.limits import DECODED_PIXELS_MAX
 from mnistzip.models import registry
+from mnistzip.options import (
+    BARE_CHECK_BITS,
+    DEFAULT_EFFORT,
+    DEFAULT_QUALITY,
+    EFFORT_MAX,
+    ArchiveOptions,
+    EncodeOptions,
+    ModelName,
+)
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -92,9 +100,7 @@ quiet = click.option("--quiet", is_flag=True, help="Print no report and no progr
 
 def quality(note: str) -> Decorator:
     """The option ``--quality`` with a help text."""
-    return click.option(
-        "-q", "--quality", type=click.IntRange(1, 100), default=api.DEFAULT_QUALITY, show_default=True, help=note
-    )
+    return click.option("-q", "--quality", type=click.IntRange(1, 100), default=DEFAULT_QUALITY, show_default=True, help=note)
 
 
 def check_bits(note: str) -> Decorator:
@@ -102,22 +108,22 @@ def check_bits(note: str) -> Decorator:
     return click.option(
         "--check-bits",
         type=click.IntRange(0, CHECK_BITS_MAX),
-        default=api.BARE_CHECK_BITS,
+        default=BARE_CHECK_BITS,
         show_default=True,
         metavar="N",
         help=note,
     )
 
 
-# How images are coded; the names are keyword arguments of :func:`mnistzip.api.encode_many`.
+# How images are coded: an option for each field of :class:`mnistzip.options.EncodeOptions`.
 ENCODE_OPTIONS: dict[str, Decorator] = {
     "quality": quality("Higher is better and larger."),
     "lossless": click.option("--lossless", is_flag=True, help="Keep every pixel."),
     "effort": click.option(
         "-e",
         "--effort",
-        type=click.IntRange(0, api.EFFORT_MAX),
-        default=api.DEFAULT_EFFORT,
+        type=click.IntRange(0, EFFORT_MAX),
+        default=DEFAULT_EFFORT,
         show_default=True,
         help="0 is fastest, 9 gives the smallest files; decoding takes the same time.",
     ),
@@ -200,9 +206,14 @@ class DecompressOptions:
     max_pixels: int | None
 
 
-def files_of_model(model: str | None) -> list[str]:
+def archive_keywords(encoding: EncodeOptions) -> dict[str, Any]:
+    """Those of the options that archives take."""
+    return {field.name: getattr(encoding, field.name) for field in fields(ArchiveOptions)}
+
+
+def files_of_model(model: ModelName | None) -> list[str]:
     """The file that the model is read from; empty for a shipped model."""
-    return [] if model is None or registry.ships(model) else [model]
+    return [] if model is None or registry.is_shipped(model) else [str(model)]
 
 
 def path_or_bytes(name: str) -> str | bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +15,7 @@ from mnistzip.io import image_file
 from mnistzip.limits import PIXELS_MAX
 from mnistzip.models import registry
 from mnistzip.models.typical_quality import POOR_DB, typical_psnr
+from mnistzip.options import EncodeOptions, ModelName
 from mnistzip.types import Pixels
 
 if TYPE_CHECKING:
@@ -92,15 +93,15 @@ class Report:
 
     Args:
         style: what to print.
-        options: of the encoder.
+        encoding: the options of the encoder.
 
     Attributes:
         failed: images that could not be compressed.
     """
 
-    def __init__(self, style: Style, options: dict[str, Any]) -> None:
+    def __init__(self, style: Style, encoding: EncodeOptions) -> None:
         self._style = style
-        self._options = options
+        self._encoding = encoding
         self._count = self._raw = self._png = self._size = self._poor = self._large_pictures = 0
         self._squared_error = 0.0
         self.failed = 0
@@ -126,7 +127,7 @@ class Report:
             click.echo(f"{source} -> {output}\n  {change}: {sizes.rates}", err=style.to_stderr)
         if style.bare:
             return
-        if not api.decodes_unasked(coded, self._options["model"]):
+        if not api.decodes_unasked(coded, self._encoding.model):
             click.echo(f"mnistzip: {output}: {LARGE} {pixels.size}", err=True)
         self._advise(source, api.info(coded), decibels, pixels.size)
 
@@ -144,7 +145,7 @@ class Report:
 
     def _problem(self, info: api.Info, decibels: float) -> str | None:
         """Why a result is poor, or None."""
-        min_psnr, max_bytes = self._options["min_psnr"], self._options["max_bytes"]
+        min_psnr, max_bytes = self._encoding.min_psnr, self._encoding.max_bytes
         if min_psnr is not None:
             lossless = info.mode == "lossless" and info.tiles
             return f"no lossy quality reaches {min_psnr:g} dB: the file is lossless" if lossless else None
@@ -155,13 +156,13 @@ class Report:
         return poor_quality(info.model, info.quality, decibels)
 
     def _advice(self) -> str:
-        if self._options["min_psnr"] is not None:
+        if self._encoding.min_psnr is not None:
             ways = ["a lower --min-psnr"]
-        elif self._options["max_bytes"] is not None:
+        elif self._encoding.max_bytes is not None:
             ways = ["a higher --max-bytes"]
         else:
             ways = ["a higher -q", "--lossless"]
-        return advice(ways, self._options["model"], self._large_pictures > 0)
+        return advice(ways, self._encoding.model, self._large_pictures > 0)
 
     def end(self) -> None:
         """Print sums over several images."""
@@ -169,8 +170,8 @@ class Report:
         if not style.brief or style.quiet:
             return
         if self._poor:
-            budget = self._options["min_psnr"] is not None or self._options["max_bytes"] is not None
-            problem = "do not suit the given limit" if budget else FAR_BELOW.format(self._options["quality"])
+            budget = self._encoding.min_psnr is not None or self._encoding.max_bytes is not None
+            problem = "do not suit the given limit" if budget else FAR_BELOW.format(self._encoding.quality)
             click.echo(f"mnistzip: {self._poor} of {self._count} images {problem}. {self._advice()}", err=True)
         if style.as_json:
             return
@@ -184,15 +185,15 @@ class Report:
 
 
 def report_archive(
-    inputs: Sequence[str], output: str, writer: ArchiveWriter, count: int, size: int, options: dict[str, Any], as_json: bool
+    inputs: Sequence[str], output: str, writer: ArchiveWriter, count: int, size: int, encoding: EncodeOptions, as_json: bool
 ) -> None:
     """Report on ``count`` images that took ``size`` bytes of an archive, with advice."""
     if writer.large:
         images_are = "1 image is" if writer.large == 1 else f"{writer.large} images are"
         click.echo(f"mnistzip: {output}: {images_are} {LARGE} {PIXELS_MAX}", err=True)
     if writer.poor:
-        below = FAR_BELOW.format(options["quality"])
-        ways = advice(["a higher -q", "--lossless"], options["model"], large=False)
+        below = FAR_BELOW.format(encoding.quality)
+        ways = advice(["a higher -q", "--lossless"], encoding.model, large=False)
         click.echo(f"mnistzip: {output}: {writer.poor} of {count} images {below}. {ways}", err=True)
     raw = writer.raw_bytes
     sizes = Sizes(raw=raw, coded=size, decibels=metrics.psnr_of_mse(writer.squared_error / raw if raw else 0.0))
@@ -235,7 +236,7 @@ def poor_quality(model: str, quality: int, decibels: float) -> str | None:
     return f"{decibels:.1f} dB; quality {quality} of {model} gives about {typical:.0f} dB on pictures that it knows"
 
 
-def advice(ways: list[str], model: str, large: bool) -> str:
+def advice(ways: list[str], model: ModelName, large: bool) -> str:
     """What to try if a result is poor."""
     if model in registry.SHIPPED:
         ways = ["--model auto", *ways]
