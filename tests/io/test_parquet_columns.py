@@ -105,7 +105,7 @@ def test_columns_can_be_named(cells: list[bytes], tmp_path: Path, capsys: Out) -
         assert (archive.labels.tolist(), archive.names) == ([7, 8, 9], ["x", "y", "z"])
     for option, column, says in (
         ("--image-column", "width", "width is not a column of image files"),
-        ("--image-column", "none", "none is none that holds encoded images"),
+        ("--image-column", "none", "none is not a column of image files"),
         ("--label-column", "scan", "holds binary, not numbers or text"),
         ("--label-column", "none", "is not among image, scan, width, title"),
         ("--name-column", "width", "holds int64, not text"),
