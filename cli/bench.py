@@ -91,7 +91,7 @@ def bench(
     if save_files and out is None:
         raise click.UsageError("--save-files needs a folder: --out DIR")
     if out is not None and (source_folder := lies_in(out, data)):
-        raise OptionError(f"{out} would lie among the images of {source_folder}: {WAY_OUT}")
+        raise OptionError(f"{out} would be a folder among the images of {source_folder}: {WAY_OUT}")
     jobs = plan([name.strip() for name in codecs.split(",") if name.strip()], model)
     source = load(data, convert=convert, limit=limit, model=None if model is None or is_shipped(model) else model)
     run = Run(source, jobs, out, model, threads, save_files, fresh)

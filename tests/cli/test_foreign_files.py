@@ -192,7 +192,7 @@ def test_a_data_set_by_name_without_a_home_folder_is_one_line(
     monkeypatch.setattr(Path, "home", nowhere)
     assert run(["train", "mnist", "-o", str(tmp_path / "m.npz")]) == 1
     told = capsys.readouterr().err
-    assert "home directory" in told
+    assert "no home folder" in told
     assert "give the path of its files" in told
     assert told.count("\n") == 1
     assert not list(tmp_path.iterdir())

@@ -786,7 +786,7 @@ def test_a_writer_that_may_not_overwrite_leaves_what_appeared(tmp_path: Path, di
 def test_an_empty_name_as_of_a_variable_that_is_not_set_writes_nothing(command: str, inputs: Path, capsys: Out) -> None:
     before = sorted(inputs.rglob("*"))
     assert mz(*("" if word == "''" else word for word in command.split())) == 2
-    assert "is empty: give a value, or leave it out" in capsys.readouterr().err
+    assert "is empty: give a value or leave out the option" in capsys.readouterr().err
     assert sorted(inputs.rglob("*")) == before
 
 
