@@ -171,9 +171,9 @@ def test_arrays_in_other_orders_and_shapes_are_taken(digits: Pixels, tmp_path: P
     np.save(tmp_path / "float.npy", digits / 254)
     (tmp_path / "junk.npz").write_bytes(b"PK\3\4 and more")
     for name, says in (
-        ("cut.npy", "cut short"),
+        ("cut.npy", "truncated"),
         ("float.npy", "float64"),
-        ("junk.npz", "not an array"),
+        ("junk.npz", "not a readable array"),
         ("no.npy", "No such"),
     ):
         assert mz("compress", tmp_path / name, "-o", tmp_path / "x.cae") == 1
@@ -191,7 +191,7 @@ def test_a_few_bytes_that_claim_large_images_are_one_line(sides: tuple[int, int]
         assert mz("compress", tmp_path / name, "-o", tmp_path / "x.cae") == 1
         told = capsys.readouterr().err
         assert told.count("\n") == 1
-        assert "67108864" in told or "side of 0" in told
+        assert "67108864" in told or "must not be 0" in told
         assert not (tmp_path / "x.cae").exists()
 
 
@@ -235,7 +235,7 @@ def test_appending_keeps_what_was_there(packed: Path, labels: Path, digits: Pixe
     assert mz("compress", IDX, "--labels", labels, "--append", "--lossless", "-o", packed) == 0
     assert (np.stack(list(mnistzip.Archive(packed))) == np.concatenate([digits, digits])).all()
     assert mz("compress", packed, "--append", "-o", packed) == 1
-    assert "the input itself" in capsys.readouterr().err
+    assert "is an input" in capsys.readouterr().err
 
 
 def test_one_image_and_a_range(packed: Path, digits: Pixels, tmp_path: Path, capsys: Out) -> None:
@@ -276,7 +276,7 @@ def test_damaged_images_are_named_and_the_others_saved(packed: Path, digits: Pix
     packed.write_bytes(bytes(data[:-20]))
     capsys.readouterr()
     assert mz("decompress", packed, "-o", tmp_path / "rest.npy", "--keep-going") == 1
-    assert "its end is damaged" in capsys.readouterr().err
+    assert "its index is damaged" in capsys.readouterr().err
     assert len(np.load(tmp_path / "rest.npy")) == 60
 
 
@@ -286,7 +286,7 @@ def test_names_that_fall_together_do_not_overwrite_each_other(digits: Pixels, tm
     path.write_bytes(mnistzip.encode_archive(digits[:6], names=names, lossless=True))
     assert mz("decompress", path, "-o", tmp_path / "out") == 0
     assert sorted(os.listdir(tmp_path / "out")) == ["000005.png", "A~1.png", "a.png", "a~2.png", "a~3.png", "b.png"]
-    assert "one is written as A~1.png" in capsys.readouterr().err
+    assert " is written as A~1.png" in capsys.readouterr().err
     for name, k in (("a.png", 0), ("A~1.png", 1), ("a~2.png", 2), ("a~3.png", 3)):
         assert (np.asarray(Image.open(tmp_path / "out" / name)) == digits[k]).all()
 
@@ -465,7 +465,7 @@ def test_an_archive_that_holds_its_model_is_read_without_it(
     np.save(source, digits[:3])
     assert run(["compress", str(source), "--model", str(model), "--embed-model", "--quiet"]) == 0
     assert run(["info", str(packed)]) == 0
-    assert "its model in it" in capsys.readouterr().out
+    assert "an embedded model" in capsys.readouterr().out
     expected = mnistzip.Archive(packed, model=model)[:]
     model.unlink()
     back = tmp_path / "back.npy"
