@@ -177,6 +177,14 @@ def test_links_lead_to_files_and_headings_that_exist(page: str) -> None:
         assert not anchor or anchor in slugs(file.read_text()), target
 
 
+def test_every_script_that_a_page_runs_exists() -> None:
+    scripts = r"(?:python3?|bash) ((?:benchmarks|tests|tools)/[\w/]+\.(?:py|sh))"
+    texts = [ROOT / page for page in PAGES] + [ROOT / "docs" / "measurements.json"]
+    found = {name for path in texts if path.name != "CHANGELOG.md" for name in re.findall(scripts, path.read_text())}
+    assert len(found) >= 10
+    assert [name for name in sorted(found) if not (ROOT / name).exists()] == []
+
+
 def test_every_page_is_in_the_list_of_the_readme() -> None:
     listed = {target for line in README.splitlines() if line.startswith("|") for target in re.findall(r"\]\(([^)]*)\)", line)}
     elsewhere = ("README.md", "CHANGELOG.md", "docs/notes/")
