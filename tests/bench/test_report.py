@@ -252,7 +252,7 @@ def test_pictures_are_left_out_before_the_page_grows_too_large(made: Made, monke
 
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium: pip install 'mnistzip[test]'")
+    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium: nox -s install")
     program = shutil.which("chromium") or shutil.which("google-chrome")
     driver_path = shutil.which("chromedriver")
     if program is None or driver_path is None:
