@@ -23,6 +23,8 @@ from mnistzip.training import budgeted_recipe, run_folder as folders
 from mnistzip.types import Pixels
 from support.paths import DIGITS
 
+pytestmark = pytest.mark.torch
+
 SUFFIXES = (".csv", ".pt", ".npz", ".json", ".md", ".png", ".svg", ".html", ".partial", ".pt.partial", ".txt", ".bin", "")
 TRAINING = ["--time", "1s", "--epochs", "1", "-T", "1"]
 BENCH = ["--codecs", "deflate,webp@q10", "--limit", "3", "--quiet", "--save-files"]

@@ -6,11 +6,14 @@ import io
 from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
 import pandas
 import pyarrow
 import pytest
+
+pytest.importorskip("datasets")
+
+import datasets
 from datasets.table import embed_table_storage
 from PIL import Image
 from pyarrow.parquet import write_table

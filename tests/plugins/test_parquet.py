@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import datasets
 import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
+
+pytest.importorskip("datasets")
+
+import datasets
 from PIL import Image
 
 import mnistzip
