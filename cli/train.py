@@ -116,7 +116,7 @@ def train(
             steps = budgeted_recipe.own_recipe(split, budget, run, epochs)
         else:
             steps = recipes.RECIPES[recipe]
-            steps = steps if epochs is None else budgeted_recipe.at_most(steps, epochs)
+            steps = steps if epochs is None else budgeted_recipe.limit_epochs(steps, epochs)
         if epochs is not None:
             options["--epochs"] = epochs
         report = recipes.train(split, about, recipe, output, run, steps, force)

@@ -1,1 +1,1 @@
-"""Training: the torch twins of the integer networks, the recipes, and the way from weights to a model file."""
+"""Training: torch twins of the integer networks, recipes and stages, and the export to model files."""

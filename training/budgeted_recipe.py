@@ -1,6 +1,6 @@
-"""The recipe for images of one's own: as much training as the time allows and the images bear.
+"""The recipe ``own`` for a user's images: its length depends on the time budget, the machine and the number of images.
 
-How fast the machine is decides how many steps each epoch gets, see :mod:`mnistzip.training.pace`.
+Short trial steps measure the speed of the machine. :mod:`mnistzip.training.pace` decides the steps of each epoch.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mnistzip.training import distributed
 from mnistzip.training.pace import Clock, Pacer, Plan, Share, clock_time, share_out
 from mnistzip.training.pixel_stages import PixelStage, as_bytes
 from mnistzip.training.rd_model import Coder
-from mnistzip.training.recipes import BESIDE_IMAGES, REPORT_IMAGES, Recipe
+from mnistzip.training.recipes import COMPARED_IMAGES, REPORT_IMAGES, Recipe
 from mnistzip.training.run_folder import PLAN
 from mnistzip.training.splits import Split
 from mnistzip.training.stages import Stage, costs
@@ -26,58 +26,56 @@ from mnistzip.training.torch_pixel_model import PixelConfig, PixelModel
 from mnistzip.training.trainer import Run, Schedule
 
 NAME = "own"
-SHARES = {"rounded": 0.6, "searched": 0.08, "integers": 0.1, "pixels": 0.22}  # of the time for training
+SHARES = {"rounded": 0.6, "searched": 0.08, "integers": 0.1, "pixels": 0.22}  # of the training time
 STAGES = tuple(SHARES)
-EPOCHS = {"rounded": 10, "searched": 2, "integers": 3, "pixels": 5}  # so often held-out images are looked at
+EPOCHS = {"rounded": 10, "searched": 2, "integers": 3, "pixels": 5}  # held-out images are measured after each
 PATIENCE = 4  # epochs
-PASSES = {"rounded": 150, "searched": 6, "integers": 6, "pixels": 25}  # over all images at most: more is learned by heart
+MAX_PASSES = {"rounded": 150, "searched": 6, "integers": 6, "pixels": 25}  # over all images: more would overfit
 BATCH, PIXEL_BATCH = 96, 96
-MANY = 50  # passes from which on half of the images are redrawn a little, against learning them by heart
-STEPS_LEAST = 40  # that one pass is cut into where images are few
-VOTES = 8e6  # pairs of pixels in a step of the pixel model, which memory grows with
-TIMED = 3  # steps
-PIXEL_STEPS = 300  # with fewer than 240 files of textures were larger than files that need no model
-TRAINING_LEAST = 0.5  # of the time, however long choosing levels, measuring and comparing will take
-# What follows the training, in the time in which a shipped model codes an image at the default effort: for each image that
-# levels are chosen by, and for each that is compared with other formats and models.
-LEVELS_COST, BESIDE_COST = 9.0, 26.0
-FINISH_PROBES = 16  # images that this time is measured on
+VARY_PASSES = 50  # with more passes half of the images are varied slightly, against overfitting
+MIN_STEPS = 40  # per pass; batches are smaller if there are few images
+MAX_PIXEL_PAIRS = 8e6  # in a step of the pixel model; memory is proportional to them
+TRIAL_STEPS = 3
+MIN_PIXEL_STEPS = 300  # with fewer than 240, files of textures are larger than files without a model
+MIN_TRAINING = 0.5  # share of the time, even if choosing levels, measuring and comparing will take longer than the rest
+# Time after the training per image, in units of the time in which a shipped model codes an image at the default effort: for
+# images that levels are chosen with, and for images of the comparison with other formats and models.
+LEVELS_COST, COMPARISON_COST = 9.0, 26.0
+FINISH_PROBES = 16  # images for the measurement of this unit
 
-# With lmbda from 1.6 to 2,400 and batches of 256, as for digits, a model of Fashion-MNIST took a fifth more bytes at 26.5 dB
-# after as long a training: half of it went into pictures of less than 21 dB.
+# With lmbda from 1.6 to 2,400 and batches of 256, as for digits, a model of Fashion-MNIST needs 20% more bytes at 26.5 dB
+# after equal training time: half of the training goes to qualities below 21 dB.
 CONFIG = Config(width=48, hidden=32, blocks=2, prior_width=10, prior_hidden=5, symbol_max=31, lmbda_low=30.0, lmbda_high=6000.0)
 PIXELS = PixelConfig(ink=32, solid=48, level=64, shade=96, key=8)
 
 
 def own_recipe(split: Split, seconds: float, run: Run, epochs: int | None = None) -> Recipe:
-    """The recipe of a run, which goes on from its plan or makes one; its pacer keeps to the time.
+    """The recipe of a run; sets ``run.pacer``. The plan in the run's folder is read, or made if it does not exist.
 
     Args:
         split: the images.
-        seconds: that the whole run may take, since ``run.began``.
-        run: in whose folder the plan is kept.
-        epochs: at most, in each stage.
+        seconds: time of the whole run, from ``run.began``.
+        run: its folder contains the plan.
+        epochs: maximum in each stage.
     """
-    settings = distributed.told(_settings(split, seconds, run, epochs) if distributed.leads() else {})
+    settings = distributed.broadcast(_settings(split, seconds, run, epochs) if distributed.leads() else {})
     if not settings["pixels"]:
-        run.log(
-            f"no pixel model is trained: it is of use after {PIXEL_STEPS} steps, which do not fit into {clock_time(seconds)}"
-        )
-    whole = recipe(settings["changed"], settings["pixels"], batches(split))
-    return whole if epochs is None else at_most(whole, epochs)
+        run.log(f"no pixel model is trained: it needs {MIN_PIXEL_STEPS} steps, which do not fit into {clock_time(seconds)}")
+    full = recipe(settings["changed"], settings["pixels"], batches(split))
+    return full if epochs is None else limit_epochs(full, epochs)
 
 
 def _settings(split: Split, seconds: float, run: Run, epochs: int | None) -> dict[str, Any]:
-    """What holds for the whole run; it is decided once and kept in the run's folder, with the steps of each epoch."""
+    """The settings of the whole run. They are decided once and stored in the plan, with the steps of each epoch."""
     batch = batches(split)
     run.finish = finish_seconds(split, run.clock)
-    training = max(seconds - run.finish, seconds * TRAINING_LEAST)
+    training = max(seconds - run.finish, seconds * MIN_TRAINING)
     path = run.folder / PLAN
     if path.exists():
         plan = Plan.read(path, EPOCHS)
     else:
         with run.device:
-            pace = paces(split.to(run.device), run.clock)
+            pace = step_seconds(split.to(run.device), run.clock)
         plan = Plan({}, pace, {})
     if not plan.settings:
         plan.settings = settings(len(split.train), training, plan, batch)
@@ -95,13 +93,13 @@ def _settings(split: Split, seconds: float, run: Run, epochs: int | None) -> dic
 
 
 def settings(images: int, seconds: float, plan: Plan, batch: dict[str, int]) -> dict[str, Any]:
-    """What a plan says beside steps: ``pixels``, whether a pixel model is trained, and ``changed``, a share of the images.
+    """The settings of a plan: ``pixels``, whether a pixel model is trained, and ``changed``, the share of varied images.
 
     Args:
-        images: to train on.
+        images: number of training images.
         seconds: for training.
-        plan: with the pace of each stage, or with the steps of all epochs.
-        batch: images of a step of each stage.
+        plan: contains the pace of each stage, or the steps of all epochs.
+        batch: images per step of each stage.
     """
     steps: dict[str, float] = {name: sum(counts) for name, counts in plan.steps.items()}
     pixels = True
@@ -110,44 +108,52 @@ def settings(images: int, seconds: float, plan: Plan, batch: dict[str, int]) -> 
 
         def divide() -> dict[str, float]:
             weights = {name: share.weight for name, share in shares.items()}
-            most = {name: share.most * plan.pace[name] for name, share in shares.items()}
-            return {name: part / plan.pace[name] for name, part in share_out(seconds, weights, most).items()}
+            limits = {name: share.max_steps * plan.pace[name] for name, share in shares.items()}
+            return {name: part / plan.pace[name] for name, part in share_out(seconds, weights, limits).items()}
 
         steps = divide()
-        pixels = steps["pixels"] >= min(PIXEL_STEPS, shares["pixels"].most)
+        pixels = steps["pixels"] >= min(MIN_PIXEL_STEPS, shares["pixels"].max_steps)
         if not pixels:
             del shares["pixels"]
             steps = divide()
-    many = steps["rounded"] * batch["rounded"] > MANY * images
-    return {"pixels": pixels, "changed": 0.5 if many else 0.0}
+    vary = steps["rounded"] * batch["rounded"] > VARY_PASSES * images
+    return {"pixels": pixels, "changed": 0.5 if vary else 0.0}
 
 
 def shares_of(images: int, batch: dict[str, int]) -> dict[str, Share]:
-    """What each stage gets of the time, for so many images to train on."""
-    return {name: Share(weight, EPOCHS[name], max(1.0, PASSES[name] * images / batch[name])) for name, weight in SHARES.items()}
+    """The share of the time of each stage, for ``images`` training images."""
+    return {
+        name: Share(weight, EPOCHS[name], max(1.0, MAX_PASSES[name] * images / batch[name])) for name, weight in SHARES.items()
+    }
 
 
 def finish_seconds(split: Split, clock: Clock) -> float:
-    """About how long everything after training will take on this machine."""
+    """Estimated seconds after the training on this machine."""
     probes = split.held_out[:FINISH_PROBES, 0].numpy()
     encode_many(probes[:1], model="glyph")  # loads the model
-    began = clock()
+    start = clock()
     encode_many(probes, model="glyph")
-    each = (clock() - began) / len(probes)
+    per_image = (clock() - start) / len(probes)
     held_out = len(split.held_out)
-    return each * (LEVELS_COST * min(held_out, REPORT_IMAGES) + BESIDE_COST * min(held_out, BESIDE_IMAGES))
+    return per_image * (LEVELS_COST * min(held_out, REPORT_IMAGES) + COMPARISON_COST * min(held_out, COMPARED_IMAGES))
 
 
 def batches(split: Split) -> dict[str, int]:
-    """Images of a step of each stage: fewer where there are few, so that a pass has some steps, or where pixels see many."""
-    few = len(split.train) // STEPS_LEAST
+    """Images per step of each stage. Few images, and for the pixel model much ink, make batches smaller."""
+    largest = len(split.train) // MIN_STEPS
     ink = (split.train > 0).sum((1, 2, 3)).double()
-    pixels = min(PIXEL_BATCH, int(VOTES / max(1.0, float(ink.square().mean()))))
-    return {name: max(8, min(pixels if name == "pixels" else BATCH, few)) for name in SHARES}
+    pixels = min(PIXEL_BATCH, int(MAX_PIXEL_PAIRS / max(1.0, float(ink.square().mean()))))
+    return {name: max(8, min(pixels if name == "pixels" else BATCH, largest)) for name in SHARES}
 
 
 def recipe(changed: float, pixels: bool, batch: dict[str, int]) -> Recipe:
-    """All stages, each with steps of so many of the images."""
+    """All stages.
+
+    Args:
+        changed: share of the images that are varied.
+        pixels: train a pixel model.
+        batch: images per step of each stage.
+    """
 
     def schedule(stage: str, rate: float, matrix_rate: float, warm_up: int, end: float = 0.01) -> Schedule:
         return Schedule(
@@ -174,8 +180,8 @@ def recipe(changed: float, pixels: bool, batch: dict[str, int]) -> Recipe:
     )
 
 
-def paces(split: Split, clock: Clock) -> dict[str, float]:
-    """Seconds of a step of each stage where the images are, tried on models that are thrown away."""
+def step_seconds(split: Split, clock: Clock) -> dict[str, float]:
+    """Measure the seconds per step of each stage on the device of the images, with untrained models."""
     batch = batches(split)
     stages = recipe(0.0, True, batch).stages
     device = split.train.device
@@ -195,31 +201,31 @@ def paces(split: Split, clock: Clock) -> dict[str, float]:
         x = split.train[: batch["pixels"]].float() / 255
         pixels.bits(as_bytes(x)).sum().backward()  # type: ignore[no-untyped-call]
 
-    told = {}
+    seconds = {}
     for stage in stages:
         (quantize if stage.quantized else dequantize)(coder)
-        told[stage.name] = _seconds(step_of(stage), clock)
-    return told | {"pixels": _seconds(pixel_step, clock)}
+        seconds[stage.name] = _time_step(step_of(stage), clock)
+    return seconds | {"pixels": _time_step(pixel_step, clock)}
 
 
-def _seconds(step: Callable[[], None], clock: Clock) -> float:
-    """Of one step, the first not counted, and some more for what the optimizer does."""
+def _time_step(step: Callable[[], None], clock: Clock) -> float:
+    """Seconds of one step without the first, and 10% more for the optimizer."""
     step()
-    began = clock()
-    for _ in range(TIMED):
+    start = clock()
+    for _ in range(TRIAL_STEPS):
         step()
-    return max(1e-6, 1.1 * (clock() - began) / TIMED)
+    return max(1e-6, 1.1 * (clock() - start) / TRIAL_STEPS)
 
 
-def at_most(whole: Recipe, epochs: int) -> Recipe:
-    """The same with no more than so many epochs in any stage."""
+def limit_epochs(full: Recipe, epochs: int) -> Recipe:
+    """The same recipe with at most ``epochs`` epochs in each stage."""
 
     def cut(schedule: Schedule) -> Schedule:
         return replace(schedule, epochs=min(schedule.epochs, epochs))
 
     return replace(
-        whole,
-        stages=tuple(replace(stage, schedule=cut(stage.schedule)) for stage in whole.stages),
-        pixel_stages=tuple(replace(stage, schedule=cut(stage.schedule)) for stage in whole.pixel_stages),
-        autoencoder=whole.autoencoder and cut(whole.autoencoder),
+        full,
+        stages=tuple(replace(stage, schedule=cut(stage.schedule)) for stage in full.stages),
+        pixel_stages=tuple(replace(stage, schedule=cut(stage.schedule)) for stage in full.pixel_stages),
+        autoencoder=full.autoencoder and cut(full.autoencoder),
     )

@@ -1,8 +1,8 @@
-"""One training run in several processes, as ``torchrun`` starts them, on one machine or more.
+"""Data-parallel training in several processes that ``torchrun`` starts, on one or more machines.
 
-Every process has the same model and draws the same batches and chance; it learns from its share of each batch, and gradients
-are averaged before each step. The first process leads: it alone writes files, measures the result and speaks. Without
-``torchrun`` there is one process, which leads, and all of this does nothing.
+All processes have the same model and the same random numbers, and draw the same batches. Each computes gradients on its shard
+of a batch, and gradients are averaged before each step. The first process is the leader: it alone writes files, measures the
+model and prints. Without ``torchrun`` the only process is the leader, and the other functions return their arguments.
 """
 
 from __future__ import annotations
@@ -19,85 +19,85 @@ T = TypeVar("T")
 
 
 def join() -> None:
-    """Meet the other processes, if ``torchrun`` started this one."""
+    """Join the process group if ``torchrun`` started this process."""
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ and not distributed.is_initialized():
         distributed.init_process_group("gloo")
 
 
 def leave() -> None:
-    """Part with the other processes."""
-    if together():
+    """Leave the process group."""
+    if is_grouped():
         distributed.destroy_process_group()
 
 
-def together() -> bool:
-    """Whether there are other processes."""
+def is_grouped() -> bool:
+    """Whether this process belongs to a process group."""
     return distributed.is_available() and distributed.is_initialized()
 
 
 def leads() -> bool:
-    """Whether this process is the one that writes and speaks."""
-    return not together() or distributed.get_rank() == 0
+    """Whether this process is the leader, which writes and prints."""
+    return not is_grouped() or distributed.get_rank() == 0
 
 
-def count() -> int:
-    """How many processes there are."""
-    return distributed.get_world_size() if together() else 1
+def process_count() -> int:
+    """The number of processes."""
+    return distributed.get_world_size() if is_grouped() else 1
 
 
 def device(name: str) -> torch.device:
-    """What this process trains on: of several graphics processors one for each process of a machine.
+    """The device of this process. With several GPUs in a machine, each of its processes gets another one.
 
     Args:
-        name: as torch names devices, or ``auto``: ``cuda`` if there is one, else ``cpu``.
+        name: name of a torch device, or ``auto``: ``cuda`` if available, else ``cpu``.
 
     Raises:
-        ModelError: there is no such device, or torch was built without it.
+        ModelError: the device does not exist, or torch does not support it.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and "LOCAL_RANK" in os.environ:
         name = f"cuda:{os.environ['LOCAL_RANK']}"
     try:
-        found = torch.device(name)
-        torch.empty(1, device=found).item()
-    except Exception as cause:  # each kind of device has errors of its own
+        result = torch.device(name)
+        torch.empty(1, device=result).item()
+    except Exception as cause:  # the type of the error depends on the kind of device
         raise ModelError(f"--device {name}: torch cannot use it here: {str(cause).splitlines()[0]}") from cause
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # integers in float32 need all its bits
-    return found
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False  # integers in float32 need all 24 bits
+    return result
 
 
-def share(batch: Tensor) -> Tensor:
-    """What of a batch is for this process: as many images for each."""
-    if not together():
+def shard(batch: Tensor) -> Tensor:
+    """The images of a batch for this process, equally many for each process: (N, ...) -> (N / processes, ...)."""
+    if not is_grouped():
         return batch
-    each = len(batch) // count()
-    start = distributed.get_rank() * each
-    return batch[start : start + each]
+    size = len(batch) // process_count()
+    start = distributed.get_rank() * size
+    return batch[start : start + size]
 
 
-def average(module: nn.Module) -> None:
-    """Make gradients the mean of those of all processes."""
-    if together():
+def average_gradients(module: nn.Module) -> None:
+    """Replace gradients by their mean over all processes."""
+    if is_grouped():
         for parameter in module.parameters():
             if parameter.grad is not None:
                 mean = parameter.grad.cpu()
                 distributed.all_reduce(mean)
-                parameter.grad.copy_(mean / count())
+                parameter.grad.copy_(mean / process_count())
 
 
-def told(value: T) -> T:
-    """What the leader has as this value, in every process."""
-    if not together():
+def broadcast(value: T) -> T:
+    """Return the value of the leader in all processes."""
+    if not is_grouped():
         return value
     box = [value]
     distributed.broadcast_object_list(box, 0)
     return box[0]
 
 
-def anyone(flag: bool) -> bool:
-    """Whether it is so in any process."""
-    if not together():
+def any_process(flag: bool) -> bool:
+    """Whether the flag is set in any process."""
+    if not is_grouped():
         return flag
     total = torch.tensor(float(flag), device="cpu")
     distributed.all_reduce(total)

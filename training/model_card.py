@@ -1,4 +1,4 @@
-"""The model card that training writes beside the weights: what a user should know before trusting them."""
+"""Write the model card, a page in Markdown about the training and the results of a model, from its training report."""
 
 from __future__ import annotations
 
@@ -22,7 +22,12 @@ ABOUT = {
 
 
 def card(report: dict[str, Any], command: str) -> str:
-    """Markdown of a training report (see :func:`mnistzip.training.recipes.train`)."""
+    """Markdown of a training report, as :func:`mnistzip.training.recipes.train` returns it.
+
+    Args:
+        report: of the training.
+        command: that trained the model.
+    """
     data = report["data"]
     held_out = f"{data['held_out']} drawn at random" if data.get("drawn") else f"the last {data['held_out']}"
     minutes = sum(phase["seconds"] for phase in report["phases"]) / 60
@@ -46,11 +51,11 @@ def card(report: dict[str, Any], command: str) -> str:
     if report.get("stopped"):
         lines.append("- Training was stopped before its end.")
     for phase in report["phases"]:
-        told = f"{phase['epochs']} epochs, batches of {phase['batch']}, learning rate {phase['rate']:g}"
+        text = f"{phase['epochs']} epochs, batches of {phase['batch']}, learning rate {phase['rate']:g}"
         if phase.get("matrix_rate") is not None:
-            told += f" (Muon: {phase['matrix_rate']:g})"
-        told += f", {phase['seconds']} s"
-        lines.append(f"- Phase *{phase['name']}*: {told}.")
+            text += f" (Muon: {phase['matrix_rate']:g})"
+        text += f", {phase['seconds']} s"
+        lines.append(f"- Phase *{phase['name']}*: {text}.")
     if "float_psnr_db" in report:
         lines.append(f"- As a float autoencoder, before rounding: {report['float_psnr_db']:.2f} dB on held-out images.")
     lines += ["", "Whole files of held-out images at effort 0; PSNR is computed from the mean squared error:", ""]
@@ -73,17 +78,17 @@ def card(report: dict[str, Any], command: str) -> str:
             *table(report["beside"]),
         ]
     if "lossless" in report:
-        lines += _of_pixels(report["lossless"])
+        lines += _lossless_table(report["lossless"])
     return "\n".join(lines) + "\n"
 
 
-def _of_pixels(told: dict[str, Any]) -> list[str]:
-    """Sizes of lossless files."""
-    integer, real = told["integer_bytes"], told["float_bytes"]
+def _lossless_table(sizes: dict[str, Any]) -> list[str]:
+    """Lines on the sizes of lossless files."""
+    integer, real = sizes["integer_bytes"], sizes["float_bytes"]
     parts = [name for name in integer if name != "bytes"]
     return [
         "",
-        f"Lossless files of held-out images take {told['file_bytes']:.2f} B. Ideal code length of each plane:",
+        f"Lossless files of held-out images take {sizes['file_bytes']:.2f} B. Ideal code length of each plane:",
         "",
         f"| | {' | '.join(parts)} | together |",
         "|---" * (len(parts) + 2) + "|",

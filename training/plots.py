@@ -1,4 +1,4 @@
-"""What a run looks like while it goes on: a picture of its curves, and TensorBoard's files where that is installed."""
+"""Curves of a training run: a picture, and event files for TensorBoard if it is installed."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-SHOWN = ("@1", "@25", "@50", "@75", "@100")  # qualities
+QUALITY_SUFFIXES = ("@1", "@25", "@50", "@75", "@100")  # of columns, one for each quality of the probe
 
 
 def draw(tables: Sequence[Path], picture: Path) -> None:
-    """Draw curves from the CSV files of a run's stages, those that exist."""
+    """Draw the curves of a run.
+
+    Args:
+        tables: CSV files of the stages; missing files are skipped.
+        picture: path of the PNG file.
+    """
     runs = {path.stem: _columns(path) for path in tables if path.exists()}
     figure = Figure(figsize=(11, 3.4), layout="constrained")
     FigureCanvasAgg(figure)
@@ -24,14 +29,14 @@ def draw(tables: Sequence[Path], picture: Path) -> None:
             loss.plot(columns["epoch"], columns["held_out"], ".-", label=name)
         if "bytes" in columns:
             pixels.plot(columns["epoch"], columns["bytes"], ".-", label=name)
-        at = [quality for quality in SHOWN if f"bytes{quality}" in columns]
-        if at:
-            sizes, heights = ([columns[f"{what}{quality}"][-1] for quality in at] for what in ("bytes", "dB"))
-            rate.plot(sizes, heights, ".-", label=name)
+        suffixes = [suffix for suffix in QUALITY_SUFFIXES if f"bytes{suffix}" in columns]
+        if suffixes:
+            sizes, psnrs = ([columns[f"{unit}{suffix}"][-1] for suffix in suffixes] for unit in ("bytes", "dB"))
+            rate.plot(sizes, psnrs, ".-", label=name)
     for axes, title, x, y in (
-        (loss, "what held-out images cost", "epoch", "loss"),
-        (rate, "rate and distortion now", "ideal bytes", "PSNR, dB"),
-        (pixels, "every pixel kept", "epoch", "ideal bytes"),
+        (loss, "loss of held-out images", "epoch", "loss"),
+        (rate, "rate and distortion, last epoch", "ideal bytes", "PSNR, dB"),
+        (pixels, "lossless", "epoch", "ideal bytes"),
     ):
         axes.set(title=title, xlabel=x, ylabel=y)
         axes.grid(alpha=0.3)
@@ -39,18 +44,19 @@ def draw(tables: Sequence[Path], picture: Path) -> None:
             axes.legend(fontsize="small")
     loss.set_yscale("log")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # an axis with nothing on it yet has no scale
+        warnings.simplefilter("ignore")  # empty axes have no scale
         figure.savefig(picture, dpi=110)
 
 
 def _columns(path: Path) -> dict[str, list[float]]:
+    """The columns of a CSV file by name."""
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     return {name: [float(row[name]) for row in rows] for name in rows[0]} if rows else {}
 
 
 class Board:
-    """Writes numbers for TensorBoard into a run's folder, if it is installed."""
+    """Writes the results of a stage for TensorBoard into the run's folder, if TensorBoard is installed."""
 
     def __init__(self, folder: Path, name: str) -> None:
         try:
@@ -61,7 +67,7 @@ class Board:
             self._writer = SummaryWriter(str(folder / "tensorboard" / name))
 
     def add(self, row: dict[str, float], epoch: int) -> None:
-        """The numbers of an epoch."""
+        """Write the results of an epoch."""
         if self._writer is not None:
             for name, value in row.items():
                 self._writer.add_scalar(name, value, epoch)

@@ -1,9 +1,9 @@
-"""Which hundred levels the qualities use: chosen so that size and PSNR rise with every one of them.
+"""Choose the level of each of the 100 qualities, so that size and PSNR rise with every quality.
 
-Along the levels neither rises steadily. Weights that hang on the level are rounded to integers, a level at a time, and where
-a channel of the latent falls silent the size drops by a byte or two within a hundredth of a level. So levels on a fine grid
-are tried on held-out images, as the exported integers code them, and a hundred of them are picked: each surely a step up in
-both size and PSNR, all steps as even as can be, and none of them poor for its size.
+Size and PSNR do not rise steadily with the level: parameters that depend on the level are rounded to integers for each level,
+and the size drops by one or two bytes where a channel of the latent becomes constant. The exported integer model therefore
+codes held-out images at 200 levels on a grid, and dynamic programming selects 100 of them: size and PSNR rise significantly
+at each step, the steps are as even as possible, and no level lies far below the rate-distortion curve.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ from mnistzip.models.registry import Model, read_model
 from mnistzip.tiling import TILE
 from mnistzip.training.export import export
 from mnistzip.training.rd_model import Coder
+from mnistzip.training.run_folder import LEVELS
 from mnistzip.training.trainer import Run
 from mnistzip.types import Pixels
 
-GRID = 2 * QUALITIES  # levels that are tried
+GRID = 2 * QUALITIES  # candidate levels
 IMAGES = 1000
-PART = 250  # images measured together
-SURE = 4.0  # standard errors that a step is above zero by, so that it is one for other images, too
-BYTE = 0.2  # dB that a byte counts for in the evenness of steps; with it quality 50, the default, takes about 23 bytes
-SHORT = 2.0  # dB of unevenness that a dB below the best curve counts for
-FALL = 1e6  # what a step that is none costs, against squares of dB
+BATCH = 250  # images measured together
+SIGNIFICANT = 4.0  # standard errors by which a step exceeds zero, so that it holds for other images as well
+DB_PER_BYTE = 0.2  # weight of a byte in the evenness of steps; with it quality 50, the default, takes about 23 bytes
+LOSS_WEIGHT = 2.0  # dB of unevenness that count as much as one dB below the best curve
+FALL_COST = 1e6  # cost of a step that does not rise, compared with squares of dB
 
 Floats = NDArray[np.float64]
 
@@ -41,81 +42,82 @@ def choose(coder: Coder, images: Tensor, run: Run) -> Tensor:
 
     Args:
         images: held-out images, uint8 of shape ``(N, 1, 28, 28)``; the first 1,000 are used.
-        run: its folder keeps ``levels.npz``, what every level gave; where that is there for the same weights, nothing is
-            measured again.
+        run: its folder contains ``levels.npz``, the results of all candidate levels. A file for the same weights is reused
+            instead of a new measurement.
     """
-    kept = run.folder / "levels.npz"
+    cache = run.folder / LEVELS
     grid = torch.from_numpy(np.linspace(0, 1, GRID, dtype=np.float32))
     parts = [export(coder, part) for part in torch.split(grid, QUALITIES)]
     digest = np.frombuffer(hashlib.sha256(b"".join(parts)).digest(), np.uint8)
-    if not kept.exists() or not np.array_equal(np.load(kept).get("digest"), digest):
-        tried = images[:IMAGES, 0].numpy()
-        rows = []
+    if not cache.exists() or not np.array_equal(np.load(cache).get("digest"), digest):
+        probes = images[:IMAGES, 0].numpy()
+        results = []
         for part, content in zip(torch.split(grid, QUALITIES), parts, strict=True):
             model = read_model(content, "levels")
-            rows += [measure(model, tried, quality) for quality in range(1, QUALITIES + 1)]
-            run.log(f"levels up to {part[-1]:.2f} tried on {len(tried)} images")
-        size, error = (np.array(values) for values in zip(*rows, strict=True))
-        np.savez(kept, size=size, error=error, digest=digest)
-    with np.load(kept) as known:
-        size, error = known["size"], known["error"]
+            results += [measure(model, probes, quality) for quality in range(1, QUALITIES + 1)]
+            run.log(f"levels up to {part[-1]:.2f} measured on {len(probes)} images")
+        size, error = (np.array(values) for values in zip(*results, strict=True))
+        np.savez(cache, size=size, error=error, digest=digest)
+    with np.load(cache) as cached:
+        size, error = cached["size"], cached["error"]
     chosen = climb(size, error, QUALITIES)
     mean, psnr = size.mean(axis=1)[chosen], psnr_of(error)[chosen]
     run.log(
-        f"{QUALITIES} of {GRID} levels chosen, the least steps {np.diff(mean).min():.3f} bytes, {np.diff(psnr).min():.3f} dB"
+        f"{QUALITIES} of {GRID} levels chosen, smallest steps {np.diff(mean).min():.3f} bytes, {np.diff(psnr).min():.3f} dB"
     )
     return grid[torch.from_numpy(chosen)]
 
 
 def measure(model: Model, images: Pixels, quality: int) -> tuple[Floats, NDArray[np.int64]]:
-    """Ideal bytes and squared error of each image at effort 0."""
+    """Ideal bytes and squared error of each image at effort 0: (N, 28, 28) -> (N,), (N,)."""
     size, error = np.empty(len(images)), np.empty(len(images), np.int64)
-    for start in range(0, len(images), PART):
-        part = slice(start, start + PART)
+    for start in range(0, len(images), BATCH):
+        part = slice(start, start + BATCH)
         x = images[part]
-        row = np.full(len(x), model.quality_index(quality))
-        y = model.transforms.analyse(x, row)
-        _, freqs = model.prior.intervals(y, row)
+        index = np.full(len(x), model.quality_index(quality))
+        y = model.transforms.analyse(x, index)
+        _, freqs = model.prior.intervals(y, index)
         size[part] = COST[freqs].sum(axis=1) / (8 * BIT)
-        error[part] = np.square(model.transforms.synthesize(y, row).astype(np.int64) - x).sum(axis=(1, 2))
+        error[part] = np.square(model.transforms.synthesize(y, index).astype(np.int64) - x).sum(axis=(1, 2))
     return size, error
 
 
 def climb(size: Floats, error: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Indices of ``count`` levels from the first to the last, each a step up in size and PSNR, as even as can be.
+    """Indices of ``count`` levels from the first to the last, with size and PSNR rising in even steps.
 
-    The sum of the squares of steps and of what levels lack in PSNR is made least by dynamic programming; a step that is not
-    sure is taken only where there is no way around.
+    Dynamic programming minimizes the sum of the squared steps and of the squared distances to the best curve. A step that is
+    not significant is used only if no other path exists.
 
     Args:
         size: bytes of every image at every level, shape ``(levels, images)``.
-        error: squared error, likewise.
+        error: squared error, same shape.
     """
     mean, psnr = size.mean(axis=1), psnr_of(error)
-    height = psnr + BYTE * mean
-    rises = (gains(size) >= SURE) & (gains(-error) >= SURE)
-    cost = np.where(rises, np.square(height - height[:, None]), FALL) + np.square(SHORT * (best_psnr(mean, psnr) - psnr))
+    height = psnr + DB_PER_BYTE * mean
+    rises = (gains(size) >= SIGNIFICANT) & (gains(-error) >= SIGNIFICANT)
+    cost = np.where(rises, np.square(height - height[:, None]), FALL_COST)
+    cost += np.square(LOSS_WEIGHT * (best_psnr(mean, psnr) - psnr))
     cost[np.tril_indices(len(cost))] = np.inf
-    least = np.full(len(cost), np.inf)
-    least[0] = 0.0
-    came: list[NDArray[np.int64]] = []
+    total = np.full(len(cost), np.inf)
+    total[0] = 0.0
+    predecessors: list[NDArray[np.int64]] = []
     for _ in range(count - 1):
-        total = least[:, None] + cost
-        came.append(total.argmin(axis=0))
-        least = total.min(axis=0)
+        sums = total[:, None] + cost
+        predecessors.append(sums.argmin(axis=0))
+        total = sums.min(axis=0)
     path = [len(cost) - 1]
-    for before in reversed(came):
-        path.append(int(before[path[-1]]))
+    for predecessor in reversed(predecessors):
+        path.append(int(predecessor[path[-1]]))
     return np.array(path[::-1])
 
 
 def gains(values: NDArray[np.number]) -> Floats:
-    """By how many standard errors the mean over images rises from one level to another: (levels, images) -> (from, to)."""
+    """Rise of the mean over images between two levels, in standard errors: (levels, images) -> (from, to)."""
     mean, spread = values.mean(axis=1), np.cov(values)
-    own = np.diag(spread)
-    variance = np.maximum(own + own[:, None] - 2 * spread, 1e-9) / values.shape[1]
-    told: Floats = (mean - mean[:, None]) / np.sqrt(variance)
-    return told
+    level_variance = np.diag(spread)
+    variance = np.maximum(level_variance + level_variance[:, None] - 2 * spread, 1e-9) / values.shape[1]
+    rise: Floats = (mean - mean[:, None]) / np.sqrt(variance)
+    return rise
 
 
 def psnr_of(error: NDArray[np.int64]) -> Floats:
@@ -124,13 +126,13 @@ def psnr_of(error: NDArray[np.int64]) -> Floats:
 
 
 def best_psnr(size: Floats, psnr: Floats) -> Floats:
-    """What the upper convex hull of all points has at each size: the best curve, as images may be coded at mixed levels."""
+    """PSNR of the upper convex hull of all points at each size. Images coded at mixed levels reach this curve."""
     hull: list[int] = []
-    for at in np.lexsort((psnr, size)):
+    for point in np.lexsort((psnr, size)):
         while len(hull) > 1:
             a, b = hull[-2:]
-            if (psnr[b] - psnr[a]) * (size[at] - size[a]) > (psnr[at] - psnr[a]) * (size[b] - size[a]):
+            if (psnr[b] - psnr[a]) * (size[point] - size[a]) > (psnr[point] - psnr[a]) * (size[b] - size[a]):
                 break
             hull.pop()
-        hull.append(at)
+        hull.append(point)
     return np.interp(size, size[hull], psnr[hull])

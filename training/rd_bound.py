@@ -1,9 +1,11 @@
-"""An upper bound on the rate-distortion function of digits, by a beta-VAE: how far any codec is from the best possible.
+"""Upper bound on the rate-distortion function of digits, from a beta-VAE.
 
-A latent drawn from ``q(z|x)`` can be sent in ``log q(z|x) / p(z)`` bits on average, given random bits that both ends share and
-many images at once; so rate and squared error of a trained VAE are a point that some codec reaches, whatever its latents are
-like. No rounding, no bytes, no networks of integers: what lies between this curve and ours is what these cost, or what better
-networks would win. The VAE knows the level as the codec does, and its prior is autoregressive.
+Many latents drawn from ``q(z|x)`` can be sent in ``log2 q(z|x) / p(z)`` bits each on average if sender and receiver share
+random bits. Rate and squared error of a trained VAE are therefore a point that some codec reaches. The VAE does not round,
+write whole bytes or run on integers. The gap between this curve and that of the codec shows the cost of these and the gain
+that larger networks allow. As in the codec, the networks depend on the level, and the prior is autoregressive.
+
+    x (N, 784) -> encode -> mean, log_spread (N, 48) -> z (N, 48) -> decode -> x_hat (N, 784)
 
     python -m mnistzip.training.rd_bound train-images-idx3-ubyte.gz
 
@@ -29,8 +31,8 @@ from mnistzip.training.trainer import FlushDenormals
 LATENTS = 48
 WIDTH = 768
 BLOCKS = 2
-MIXED = 6  # normal distributions that the prior mixes for each latent
-SEEN = 24  # units of the prior that see the earlier latents, for each latent
+MIXTURE = 6  # normal distributions in the prior of each latent
+UNITS = 24  # hidden units of the prior for each latent; they depend on the earlier latents
 LEVEL_WAVES = 8
 BALANCE = 0.45
 BATCH = 500
@@ -39,51 +41,51 @@ LEVELS = [step / 12 for step in range(13)]
 
 
 class Tower(nn.Module):
-    """Residual network that is told the level: (N, inputs), (N,) -> (N, outputs)."""
+    """Residual network with the level as a second input: (N, inputs), (N,) -> (N, outputs)."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.enter = nn.Linear(inputs, WIDTH)
         self.norms = nn.ModuleList(nn.LayerNorm(WIDTH) for _ in range(BLOCKS))
-        self.told = nn.ModuleList(nn.Linear(2 * LEVEL_WAVES, WIDTH) for _ in range(BLOCKS))
+        self.from_level = nn.ModuleList(nn.Linear(2 * LEVEL_WAVES, WIDTH) for _ in range(BLOCKS))
         self.widen = nn.ModuleList(nn.Linear(WIDTH, WIDTH) for _ in range(BLOCKS))
         self.leave = nn.ModuleList(nn.Linear(WIDTH, WIDTH) for _ in range(BLOCKS))
         self.last = nn.Linear(WIDTH, outputs)
         nn.init.normal_(self.last.weight, std=0.01)
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
-        told = waves(level)
+        level_waves = waves(level)
         h = self.enter(x)
-        for norm, tell, widen, leave in zip(self.norms, self.told, self.widen, self.leave, strict=True):
-            h = h + leave(F.silu(widen(norm(h)) + tell(told)))
+        for norm, from_level, widen, leave in zip(self.norms, self.from_level, self.widen, self.leave, strict=True):
+            h = h + leave(F.silu(widen(norm(h)) + from_level(level_waves)))
         out: Tensor = self.last(F.silu(h))
         return out
 
 
 class Prior(nn.Module):
-    """Each latent's density given the earlier ones and the level, a mixture of normal distributions."""
+    """Density of each latent given the earlier latents and the level: a mixture of normal distributions."""
 
     def __init__(self) -> None:
         super().__init__()
-        place = torch.arange(LATENTS).repeat_interleave(SEEN)
-        self.register_buffer("mask", (torch.arange(LATENTS)[:, None] < place).float(), persistent=False)
+        latent = torch.arange(LATENTS).repeat_interleave(UNITS)
+        self.register_buffer("mask", (torch.arange(LATENTS)[:, None] < latent).float(), persistent=False)
         self.mask: Tensor
-        self.see = nn.Parameter(torch.randn(LATENTS, LATENTS * SEEN) * 0.1)
-        self.tell = nn.Linear(2 * LEVEL_WAVES, LATENTS * SEEN)
-        self.say = nn.Parameter(torch.randn(LATENTS, SEEN, 3 * MIXED) * 0.05)
-        self.bias = nn.Parameter(torch.randn(LATENTS, 3 * MIXED) * 0.3)
+        self.hidden_weight = nn.Parameter(torch.randn(LATENTS, LATENTS * UNITS) * 0.1)
+        self.from_level = nn.Linear(2 * LEVEL_WAVES, LATENTS * UNITS)
+        self.output_weight = nn.Parameter(torch.randn(LATENTS, UNITS, 3 * MIXTURE) * 0.05)
+        self.bias = nn.Parameter(torch.randn(LATENTS, 3 * MIXTURE) * 0.3)
 
     def forward(self, z: Tensor, level: Tensor) -> Tensor:
         """Log densities of latents: (N, LATENTS), (N,) -> (N,)."""
-        seen = F.silu(z @ (self.see * self.mask) + self.tell(waves(level)))
-        said = torch.einsum("nls,lso->nlo", seen.view(len(z), LATENTS, SEEN), self.say) + self.bias
-        weight, mean, spread = said.chunk(3, 2)
-        each = normal(z[:, :, None], mean, spread)
-        return (weight.log_softmax(2) + each).logsumexp(2).sum(1)
+        h = F.silu(z @ (self.hidden_weight * self.mask) + self.from_level(waves(level)))
+        output = torch.einsum("nls,lso->nlo", h.view(len(z), LATENTS, UNITS), self.output_weight) + self.bias
+        weight, mean, spread = output.chunk(3, 2)
+        density = normal(z[:, :, None], mean, spread)
+        return (weight.log_softmax(2) + density).logsumexp(2).sum(1)
 
 
 def waves(level: Tensor) -> Tensor:
-    """Levels in a form that networks take up well: (N,) -> (N, 2 * LEVEL_WAVES)."""
+    """Cosines and sines of levels at several frequencies: (N,) -> (N, 2 * LEVEL_WAVES)."""
     phase = level[:, None] * math.pi * torch.arange(1, LEVEL_WAVES + 1)
     return torch.cat([phase.cos(), phase.sin()], 1)
 
@@ -110,8 +112,8 @@ class Vae(nn.Module):
         nats = normal(z, mean, log_spread).sum(1) - self.prior(z, level)
         x_hat = self.decode(z, level)
         inside = x_hat.clamp(0, 1)
-        seen = inside + 0.02 * (x_hat - inside) if self.training else inside
-        return nats / math.log(2), (seen - x).square().sum(1)
+        clipped = inside + 0.02 * (x_hat - inside) if self.training else inside
+        return nats / math.log(2), (clipped - x).square().sum(1)
 
 
 @click.command()
@@ -124,15 +126,15 @@ def main(data: str, epochs: int, seed: int) -> None:
     torch.manual_seed(seed)
     split = load(data)
     train, held_out = (part.flatten(1).float() / WHITE for part in (split.train, split.held_out))
-    vae, of_codec = Vae(), Config()
+    vae, codec_config = Vae(), Config()
     optimizer = torch.optim.AdamW(vae.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, epochs * (len(train) // BATCH), pct_start=0.05)
-    began = time.monotonic()
+    start = time.monotonic()
     for epoch in range(epochs):
         total = 0.0
         for part in torch.randperm(len(train))[: len(train) // BATCH * BATCH].view(-1, BATCH):
             level = torch.rand(BATCH)
-            lmbda = of_codec.lmbda(level)
+            lmbda = codec_config.lmbda(level)
             bits, error = vae(train[part], level)
             loss = ((bits + lmbda * error) * lmbda**-BALANCE).mean()
             optimizer.zero_grad()
@@ -141,13 +143,13 @@ def main(data: str, epochs: int, seed: int) -> None:
             optimizer.step()
             schedule.step()
             total += loss.item()
-        click.echo(f"epoch {epoch + 1}: {time.monotonic() - began:.0f} s, loss {total * BATCH / len(train):.3f}", err=True)
+        click.echo(f"epoch {epoch + 1}: {time.monotonic() - start:.0f} s, loss {total * BATCH / len(train):.3f}", err=True)
     vae.eval()
-    for at in LEVELS:
+    for value in LEVELS:
         with torch.no_grad():
-            bits, error = vae(held_out, torch.full((len(held_out),), at))
-        told = {"bytes": bits.mean().item() / 8, "psnr_db": psnr_of_mse(error.mean().item() * WHITE**2 / 784)}
-        click.echo(json.dumps({name: round(value, 3) for name, value in told.items()}))
+            bits, error = vae(held_out, torch.full((len(held_out),), value))
+        result = {"bytes": bits.mean().item() / 8, "psnr_db": psnr_of_mse(error.mean().item() * WHITE**2 / 784)}
+        click.echo(json.dumps({name: round(number, 3) for name, number in result.items()}))
 
 
 if __name__ == "__main__":

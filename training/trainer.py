@@ -1,7 +1,8 @@
-"""A training run on disk: checkpoints that a stopped run goes on from, a log, and one schedule for the learning rate.
+"""The training loop: epochs with checkpoints, a log, and a schedule of the learning rate.
 
-A run that is asked to stop, as by Ctrl-C, trains no further, and a model is made of what there is. Every epoch draws its order
-and noise from a seed of its own, so a resumed run takes the very steps of an uninterrupted one.
+A stopped run resumes from its last checkpoint. An interrupt (Ctrl-C) ends the training after the current step, and the model is
+made from the weights of that time. Each epoch has a random seed that depends only on the run's seed and the number of the
+epoch. A resumed run therefore takes the same steps as an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -27,18 +28,23 @@ from mnistzip.training.plots import Board, draw
 from mnistzip.training.run_folder import CURVES, PARTIAL
 
 Log = Callable[[str], None]
-SLOW_SHARE = 0.15  # of the learning rate, for what was trained before when a fresh part joins it
+SLOW_SHARE = 0.15  # of the learning rate, for trained modules next to an untrained one
 
 
 @dataclass
 class Run:
-    """Where a run keeps its checkpoints, what draws its chance, who is told, what it runs on, and whether it is to stop.
+    """The state that all stages of a training run share.
 
     Attributes:
-        clock: tells seconds; ``began`` is its time when the run was made.
+        folder: of checkpoints and logs.
+        seed: of all random numbers.
+        log: receives messages for the user.
+        device: that the stages run on.
+        clock: returns seconds; ``began`` is its value at the creation of the run.
         pacer: decides the steps of paced schedules; only the leading process has one.
-        finish: seconds that follow the training.
-        stages: names of those that have begun, in their order.
+        finish: expected seconds after the training.
+        stages: names of the stages that have begun, in order.
+        stopping: the run was asked to stop.
     """
 
     folder: Path
@@ -55,19 +61,19 @@ class Run:
         self.began = self.clock()
 
     def stops(self) -> bool:
-        """Whether it is to stop, in whichever process that was asked for."""
-        self.stopping = distributed.anyone(self.stopping)
+        """Whether any process was asked to stop."""
+        self.stopping = distributed.any_process(self.stopping)
         return self.stopping
 
     def interrupted(self, _signal: int, _frame: FrameType | None) -> None:
-        """What to do at an interrupt: stop after this step, and at the next one at once."""
+        """Handle an interrupt: stop after the current step. A second interrupt stops at once."""
         self.stopping = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        self.log("stopping: a model is made of what was learned so far; interrupt again to leave without one")
+        self.log("stopping: a model is made from the training so far; interrupt again to stop without a model")
 
 
 class FlushDenormals(ContextDecorator):
-    """Within it numbers too small to matter count as zero, as they would take ten times as long; in the whole process."""
+    """Treat denormal numbers as zero in the whole process, as arithmetic on them takes ten times as long."""
 
     def __enter__(self) -> None:
         torch.set_flush_denormal(True)
@@ -78,9 +84,10 @@ class FlushDenormals(ContextDecorator):
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast a phase trains; the learning rates fall from ``rate`` to ``end`` times that.
+    """Length and learning rates of a phase. Learning rates fall from ``rate`` to ``end * rate``.
 
-    ``matrix_rate`` is that of Muon, for the weights of convolutions or other matrices; without one AdamW trains all.
+    ``matrix_rate`` is the rate of Muon, for the weights of convolutions or other matrices. If it is None, AdamW trains all
+    parameters.
     """
 
     epochs: int
@@ -92,14 +99,14 @@ class Schedule:
     decay: float = 1e-4
     end: float = 0.01
     matrix_rate: float | None = None
-    fall_over: int | None = None  # epochs that the fall is laid out over, where the phase ends before it
-    steps: int | None = None  # of an epoch; by default one pass over the images
-    keep_best: bool = False  # of all epochs the one that does best on held-out images
-    patience: int | None = None  # end after so many epochs of which none does better than the best before
+    fall_over: int | None = None  # epochs of the fall, if the phase ends before the fall does
+    steps: int | None = None  # per epoch; by default one pass over the images
+    keep_best: bool = False  # end with the weights of the epoch with the lowest cost of held-out images
+    patience: int | None = None  # end after this many epochs without an improvement
     paced: bool = False  # the run's pacer decides the steps of each epoch
 
     def share_at(self, step: int, steps: int) -> float:
-        """Of the full rate: linear warm-up, then half a cosine; or all of it all along."""
+        """Share of the full rate: linear warm-up, then half a cosine. Always 1 for a constant schedule."""
         if self.constant:
             return 1.0
         fall = 0.5 * (1 + math.cos(math.pi * step / steps))
@@ -108,9 +115,9 @@ class Schedule:
 
 
 class Phase:
-    """Trains one module, epoch by epoch, and can be stopped and resumed after any epoch.
+    """Trains one module, epoch by epoch. A phase can be stopped and resumed after any epoch.
 
-    Where a part is ``fast``, because it starts afresh, the others learn at a small share of its rate.
+    ``fast`` is an untrained part of the module. All other parts learn at a small share of its rate.
     """
 
     def __init__(
@@ -124,32 +131,30 @@ class Phase:
         matrices: set[nn.Parameter] | None = None,
     ) -> None:
         self.name = name
-        self.prepare = prepare  # called before every epoch
+        self.prepare = prepare  # called before each epoch
         self.run = run
         self.module = module
         self.schedule = schedule
         self.optimizers = _optimizers(module, schedule, fast, matrices)
         self.epoch = 0
         self.seconds = 0.0
-        self.steps: list[int] = []  # of each epoch
-        self.best: tuple[float, dict[str, Any], int] | None = (
-            None  # what held-out images cost, the state that does it, its epoch
-        )
+        self.steps: list[int] = []  # per epoch
+        self.best: tuple[float, dict[str, Any], int] | None = None  # lowest held-out cost, state of the module, epoch
 
     @property
     def checkpoint(self) -> Path:
         return self.run.folder / f"{self.name}.pt"
 
     def resume(self) -> None:
-        """Go on from the last finished epoch, if there is one."""
-        kept = distributed.leads() and self.checkpoint.exists()
-        state: dict[str, Any] | None = distributed.told(
-            torch.load(self.checkpoint, self.run.device, weights_only=True) if kept else None
+        """Load the checkpoint of the last complete epoch, if it exists."""
+        exists = distributed.leads() and self.checkpoint.exists()
+        state: dict[str, Any] | None = distributed.broadcast(
+            torch.load(self.checkpoint, self.run.device, weights_only=True) if exists else None
         )
         if state is not None:
             self.module.load_state_dict(state["module"])
-            for optimizer, known in zip(self.optimizers, state["optimizers"], strict=True):
-                optimizer.load_state_dict(known)
+            for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(saved)
             self.epoch, self.seconds, self.best = state["epoch"], state["seconds"], state["best"]
             self.steps = state.get("steps", [])
 
@@ -159,19 +164,22 @@ class Phase:
         loss: Callable[[Tensor], Tensor],
         measure: Callable[[], dict[str, float]] | None = None,
     ) -> None:
-        """Minimize ``loss`` of batches, float in 0..1 of shape ``(batch, 1, 28, 28)``, over the epochs that are left.
+        """Minimize ``loss`` over the remaining epochs.
 
-        ``measure`` says after each epoch how well held-out images do; a schedule that keeps the best goes by its ``held_out``.
+        Args:
+            images: uint8, shape ``(N, 1, 28, 28)``.
+            loss: of a batch, float in 0..1, shape ``(batch, 1, 28, 28)``.
+            measure: returns results on held-out images after each epoch. Schedules with ``keep_best`` use ``held_out``.
         """
         if distributed.leads():
             self.run.folder.mkdir(parents=True, exist_ok=True)
             self._board = Board(self.run.folder, self.name)
         self.run.stages.append(self.name)
         self.resume()
-        while self.epoch < self.schedule.epochs and not self._in_vain() and not self.run.stops():
-            began = self.run.clock()
+        while self.epoch < self.schedule.epochs and not self._out_of_patience() and not self.run.stops():
+            start = self.run.clock()
             per_epoch = self._steps_of_epoch(len(images))
-            steps = per_epoch * (self.schedule.fall_over or self.schedule.epochs)  # as if all epochs were like this one
+            steps = per_epoch * (self.schedule.fall_over or self.schedule.epochs)  # as if all epochs had as many steps
             self.module.train()
             if self.prepare is not None:
                 self.prepare()
@@ -181,26 +189,26 @@ class Phase:
                 if self.run.stops():
                     return
                 share = self.schedule.share_at(self.epoch * per_epoch + number, steps)
-                value = loss(distributed.share(batch))
+                value = loss(distributed.shard(batch))
                 self.module.zero_grad(set_to_none=True)
                 value.backward()  # type: ignore[no-untyped-call]
-                distributed.average(self.module)
+                distributed.average_gradients(self.module)
                 nn.utils.clip_grad_norm_(self.module.parameters(), 50.0)
                 for optimizer in self.optimizers:
                     for group in optimizer.param_groups:
                         group["lr"] = group["full"] * share
                     optimizer.step()
                 total += value.item()
-            if distributed.together():
-                self.module.load_state_dict(distributed.told(self.module.state_dict()))  # what no gradient moves may differ
+            if distributed.is_grouped():
+                self.module.load_state_dict(distributed.broadcast(self.module.state_dict()))  # buffers may differ
             self.epoch += 1
             self.steps.append(per_epoch)
-            steps_seconds = self.run.clock() - began
+            steps_seconds = self.run.clock() - start
             self.seconds += steps_seconds
             row = {"epoch": self.epoch, "seconds": round(self.seconds), "loss": total / per_epoch}
             if measure is not None:
                 self.module.eval()
-                row |= distributed.told(measure() if distributed.leads() else {})
+                row |= distributed.broadcast(measure() if distributed.leads() else {})
             if self.schedule.keep_best and (self.best is None or row["held_out"] < self.best[0]):
                 self.best = (
                     row["held_out"],
@@ -208,26 +216,26 @@ class Phase:
                     self.epoch,
                 )
             if distributed.leads():
-                self._record(row, began, steps_seconds)
+                self._record(row, start, steps_seconds)
         if self.best is not None:
             self.module.load_state_dict(self.best[1])
 
     def _steps_of_epoch(self, images: int) -> int:
         if self.schedule.paced:
             pacer = self.run.pacer
-            return distributed.told(pacer.steps(self.name, self.epoch) if pacer is not None else 0)
+            return distributed.broadcast(pacer.steps(self.name, self.epoch) if pacer is not None else 0)
         return self.schedule.steps or max(1, images // self.schedule.batch)
 
-    def _in_vain(self) -> bool:
-        """Whether patience with held-out images that do no better any more is at its end."""
+    def _out_of_patience(self) -> bool:
+        """Whether the held-out cost has not improved for ``patience`` epochs."""
         if self.best is None or self.schedule.patience is None or self.epoch - self.best[2] < self.schedule.patience:
             return False
-        self.run.log(f"{self.name}: held-out images have done no better for {self.schedule.patience} epochs, so it ends here")
+        self.run.log(f"{self.name}: no improvement on held-out images for {self.schedule.patience} epochs, the stage ends")
         return True
 
     def _batches(self, images: Tensor, count: int) -> Iterator[Tensor]:
-        """So many batches, pass after pass over the images, each in an order of its own."""
-        size = min(self.schedule.batch, len(images)) // distributed.count() * distributed.count()
+        """Yield ``count`` batches from passes over the images. Each pass has another random order."""
+        size = min(self.schedule.batch, len(images)) // distributed.process_count() * distributed.process_count()
         while True:
             order = torch.randperm(len(images))
             for start in range(0, len(images) - size + 1, size):
@@ -236,8 +244,8 @@ class Phase:
                 if not count:
                     return
 
-    def _record(self, row: dict[str, float], began: float, steps_seconds: float) -> None:
-        """Keep a checkpoint and the figures of an epoch, and say them."""
+    def _record(self, row: dict[str, float], start: float, steps_seconds: float) -> None:
+        """Write a checkpoint, write the results of an epoch to the table and the curves, and log them."""
         state = {
             "module": self.module.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
@@ -250,25 +258,25 @@ class Phase:
         torch.save(state, partial)
         partial.replace(self.checkpoint)
         path = self.run.folder / f"{self.name}.csv"
-        new = self.epoch == 1
-        with path.open("w" if new else "a", newline="") as table:
+        first = self.epoch == 1
+        with path.open("w" if first else "a", newline="") as table:
             writer = csv.DictWriter(table, list(row))
-            if new:
+            if first:
                 writer.writeheader()
             writer.writerow(row)
         self._board.add(row, self.epoch)
         draw([self.run.folder / f"{name}.csv" for name in self.run.stages], self.run.folder / CURVES)
         figures = "  ".join(f"{key} {value:.4g}" for key, value in row.items() if key not in ("epoch", "seconds"))
         self.run.log(
-            f"{self.name} epoch {self.epoch} of {self.schedule.epochs}, {self._left(began, steps_seconds)}:  {figures}"
+            f"{self.name} epoch {self.epoch} of {self.schedule.epochs}, {self._time_left(start, steps_seconds)}:  {figures}"
         )
 
-    def _left(self, began: float, steps_seconds: float) -> str:
-        """The time that is left, of the whole run where that is known."""
+    def _time_left(self, start: float, steps_seconds: float) -> str:
+        """The remaining time: of the whole run if the schedule is paced, else of the stage."""
         if self.schedule.paced and self.run.pacer is not None:
-            overhead = self.run.clock() - began - steps_seconds
-            self.run.pacer.finished(self.name, self.epoch - 1, steps_seconds, overhead)
-            return f"about {clock_time(self.run.pacer.left(self.name, self.epoch) + self.run.finish)} left"
+            overhead = self.run.clock() - start - steps_seconds
+            self.run.pacer.record_epoch(self.name, self.epoch - 1, steps_seconds, overhead)
+            return f"about {clock_time(self.run.pacer.seconds_left(self.name, self.epoch) + self.run.finish)} left"
         left = self.seconds / self.epoch * (self.schedule.epochs - self.epoch)
         return f"about {clock_time(left)} left in this stage"
 
@@ -276,23 +284,23 @@ class Phase:
 def _optimizers(
     module: nn.Module, schedule: Schedule, fast: nn.Module | None, matrices: set[nn.Parameter] | None
 ) -> list[torch.optim.Optimizer]:
-    """AdamW for all, or for all but some matrices, by default the weights of convolutions, which then are Muon's."""
-    learned = [p for p in module.parameters() if p.requires_grad]
+    """AdamW for all parameters; with a ``matrix_rate``, Muon for ``matrices``, by default the weights of convolutions."""
+    trained = [p for p in module.parameters() if p.requires_grad]
     fresh = set() if fast is None else set(fast.parameters())
     if schedule.matrix_rate is None:
         matrices = set()
     elif matrices is None:
-        matrices = {p for p in learned if p.ndim == 4}
+        matrices = {p for p in trained if p.ndim == 4}
     groups: list[dict[str, Any]] = []
     for parameters, share in (
-        ([p for p in learned if p not in matrices | fresh], SLOW_SHARE if fresh else 1.0),
-        ([p for p in learned if p in fresh], 1.0),
+        ([p for p in trained if p not in matrices | fresh], SLOW_SHARE if fresh else 1.0),
+        ([p for p in trained if p in fresh], 1.0),
     ):
         if parameters:
             groups.append({"params": parameters, "full": schedule.rate * share})
     adam = torch.optim.AdamW(groups, lr=schedule.rate, betas=schedule.momentum, weight_decay=schedule.decay, fused=True)
     if schedule.matrix_rate is None:
         return [adam]
-    muon = Muon([p for p in learned if p in matrices], lr=schedule.matrix_rate)
+    muon = Muon([p for p in trained if p in matrices], lr=schedule.matrix_rate)
     muon.param_groups[0]["full"] = schedule.matrix_rate
     return [adam, muon]

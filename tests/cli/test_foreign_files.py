@@ -78,7 +78,7 @@ def test_training_leaves_a_folder_of_other_files_alone(
     command = ["train", str(DIGITS), "-o", str(tmp_path / "scans.npz"), *TRAINING, *more]
     assert run(command) == 1
     assert (
-        f"{folder} holds files that mnistzip train did not write: choose another folder with --folder"
+        f"{folder} contains files that mnistzip train did not write: choose another folder with --folder"
         in capsys.readouterr().err
     )
     assert run([*command, "--folder", str(folder)]) == 1
@@ -117,7 +117,7 @@ def test_a_run_does_not_put_its_pictures_among_the_images(
     made = pictures(tmp_path / "scans", digits)
     folder = tmp_path / "scans" / where
     assert run(["train", str(tmp_path / "scans"), "-o", str(tmp_path / "m.npz"), "--folder", str(folder), "-f"]) == 1
-    assert "would be a folder among the images" in capsys.readouterr().err
+    assert "lies inside the images" in capsys.readouterr().err
     assert run(["bench", str(tmp_path / "scans"), "-o", str(folder), *BENCH]) == 1
     assert "would be a folder among the images" in capsys.readouterr().err
     assert intact(made)
@@ -153,7 +153,7 @@ def test_images_that_are_read_are_not_the_model_that_is_written(
 def test_a_run_does_not_take_the_place_of_what_it_makes(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["train", str(DIGITS), "-o", str(tmp_path / "m.npz"), "--folder", str(tmp_path / name), *TRAINING]
     assert run(command) == 1
-    assert f"{name} is a file that training writes: choose another folder with --folder" in capsys.readouterr().err
+    assert f"{name} is an output file of the training: choose another folder with --folder" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 

@@ -58,7 +58,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(budgeted_recipe, "CONFIG", sizes)
     monkeypatch.setattr(budgeted_recipe, "PIXELS", budgeted_recipe.PixelConfig(ink=4, solid=4, level=4, shade=8, key=2))
     monkeypatch.setattr(budgeted_recipe, "EPOCHS", dict.fromkeys(budgeted_recipe.SHARES, 2))
-    monkeypatch.setattr(budgeted_recipe, "PIXEL_STEPS", 0)  # a pixel model is trained however slow the machine is
+    monkeypatch.setattr(budgeted_recipe, "MIN_PIXEL_STEPS", 0)  # a pixel model is trained however slow the machine is
     monkeypatch.setattr(recipes, "pays", lambda _sizes: True)  # so that pixel models this small go into the file
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a test started in the background lacks
     torch.set_num_threads(1)
@@ -78,7 +78,7 @@ def test_steps_take_fewer_images_where_there_are_few_or_pixels_see_many(images: 
         "pixels": budgeted_recipe.PIXEL_BATCH,
     }
     assert budgeted_recipe.batches(split(800, 0)) == dict.fromkeys(budgeted_recipe.SHARES, 20)
-    assert budgeted_recipe.batches(split(60_000, 9))["pixels"] == int(budgeted_recipe.VOTES / 784**2)
+    assert budgeted_recipe.batches(split(60_000, 9))["pixels"] == int(budgeted_recipe.MAX_PIXEL_PAIRS / 784**2)
 
 
 @pytest.mark.parametrize("fit", splits.FITS)
@@ -157,14 +157,14 @@ def test_a_run_goes_on_only_where_it_is_asked_to(source: str, tmp_path: Path, ca
     out, folder = tmp_path / "mine.npz", tmp_path / "mine.npz.run"
     command = ["train", source, "-o", str(out), "--time", "1s", "--epochs", "1", "-T", "1"]
     assert run([*command, "--resume"]) == 1
-    assert "no run to go on with" in capsys.readouterr().err
+    assert "contains no run to resume" in capsys.readouterr().err
     assert run([*command, "--time", "soon"]) == 2
-    assert "no time such as 20m" in capsys.readouterr().err
+    assert "is not a time such as 20m" in capsys.readouterr().err
     assert run([*command, "-o", str(tmp_path / "mine.md")]) == 2
     assert "does not end in .npz" in capsys.readouterr().err
     begin(check(folder, source, budgeted_recipe.STAGES, False, False), budgeted_recipe.STAGES, False)
     assert run(command) == 1
-    assert "was begun: --resume goes on with it, -f begins anew" in capsys.readouterr().err
+    assert "has begun: --resume continues it, -f starts again" in capsys.readouterr().err
     assert run([*command, "-f"]) == 0
     assert f"curves and logs of the training are in {folder}; its checkpoints are removed" in capsys.readouterr().out
     assert {path.name for path in folder.iterdir()} >= {"plan.json", "rounded.csv", "curves.png"}
@@ -173,12 +173,12 @@ def test_a_run_goes_on_only_where_it_is_asked_to(source: str, tmp_path: Path, ca
     assert run([*command, "--resume"]) == 1
     assert "exists already" in capsys.readouterr().err
     assert run([*command, "--resume", "-f"]) == 1
-    assert "is finished: -f without --resume trains anew" in capsys.readouterr().err
+    assert "is finished: use -f without --resume to train again" in capsys.readouterr().err
     out.rename(tmp_path / "moved.npz")
     for path in (out.with_suffix(".json"), out.with_suffix(".md")):
         path.unlink()
     assert run(command) == 1
-    assert "holds a run that is finished, -f begins anew" in capsys.readouterr().err
+    assert "contains a run that is finished, -f starts again" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("why", ["no time for it", "it loses"])
@@ -188,8 +188,8 @@ def test_a_pixel_model_that_is_of_no_use_is_left_out_and_that_is_said(
     if why == "it loses":
         monkeypatch.setattr(recipes, "pays", PAYS)  # networks this small lose
     else:
-        monkeypatch.setattr(budgeted_recipe, "PIXEL_STEPS", 10**9)
-        monkeypatch.setattr(budgeted_recipe, "PASSES", dict.fromkeys(budgeted_recipe.SHARES, 10**9))
+        monkeypatch.setattr(budgeted_recipe, "MIN_PIXEL_STEPS", 10**9)
+        monkeypatch.setattr(budgeted_recipe, "MAX_PASSES", dict.fromkeys(budgeted_recipe.SHARES, 10**9))
     out = tmp_path / "mine.npz"
     assert run(["train", source, "-o", str(out), "--time", "1s", "--epochs", "1", "-T", "1"]) == 0
     said = capsys.readouterr().out
@@ -330,7 +330,7 @@ def test_a_stage_ends_where_held_out_images_do_no_better(images: Pixels, tmp_pat
     assert first.epoch == 5
     assert first.best is not None
     assert (weight.weight == first.best[1]["weight"]).all()
-    assert "no better for 3 epochs" in told[-1]
+    assert "no improvement on held-out images for 3 epochs" in told[-1]
     again = phase()
     again.train(learned, loss, lambda: {"held_out": next(costs)})
     assert again.epoch == 5

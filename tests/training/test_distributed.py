@@ -88,11 +88,11 @@ def test_two_processes_learn_what_one_does_and_the_first_writes(tmp_path: Path) 
 def test_one_process_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RANK", raising=False)
     distributed.join()
-    assert not distributed.together()
+    assert not distributed.is_grouped()
     assert distributed.leads()
-    assert distributed.share(torch.arange(5)).tolist() == [0, 1, 2, 3, 4]
-    assert distributed.told("x") == "x"
-    assert distributed.anyone(True)
+    assert distributed.shard(torch.arange(5)).tolist() == [0, 1, 2, 3, 4]
+    assert distributed.broadcast("x") == "x"
+    assert distributed.any_process(True)
 
 
 def test_a_card_tells_the_command_that_several_processes_took() -> None:

@@ -51,8 +51,8 @@ def train(
             for _ in range(pacer.steps(stage, epoch)):
                 clock.now += PACE[stage] * slow((clock.now - 50.0) / TRAINING)
             clock.now += overhead
-            pacer.finished(stage, epoch, clock.now - began - overhead, overhead)
-            lefts.append(clock.now - 50.0 + pacer.left(stage, epoch + 1))
+            pacer.record_epoch(stage, epoch, clock.now - began - overhead, overhead)
+            lefts.append(clock.now - 50.0 + pacer.seconds_left(stage, epoch + 1))
     return clock.now - 50.0, plan, lefts
 
 
@@ -82,7 +82,7 @@ def test_few_images_are_not_learned_by_heart_and_end_early(tmp_path: Path) -> No
     seconds, plan, _ = train(tmp_path / "plan.json", lambda _over: 1.0, images=600)
     assert seconds < TRAINING / 2
     for name, counts in plan.steps.items():
-        assert sum(counts) * BATCH[name] <= 1.2 * budgeted_recipe.PASSES[name] * 600
+        assert sum(counts) * BATCH[name] <= 1.2 * budgeted_recipe.MAX_PASSES[name] * 600
 
 
 def test_a_plan_that_is_kept_gives_the_same_steps_again_at_any_pace(tmp_path: Path) -> None:
@@ -101,14 +101,14 @@ def test_a_run_that_goes_on_has_the_time_that_is_left_and_the_decision_that_was_
     first = Pacer(Plan({}, {"one": 1.0, "two": 1.0}, {}), path, shares, 100.0, clock)
     assert first.steps("one", 0) == 25
     clock.now += 50
-    first.finished("one", 0, 50.0)
+    first.record_epoch("one", 0, 50.0)
     assert first.steps("one", 1) == 8  # of 50 seconds that are left a third, two seconds a step
     clock.now += 3  # and there it is stopped
     later = Clock()
     later.now = 7000.0
     second = Pacer(Plan.read(path, {"one": 2, "two": 2}), path, shares, 100.0, later)
     assert second.steps("one", 1) == 8
-    assert second.left("one", 1) == pytest.approx(16 + 50, abs=1)
+    assert second.seconds_left("one", 1) == pytest.approx(16 + 50, abs=1)
 
 
 def test_plans_of_earlier_versions_go_on_and_damaged_ones_are_refused(tmp_path: Path) -> None:
