@@ -1,4 +1,4 @@
-"""Export a quantized twin to a model file: the integers of all layers, and the JSON that describes how they fit together."""
+"""Export a quantized twin to a model file: an ``.npz`` with the integers of all layers and a JSON description."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ def export(coder: Coder, levels: Tensor, pixels: Arrays | None = None) -> bytes:
     """The model file of a quantized codec and head.
 
     Args:
+        coder: codec and head.
         levels: the level of each quality, shape (100,).
-        pixels: the arrays of a pixel model, if there is one.
+        pixels: the arrays of a pixel model, or None.
     """
     codec = coder.codec
     arrays: Arrays = dict(pixels or {})
@@ -70,12 +71,12 @@ def classic(codec: Classic, levels: Tensor, arrays: Arrays) -> tuple[Layers, Lay
 
 
 def lmbda_per_grey(lmbda: Tensor) -> NDArray[np.generic]:
-    """Weights of squared errors of pixels in 0..1 against bits, in the unit of the encoder's search."""
+    """Convert weights of squared errors of pixels in 0..1 to the unit of the encoder's search on integers."""
     return integers(torch.round(lmbda * (BIT * 2**LMBDA_SHIFT / WHITE**2)))
 
 
 def integers(values: Tensor) -> NDArray[np.generic]:
-    """The smallest integer type that holds integral floats."""
+    """Convert integral floats to the smallest integer type that contains them."""
     array = values.detach().cpu().double().numpy()
     assert (array == np.round(array)).all(), "a weight is not an integer"
     for kind in (np.int8, np.int16, np.int32):
@@ -85,13 +86,13 @@ def integers(values: Tensor) -> NDArray[np.generic]:
 
 
 def layer(twin: TwinLayer, name: str, output_range: list[int], levels: Tensor, arrays: Arrays) -> dict[str, Any]:
-    """The description of a layer with weights; its arrays go into ``arrays``."""
+    """Add the arrays of a layer to ``arrays`` and return its description."""
     arrays |= {f"{name}.{key}": integers(values) for key, values in twin.arrays(levels).items()}
     return {"op": twin.kind, "name": name, "to": output_range, **twin.description()}
 
 
 def transform(part: Transform, name: str, output_range: list[int], levels: Tensor, arrays: Arrays) -> Layers:
-    """The layers of one transform."""
+    """Add the arrays of a transform to ``arrays`` and return the descriptions of its layers."""
     layers = [
         layer(part.enter, f"{name}.enter", ACTIVATIONS, levels, arrays),
         layer(part.first, f"{name}.first", ACTIVATIONS, levels, arrays),
@@ -111,7 +112,7 @@ def transform(part: Transform, name: str, output_range: list[int], levels: Tenso
 
 
 def prior(part: Prior, head: Head, levels: Tensor, arrays: Arrays) -> None:
-    """The entropy model and its head."""
+    """Add the arrays of the prior and its head to ``arrays``."""
     near, far, skip = part.integers()
     near_bias, far_bias = part.biases(levels)
     weight, bias = head.integers()
@@ -130,7 +131,7 @@ def prior(part: Prior, head: Head, levels: Tensor, arrays: Arrays) -> None:
 
 
 def pack(meta: dict[str, Any], arrays: Arrays) -> bytes:
-    """An ``.npz`` whose bytes depend on its content alone: fixed order, no dates."""
+    """The bytes of an ``.npz``. They depend only on the content: sorted names, no dates."""
     arrays = {"meta": np.frombuffer(json.dumps(meta, sort_keys=True).encode(), np.uint8), **arrays}
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:

@@ -1,4 +1,4 @@
-"""Export a quantized pixel model to the arrays of a model file."""
+"""Export a quantized pixel model to the arrays of a model file, ``pixels.<plane>.<layer>.<array>``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Arrays = dict[str, NDArray[np.generic]]
 
 
 def export_pixels(model: PixelModel) -> Arrays:
-    """The arrays, by name, of a quantized twin."""
+    """The arrays of a quantized twin by name."""
     arrays: Arrays = {}
     with torch.no_grad():
         for plane, net in zip(Plane, model.nets, strict=True):
