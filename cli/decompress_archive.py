@@ -19,7 +19,7 @@ from mnistzip.cli.progress import Progress
 from mnistzip.errors import ImageError, MnistzipError
 from mnistzip.io import image_file
 from mnistzip.io.writers import LABELS_FILE, FolderSink, IdxSink, NpySink, ParquetSink, Place, Sink
-from mnistzip.storage.backends import AtomicFile
+from mnistzip.storage.atomic import AtomicFile
 from mnistzip.storage.remote import is_address
 
 IMAGES_MARK, LABELS_MARK = "images-idx3", "labels-idx1"

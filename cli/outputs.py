@@ -15,7 +15,7 @@ import click
 from mnistzip.errors import ImageError
 from mnistzip.io.folders import find_images, walk
 from mnistzip.io.image_file import BARE_SUFFIX, IMAGE_SUFFIXES, LOSSLESS_KINDS, STREAM, SUFFIX
-from mnistzip.storage.backends import AtomicFile
+from mnistzip.storage.atomic import AtomicFile
 from mnistzip.storage.remote import Address, is_address
 
 ONE_STREAM = "several results cannot go to one stream: name a folder with -o"

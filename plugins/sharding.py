@@ -27,7 +27,7 @@ from mnistzip.io.parquet import pyarrow_parquet
 from mnistzip.io.read_options import InputOptions, Item, Stream, ignore
 from mnistzip.models import registry
 from mnistzip.models.registry import Model
-from mnistzip.storage.backends import AtomicFile
+from mnistzip.storage.atomic import AtomicFile
 from mnistzip.storage.remote import is_address, local_path
 
 KINDS = {"cae": ".cae", "parquet": ".parquet"}

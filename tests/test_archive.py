@@ -28,7 +28,7 @@ from mnistzip.archive.group_header import HEAD_BYTES, LABELS, MARKER, Head
 from mnistzip.archive.index import ENTRY_BYTES, FOOTER_BYTES, START, Footer, Origin, RecoveredIndex, entry
 from mnistzip.bitstream.stored import deflate
 from mnistzip.coding.model_choice import candidates
-from mnistzip.storage.backends import Held
+from mnistzip.storage.backends import MemoryStorage
 from mnistzip.types import Pixels
 
 shapes = st.tuples(st.integers(1, 40), st.integers(1, 40))
@@ -156,13 +156,13 @@ def test_the_callers_buffer_may_be_used_again(digits: Pixels) -> None:
 def test_one_image_of_many_reads_little(digits: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
     data = mnistzip.encode_archive(np.tile(digits, (50, 1, 1)), lossless=True)  # 3,200 images, 4 groups
     taken: list[int] = []
-    whole = Held.read
+    whole = MemoryStorage.read
 
-    def read(self: Held, offset: int, count: int) -> bytes:
+    def read(self: MemoryStorage, offset: int, count: int) -> bytes:
         taken.append(count)
         return whole(self, offset, count)
 
-    monkeypatch.setattr(Held, "read", read)
+    monkeypatch.setattr(MemoryStorage, "read", read)
     archive = mnistzip.Archive(data)
     assert np.array_equal(archive[2999], digits[2999 % 64])
     assert sum(taken) < 20_000
@@ -717,7 +717,7 @@ def test_a_file_full_of_false_groups_is_searched_in_few_reads() -> None:
     content = START + b"".join(false) + bytes(52) + GROUP  # each claims all that follows as its table
     read: list[int] = []
 
-    class Counting(Held):
+    class Counting(MemoryStorage):
         def read(self, offset: int, count: int) -> bytes:
             read.append(count)
             return super().read(offset, count)
@@ -838,7 +838,7 @@ def test_a_held_model_is_read_once_be_it_the_right_one_or_not(
         read.append(name)
         return read_model(content, name)
 
-    monkeypatch.setattr("mnistzip.archive.reader.models.read_model", counted)
+    monkeypatch.setattr("mnistzip.archive.reader.registry.read_model", counted)
     whole = mnistzip.encode_archive(digits, model=own_model, embed_model=True, effort=0)
     at = whole.index(own_model.read_bytes())
     another = whole[:at] + forge.own("mnist-fast") + whole[at + own_model.stat().st_size :]

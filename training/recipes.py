@@ -22,7 +22,7 @@ from mnistzip.api import decode_many, encode_many
 from mnistzip.bitstream.stored import store
 from mnistzip.coding.lossless import encode_payloads, header_of, kept_files, pixel_symbols
 from mnistzip.models.registry import SHIPPED, Model, read_model
-from mnistzip.storage.backends import AtomicFile
+from mnistzip.storage.atomic import AtomicFile
 from mnistzip.training import distributed
 from mnistzip.training.baselines import beside
 from mnistzip.training.classic import AUTOENCODER, Classic, ClassicConfig, float_psnr, train_classic

@@ -27,7 +27,8 @@ from mnistzip.errors import FormatError, ImageError, OptionError, require_within
 from mnistzip.limits import DECODED_PIXELS_MAX, SIDE_MAX
 from mnistzip.models import registry
 from mnistzip.models.registry import Model
-from mnistzip.storage.backends import AtomicFile, copy_range, open_storage
+from mnistzip.storage.atomic import AtomicFile
+from mnistzip.storage.backends import copy_range, open_storage
 from mnistzip.storage.remote import Address, is_address, local_path
 from mnistzip.tiling import tiles_in
 from mnistzip.types import Mode, Pixels
@@ -158,7 +159,7 @@ class ArchiveWriter:
         target = local_path(target) if isinstance(target, str) else target
         state = _state(target)
         self._old = None if state is None else os.fspath(target)
-        whole.last_look = lambda: _require_same(target, state)
+        whole.before_replace = lambda: _require_same(target, state)
 
     def _copy(self, old: str) -> None:
         """Take over the groups of an archive."""

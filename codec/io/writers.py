@@ -27,7 +27,7 @@ from mnistzip.idx import INT32, idx_header
 from mnistzip.io.image_file import IMAGE_SUFFIXES, LOSSLESS_KINDS, STREAM, SUFFIX, write_image
 from mnistzip.io.parquet import pyarrow_parquet
 from mnistzip.limits import ARRAY_NAMES_MAX, FOLDER_DEPTH_MAX
-from mnistzip.storage.backends import AtomicFile
+from mnistzip.storage.atomic import AtomicFile
 from mnistzip.storage.remote import is_address
 from mnistzip.types import Pixels
 
