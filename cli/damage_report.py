@@ -5,14 +5,14 @@ from __future__ import annotations
 import click
 
 from mnistzip.archive.entry_names import shown
-from mnistzip.archive.reader import Part
+from mnistzip.archive.reader import GroupImages
 from mnistzip.errors import FormatError, MnistzipError, UnsupportedError
 
 OK, DAMAGED, NOT_READ = "ok", "damaged", "not read"
 NAMED_MAX = 16  # images that are named one by one
 
 
-def wrong_with(part: Part, with_labels: bool) -> list[MnistzipError | None]:
+def wrong_with(part: GroupImages, with_labels: bool) -> list[MnistzipError | None]:
     """What is wrong with each image of a part; with all of them, if labels are asked for and damaged."""
     if with_labels and isinstance(part.labels, MnistzipError):
         return [part.labels] * len(part.images)
@@ -33,7 +33,7 @@ class Blame:
         self._first = self._stop = 0
         self._names: list[str] = []
 
-    def add(self, part: Part, with_labels: bool) -> None:
+    def add(self, part: GroupImages, with_labels: bool) -> None:
         """The next part of an archive."""
         for k, error in enumerate(wrong_with(part, with_labels)):
             if error is None:
@@ -62,24 +62,24 @@ class Blame:
         self._error = None
 
 
-def blame_names(name: str, part: Part) -> bool:
+def blame_names(name: str, part: GroupImages) -> bool:
     """Whether images are there whose names are not; if so, a line on stderr."""
     return _blame_lost(name, part, "names", part.names)
 
 
-def blame_labels(name: str, part: Part) -> bool:
+def blame_labels(name: str, part: GroupImages) -> bool:
     """Whether images are there whose labels are not; if so, a line on stderr."""
     return _blame_lost(name, part, "labels", part.labels)
 
 
-def _blame_lost(name: str, part: Part, what: str, content: object) -> bool:
+def _blame_lost(name: str, part: GroupImages, what: str, content: object) -> bool:
     lost = lost_alone(content, part)
     if lost:
         click.echo(f"mnistzip: {name}: {_told(part.first, len(part.images))} lost the {what}: {content}", err=True)
     return lost
 
 
-def lost_alone(what: object, part: Part) -> bool:
+def lost_alone(what: object, part: GroupImages) -> bool:
     """Whether names or labels are damaged where the images are not lost by the same thing."""
     return isinstance(what, MnistzipError) and all(image is not what for image in part.images)
 

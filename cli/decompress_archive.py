@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 from mnistzip.archive.entry_names import shown
-from mnistzip.archive.reader import Archive, Part
+from mnistzip.archive.reader import Archive, GroupImages
 from mnistzip.cli import output_format, outputs as files, params
 from mnistzip.cli.damage_report import Blame, blame_labels, blame_names, kind_of, lost_alone, wrong_with
 from mnistzip.cli.decompress import Options
@@ -110,7 +110,7 @@ def _write_all(
         click.echo(f"mnistzip: {name}: {told}", err=True)
 
 
-def _put(part: Part, sink: Sink, name: str, goal: Goal, keep_going: bool) -> None:
+def _put(part: GroupImages, sink: Sink, name: str, goal: Goal, keep_going: bool) -> None:
     """Hand the images of a part to a sink; to keep going, but those that are lost."""
     names, labels = part.names, part.labels
     if isinstance(names, MnistzipError):

@@ -624,7 +624,7 @@ def test_labels_that_are_damaged_are_said_and_leave_their_images(inputs: Path, d
     content = bytearray(Path("set.cae").read_bytes())
     group = next(iter(mnistzip.Archive(bytes(content)).groups()))
     assert not isinstance(group, mnistzip.MnistzipError)
-    content[group.offset + group.head.size - 2] ^= 1
+    content[group.offset + group.header.size - 2] ^= 1
     Path("set.cae").write_bytes(content)
     assert mz("decompress", "set.cae", "-o", "out/") == 1
     assert "labels from image 0 on" in capsys.readouterr().err

@@ -207,7 +207,7 @@ def test_lost_names_are_told_and_leave_with_1(tmp_path: Path, digits: Pixels, ca
     packed, out = tmp_path / "x.cae", tmp_path / "out"
     group = next(iter(mnistzip.Archive(bytes(content)).groups()))
     assert not isinstance(group, mnistzip.MnistzipError)
-    content[group.offset + group.head.size - 2] ^= 1
+    content[group.offset + group.header.size - 2] ^= 1
     packed.write_bytes(content)
     assert run(["decompress", str(packed), "--to", "folder", "-o", str(out), "--keep-going", "--quiet"]) == 1
     assert "images 0 to 3 lost the names" in capsys.readouterr().err

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from mnistzip.api import DEFAULT_EFFORT, DEFAULT_QUALITY, EFFORT_MAX
 from mnistzip.archive.entry_names import require_name
-from mnistzip.archive.group_codec import Packed, Setting, pack_group
+from mnistzip.archive.group_codec import EncodedGroup, GroupOptions, encode_group
 from mnistzip.archive.index import START, Footer, Index, Origin, entry
 from mnistzip.bitstream import container
 from mnistzip.coding.model_choice import candidates
@@ -104,7 +104,7 @@ class ArchiveWriter:
         require_within("threads", threads, 1, 1 << 10)
         if origin not in set(Origin):
             raise OptionError(f"origin is {origin!r}: give one of mnistzip.Origin")
-        self._setting = Setting(candidates(model, None if lossless else quality), effort)
+        self._setting = GroupOptions(candidates(model, None if lossless else quality), effort)
         self._mode = Mode.LOSSLESS if lossless else Mode.LOSSY
         most = (candidate.model.tiles_unasked(self._mode) for candidate in self._setting.candidates)
         self._tiles_max = min(GROUP_TILES, *most)
@@ -113,7 +113,7 @@ class ArchiveWriter:
         self._reporting = threading.Lock()
         self._threads = threads
         self._pool = _pool(threads) if threads > 1 else None
-        self._waiting: deque[Future[Packed]] = deque()
+        self._waiting: deque[Future[EncodedGroup]] = deque()
         self._images: list[Pixels] = []
         self._names: list[str] = []
         self._labels: list[int] = []
@@ -174,12 +174,12 @@ class ArchiveWriter:
             if held is not None and self._embedded not in (None, held):
                 raise OptionError(f"{old} holds another model already: it can hold one")
             self._embedded = held or self._embedded
-            copy_range(storage, 0, footer.index_at, self._out)
+            copy_range(storage, 0, footer.index_offset, self._out)
         except FormatError as cause:
             raise type(cause)(f"{old} cannot be appended to: {cause}") from cause
         finally:
             storage.close()
-        self._at = footer.index_at
+        self._at = footer.index_offset
         self._coded = self.count = footer.count
         if footer.count:
             self._named, self._labelled = footer.names, footer.labels
@@ -335,7 +335,7 @@ class ArchiveWriter:
             self.abandon()
             raise
 
-    def _packed(self, images: list[Pixels], labels: Ints | None, names: list[str] | None) -> Packed:
+    def _packed(self, images: list[Pixels], labels: Ints | None, names: list[str] | None) -> EncodedGroup:
         """Code a group, and report how far that has come."""
         tiles = sum(tiles_in(image.shape[1], image.shape[0]) for image in images)
         left = float(len(images))
@@ -347,16 +347,16 @@ class ArchiveWriter:
                 with self._reporting:
                     self._progress(share)
 
-        packed = pack_group(self._setting, images, labels, names, lambda done: report(len(images) * done / tiles))
+        packed = encode_group(self._setting, images, labels, names, lambda done: report(len(images) * done / tiles))
         report(left)
         return packed
 
-    def _put(self, packed: Packed) -> None:
+    def _put(self, packed: EncodedGroup) -> None:
         self._entries += entry(self._coded, self._at)
         self._coded += packed.images
         self.raw_bytes += packed.raw_bytes
         self.squared_error += packed.squared_error
-        self.large += packed.images if packed.large else 0
+        self.large += packed.images if packed.above_limits else 0
         self.poor += packed.poor
         self._at += len(packed.content)
         self._out.write(packed.content)
