@@ -50,10 +50,13 @@ def read_idx(path: Readable) -> NDArray[np.uint8]:
         OSError: the file cannot be read.
 
     Example:
+        >>> import tempfile
         >>> from pathlib import Path
-        >>> digits = read_idx(Path("t10k-images-idx3-ubyte.gz"))  # doctest: +SKIP
-        >>> digits.shape  # doctest: +SKIP
-        (10000, 28, 28)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "labels-idx1-ubyte"
+        ...     _ = path.write_bytes(bytes.fromhex("00000801 00000003 05 00 04"))
+        ...     read_idx(path)
+        array([5, 0, 4], dtype=uint8)
     """
     shape = idx_shape(path)
     if math.prod(shape) > IDX_FILE_MAX:
