@@ -20,7 +20,8 @@ from mnistzip.training.recipes import BESIDE_IMAGES, REPORT_IMAGES, Recipe
 from mnistzip.training.run_folder import PLAN
 from mnistzip.training.splits import Split
 from mnistzip.training.stages import Stage, costs
-from mnistzip.training.torch_codec import Codec, Config, dequantize, quantize
+from mnistzip.training.torch_codec import Codec, Config
+from mnistzip.training.torch_layers import dequantize, quantize
 from mnistzip.training.torch_pixel_model import PixelConfig, PixelModel
 from mnistzip.training.trainer import Run, Schedule
 

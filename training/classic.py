@@ -13,17 +13,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mnistzip.metrics import PEAK as WHITE, psnr_of_mse
-from mnistzip.nn.layers import ACTIVATION_MAX
+from mnistzip.models.latent_prior import CHANNELS
+from mnistzip.nn.exact import ACTIVATION_MAX
 from mnistzip.training.splits import Split
-from mnistzip.training.torch_codec import (
-    CHANNELS,
-    FINE_SHIFT,
-    Config,
-    Conv,
-    Prior,
-    Quantizable,
-    Units,
-)
+from mnistzip.training.torch_codec import FINE_SHIFT, Config, Prior
+from mnistzip.training.torch_layers import Conv, Quantizable, Units
 from mnistzip.training.trainer import Phase, Run, Schedule
 
 FINEST_STEP = 20  # integer step of the synthesis' input at quality 100
@@ -75,11 +69,11 @@ class Classic(Quantizable):
 
     def calibrate(self) -> None:
         first, second, third = (ACTIVATION_MAX / float(peak) for peak in self.peaks)
-        self.first.units = Units(given=WHITE, out=first, peak=WHITE)
-        self.second.units = Units(given=first, out=second)
+        self.first.units = Units(WHITE, first, peak=WHITE)
+        self.second.units = Units(first, second)
         steps = self.steps(torch.zeros(1))
-        self.third.units = Units(given=FINEST_STEP * self.most, out=third, peak=int(steps.max()) * self.config.symbol_max)
-        self.fourth.units = Units(given=third, out=SIGMOID_SCALE)
+        self.third.units = Units(FINEST_STEP * self.most, third, peak=int(steps.max()) * self.config.symbol_max)
+        self.fourth.units = Units(third, SIGMOID_SCALE)
 
     @property
     def most(self) -> float:

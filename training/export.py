@@ -1,4 +1,4 @@
-"""Quantized twin to model file: the integers of every layer, and the JSON that says how they fit together."""
+"""Export a quantized twin to a model file: the integers of all layers, and the JSON that describes how they fit together."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from torch import Tensor
 
 from mnistzip.coding.latent_cost import BIT, LMBDA_SHIFT
 from mnistzip.metrics import PEAK as WHITE
-from mnistzip.models.registry import FILE_VERSION, QUALITIES
-from mnistzip.nn.layers import ACTIVATION_MAX
+from mnistzip.models.model_file import FILE_VERSION
+from mnistzip.nn.exact import ACTIVATION_MAX
 from mnistzip.training.classic import SIGMOID_PEAK, Classic
 from mnistzip.training.rd_model import Coder
-from mnistzip.training.torch_codec import FINE_SHIFT, LATENT_PEAK, Block, Codec, Conv, Gain, Head, Prior, Transform
+from mnistzip.training.torch_codec import FINE_SHIFT, LATENT_PEAK, Block, Codec, Head, Prior, Transform
+from mnistzip.training.torch_layers import TwinLayer
 
 Arrays = dict[str, NDArray[np.generic]]
 Layers = list[dict[str, Any]]
@@ -30,8 +31,8 @@ def export(coder: Coder, levels: Tensor, pixels: Arrays | None = None) -> bytes:
     """The model file of a quantized codec and head.
 
     Args:
-        levels: those of the qualities, shape (100,).
-        pixels: the arrays of a pixel model, if it has one.
+        levels: the level of each quality, shape (100,).
+        pixels: the arrays of a pixel model, if there is one.
     """
     codec = coder.codec
     arrays: Arrays = dict(pixels or {})
@@ -45,24 +46,24 @@ def export(coder: Coder, levels: Tensor, pixels: Arrays | None = None) -> bytes:
         arrays["lmbda"] = lmbda_per_grey(codec.config.lmbda(levels))
         prior(codec.prior, coder.head, levels, arrays)
     meta = {"version": FILE_VERSION, "symbols": [-largest, largest], "fine_shift": FINE_SHIFT}
-    kept = {"pixels": True} if pixels else {}
-    return pack(meta | kept | {"analysis": analysis, "synthesis": synthesis}, arrays)
+    flags = {"pixels": True} if pixels else {}
+    return pack(meta | flags | {"analysis": analysis, "synthesis": synthesis}, arrays)
 
 
 def variable_rate(codec: Codec, levels: Tensor, arrays: Arrays) -> tuple[Layers, Layers]:
-    """Analysis and synthesis of ``mnist`` and its like."""
+    """Analysis and synthesis of the variable-rate model."""
     analysis = transform(codec.analysis, "analysis", [-LATENT_PEAK, LATENT_PEAK], levels, arrays)
     synthesis = transform(codec.synthesis, "synthesis", [0, WHITE], levels, arrays)
     return [{"op": "space_to_depth", "size": 4}, *analysis], [*synthesis, {"op": "depth_to_space", "size": 4}]
 
 
 def classic(codec: Classic, levels: Tensor, arrays: Arrays) -> tuple[Layers, Layers]:
-    """Analysis and synthesis of the ancestor."""
+    """Analysis and synthesis of the plain autoencoder."""
     pool, upsample = {"op": "max_pool"}, {"op": "upsample"}
-    first = conv(codec.first, "first", ACTIVATIONS, levels, arrays)
-    second = conv(codec.second, "second", ACTIVATIONS, levels, arrays)
-    third = conv(codec.third, "third", ACTIVATIONS, levels, arrays)
-    fourth = conv(codec.fourth, "fourth", [-SIGMOID_PEAK - 1, SIGMOID_PEAK], levels, arrays)
+    first = layer(codec.first, "first", ACTIVATIONS, levels, arrays)
+    second = layer(codec.second, "second", ACTIVATIONS, levels, arrays)
+    third = layer(codec.third, "third", ACTIVATIONS, levels, arrays)
+    fourth = layer(codec.fourth, "fourth", [-SIGMOID_PEAK - 1, SIGMOID_PEAK], levels, arrays)
     arrays["sigmoid.table"] = integers(codec.sigmoid_table())
     sigmoid = {"op": "lookup", "name": "sigmoid", "low": -SIGMOID_PEAK - 1}
     return [first, pool, second, pool], [upsample, third, upsample, fourth, sigmoid]
@@ -83,36 +84,30 @@ def integers(values: Tensor) -> NDArray[np.generic]:
     raise OverflowError(f"a weight of {np.abs(array).max():.0f} does not fit 32 bits")
 
 
-def conv(layer: Conv, name: str, to: list[int], levels: Tensor, arrays: Arrays) -> dict[str, Any]:
-    """One convolution; its arrays go into ``arrays``."""
-    weight, place, quality = layer.integers(levels)
-    outputs, inputs, kernel, _ = weight.shape
-    arrays[f"{name}.weight"] = integers(weight.permute(2, 3, 1, 0).reshape(kernel * kernel * inputs, outputs))
-    arrays[f"{name}.place"] = integers(place.permute(1, 2, 0))
-    arrays[f"{name}.quality"] = integers(torch.zeros(QUALITIES, outputs) if quality is None else quality)
-    arrays[f"{name}.shift"] = integers(layer.shift)
-    return {"op": "conv", "name": name, "kernel": kernel, "to": to}
+def layer(twin: TwinLayer, name: str, output_range: list[int], levels: Tensor, arrays: Arrays) -> dict[str, Any]:
+    """The description of a layer with weights; its arrays go into ``arrays``."""
+    arrays |= {f"{name}.{key}": integers(values) for key, values in twin.arrays(levels).items()}
+    return {"op": twin.kind, "name": name, "to": output_range, **twin.description()}
 
 
-def gain(layer: Gain, name: str, levels: Tensor, arrays: Arrays) -> dict[str, Any]:
-    """One gain per level; its factors go into ``arrays``."""
-    arrays[f"{name}.factor"] = integers(layer.factor(levels))
-    return {"op": "gain", "name": name, "to": ACTIVATIONS}
-
-
-def transform(part: Transform, name: str, to: list[int], levels: Tensor, arrays: Arrays) -> Layers:
+def transform(part: Transform, name: str, output_range: list[int], levels: Tensor, arrays: Arrays) -> Layers:
     """The layers of one transform."""
-    layers = [conv(part.enter, f"{name}.enter", ACTIVATIONS, levels, arrays), gain(part.first, f"{name}.first", levels, arrays)]
+    layers = [
+        layer(part.enter, f"{name}.enter", ACTIVATIONS, levels, arrays),
+        layer(part.first, f"{name}.first", ACTIVATIONS, levels, arrays),
+    ]
     for number, block in enumerate(part.blocks):
         assert isinstance(block, Block)
-        at = f"{name}.{number}"
+        prefix = f"{name}.{number}"
         inner = [
-            conv(block.enter, f"{at}.enter", ACTIVATIONS, levels, arrays),
-            gain(block.gain, f"{at}.gain", levels, arrays),
-            conv(block.leave, f"{at}.leave", [-ACTIVATION_MAX, ACTIVATION_MAX], levels, arrays),
+            layer(block.enter, f"{prefix}.enter", ACTIVATIONS, levels, arrays),
+            layer(block.gain, f"{prefix}.gain", ACTIVATIONS, levels, arrays),
+            layer(block.leave, f"{prefix}.leave", [-ACTIVATION_MAX, ACTIVATION_MAX], levels, arrays),
         ]
         layers.append({"op": "residual", "layers": inner, "to": ACTIVATIONS})
-    return [*layers, gain(part.last, f"{name}.last", levels, arrays), conv(part.leave, f"{name}.leave", to, levels, arrays)]
+    layers.append(layer(part.last, f"{name}.last", ACTIVATIONS, levels, arrays))
+    layers.append(layer(part.leave, f"{name}.leave", output_range, levels, arrays))
+    return layers
 
 
 def prior(part: Prior, head: Head, levels: Tensor, arrays: Arrays) -> None:

@@ -14,8 +14,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from mnistzip.models.latent_prior import SYMBOLS
 from mnistzip.training.rd_model import BITS, Coder
-from mnistzip.training.torch_codec import SYMBOLS
 
 FIRST_MOVES = 8  # symbols moved at once in the first pass
 MOST_MOVES = 40

@@ -10,7 +10,7 @@ from torch import Tensor
 from mnistzip.metrics import PEAK as WHITE
 from mnistzip.models.pixel.planes import Plane
 from mnistzip.training.splits import Split
-from mnistzip.training.torch_codec import dequantize, quantize
+from mnistzip.training.torch_layers import dequantize, quantize
 from mnistzip.training.torch_pixel_model import PixelModel
 from mnistzip.training.trainer import Phase, Run, Schedule
 

@@ -14,8 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from mnistzip.metrics import PEAK as WHITE
+from mnistzip.models.latent_prior import CHANNELS, SIDE, SYMBOLS
 from mnistzip.training.classic import Classic
-from mnistzip.training.torch_codec import CHANNELS, SIDE, SYMBOLS, Codec, Head, LevelTable, flatten, round_ste
+from mnistzip.training.torch_codec import Codec, Head, flatten
+from mnistzip.training.torch_layers import LevelTable, round_ste
 
 BITS = 1 / math.log(2)  # per nat
 CURVATURE_START = 0.01

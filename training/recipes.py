@@ -35,7 +35,8 @@ from mnistzip.training.rd_model import Coder
 from mnistzip.training.run_folder import written_beside
 from mnistzip.training.splits import Split
 from mnistzip.training.stages import Stage, cost_of_integers, train_stage
-from mnistzip.training.torch_codec import Codec, Config, dequantize, qualities, quantize
+from mnistzip.training.torch_codec import Codec, Config, qualities
+from mnistzip.training.torch_layers import dequantize, quantize
 from mnistzip.training.torch_pixel_model import PixelConfig, PixelModel
 from mnistzip.training.trainer import FlushDenormals, Phase, Run, Schedule
 

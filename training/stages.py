@@ -18,7 +18,8 @@ from mnistzip.metrics import PEAK as WHITE, psnr_of_mse
 from mnistzip.training.latent_search import search
 from mnistzip.training.rd_model import Coder
 from mnistzip.training.splits import Split
-from mnistzip.training.torch_codec import dequantize, qualities, quantize
+from mnistzip.training.torch_codec import qualities
+from mnistzip.training.torch_layers import dequantize, quantize
 from mnistzip.training.trainer import Phase, Run, Schedule
 
 PROBES = (1, 25, 50, 75, 100)  # qualities that the log follows

@@ -96,7 +96,7 @@ class _LatentLanes:
         counts = [[tiles_in(width, height) for height, width in lane.shapes] for lane in lanes]
         latents = interleave.decode_lanes(
             model,
-            model.row(coding.quality),
+            model.quality_index(coding.quality),
             [lane.checksum_seed for lane in lanes],
             [lane.content for lane in lanes],
             [sum(tiles) for tiles in counts],
@@ -199,7 +199,7 @@ def _latents_of(plans: Sequence[Plan]) -> tuple[Model, Integers]:
 
 
 def _quality_indices(model: Model, quality: int, tiles: int) -> Integers:
-    return np.full(tiles, model.row(quality), np.int64)
+    return np.full(tiles, model.quality_index(quality), np.int64)
 
 
 def _cut(x_hat: Pixels, counts: Sequence[int], shapes: Sequence[ImageShape]) -> list[Pixels]:

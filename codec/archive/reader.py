@@ -85,7 +85,7 @@ class Archive:
         if isinstance(source, os.PathLike) or (isinstance(source, str) and "://" not in source):
             portable = os.path.abspath(os.fsdecode(source))  # a process that unpickles this archive may run in another folder
         self._arguments = (portable, model, max_pixels, recover)
-        custom = None if model is not None and registry.ships(model) else model
+        custom = None if model is not None and registry.is_shipped(model) else model
         self._storage = open_storage(source)
         try:
             self._index = _open_index(self._storage, recover)

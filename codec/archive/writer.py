@@ -106,7 +106,7 @@ class ArchiveWriter:
             raise OptionError(f"origin is {origin!r}: give one of mnistzip.Origin")
         models = candidates(coding.model, None if coding.lossless else coding.quality)
         self._mode = Mode.LOSSLESS if coding.lossless else Mode.LOSSY
-        self._tiles_max = min(GROUP_TILES, *(candidate.model.tiles_unasked(self._mode) for candidate in models))
+        self._tiles_max = min(GROUP_TILES, *(candidate.model.default_tile_limit(self._mode) for candidate in models))
         self._model_file = _embeddable_file(coding.model) if embed_model else None
         self._pending = PendingGroup()
         self._queue = GroupQueue(GroupOptions(models, coding.effort), threads, progress)
@@ -328,7 +328,7 @@ def _shape_of_empty(shape: tuple[int, int]) -> tuple[int, int] | None:
 def _embeddable_file(model: str | Path | Model) -> bytes:
     """The file of a model that is to be embedded."""
     first, *_ = registry.candidates(model)
-    if registry.ships(first):
+    if registry.is_shipped(first):
         raise OptionError(f"the model {first.name} ships with mnistzip: there is no need to embed it")
     return first.content
 

@@ -25,10 +25,9 @@ from mnistzip.coding.latent_cost import BIT, COST, LMBDA_SHIFT, first_latents
 from mnistzip.models.latent_prior import SYMBOLS
 from mnistzip.models.registry import Model
 from mnistzip.models.transforms import chunks
-from mnistzip.nn.backward import Tape
-from mnistzip.nn.layers import Rows
+from mnistzip.nn.backward import LayerTape
 from mnistzip.tiling import TILE
-from mnistzip.types import Bools, Pixels
+from mnistzip.types import Bools, Integers, Pixels
 
 PASSES = (0, 2, 5, 9, 15, 25, 40, 70, 120, 200)  # at effort 0..9
 KICKS = (0, 0, 0, 0, 0, 0, 0, 0, 20, 100)
@@ -55,7 +54,7 @@ def refine(
     x: Pixels,
     inside: Bools,
     y: Ints,
-    row: Rows,
+    row: Integers,
     effort: int,
     tick: Callable[[int], None] | None = None,
 ) -> Ints:
@@ -86,7 +85,7 @@ def refine(
     return out
 
 
-def fit(model: Model, x: Pixels, inside: Bools, row: Rows, effort: int, limit: Ints) -> Ints:
+def fit(model: Model, x: Pixels, inside: Bools, row: Integers, effort: int, limit: Ints) -> Ints:
     """Symbols of least error within so many bits, as far as the search finds some.
 
     Args:
@@ -133,7 +132,7 @@ class _Search:
         slope: the gradient of the squared error, (N, 196).
     """
 
-    def __init__(self, model: Model, x: Pixels, inside: Bools, y: Ints, row: Rows, limit: Ints | None = None) -> None:
+    def __init__(self, model: Model, x: Pixels, inside: Bools, y: Ints, row: Integers, limit: Ints | None = None) -> None:
         self._model, self._x, self._inside, self._row = model, x, inside, row
         self._fitting = limit is not None
         self._limit = np.zeros(len(x), np.int64) if limit is None else limit
@@ -243,14 +242,14 @@ class _Search:
         won = which[better]
         if len(won):
             self.y[won], self.bits[won], self.error[won] = y[better], bits[better], error[better]
-            tapes = tuple(tape.of(better) for tape in tapes)
+            tapes = tuple(tape.select(better) for tape in tapes)
             if self._curvature is None:
                 self._curvature = self._probed(tapes, self._inside[which][better], row[better])
             self.slope[won] = self._model.transforms.back(tapes, 2 * off[better].astype(np.float32), row[better])
-            self._promise(won, freqs[:, :, better], self._model.prior.back(prior_tape.of(better), y[better]))
+            self._promise(won, freqs[:, :, better], self._model.prior.back(prior_tape.select(better), y[better]))
         return better
 
-    def _probed(self, tapes: tuple[Tape, ...], inside: Bools, row: Rows) -> Ints:
+    def _probed(self, tapes: tuple[LayerTape, ...], inside: Bools, row: Integers) -> Ints:
         """How much squared error moving a symbol by one makes where the gradient is zero, mean of the symbols inside: (N,).
 
         An image of random signs, taken back through the synthesis, has at each symbol the expected square of that symbol's
