@@ -48,7 +48,7 @@ def described(codings: list[PartCoding], image_parts: bytes = b"", packed: bytes
 
 def lane(coding: PartCoding, body: bytes, levels: bytes, images: int) -> bytes:
     """A stored lane of images of 1x1."""
-    return forge.checked(coding.checksum_seed(images, 1, 1, b"") + bytes(4), body, levels)
+    return forge.checked(coding.seed(images, 1, 1, b"") + bytes(4), body, levels)
 
 
 def faults() -> dict[str, tuple[bytes, str, str]]:

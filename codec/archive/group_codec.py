@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from mnistzip.archive.group import write_group
-from mnistzip.archive.group_header import NO_FINGERPRINT, CodedPart, GroupHeader, PartCoding, lane_seed
+from mnistzip.archive.group_header import NO_FINGERPRINT, CodedPart, GroupHeader, PartCoding, checksum_seed
 from mnistzip.archive.group_table import EncodedPart, common_size, write_sizes
 from mnistzip.archive.lane_codecs import LANE_CODECS, Decoded, Lane, LaneCodec, lane_codec, reconstruct
 from mnistzip.bitstream.checksums import crc32
@@ -86,8 +86,8 @@ def encode_group(
         originals, part_shapes = [images[k] for k in numbers], [shapes[k] for k in numbers]
         codec = LANE_CODECS[plans[0].mode]
         coding = _coding_of(plans[0], codec.images_per_lane(originals))
-        seed = coding.checksum_seed(len(numbers), width, height, b"" if width else write_sizes(part_shapes))
-        seeds = [lane_seed(seed, lane) for lane in range(-(-len(numbers) // coding.per_lane))]
+        seed = coding.seed(len(numbers), width, height, b"" if width else write_sizes(part_shapes))
+        seeds = [checksum_seed(seed, lane) for lane in range(-(-len(numbers) // coding.per_lane))]
         parts.append(EncodedPart(coding, numbers, codec.encode(originals, plans, coding.per_lane, seeds)))
         above_limits = above_limits or not within_limits(coding.mode, plans[0].model, part_shapes)
         if coding.mode is Mode.LOSSY:
@@ -152,7 +152,7 @@ def decode_lanes(part: CodedPart, model: Model | None, numbers: Sequence[int], c
         by_codec.setdefault(lane_codec(part, number), []).append(k)
     out: dict[int, Decoded] = {}
     for codec, positions in by_codec.items():
-        lanes = [Lane(contents[k], part.shapes_of(numbers[k]), part.lane_seed(numbers[k])) for k in positions]
+        lanes = [Lane(contents[k], part.shapes_of(numbers[k]), part.checksum_seed(numbers[k])) for k in positions]
         out |= zip(positions, codec.decode(part.coding, model, lanes), strict=True)
     return [out[k] for k in range(len(numbers))]
 

@@ -185,8 +185,14 @@ class PartCoding:
         """The header of a group of one part with this coding, without flags and sizes of sections."""
         return GroupHeader(images, self.mode, 0, self.model, self.quality, self.per_lane, width, height, self.fingerprint)
 
-    def checksum_seed(self, images: int, width: int, height: int, sizes: bytes) -> bytes:
-        """CRC-32 of all that decoding the lanes of a part depends on; ``sizes`` are the bytes of that section of the table."""
+    def seed(self, images: int, width: int, height: int, sizes: bytes) -> bytes:
+        """CRC-32 of everything that says how to decode the lanes of a part: D in section 9.2 of FORMAT.md.
+
+        Args:
+            images: of the part.
+            width, height: in the header of the group.
+            sizes: the sizes of the part's images, as in the table.
+        """
         return crc32_bytes(self.header(images, width, height).fields()[:_SEED_FIELDS], sizes)
 
     def is_valid(self) -> bool:
@@ -212,7 +218,7 @@ class CodedPart:
         shapes: ``(H, W)`` of each, ``(n, 2)``.
         stored: which lanes are stored, bool ``(lanes,)``.
         lane_offsets: where each lane begins and the last one ends, in bytes from the group's first lane, ``(lanes + 1,)``.
-        checksum_seed: the first bytes that the checks of its lanes cover.
+        seed: the first 4 bytes of the checksum seeds of its lanes.
         in_parts: whether the group is in parts; if so, stored lanes begin with a storage method.
     """
 
@@ -221,12 +227,12 @@ class CodedPart:
     shapes: Integers
     stored: Bools
     lane_offsets: Integers
-    checksum_seed: bytes
+    seed: bytes
     in_parts: bool
 
-    def lane_seed(self, lane: int) -> bytes:
-        """The first bytes that the check of a lane covers."""
-        return lane_seed(self.checksum_seed, lane)
+    def checksum_seed(self, lane: int) -> bytes:
+        """The bytes that the check of a lane covers first."""
+        return checksum_seed(self.seed, lane)
 
     def images_of(self, lane: int) -> NDArray[np.int32]:
         """The images of a lane, by their numbers in the group."""
@@ -238,6 +244,6 @@ class CodedPart:
         return [(height, width) for height, width in shapes.tolist()]
 
 
-def lane_seed(checksum_seed: bytes, lane: int) -> bytes:
-    """The first bytes that the check of a lane covers, given the seed of its part."""
-    return checksum_seed + lane.to_bytes(4, "little")
+def checksum_seed(seed: bytes, lane: int) -> bytes:
+    """The bytes that the check of a lane covers first, given the seed of its part."""
+    return seed + lane.to_bytes(4, "little")

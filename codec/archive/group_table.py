@@ -83,7 +83,7 @@ def parse_parts(header: GroupHeader, shapes: Integers, sizes: bytes, table: byte
         lane_offsets, used = _parse_lengths(table[mask_bytes:], lanes)
         table = table[mask_bytes + used :]
         part_sizes = sizes if len(codings) == 1 or not sizes else write_sizes(shapes[images])
-        seed = coding.checksum_seed(len(images), header.width, header.height, part_sizes)
+        seed = coding.seed(len(images), header.width, header.height, part_sizes)
         parts.append(CodedPart(coding, images, shapes[images], stored, offset + lane_offsets, seed, header.method is None))
         offset += int(lane_offsets[-1])
     if table or offset != header.lanes_bytes:

@@ -57,7 +57,7 @@ def group(
     flags = LABELS * bool(labels) | NAMES * bool(names)
     header = replace(PLAIN, **({"flags": flags} | change))
     coding = PartCoding(header.method or Mode.LOSSY, header.model, header.quality, header.per_lane, header.fingerprint)
-    seed = coding.checksum_seed(header.images, header.width, header.height, sizes)
+    seed = coding.seed(header.images, header.width, header.height, sizes)
     lane = checked(seed + bytes(4), body, LEVELS) if lane is None else lane
     table = sizes + varint(len(lane)) + b"\0" if table is None else table
     fields = {
