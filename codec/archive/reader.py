@@ -63,6 +63,9 @@ class Archive:
         OptionError: the address needs fsspec, which is missing, or an option is outside its range.
         OSError: the file cannot be read.
 
+    Attributes:
+        recovered: whether a search for groups replaced index and footer.
+
     Example:
         >>> import mnistzip, numpy as np
         >>> images = np.zeros((3, 28, 28), np.uint8)
