@@ -1,4 +1,4 @@
-"""What ``mnistzip info`` and ``test`` say of archives."""
+"""The output of ``mnistzip info`` and ``test`` for archives."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mnistzip.archive.entry_names import shown
 from mnistzip.archive.group_header import PartCoding
 from mnistzip.archive.reader import Archive
 from mnistzip.bitstream.container import NAMED_BY_HASH
-from mnistzip.cli.damage_report import DAMAGED, NOT_READ, OK, Blame, blame_names, kind_of, wrong_with
+from mnistzip.cli.damage_report import DAMAGED, NOT_READ, OK, DamageReport, errors_of, report_lost_names, status_of
 from mnistzip.cli.progress import Progress
 from mnistzip.errors import MnistzipError
 from mnistzip.models import registry
@@ -20,8 +20,8 @@ from mnistzip.types import Mode
 
 
 def describe(name: str, archive: Archive, as_json: bool, verbose: bool) -> int:
-    """Say what an archive holds, by its index and the heads of its groups; how many groups are damaged."""
-    ways: Counter[tuple[str, str, int | None]] = Counter()
+    """Print what an archive holds, from its index and the headers of its groups; returns how many groups are damaged."""
+    codings: Counter[tuple[str, str, int | None]] = Counter()
     groups = stored = coded = damaged = 0
     for group in archive.groups():
         groups += 1
@@ -31,11 +31,11 @@ def describe(name: str, archive: Archive, as_json: bool, verbose: bool) -> int:
             continue
         coded += group.header.lanes_bytes
         for part in group.parts:
-            ways[_way(part.coding)] += len(part.images)
+            codings[_described(part.coding)] += len(part.images)
             if part.coding.mode is not Mode.STORED:
                 stored += sum(len(part.images_of(lane)) for lane in np.flatnonzero(part.stored).tolist())
     count, size = len(archive), archive.size
-    parts = [{"mode": mode, "model": model, "quality": quality, "images": n} for (mode, model, quality), n in ways.items()]
+    parts = [{"mode": mode, "model": model, "quality": quality, "images": n} for (mode, model, quality), n in codings.items()]
     if as_json:
         height, width = archive.shape or (None, None)
         row = {
@@ -56,24 +56,24 @@ def describe(name: str, archive: Archive, as_json: bool, verbose: bool) -> int:
         }
         click.echo(json.dumps(row))
         return damaged
-    shape = f"{archive.shape[1]}x{archive.shape[0]}" if archive.shape else "of several sizes" if count else "of no size"
-    known = (("names", archive.has_names), ("labels", archive.has_labels), ("its model in it", archive.holds_model))
-    more = "".join(f", {what}" for what, has in known if has)
-    click.echo(f"{name}: archive of {count} images, {shape}{more}")
-    each = f", {size / count:.2f} an image" if count else ""
-    click.echo(f"  {size} bytes{each}: {groups} group{'s' * (groups != 1)}, coded images {coded}, all else {size - coded}")
-    for (mode, model, quality), number in ways.items():
-        at = f", quality {quality}" if quality else ""
-        click.echo(f"  {number} images: {mode}, model {model}{at}")
+    shape = f"{archive.shape[1]}x{archive.shape[0]}" if archive.shape else "of several sizes" if count else "without a size"
+    extras = (("names", archive.has_names), ("labels", archive.has_labels), ("an embedded model", archive.holds_model))
+    content = "".join(f", {noun}" for noun, exists in extras if exists)
+    click.echo(f"{name}: archive of {count} images, {shape}{content}")
+    each = f", {size / count:.2f} per image" if count else ""
+    click.echo(f"  {size} bytes{each}: {groups} group{'s' * (groups != 1)}, coded images {coded}, the rest {size - coded}")
+    for (mode, model, quality), number in codings.items():
+        at_quality = f", quality {quality}" if quality else ""
+        click.echo(f"  {number} images: {mode}, model {model}{at_quality}")
     if stored:
-        click.echo(f"  {stored} of them lossless, as that is smaller")
+        click.echo(f"  {stored} of them lossless, which is smaller")
     if verbose:
         _list(archive)
     return damaged
 
 
-def _way(coding: PartCoding) -> tuple[str, str, int | None]:
-    """Mode, model and quality, for people."""
+def _described(coding: PartCoding) -> tuple[str, str, int | None]:
+    """Mode, name of the model, and quality."""
     if coding.mode is Mode.STORED:
         return "lossless", "none", None
     names = {number: shipped for shipped, number in registry.SHIPPED.items()}
@@ -83,7 +83,7 @@ def _way(coding: PartCoding) -> tuple[str, str, int | None]:
 
 
 def _list(archive: Archive) -> None:
-    """A line for each image."""
+    """Print a line for each image."""
     index = 0
     for group, names, labels in archive.details():
         for k, (height, width) in enumerate(group.shapes.tolist()):
@@ -94,17 +94,17 @@ def _list(archive: Archive) -> None:
 
 
 def check(name: str, archive: Archive, quiet: bool) -> str:
-    """Decode all of an archive and name the images and names that are lost: ``ok``, ``damaged`` or ``not read``."""
-    blame = Blame(name)
+    """Decode an archive and print which images and names are lost; returns ``ok``, ``damaged`` or ``not read``."""
+    damage = DamageReport(name)
     results = {OK}
     with Progress(len(archive), "test", show=not quiet) as progress:
         for part in archive.parts(details=True):
-            blame.add(part, with_labels=True)
-            results |= {kind_of(error) for error in wrong_with(part, with_labels=True) if error is not None}
-            if blame_names(name, part):
+            damage.add(part, with_labels=True)
+            results |= {status_of(error) for error in errors_of(part, with_labels=True) if error is not None}
+            if report_lost_names(name, part):
                 results.add(DAMAGED)
             progress.advance(len(part.images))
-    blame.end()
+    damage.print_run()
     if results == {OK} and not quiet:
         click.echo(f"{name}: ok, {len(archive)} images")
     return next(result for result in (DAMAGED, NOT_READ, OK) if result in results)

@@ -1,4 +1,4 @@
-"""What is said of images in archives that cannot be read: a line on stderr for each run of them."""
+"""Messages about damaged images of archives: one line on stderr for each run of images with the same error."""
 
 from __future__ import annotations
 
@@ -9,85 +9,87 @@ from mnistzip.archive.reader import GroupImages
 from mnistzip.errors import FormatError, MnistzipError, UnsupportedError
 
 OK, DAMAGED, NOT_READ = "ok", "damaged", "not read"
-NAMED_MAX = 16  # images that are named one by one
+NAMES_MAX = 16  # names of images in a message
 
 
-def wrong_with(part: GroupImages, with_labels: bool) -> list[MnistzipError | None]:
-    """What is wrong with each image of a part; with all of them, if labels are asked for and damaged."""
+def errors_of(part: GroupImages, with_labels: bool) -> list[MnistzipError | None]:
+    """The error of each image of a part; ``with_labels``, damaged labels are an error of every image."""
     if with_labels and isinstance(part.labels, MnistzipError):
         return [part.labels] * len(part.images)
     return [image if isinstance(image, MnistzipError) else None for image in part.images]
 
 
-class Blame:
-    """Tells on stderr what is wrong with which images, a line for each run of them that one thing is wrong with.
+class DamageReport:
+    """Prints which images of an archive cannot be read, and why: a line for each run of images with the same error.
+
+    Args:
+        name: of the archive.
 
     Attributes:
-        count: how many images.
+        count: how many images cannot be read.
     """
 
     def __init__(self, name: str) -> None:
         self.count = 0
         self._name = name
-        self._error: MnistzipError | None = None  # of the run that is not told yet
+        self._error: MnistzipError | None = None  # of the current run
         self._first = self._stop = 0
         self._names: list[str] = []
 
     def add(self, part: GroupImages, with_labels: bool) -> None:
-        """The next part of an archive."""
-        for k, error in enumerate(wrong_with(part, with_labels)):
+        """Take the next part of the archive."""
+        for k, error in enumerate(errors_of(part, with_labels)):
             if error is None:
                 continue
             index = part.first + k
-            same = error is self._error or str(error) == str(self._error)
-            if self._error is None or index != self._stop or not same:
-                self.end()
+            same_error = error is self._error or str(error) == str(self._error)
+            if self._error is None or index != self._stop or not same_error:
+                self.print_run()
                 self._error, self._first, self._names = error, index, []
             self._stop = index + 1
             self.count += 1
-            if isinstance(part.names, list) and part.names[k] and len(self._names) < NAMED_MAX:
+            if isinstance(part.names, list) and part.names[k] and len(self._names) < NAMES_MAX:
                 self._names.append(shown(part.names[k]))
 
-    def end(self) -> None:
-        """Tell what is left."""
+    def print_run(self) -> None:
+        """Print the current run; call it after the last part."""
         if self._error is None:
             return
         number = self._stop - self._first
-        more = f" and {number - len(self._names)} more" if number > len(self._names) == NAMED_MAX else ""
-        known = f" ({', '.join(self._names)}{more})" if self._names else ""
+        more = f" and {number - len(self._names)} more" if number > len(self._names) == NAMES_MAX else ""
+        names = f" ({', '.join(self._names)}{more})" if self._names else ""
         be = "is" if number == 1 else "are"
-        click.echo(
-            f"mnistzip: {self._name}: {_told(self._first, number)}{known} {be} {kind_of(self._error)}: {self._error}", err=True
-        )
+        images = _image_range(self._first, number)
+        click.echo(f"mnistzip: {self._name}: {images}{names} {be} {status_of(self._error)}: {self._error}", err=True)
         self._error = None
 
 
-def blame_names(name: str, part: GroupImages) -> bool:
-    """Whether images are there whose names are not; if so, a line on stderr."""
-    return _blame_lost(name, part, "names", part.names)
+def report_lost_names(archive: str, part: GroupImages) -> bool:
+    """Whether the names of readable images are damaged; if so, print it."""
+    return _report_lost(archive, part, "names", part.names)
 
 
-def blame_labels(name: str, part: GroupImages) -> bool:
-    """Whether images are there whose labels are not; if so, a line on stderr."""
-    return _blame_lost(name, part, "labels", part.labels)
+def report_lost_labels(archive: str, part: GroupImages) -> bool:
+    """Whether the labels of readable images are damaged; if so, print it."""
+    return _report_lost(archive, part, "labels", part.labels)
 
 
-def _blame_lost(name: str, part: GroupImages, what: str, content: object) -> bool:
-    lost = lost_alone(content, part)
+def _report_lost(archive: str, part: GroupImages, noun: str, values: object) -> bool:
+    lost = is_lost_alone(values, part)
     if lost:
-        click.echo(f"mnistzip: {name}: {_told(part.first, len(part.images))} lost the {what}: {content}", err=True)
+        click.echo(f"mnistzip: {archive}: {_image_range(part.first, len(part.images))} lost the {noun}: {values}", err=True)
     return lost
 
 
-def lost_alone(what: object, part: GroupImages) -> bool:
-    """Whether names or labels are damaged where the images are not lost by the same thing."""
-    return isinstance(what, MnistzipError) and all(image is not what for image in part.images)
+def is_lost_alone(values: object, part: GroupImages) -> bool:
+    """Whether names or labels are damaged, and no image of the part is lost with them."""
+    return isinstance(values, MnistzipError) and all(image is not values for image in part.images)
 
 
-def kind_of(error: Exception) -> str:
-    """:data:`DAMAGED`, or :data:`NOT_READ` for what may be whole and cannot be read here."""
+def status_of(error: Exception) -> str:
+    """:data:`DAMAGED`, or :data:`NOT_READ` for files that may be intact, which this program or its limits cannot read."""
     return DAMAGED if isinstance(error, FormatError) and not isinstance(error, UnsupportedError) else NOT_READ
 
 
-def _told(first: int, count: int) -> str:
+def _image_range(first: int, count: int) -> str:
     return f"image {first}" if count == 1 else f"images {first} to {first + count - 1}"

@@ -4,77 +4,54 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import click
 from click.core import ParameterSource
 
 from mnistzip import api
 from mnistzip.cli import outputs as files, params
-from mnistzip.cli.main import blame
+from mnistzip.cli.messages import format_error
+from mnistzip.cli.params import DecompressOptions
 from mnistzip.cli.progress import Progress
-from mnistzip.entropy.rans import CHECK_BITS_MAX
 from mnistzip.errors import MnistzipError
 from mnistzip.io import image_file
 from mnistzip.models.registry import DEFAULT
-from mnistzip.options import BARE_CHECK_BITS, DEFAULT_QUALITY
 from mnistzip.storage.remote import local_path
 from mnistzip.types import Pixels
 
-
-@dataclass(frozen=True)
-class Options:
-    """Options of one call; ``kind`` is what ``--to`` says, without a dot, and ``many`` whether there are several inputs."""
-
-    kind: str | None
-    labels: str | None
-    index: int | None
-    range: params.Range | None
-    keep_going: bool
-    preview: bool
-    force: bool
-    quiet: bool
-    many: bool
-    model: str | None
-    max_pixels: int | None
+Decode = Callable[[bytes], Pixels]
 
 
 @click.command(short_help="Decompress .cae files to images.")
 @click.argument("inputs", nargs=-1, required=True)
 @click.option("-o", "--output", metavar="PATH", help="Output file, or folder for several inputs; - is stdout (as PNG).")
-@click.option(
-    "--to",
-    "kind",
-    metavar="KIND",
-    help="png, pgm, bmp, tif, webp or npy, where -o has no suffix; of archives also idx, folder, npz or parquet."
-    "  [default: png; of archives what the images came from]",
-)
-@click.option("--model", metavar="NAME|PATH", help="Model file of files made with one of your own.")
-@click.option("--bare", is_flag=True, help="Streams of compress --bare; -q, --model, --size and --check-bits as agreed.")
-@click.option("-q", "--quality", type=click.IntRange(1, 100), default=DEFAULT_QUALITY, show_default=True, help="With --bare.")
+@params.output_format
+@params.model_file
+@click.option("--bare", is_flag=True, help="Inputs of compress --bare; give the same -q, --model, --size and --check-bits.")
+@params.quality("With --bare.")
 @click.option(
     "--size", nargs=2, type=click.IntRange(1), default=(28, 28), show_default=True, metavar="W H", help="With --bare."
 )
-@click.option("--check-bits", type=click.IntRange(0, CHECK_BITS_MAX), default=BARE_CHECK_BITS, show_default=True,
-              metavar="N", help="With --bare.")  # fmt: skip
+@params.check_bits("With --bare.")
 @params.max_pixels
-@click.option("--index", type=click.IntRange(0), metavar="N", help="Of an archive only image N, counted from 0.")
-@click.option("--range", "span", callback=params.parse_range, metavar="A:B", help="Of an archive only images A to B-1.")
-@click.option("--labels", metavar="PATH", help="Where the labels of an archive go, with --to idx.  [default: beside it]")
-@click.option("--device", default="cpu", show_default=True, expose_value=False, callback=params.use_device,
-              help="cuda: run the networks on a graphics processor, which pays for thousands of images at once.")  # fmt: skip
-@click.option("--keep-going", is_flag=True, help="Of a damaged archive, save what is whole.")
-@click.option("--preview", is_flag=True, help="Of lossless files a quick look: no fine shades, and no check for damage.")
+@params.index
+@click.option("--range", "span", callback=params.parse_range, metavar="A:B", help="Only images A to B-1 of an archive.")
+@click.option(
+    "--labels", metavar="PATH", help="File for the labels of an archive, with --to idx.  [default: next to the images]"
+)
+@params.device
+@click.option("--keep-going", is_flag=True, help="Save the undamaged images of a damaged archive.")
+@click.option("--preview", is_flag=True, help="Decode lossless files fast: without low bits, and without a check for damage.")
 @click.option("-r", "--recursive", is_flag=True, help="Decompress the .cae files in folders.")
-@click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
-@click.option("--quiet", is_flag=True, help="No report, no progress.")
+@params.force
+@params.quiet
 @click.pass_context
 def decompress(
     ctx: click.Context,
     /,
     inputs: tuple[str, ...],
     output: str | None,
-    kind: str | None,
+    format_name: str | None,
     model: str | None,
     bare: bool,
     quality: int,
@@ -90,16 +67,16 @@ def decompress(
     force: bool,
     quiet: bool,
 ) -> int:
-    """Decompress .cae files: digit.cae to digit.png beside it. The input is kept.
+    """Decompress .cae files: digit.cae to digit.png next to it. The input is kept.
 
-    The kind of image follows from the suffix that -o names, else from --to. An archive becomes what its images came from:
-    IDX, .npy, .npz, Parquet or a folder.
+    The suffix of -o says the image format, else --to does. An archive becomes what its images came from: IDX, .npy, .npz,
+    Parquet or a folder.
     """
-    agreed = {"quality", "size", "check_bits"}
-    if not bare and any(ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in agreed):
-        raise click.UsageError("--quality, --size and --check-bits are for --bare streams: a file says them itself")
+    with_bare = {"quality", "size", "check_bits"}
+    if not bare and any(ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE for name in with_bare):
+        raise click.UsageError("--quality, --size and --check-bits need --bare: .cae files hold these values")
     if preview and bare:
-        raise click.UsageError("--preview is not for --bare streams")
+        raise click.UsageError("--preview does not go with --bare")
 
     def decode(content: bytes) -> Pixels:
         if preview:
@@ -112,72 +89,93 @@ def decompress(
         )
 
     output, labels = (None if name is None else local_path(name) for name in (output, labels))
-    kind = None if kind is None else kind.lower().lstrip(".")
-    taken = image_file.BARE_SUFFIX if bare else image_file.SUFFIX
-    suffix = f".{kind}" if kind is not None and image_file.is_written(f".{kind}") else ".png"  # another kind is for archives
-    goals, many = files.plan(inputs, output, recursive, {taken}, suffix)
-    if not goals:
-        raise click.UsageError(f"no {taken} files in " + " ".join(inputs))
+    format_name = None if format_name is None else format_name.lower().lstrip(".")
+    input_suffix = image_file.BARE_SUFFIX if bare else image_file.SUFFIX
+    # If --to says no image format, it is for archives.
+    suffix = f".{format_name}" if format_name is not None and image_file.is_written(f".{format_name}") else ".png"
+    paths, many = files.plan(inputs, output, recursive, {input_suffix}, suffix)
+    if not paths:
+        raise click.UsageError(f"no {input_suffix} files in " + " ".join(inputs))
     if many and labels is not None:
-        raise click.UsageError("--labels names one file: with it, decompress one archive at a time")
-    options = Options(kind, labels, index, span, keep_going, preview, force, quiet, many, model, max_pixels)
-    outputs = files.Outputs(goals)
+        raise click.UsageError("--labels names one file: decompress one archive at a time")
+    options = DecompressOptions(
+        format_name=format_name,
+        labels=labels,
+        index=index,
+        span=span,
+        keep_going=keep_going,
+        preview=preview,
+        bare=bare,
+        force=force,
+        quiet=quiet,
+        many=many,
+        model=model,
+        max_pixels=max_pixels,
+    )
+    return _decompress_files(paths, output, options, decode)
+
+
+def _decompress_files(paths: dict[str, str], output: str | None, options: DecompressOptions, decode: Decode) -> int:
+    """Decompress each input to its path; the exit code."""
+    outputs = files.Outputs(paths)
     failed = archives = 0
-    with Progress(len(goals), "decompress", show=many and not quiet) as progress:
-        for name, goal in goals.items():
+    with Progress(len(paths), "decompress", show=options.many and not options.quiet) as progress:
+        for name, path in paths.items():
             try:
                 files.refuse_folder(name)
-                held = params.at_hand(name)
-                if not bare and params.is_archive(held):
+                source = params.path_or_bytes(name)
+                if not options.bare and params.is_archive(source):
                     archives += 1
-                    failed += _unpack(name, held, output, goal, options, outputs)
+                    failed += _write_archive(name, source, output, path, options, outputs)
                 else:
-                    content = params.bytes_of(held)
-                    _require_no_archive_options(options)
-                    outputs.claim(goal, name)
-                    _write_image(name, content, goal, decode, options)
+                    content = params.content_of(source)
+                    _refuse_archive_options(options)
+                    outputs.claim(path, name)
+                    _write_image(name, content, path, decode, options)
             except BrokenPipeError:
                 raise
             except (MnistzipError, OSError, click.UsageError) as error:
-                if isinstance(error, click.UsageError) and not many:
+                if isinstance(error, click.UsageError) and not options.many:
                     raise
                 failed += 1
-                click.echo(blame(name, error), err=True)
+                click.echo(format_error(name, error), err=True)
             progress.advance()
-    if many and not quiet:
-        what = "file" if archives else "image"
-        done = len(goals) - failed
-        click.echo(f"{done} {what}{'s' * (done != 1)} decompressed" + (f", {failed} failed" if failed else ""))
+    if options.many and not options.quiet:
+        noun = "file" if archives else "image"
+        done = len(paths) - failed
+        click.echo(f"{done} {noun}{'s' * (done != 1)} decompressed" + (f", {failed} failed" if failed else ""))
     return 1 if failed else 0
 
 
-def _unpack(name: str, held: str | bytes, output: str | None, goal: str, options: Options, outputs: files.Outputs) -> int:
-    """Write what is in an archive; the exit code. Of several inputs, each goes where its single image would go."""
-    from mnistzip.archive.reader import Archive  # a single file does without
+def _write_archive(
+    name: str, source: str | bytes, output: str | None, path: str, options: DecompressOptions, outputs: files.Outputs
+) -> int:
+    """Write the images of an archive; the exit code. One of several archives goes where its single image would go."""
+    from mnistzip.archive.reader import Archive  # single files do not need it
     from mnistzip.cli import decompress_archive
 
     if options.preview:
-        raise click.UsageError("--preview is for single files")
-    stem = os.path.splitext(goal)[0] if options.many else None
-    with Archive(held, model=options.model, max_pixels=options.max_pixels, recover=options.keep_going) as archive:
+        raise click.UsageError("--preview is for single files, not for archives")
+    stem = os.path.splitext(path)[0] if options.many else None
+    with Archive(source, model=options.model, max_pixels=options.max_pixels, recover=options.keep_going) as archive:
         return decompress_archive.unpack(name, archive, output, options, outputs, stem)
 
 
-def _require_no_archive_options(options: Options) -> None:
-    """Raise :class:`click.UsageError` if a single file was met with options for archives."""
-    if (options.labels, options.index, options.range) != (None, None, None):
+def _refuse_archive_options(options: DecompressOptions) -> None:
+    """Raise :class:`click.UsageError` for options of archives."""
+    if (options.labels, options.index, options.span) != (None, None, None):
         raise click.UsageError("--labels, --index and --range are for archives")
 
 
-def _write_image(name: str, content: bytes, goal: str, decode: Callable[[bytes], Pixels], options: Options) -> None:
+def _write_image(name: str, content: bytes, path: str, decode: Decode, options: DecompressOptions) -> None:
     """Write the image of a single file."""
-    named = "" if goal == image_file.STREAM else files.suffix_of(goal)
-    if options.kind is not None:
-        image_file.require_kind(f".{options.kind}")
-        files.require_agreement(options.kind, goal)
+    suffix = "" if path == image_file.STREAM else files.suffix_of(path)
+    if options.format_name is not None:
+        image_file.require_written(f".{options.format_name}")
+        files.require_agreement(options.format_name, path)
     image = decode(content)
-    written = image_file.write_image(image, named or f".{options.kind or 'png'}")
-    files.write(goal, written, name, options.force, others=params.model_file(options.model))
-    if not options.quiet and not options.many and goal != image_file.STREAM:
+    image_bytes = image_file.write_image(image, suffix or f".{options.format_name or 'png'}")
+    files.write(path, image_bytes, name, options.force, others=params.files_of_model(options.model))
+    if not options.quiet and not options.many and path != image_file.STREAM:
         note = ", a preview: not checked for damage" if options.preview else ""
-        click.echo(f"{name} -> {goal}\n  {image.shape[1]}x{image.shape[0]} pixels{note}")
+        click.echo(f"{name} -> {path}\n  {image.shape[1]}x{image.shape[0]} pixels{note}")

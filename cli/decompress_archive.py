@@ -1,4 +1,4 @@
-"""What ``mnistzip decompress`` does with an archive: IDX, arrays, Parquet, a folder of images, or one of them."""
+"""Decompress an archive: all images in one of the formats of :mod:`mnistzip.io.formats`, or one image."""
 
 from __future__ import annotations
 
@@ -11,235 +11,279 @@ import numpy as np
 
 from mnistzip.archive.entry_names import shown
 from mnistzip.archive.reader import Archive, GroupImages
-from mnistzip.cli import output_format, outputs as files, params
-from mnistzip.cli.damage_report import Blame, blame_labels, blame_names, kind_of, lost_alone, wrong_with
-from mnistzip.cli.decompress import Options
-from mnistzip.cli.output_format import IMAGE
+from mnistzip.cli import outputs as files, params
+from mnistzip.cli.damage_report import (
+    DamageReport,
+    errors_of,
+    is_lost_alone,
+    report_lost_labels,
+    report_lost_names,
+    status_of,
+)
+from mnistzip.cli.output_format import select_format
+from mnistzip.cli.params import DecompressOptions
 from mnistzip.cli.progress import Progress
 from mnistzip.errors import ImageError, MnistzipError
 from mnistzip.io import image_file
-from mnistzip.io.writers import LABELS_FILE, FolderSink, IdxSink, NpySink, ParquetSink, Place, Sink
+from mnistzip.io.folder_writer import LABELS_FILE
+from mnistzip.io.formats import FOLDER, SET_FORMATS, OutputFormat
+from mnistzip.io.targets import Target, Writer, open_writer
 from mnistzip.storage.atomic import AtomicFile
 from mnistzip.storage.remote import is_address
 
-IMAGES_MARK, LABELS_MARK = "images-idx3", "labels-idx1"
-NAMED = {"folder", "npz", "parquet"}  # kinds of output that have names
-LABELLED = {"folder", "idx", "npz", "parquet"}  # and labels
-NEED_LABELS = LABELLED - {"folder"}  # of all images
-SUFFIXES = {kind: suffix for suffix, kind in output_format.ARRAYS.items()}
+IMAGES_PART, LABELS_PART = "images-idx3", "labels-idx1"  # of the names of MNIST's files
 
 
 @dataclass(frozen=True)
-class Goal:
-    """What is written: one of :data:`KINDS` or :data:`IMAGE`, the suffix of images (or their own), and where."""
+class Output:
+    """The output for an archive.
 
-    kind: str
+    Attributes:
+        set_format: of all images; None if one image is written.
+        suffix: of image files; empty in a folder: each image keeps the suffix in its name.
+        path: a file or folder, or ``-``.
+        labels_path: the separate file of labels, if there is one.
+    """
+
+    set_format: OutputFormat | None
     suffix: str
     path: str
-    labels: str | None
+    labels_path: str | None
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether an image without a readable label cannot be written."""
+        return self.set_format is not None and self.set_format.needs_labels
+
+    @property
+    def holds_names(self) -> bool:
+        """Whether the output keeps names."""
+        return self.set_format is not None and self.set_format.names
+
+    @property
+    def holds_labels(self) -> bool:
+        """Whether the output keeps labels."""
+        return self.set_format is not None and self.set_format.labels
 
 
-def unpack(name: str, archive: Archive, output: str | None, options: Options, outputs: files.Outputs, stem: str | None) -> int:
+def unpack(
+    name: str, archive: Archive, output: str | None, options: DecompressOptions, outputs: files.Outputs, stem: str | None
+) -> int:
     """Write the images of an archive; the exit code.
 
     Args:
-        name: what the archive is called.
+        name: of the archive, as the user gave it.
         archive: the archive.
-        output: what ``-o`` names.
-        options: those of the command.
-        outputs: what the command has written.
-        stem: the path without a suffix where this one of several archives goes; None if it is the only one.
+        output: the value of ``-o``.
+        options: of the command.
+        outputs: of the command.
+        stem: the output's path without a suffix, for one of several archives; None for a single archive.
     """
-    start, stop = _span(archive, options)
-    goal = _goal(name, archive, output, options, stem, stop - start)
-    for path in (goal.path, goal.labels):
+    start, stop = _image_range(archive, options)
+    target = _output(name, archive, output, options, stem, stop - start)
+    for path in (target.path, target.labels_path):
         if path is not None:
             outputs.claim(path, name)
     if archive.recovered:
-        found = f"{len(archive)} images were found by looking for them, counted from the first"
-        click.echo(f"mnistzip: {name}: its end is damaged; {found}", err=True)
-    blame = Blame(name)
-    nameless = False
+        message = f"its index is damaged: a search found {len(archive)} images, which are numbered from the first one found"
+        click.echo(f"mnistzip: {name}: {message}", err=True)
+    damage = DamageReport(name)
+    incomplete = False
     if options.keep_going:
         for part in archive.parts(start, stop, details=True):
-            blame.add(part, goal.kind in NEED_LABELS)
-            nameless |= goal.kind in NAMED and blame_names(name, part)
-            nameless |= goal.kind == "folder" and blame_labels(name, part)
-        blame.end()
-    number = stop - start - blame.count
-    if goal.kind == IMAGE:
-        if blame.count:
-            return 1
-        more = _write_one(name, archive, start, goal, options)
+            damage.add(part, target.needs_labels)
+            incomplete |= target.holds_names and report_lost_names(name, part)
+            incomplete |= target.set_format is FOLDER and report_lost_labels(name, part)
+        damage.print_run()
+    number = stop - start - damage.count
+    details = ""
+    if target.set_format is not None:
+        _write_all(name, archive, range(start, stop), number, target, options, outputs)
+    elif damage.count:
+        return 1
     else:
-        _write_all(name, archive, range(start, stop), number, goal, options, outputs)
-        more = ""
-    if not options.quiet and image_file.STREAM not in (goal.path, goal.labels):
-        click.echo(f"{name} -> {goal.path}\n  {number} image{'s' * (number != 1)}{more}")
-    return 1 if blame.count or nameless or archive.recovered else 0
+        details = _write_one(name, archive, start, target, options)
+    if not options.quiet and image_file.STREAM not in (target.path, target.labels_path):
+        click.echo(f"{name} -> {target.path}\n  {number} image{'s' * (number != 1)}{details}")
+    return 1 if damage.count or incomplete or archive.recovered else 0
 
 
-def _write_one(name: str, archive: Archive, index: int, goal: Goal, options: Options) -> str:
-    """Write one image; what else is known of it, for the report."""
+def _write_one(name: str, archive: Archive, index: int, output: Output, options: DecompressOptions) -> str:
+    """Write one image; returns its label and name for the report."""
     part = next(archive.parts(index, index + 1, details=True))
     image = part.images[0]
     if isinstance(image, MnistzipError):
         raise image
-    content = image_file.write_image(image, goal.suffix)
-    files.write(goal.path, content, name, options.force, others=params.model_file(options.model))
+    content = image_file.write_image(image, output.suffix)
+    files.write(output.path, content, name, options.force, others=params.files_of_model(options.model))
     label = f", label {part.labels[0]}" if isinstance(part.labels, np.ndarray) else ""
     return label + (f", named {shown(part.names[0])}" if isinstance(part.names, list) and part.names[0] else "")
 
 
 def _write_all(
-    name: str, archive: Archive, span: range, number: int, goal: Goal, options: Options, outputs: files.Outputs
+    name: str, archive: Archive, span: range, number: int, output: Output, options: DecompressOptions, outputs: files.Outputs
 ) -> None:
-    """Write the images of a span, ``number`` of which can be read."""
+    """Write a range of images; ``number`` of them can be read."""
+    assert output.set_format is not None
     with (
-        _sink(archive, goal, number, name, options, outputs) as sink,
+        _open_writer(archive, output, output.set_format, number, name, options, outputs) as writer,
         Progress(len(span), "decompress", not options.quiet and not options.many) as progress,
     ):
         for part in archive.parts(span.start, span.stop, details=True):
-            _put(part, sink, name, goal, options.keep_going)
+            _write_part(part, writer, name, output, options.keep_going)
             progress.advance(len(part.images))
-    missing = [what for what, kinds, has in (("names", NAMED, archive.has_names), ("labels", LABELLED, archive.has_labels))
-               if has and goal.kind not in kinds]  # fmt: skip
-    if missing:
-        kind = goal.kind.upper() if goal.kind == "idx" else f".{goal.kind}"
-        told = f"{kind} cannot hold {' and '.join(missing)}, which are left out: --to npz keeps them"
-        click.echo(f"mnistzip: {name}: {told}", err=True)
+    lost = ["names"] * (archive.has_names and not output.holds_names)
+    lost += ["labels"] * (archive.has_labels and not output.holds_labels)
+    if lost:
+        format_name = next(iter(output.set_format.suffixes), output.set_format.name.upper())
+        message = f"{format_name} cannot hold {' and '.join(lost)}: use --to npz to keep them"
+        click.echo(f"mnistzip: {name}: {message}", err=True)
 
 
-def _put(part: GroupImages, sink: Sink, name: str, goal: Goal, keep_going: bool) -> None:
-    """Hand the images of a part to a sink; to keep going, but those that are lost."""
+def _write_part(part: GroupImages, writer: Writer, name: str, output: Output, keep_going: bool) -> None:
+    """Write the images of a part; with ``keep_going`` without those that cannot be read."""
     names, labels = part.names, part.labels
     if isinstance(names, MnistzipError):
-        if lost_alone(names, part) and not keep_going and goal.kind in NAMED:
+        if is_lost_alone(names, part) and not keep_going and output.holds_names:
             raise type(names)(f"{name}: names from image {part.first} on: {names}") from names
         names = None
     if isinstance(labels, MnistzipError):
-        if lost_alone(labels, part) and not keep_going and goal.kind in LABELLED:
+        if is_lost_alone(labels, part) and not keep_going and output.holds_labels:
             raise type(labels)(f"{name}: labels from image {part.first} on: {labels}") from labels
         labels = None
-    gone = wrong_with(part, goal.kind in NEED_LABELS)
+    errors = errors_of(part, output.needs_labels)
     for k, image in enumerate(part.images):
         index = part.first + k
-        if keep_going and gone[k] is not None:
+        if keep_going and errors[k] is not None:
             continue
         if isinstance(image, MnistzipError):
-            how = f"{kind_of(image)} (--keep-going saves the others)"
-            raise type(image)(f"{name}: image {index} is {how}: {image}") from image
-        sink.add(index, image, names[k] if names else "", None if labels is None else int(labels[k]))
+            status = f"{status_of(image)} (--keep-going saves the others)"
+            raise type(image)(f"{name}: image {index} is {status}: {image}") from image
+        writer.add(index, image, names[k] if names else "", None if labels is None else int(labels[k]))
 
 
-def _span(archive: Archive, options: Options) -> tuple[int, int]:
-    """First image and the one behind the last."""
+def _image_range(archive: Archive, options: DecompressOptions) -> tuple[int, int]:
+    """The first image and the one after the last."""
     if options.index is not None:
         if options.index >= len(archive):
             raise click.UsageError(f"--index {options.index}: the archive has {len(archive)} images, counted from 0")
         return options.index, options.index + 1
-    start, stop, _ = slice(*(options.range or (None, None))).indices(len(archive))
+    start, stop, _ = slice(*(options.span or (None, None))).indices(len(archive))
     return start, max(start, stop)
 
 
-def _goal(name: str, archive: Archive, output: str | None, options: Options, stem: str | None, count: int) -> Goal:
-    """What to write and where."""
+def _output(
+    name: str, archive: Archive, output: str | None, options: DecompressOptions, stem: str | None, count: int
+) -> Output:
+    """The output for ``count`` images; the parameters are those of :func:`unpack`."""
     folder = None if stem is None or output is None else os.path.join(output, "")  # of several archives
-    chosen = output_format.chosen(archive, folder or output, options.kind, options.index, count)
+    selection = select_format(archive, folder or output, options.format_name, options.index, count)
+    set_format, suffix = selection.set_format, selection.suffix
     if stem is None:
-        path = _path(name, output, chosen.kind, chosen.suffix, options)
+        path = _single_path(name, output, set_format, suffix, options)
     else:
-        path = _path_from(stem, chosen.kind, chosen.suffix, options)
-    return Goal(chosen.kind, chosen.suffix, path, _labels(archive, path, chosen.kind, options))
+        path = _with_ending(stem, set_format, suffix, options)
+    return Output(set_format, suffix, path, _labels_path(archive, path, set_format, options))
 
 
-def _labels(archive: Archive, path: str, kind: str, options: Options) -> str | None:
-    """Where labels go that do not go where the images do."""
-    if kind != "idx" or not archive.has_labels:
+def _labels_path(archive: Archive, path: str, set_format: OutputFormat | None, options: DecompressOptions) -> str | None:
+    """The path of the separate file of labels, if the format has one."""
+    if set_format is None or not set_format.separate_labels or not archive.has_labels:
         if options.labels is not None:
-            raise click.UsageError("--labels is for the labels of an archive that has some, with --to idx")
+            formats = ", ".join(row.name for row in SET_FORMATS.values() if row.separate_labels)
+            raise click.UsageError(f"--labels is for archives with labels, with --to {formats}")
         return None
     if options.labels is None and path == image_file.STREAM:
-        raise click.UsageError("the archive has labels: say with --labels where they go")
-    labels = options.labels or _labels_beside(path)
+        raise click.UsageError("the archive has labels: name a file for them with --labels")
+    labels = options.labels or _labels_name(path)
     if is_address(labels) or is_address(path):
         same = labels == path
     else:
         same = os.path.realpath(labels) == os.path.realpath(path)
         same &= path == image_file.STREAM or os.path.isfile(path) or not os.path.exists(path)  # a device takes both
     if same:
-        raise click.UsageError(f"images and labels would both go to {path}: --labels names another file")
+        raise click.UsageError(f"images and labels would both go to {path}: name another file with --labels")
     return labels
 
 
-def _path(name: str, output: str | None, kind: str, suffix: str, options: Options) -> str:
-    """Where the output goes."""
-    inside = output is not None and files.names_folder(output)
-    if output is not None and (kind == "folder" or not inside):
-        if output == image_file.STREAM and kind in {"folder", "parquet", "npz"}:
-            raise click.UsageError(f"{kind} cannot go to stdout: name a file or folder with -o")
+def _single_path(
+    name: str, output: str | None, set_format: OutputFormat | None, suffix: str, options: DecompressOptions
+) -> str:
+    """The path of the output for a single archive."""
+    is_folder = output is not None and files.names_folder(output)
+    if output is not None and (set_format is FOLDER or not is_folder):
+        if output == image_file.STREAM and set_format is not None and not set_format.stdout:
+            raise click.UsageError(f"{set_format.name} cannot go to stdout: name a file or folder with -o")
         return output
     if name == image_file.STREAM:
         raise click.UsageError("an archive from stdin has no name: name the output with -o")
-    beside = files.own_path(name).with_suffix("")
-    return _path_from(str(beside) if output is None else files.join(output, beside.name), kind, suffix, options)
+    local = files.local_name(name).with_suffix("")
+    return _with_ending(str(local) if output is None else files.join(output, local.name), set_format, suffix, options)
 
 
-def _path_from(stem: str, kind: str, suffix: str, options: Options) -> str:
-    """The output of such a name without a suffix."""
-    if kind == IMAGE:
-        number = options.index if options.index is not None else (options.range or (0, 0))[0] or 0
+def _with_ending(stem: str, set_format: OutputFormat | None, suffix: str, options: DecompressOptions) -> str:
+    """The path of an output from its stem."""
+    if set_format is None:
+        number = options.index if options.index is not None else (options.span or (0, 0))[0] or 0
         return f"{stem}-{number}{suffix}"
-    if kind == "idx":
-        return stem + ("-ubyte" if IMAGES_MARK in os.path.basename(stem) else f"-{IMAGES_MARK}-ubyte")
-    return stem + SUFFIXES.get(kind, "")
+    if IMAGES_PART in set_format.ending and IMAGES_PART in os.path.basename(stem):
+        return stem + set_format.ending.removeprefix(f"-{IMAGES_PART}")
+    return stem + set_format.new_ending
 
 
-def _labels_beside(path: str) -> str:
-    """Where the labels of an IDX file go."""
+def _labels_name(path: str) -> str:
+    """The path of the labels for an IDX file of images."""
     folder, name = os.path.split(path)
-    if IMAGES_MARK in name:
-        return os.path.join(folder, name.replace(IMAGES_MARK, LABELS_MARK))
-    stem, zipped = (name[:-3], ".gz") if name.endswith(".gz") else (name, "")
-    return os.path.join(folder, f"{stem}-{LABELS_MARK}-ubyte{zipped}")
+    if IMAGES_PART in name:
+        return os.path.join(folder, name.replace(IMAGES_PART, LABELS_PART))
+    stem, gz = (name[:-3], ".gz") if name.endswith(".gz") else (name, "")
+    return os.path.join(folder, f"{stem}-{LABELS_PART}-ubyte{gz}")
 
 
-def _sink(archive: Archive, goal: Goal, count: int, name: str, options: Options, outputs: files.Outputs) -> Sink:
-    """What takes the images."""
-    place = partial(AtomicFile, like=name if os.path.isfile(name) else None, new=not options.force)
-    read = [name, *params.model_file(options.model)]
-    if goal.kind == "folder":
-        return _folder_sink(archive, goal, name, place, read, options, outputs)
-    for path in (goal.path, goal.labels):
-        files.require_free(path, read, options.force)
-    if goal.kind == "parquet":
-        return ParquetSink(goal.path, archive.has_names, archive.has_labels, place)
-    shape = archive.shape
-    if shape is None:
-        if len(archive):
-            raise ImageError(f"{name} has images of several sizes: --to folder or --to parquet takes them")
-        shape = (0, 0)
-    if goal.kind == "idx":
-        return IdxSink(goal.path, goal.labels, count, shape, place)
-    return NpySink(goal.path, count, shape, goal.kind == "npz", place)
+def _open_writer(
+    archive: Archive,
+    output: Output,
+    set_format: OutputFormat,
+    count: int,
+    name: str,
+    options: DecompressOptions,
+    outputs: files.Outputs,
+) -> Writer:
+    """The writer of the output, after checks that it may be written."""
+    inputs = [name, *params.files_of_model(options.model)]
+    labels_path = output.labels_path
+    if set_format is FOLDER:
+        if files.exists(output.path) and not files.is_folder(output.path):
+            raise ImageError(f"{output.path} is not a folder: choose another format with --to")
+        labels_path = files.join(output.path, LABELS_FILE) if archive.has_labels else None
+    else:
+        files.require_free(output.path, inputs, options.force)
+    files.require_free(labels_path, inputs, options.force)
+    if archive.shape is None and len(archive) and not set_format.mixed_sizes:
+        formats = " or ".join(f"--to {row.name}" for row in SET_FORMATS.values() if row.mixed_sizes)
+        raise ImageError(f"{name} has images of several sizes: use {formats}")
 
-
-def _folder_sink(
-    archive: Archive, goal: Goal, name: str, place: Place, read: list[str], options: Options, outputs: files.Outputs
-) -> FolderSink:
-    """What writes a file for each image, and one of labels."""
-
-    def write(path: str, content: bytes) -> None:
+    def write_file(path: str, content: bytes) -> None:
         if options.many:
             outputs.claim(path, name)
-        files.write(path, content, name, options.force, sync=False, others=read)
+        files.write(path, content, name, options.force, sync=False, others=inputs)
 
-    def renamed(old: str, new: str) -> None:
-        told = f"{shown(old)} is the name of several images, or no file can have it: one is written as {shown(new)}"
-        click.echo(f"mnistzip: {name}: {told}", err=True)
+    def print_renamed(old: str, new: str) -> None:
+        message = f"{shown(old)} is written as {shown(new)}: several images have that name, or no file can have it"
+        click.echo(f"mnistzip: {name}: {message}", err=True)
 
-    if files.exists(goal.path) and not files.is_folder(goal.path):
-        raise ImageError(f"{goal.path} is no folder: --to says what else the images can be")
-    labels = files.join(goal.path, LABELS_FILE) if archive.has_labels else None
-    files.require_free(labels, read, options.force)
-    return FolderSink(goal.path, goal.suffix, write, renamed, labels, place)
+    return open_writer(
+        set_format,
+        Target(
+            path=output.path,
+            count=count,
+            shape=archive.shape or (0, 0),
+            named=archive.has_names,
+            labelled=archive.has_labels,
+            labels_path=labels_path,
+            open_file=partial(AtomicFile, like=name if os.path.isfile(name) else None, new=not options.force),
+            suffix=output.suffix,
+            write_file=write_file,
+            renamed=print_renamed,
+        ),
+    )

@@ -1,4 +1,4 @@
-"""The files that make desktops and other programs know ``.cae``, and where they go below a data folder."""
+"""Files that register ``.cae`` with desktops and other programs, and their paths below a data folder."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ FILE_MAGIC = f"""# mnistzip: compressed greyscale images
 
 
 def contents(kind: str, group: click.Group) -> dict[str, bytes]:
-    """Path below the data folder, such as ``/usr/share``, and content of each file of a kind of :data:`KINDS`."""
+    """Path below the data folder, such as ``/usr/share``, and content of each file of one of :data:`KINDS`."""
     return KINDS[kind](group)
 
 

@@ -1,4 +1,4 @@
-"""Help pages: options in groups, common ones first, and examples. ``mnistzip help`` shows them, too."""
+"""Help pages with groups of options and examples, and the command ``mnistzip help``."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 import click
 
 from mnistzip.cli import help_sections
-from mnistzip.cli.main import COMMANDS
+from mnistzip.cli.commands import COMMANDS
 
-NAME_WIDTH = 28  # columns for the names of options: a longer one stands on a line of its own
+NAME_WIDTH = 28  # columns for names of options; a longer name has a separate line
 
 Row = tuple[str, str]
 
@@ -27,7 +27,7 @@ def write_page(command: click.Command, ctx: click.Context, formatter: click.Help
 
 
 def write_overview(group: click.Group, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-    """Write the help of ``mnistzip`` itself: its commands in groups."""
+    """Write the help of ``mnistzip``: its commands in groups."""
     group.format_usage(ctx, formatter)
     group.format_help_text(ctx, formatter)
     options = option_rows(group, ctx)
@@ -41,14 +41,14 @@ def write_overview(group: click.Group, ctx: click.Context, formatter: click.Help
 
 
 def command_groups(group: click.Group, ctx: click.Context) -> Iterator[tuple[str, list[Row]]]:
-    """Title, then name and purpose of each command that is not hidden."""
+    """Title of each group, with name and purpose of each command that is not hidden."""
     for title, names in help_sections.OVERVIEW.items():
         commands = {name: group.get_command(ctx, name) for name in names}
         yield title, [(name, command.get_short_help_str(80)) for name, command in commands.items() if command]
 
 
 def option_groups(command: click.Command, ctx: click.Context) -> Iterator[tuple[str, list[Row]]]:
-    """Title, then names and description of each option; options that no group names come last."""
+    """Title of each group, with names and description of each option; options without a group come last."""
     left = {max(option.opts, key=len): option for option in _options(command, ctx)}
     page = help_sections.PAGES.get(command.name or "")
     for title, names in page.groups.items() if page else ():
@@ -60,18 +60,18 @@ def option_groups(command: click.Command, ctx: click.Context) -> Iterator[tuple[
 
 
 def option_rows(command: click.Command, ctx: click.Context) -> list[Row]:
-    """All options of a command, in the order of its code."""
+    """All options of a command, in the order of its definition."""
     return [option_row(option, ctx) for option in _options(command, ctx)]
 
 
 def examples(command: click.Command) -> tuple[help_sections.Example, ...]:
-    """Examples of a command, or none."""
+    """The examples of a command."""
     page = help_sections.PAGES.get(command.name or "")
     return page.examples if page else ()
 
 
 def option_row(option: click.Option, ctx: click.Context) -> Row:
-    """Names with the placeholder of the value, and the description with default and range."""
+    """Names and placeholder of an option, and its description with default and range."""
     names = ", ".join(sorted(option.opts, key=len))
     value = "" if option.is_flag or option.count else " " + _placeholder(option)
     notes = "; ".join(_notes(option, ctx))
@@ -79,7 +79,7 @@ def option_row(option: click.Option, ctx: click.Context) -> Row:
 
 
 def help_text(command: click.Command) -> str:
-    """What a command does: paragraphs, separated by empty lines."""
+    """The description of a command: paragraphs, separated by empty lines."""
     return inspect.cleandoc(command.help or "")
 
 
@@ -111,7 +111,7 @@ def _notes(option: click.Option, ctx: click.Context) -> Iterator[str]:
 
 
 def _write_rows(formatter: click.HelpFormatter, title: str, rows: Sequence[Row], width: int) -> None:
-    """Write a list whose descriptions begin in the same column as those of other lists of this width."""
+    """Write a list of names and descriptions, with names of at least ``width`` columns."""
     with formatter.section(title):
         formatter.write_dl([(name.ljust(width), description) for name, description in rows], col_max=width + 2)
 
@@ -129,15 +129,15 @@ def _write_examples(formatter: click.HelpFormatter, several: Sequence[help_secti
 @click.command(short_help="Show the help of a command.")
 @click.argument("command", required=False)
 @click.pass_context
-def help(ctx: click.Context, command: str | None) -> None:  # noqa: A001 -- the command's name
+def help(ctx: click.Context, command: str | None) -> None:  # noqa: A001 -- name of the command
     """Show the help of COMMAND, as `mnistzip COMMAND --help` does; without COMMAND, list all commands."""
-    above = ctx.parent
-    assert above is not None
-    assert isinstance(above.command, click.Group)
+    parent = ctx.parent
+    assert parent is not None
+    assert isinstance(parent.command, click.Group)
     if command is None:
-        click.echo(above.get_help())
+        click.echo(parent.get_help())
         return
-    name, found, _ = above.command.resolve_command(above, [command])
-    assert found is not None
-    with click.Context(found, info_name=name, parent=above) as inner:
-        click.echo(found.get_help(inner))
+    name, subcommand, _ = parent.command.resolve_command(parent, [command])
+    assert subcommand is not None
+    with click.Context(subcommand, info_name=name, parent=parent) as inner:
+        click.echo(subcommand.get_help(inner))

@@ -1,17 +1,17 @@
-"""What the help of each command shows, and in which order: groups of options, and examples.
+"""Groups of options and examples for the help of each command.
 
-A new option needs a place in :data:`PAGES`: a test fails for an option that no group names. Each example is run by a test.
+A new option needs a group in :data:`PAGES`: a test fails for an option without a group. A test runs each example.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-OTHER = "Other options"  # the group of options that no group names
+OTHER = "Other options"  # the group of options without a group
 
 OVERVIEW = {
     "Compress and decompress": ("compress", "decompress"),
-    "Look and check": ("show", "info", "test", "compare"),
+    "View and check": ("show", "info", "test", "compare"),
     "Models": ("models", "train"),
     "Measure": ("bench",),
     "Set up": ("integrate", "help"),
@@ -20,7 +20,7 @@ OVERVIEW = {
 
 @dataclass(frozen=True)
 class Example:
-    """A command line and what it is for."""
+    """A command line and its purpose."""
 
     purpose: str
     line: str
@@ -31,8 +31,8 @@ class Page:
     """The help of one command.
 
     Attributes:
-        groups: title of each group and the long names of its options, in the order in which they are shown.
-        examples: what people do most comes first.
+        groups: title of each group and the long names of its options, in the order of the help.
+        examples: the most common first.
     """
 
     groups: dict[str, tuple[str, ...]]
@@ -42,16 +42,16 @@ class Page:
 OVERVIEW_EXAMPLES = (
     Example("digit.png to digit.cae, and back to back.png", "mnistzip compress digit.png"),
     Example("", "mnistzip decompress digit.cae -o back.png"),
-    Example("What did compression change?", "mnistzip compare digit.png digit.cae"),
+    Example("Measure the error of compression", "mnistzip compare digit.png digit.cae"),
 )
 
 PAGES = {
     "compress": Page(
         {
             "Common options": ("--output", "--quality", "--lossless", "--recursive", "--force"),
-            "Size or quality to reach": ("--max-bytes", "--min-psnr"),
-            "How images are read": ("--convert",),
-            "How images are coded": ("--effort", "--model", "--threads", "--device"),
+            "Limits of size and quality": ("--max-bytes", "--min-psnr"),
+            "Reading images": ("--convert",),
+            "Coding": ("--effort", "--model", "--threads", "--device"),
             "Archives of many images": ("--labels", "--no-labels", "--append", "--embed-model"),
             "Arrays and tables": ("--array", "--shape", "--image-column", "--label-column", "--name-column"),
             "Streams without a header": ("--bare", "--check-bits"),
@@ -71,7 +71,7 @@ PAGES = {
         {
             "Common options": ("--output", "--to", "--recursive", "--force"),
             "Archives of many images": ("--index", "--range", "--labels", "--keep-going"),
-            "How files are read": ("--model", "--max-pixels", "--preview", "--device"),
+            "Reading files": ("--model", "--max-pixels", "--preview", "--device"),
             "Streams without a header": ("--bare", "--quality", "--size", "--check-bits"),
             "Reports": ("--quiet", "--help"),
         },
@@ -81,7 +81,7 @@ PAGES = {
             Example("An archive, one image file for each", "mnistzip decompress train.cae --to folder -o images"),
             Example("An archive, as NumPy arrays with labels", "mnistzip decompress train.cae -o train.npz"),
             Example("Image 7 of an archive", "mnistzip decompress train.cae --index 7 -o seven.png"),
-            Example("What is whole of a damaged archive", "mnistzip decompress train.cae --keep-going -o saved.npz"),
+            Example("The undamaged images of a damaged archive", "mnistzip decompress train.cae --keep-going -o saved.npz"),
         ),
     ),
     "info": Page(
@@ -94,14 +94,14 @@ PAGES = {
     "test": Page(
         {"Options": ("--recursive", "--model", "--max-pixels", "--quiet", "--help")},
         (
-            Example("Is a file whole?", "mnistzip test digit.cae"),
-            Example("Which files of a folder are damaged?", "mnistzip test --quiet -r packed"),
+            Example("Check a file for damage", "mnistzip test digit.cae"),
+            Example("List the damaged files of a folder", "mnistzip test --quiet -r packed"),
         ),
     ),
     "models": Page(
         {"Options": ("--add", "--force", "--json", "--help")},
         (
-            Example("All models that can be used", "mnistzip models"),
+            Example("List all models", "mnistzip models"),
             Example("Install a model that you have trained", "mnistzip models --add mine.npz"),
         ),
     ),
@@ -109,64 +109,64 @@ PAGES = {
         {
             "Common options": ("--index", "--limit", "--grid", "--ascii"),
             "Sheet as an image file": ("--output", "--force"),
-            "How files are read": ("--model", "--max-pixels"),
+            "Reading files": ("--model", "--max-pixels"),
             "Help": ("--help",),
         },
         (
             Example("Draw one image", "mnistzip show digit.cae"),
             Example("The first 30 images of an archive", "mnistzip show --limit 30 train.cae"),
-            Example("The same as a picture", "mnistzip show --limit 30 train.cae -o sheet.png"),
+            Example("The same as an image file", "mnistzip show --limit 30 train.cae -o sheet.png"),
         ),
     ),
     "compare": Page(
         {
             "Sheet as an image file": ("--output", "--zoom", "--force"),
-            "How files are read": ("--convert", "--model", "--max-pixels"),
+            "Reading files": ("--convert", "--model", "--max-pixels"),
             "Reports": ("--json", "--help"),
         },
         (
             Example("Size and PSNR", "mnistzip compare digit.png digit.cae"),
-            Example("See the difference", "mnistzip compare digit.png digit.cae -o difference.png"),
+            Example("Draw the difference", "mnistzip compare digit.png digit.cae -o difference.png"),
         ),
     ),
     "bench": Page(
         {
-            "What is compared": ("--codecs", "--list", "--model", "--limit", "--convert", "--budget"),
-            "Where results go": ("--out", "--fresh", "--save-files"),
+            "What to compare": ("--codecs", "--list", "--model", "--limit", "--convert", "--budget"),
+            "Results": ("--out", "--fresh", "--save-files"),
             "Compare two results": ("--compare", "--max-regression", "--max-slowdown"),
-            "How it runs": ("--threads", "--json", "--quiet", "--help"),
+            "How to run": ("--threads", "--json", "--quiet", "--help"),
         },
         (
-            Example("Which codecs are there?", "mnistzip bench --list"),
+            Example("List the codecs", "mnistzip bench --list"),
             Example("Compare on your own images", "mnistzip bench scans --limit 2 --codecs classic,png"),
             Example("The same with plots and a report", "mnistzip bench scans --limit 2 --codecs classic,png --out results"),
-            Example("Did anything get worse?", "mnistzip bench --compare old.json new.json"),
+            Example("Compare two results", "mnistzip bench --compare old.json new.json"),
         ),
     ),
     "train": Page(
         {
             "Common options": ("--output", "--time", "--resume", "--force"),
-            "How images are read": ("--fit", "--convert"),
-            "How it trains": ("--recipe", "--epochs", "--seed", "--threads", "--device", "--folder"),
+            "Reading images": ("--fit", "--convert"),
+            "How to train": ("--recipe", "--epochs", "--seed", "--threads", "--device", "--folder"),
             "Help": ("--help",),
         },
         (
             Example("A model for your own images, in 20 minutes", "mnistzip train scans -o mine.npz"),
-            Example("Go on where training was stopped", "mnistzip train scans -o mine.npz --resume"),
+            Example("Continue an interrupted training", "mnistzip train scans -o mine.npz --resume"),
             Example("Use the model", "mnistzip compress --model mine.npz digit.png"),
         ),
     ),
     "integrate": Page(
         {
-            "What is installed": ("--only",),
+            "What to install": ("--only",),
             "Where": ("--system", "--prefix"),
             "How": ("--remove", "--dry-run", "--force", "--quiet", "--help"),
         },
         (
-            Example("See what would be installed", "mnistzip integrate --dry-run"),
-            Example("Install everything for yourself", "mnistzip integrate"),
+            Example("List the files to install", "mnistzip integrate --dry-run"),
+            Example("Install all files for this user", "mnistzip integrate"),
             Example("Man pages only, into a package", "mnistzip integrate --only man --prefix package/usr"),
-            Example("Remove it all", "mnistzip integrate --remove"),
+            Example("Remove all files", "mnistzip integrate --remove"),
         ),
     ),
     "help": Page(
@@ -175,6 +175,6 @@ PAGES = {
     ),
     "thumbnail": Page(
         {"Options": ("--size", "--help")},
-        (Example("A picture of at most 128 pixels a side", "mnistzip thumbnail digit.cae thumbnail.png --size 128"),),
+        (Example("A picture of at most 128 pixels per side", "mnistzip thumbnail digit.cae thumbnail.png --size 128"),),
     ),
 }

@@ -1,4 +1,4 @@
-"""``mnistzip info``, ``test`` and ``models``: what files and models are, without writing anything."""
+"""``mnistzip info``, ``test`` and ``models``: describe and check files and models."""
 
 from __future__ import annotations
 
@@ -13,61 +13,60 @@ import click
 from mnistzip import api
 from mnistzip.archive.reader import Archive
 from mnistzip.cli import archive_info, outputs, params
-from mnistzip.cli.damage_report import OK, kind_of
-from mnistzip.cli.main import blame
+from mnistzip.cli.damage_report import OK, status_of
+from mnistzip.cli.messages import format_error
 from mnistzip.errors import ImageError, MnistzipError, ModelError
 from mnistzip.io import image_file
 from mnistzip.limits import SIDE_MAX
 from mnistzip.models import registry, user_models
 
 
-@click.command(short_help="Say what .cae files hold.")
+@click.command(short_help="Describe .cae files.")
 @click.argument("inputs", nargs=-1, required=True)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@click.option("-v", "--verbose", is_flag=True, help="Of archives also each image: index, size, label, name.")
+@params.as_json
+@click.option("-v", "--verbose", is_flag=True, help="List each image of an archive: index, size, label, name.")
 def info(inputs: tuple[str, ...], as_json: bool, verbose: bool) -> int:
-    """Describe .cae files by their headers. `mnistzip test` checks their content."""
+    """Describe .cae files from their headers. `mnistzip test` checks the content."""
     failed = 0
     for name in inputs:
         try:
             if os.path.isdir(name):
                 raise ImageError(
-                    f"{name} is a folder: name the files in it, such as {os.path.join(name, '*')}{image_file.SUFFIX}"
+                    f"{name} is a folder: give the files in it, such as {os.path.join(name, '*')}{image_file.SUFFIX}"
                 )
-            held = params.at_hand(name)
-            if params.is_archive(held):
-                with Archive(held, max_pixels=SIDE_MAX**2) as archive:
+            source = params.path_or_bytes(name)
+            if params.is_archive(source):
+                with Archive(source, max_pixels=SIDE_MAX**2) as archive:
                     failed += archive_info.describe(name, archive, as_json, verbose)
                 continue
-            told = api.info(params.bytes_of(held))
-        except BrokenPipeError:  # of our output, not of this input
+            header = api.info(params.content_of(source))
+        except BrokenPipeError:  # stdout is closed, which is not an error of this input
             raise
         except (MnistzipError, OSError) as error:
             failed += 1
-            click.echo(blame(name, error), err=True)
+            click.echo(format_error(name, error), err=True)
             continue
         if as_json:
-            click.echo(json.dumps({"input": name, **asdict(told)}))
+            click.echo(json.dumps({"input": name, **asdict(header)}))
             continue
-        quality = f", quality {told.quality}" if told.quality else ""
-        tiles = f" in {told.tiles} tiles" if told.tiles > 1 else ""
-        click.echo(f"{name}: {told.mode}, model {told.model}{quality}, {told.width}x{told.height}{tiles}")
-        click.echo(
-            f"  {told.header_bytes + told.payload_bytes} bytes: header {told.header_bytes}, payload {told.payload_bytes}"
-        )
+        quality = f", quality {header.quality}" if header.quality else ""
+        tiles = f" in {header.tiles} tiles" if header.tiles > 1 else ""
+        click.echo(f"{name}: {header.mode}, model {header.model}{quality}, {header.width}x{header.height}{tiles}")
+        size = header.header_bytes + header.payload_bytes
+        click.echo(f"  {size} bytes: header {header.header_bytes}, payload {header.payload_bytes}")
     return 1 if failed else 0
 
 
-@click.command(short_help="Check that .cae files are whole.")
+@click.command(short_help="Check .cae files for damage.")
 @click.argument("inputs", nargs=-1, required=True)
-@click.option("--model", metavar="NAME|PATH", help="Model file of files made with one of your own.")
+@params.model_file
 @click.option("-r", "--recursive", is_flag=True, help="Test the .cae files in folders.")
 @params.max_pixels
-@click.option("--quiet", is_flag=True, help="Say only what is wrong.")
+@click.option("--quiet", is_flag=True, help="Print problems only.")
 def test(inputs: tuple[str, ...], model: str | None, recursive: bool, max_pixels: int | None, quiet: bool) -> int:
-    """Check .cae files by decoding them; nothing is written.
+    """Check .cae files by decoding them, without writing anything.
 
-    The exit code is 0 if all files are whole, else 1.
+    The exit code is 0 if no file is damaged, else 1.
     """
     names = [name for name, _ in outputs.expand(inputs, recursive, {image_file.SUFFIX})]
     if not names:
@@ -79,39 +78,39 @@ def test(inputs: tuple[str, ...], model: str | None, recursive: bool, max_pixels
 
 
 def _check(name: str, model: str | None, max_pixels: int | None, quiet: bool) -> str:
-    """Decode a file and say what is wrong with it: :data:`OK`, or what :func:`kind_of` says."""
+    """Decode a file and print its error; returns :data:`OK` or the result of :func:`status_of`."""
     try:
         outputs.refuse_folder(name)
-        held = params.at_hand(name)
-        if params.is_archive(held):
-            with Archive(held, model=model, max_pixels=max_pixels) as archive:
+        source = params.path_or_bytes(name)
+        if params.is_archive(source):
+            with Archive(source, model=model, max_pixels=max_pixels) as archive:
                 return archive_info.check(name, archive, quiet)
-        api.decode(params.bytes_of(held), model=model, max_pixels=max_pixels)
-    except BrokenPipeError:  # of our output, not of this input
+        api.decode(params.content_of(source), model=model, max_pixels=max_pixels)
+    except BrokenPipeError:  # stdout is closed, which is not an error of this input
         raise
     except (MnistzipError, OSError) as error:
-        click.echo(blame(name, error), err=True)
-        return kind_of(error)
+        click.echo(format_error(name, error), err=True)
+        return status_of(error)
     if not quiet:
         click.echo(f"{name}: ok")
     return OK
 
 
 def _summary(results: Counter[str]) -> str:
-    """One line for many files, such as ``3 files ok, 1 damaged``."""
+    """A line on several files, such as ``3 files ok, 1 damaged``."""
     bad = "".join(f", {count} {result}" for result, count in sorted(results.items()) if result != OK)
     return f"{results[OK]} file{'s' * (results[OK] != 1)} ok{bad}"
 
 
-@click.command(short_help="List models, or add one of your own.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@click.command(short_help="List models, or add a custom model.")
+@params.as_json
 @click.option("--add", "added", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
-              help="Keep a model file where it is found by its name, and files made with it find it.")  # fmt: skip
-@click.option("-f", "--force", is_flag=True, help="Replace another model of that name.")
+              help="Install a model file: options and files then find it by its name.")  # fmt: skip
+@click.option("-f", "--force", is_flag=True, help="Replace another model of the same name.")
 def models(as_json: bool, added: Path | None, force: bool) -> int:
-    """List the models that can be used: those that ship, then your own.
+    """List the available models: shipped models, then custom models.
 
-    Your own are those that --add has installed, and those in the files and folders that MNISTZIP_MODEL_PATH names.
+    Custom models are those that --add has installed, and those in the files and folders of MNISTZIP_MODEL_PATH.
     """
     if added is not None:
         return _add(added, force)
@@ -129,7 +128,7 @@ def models(as_json: bool, added: Path | None, force: bool) -> int:
             fingerprint = registry.find(path).fingerprint.hex()
         except (MnistzipError, OSError) as error:
             failed += 1
-            click.echo(blame(str(path), error), err=True)
+            click.echo(format_error(str(path), error), err=True)
             continue
         if as_json:
             click.echo(json.dumps({"name": path.stem, "id": None, "fingerprint": fingerprint, "path": str(path)}))
@@ -139,13 +138,13 @@ def models(as_json: bool, added: Path | None, force: bool) -> int:
 
 
 def _add(path: Path, force: bool) -> int:
-    """Check a model file and put it where it is found."""
+    """Check a model file and install it."""
     if path.stem in (*registry.SHIPPED, registry.AUTO):
-        raise ModelError(f"{path.stem} is the name of a model that ships: rename the file")
+        raise ModelError(f"{path.stem} is the name of a shipped model: rename the file")
     try:
         model = registry.find(path)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
-    goal = user_models.add(path.stem, model.content, force)
-    click.echo(f"{path.stem}: fingerprint {model.fingerprint.hex()}, now in {goal.parent}")
+    target = user_models.add(path.stem, model.content, force)
+    click.echo(f"{path.stem}: fingerprint {model.fingerprint.hex()}, now in {target.parent}")
     return 0

@@ -1,7 +1,7 @@
-"""``mnistzip integrate``: install what makes desktops know ``.cae``, with man pages and completion, and remove it again.
+"""``mnistzip integrate``: install and remove files that register ``.cae`` with desktops, man pages and completion.
 
-A file is ours if its content is what this version writes, or what an earlier one wrote here, as the :data:`RECORD` beside
-them says. Other files are never removed, and only replaced with ``-f``.
+A file is ours if its content is what this version writes, or what an earlier version wrote according to :data:`RECORD`.
+Other files are never removed, and replaced only with ``-f``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mnistzip.io.image_file import STREAM
 from mnistzip.models import user_models
 
 RECORD = "mnistzip/integration.json"  # below the data folder: path below it and SHA-256 of each file that was written
-HOME_MAGIC = ".magic"  # what file(1) reads in the home folder; there is only one such file for all programs
+HOME_MAGIC = ".magic"  # read by file(1) in the home folder; all programs share this file
 SYSTEM = "/usr/local"
 NEED_PATH = {"thumbnailer", "completion"}  # kinds of files through which other programs run the command
 
@@ -34,7 +34,7 @@ class Target:
 
     Attributes:
         key: its path below the data folder.
-        shared: other programs use a file of this name, too: one that is not ours is left alone even with ``-f``.
+        shared: other programs use the same file: one that is not ours is kept even with ``-f``.
     """
 
     path: Path
@@ -43,16 +43,16 @@ class Target:
     shared: bool = False
 
 
-@click.command(short_help="Make desktops, file and man know .cae files.")
+@click.command(short_help="Register .cae files with desktops, file and man.")
 @click.option("--only", type=click.Choice(list(desktop.KINDS)), multiple=True, metavar="KIND",
               help=f"Only files of this kind, one of {', '.join(desktop.KINDS)}; can be given several times.")  # fmt: skip
-@click.option("--system", is_flag=True, help=f"For all users, below {SYSTEM}; otherwise for yourself.")
+@click.option("--system", is_flag=True, help=f"For all users, below {SYSTEM}; the default is this user.")
 @click.option("--prefix", type=outputs.LocalPath(file_okay=False, path_type=Path), metavar="DIR",
               help="Below DIR/share, for packages; no cache is updated.")  # fmt: skip
-@click.option("--remove", is_flag=True, help="Remove what was installed; files that were changed since are left.")
-@click.option("-n", "--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option("--remove", is_flag=True, help="Remove the installed files, but keep files that have changed since.")
+@click.option("-n", "--dry-run", is_flag=True, help="Print what would be done, and do nothing.")
 @click.option("-f", "--force", is_flag=True, help="Replace files of the same names that are not from mnistzip.")
-@click.option("--quiet", is_flag=True, help="Say only what is wrong.")
+@click.option("--quiet", is_flag=True, help="Print problems only.")
 @click.pass_context
 def integrate(
     ctx: click.Context,
@@ -64,13 +64,13 @@ def integrate(
     force: bool,
     quiet: bool,
 ) -> None:
-    """Install the files through which other programs know .cae: a MIME type and a thumbnailer for desktops, an entry for
+    """Install files that make other programs recognize .cae: a MIME type and a thumbnailer for desktops, an entry for
     file(1), man pages, and completion for bash, zsh and fish.
 
     They go to $XDG_DATA_HOME, by default ~/.local/share, and to ~/.magic.
     """
     if system and prefix is not None:
-        raise click.UsageError(f"--system is --prefix {SYSTEM}: give one of the two")
+        raise click.UsageError(f"--system means --prefix {SYSTEM}: give one of them")
     below = Path(SYSTEM) if system else prefix
     data = data_home() if below is None else below / "share"
     group = ctx.find_root().command
@@ -82,26 +82,26 @@ def integrate(
     else:
         changed = _install(targets, record, dry_run, force, quiet)
     if not remove and prefix is None and NEED_PATH & {*(only or desktop.KINDS)} and shutil.which("mnistzip") is None:
-        click.echo("mnistzip: no command mnistzip is in PATH: thumbnails and completion need it there", err=True)
+        click.echo("mnistzip: mnistzip is not in PATH: thumbnails and completion need it there", err=True)
     mime = data / "mime"
     if prefix is None and not dry_run and any(mime in path.parents for path in changed):
         _update_mime(mime, needed=not remove)
 
 
 def data_home() -> Path:
-    """The folder for data of this user.
+    """The data folder of this user.
 
     Raises:
         MnistzipError: the user has no home folder.
     """
-    named = os.environ.get("XDG_DATA_HOME", "")
-    return Path(named) if os.path.isabs(named) else _home() / ".local" / "share"
+    folder = os.environ.get("XDG_DATA_HOME", "")
+    return Path(folder) if os.path.isabs(folder) else _home() / ".local" / "share"
 
 
 def _home() -> Path:
     home = user_models.user_home()
     if home is None:
-        raise MnistzipError("this user has no home folder: name a folder with --prefix")
+        raise MnistzipError("this user has no home folder: give a folder with --prefix")
     return home
 
 
@@ -114,11 +114,12 @@ def _targets(data: Path, only: Iterable[str], group: click.Group, own: bool) -> 
 
 
 class Record:
-    """What mnistzip has written below a data folder: SHA-256 of each file by its key.
+    """The files that mnistzip has written below a data folder.
 
     Attributes:
-        path: the file that holds it.
-        foreign: whether that file is there and is no record.
+        path: of the record.
+        written: SHA-256 of each file by its key.
+        foreign: whether there is a file at ``path`` that is not a record.
     """
 
     def __init__(self, data: Path) -> None:
@@ -133,21 +134,21 @@ class Record:
                 self.foreign = True
 
     def is_ours(self, path: Path, key: str, content: bytes | None) -> bool:
-        """Whether a file has the content that we write now, or wrote before."""
+        """Whether a file has the content that this version writes, or an earlier one wrote."""
         if path.is_symlink() or not path.is_file():
             return False
-        there = path.read_bytes()
-        return there == content or _digest(there) == self.written.get(key)
+        existing = path.read_bytes()
+        return existing == content or _digest(existing) == self.written.get(key)
 
     def former(self, keys: set[str]) -> Iterator[tuple[Path, str]]:
-        """Files that an earlier version wrote and that have none of the keys."""
+        """Path and key of each file that an earlier version wrote, except those with one of the keys."""
         for key in sorted(set(self.written) - keys):
             path = self._data / key
             if ".." not in Path(key).parts and self._data in path.parents and "~" not in key:
                 yield path, key
 
     def save(self) -> None:
-        """Write the record, or remove it if nothing is left of us."""
+        """Write the record, or remove it if it is empty."""
         if self.written:
             _replace(self.path, _unparse(self.written))
         elif not self.foreign:
@@ -162,14 +163,14 @@ def _parse(content: bytes) -> dict[str, str]:
     """The inverse of :func:`_unparse`, or :class:`ValueError`."""
     written = json.loads(content)
     if not isinstance(written, dict) or not all(isinstance(digest, str) for digest in written.values()):
-        raise ValueError("this is no record")
+        raise ValueError("not a record")
     if _unparse(written) != content:
-        raise ValueError("this record was changed")
+        raise ValueError("the record was changed")
     return written
 
 
 def _install(targets: list[Target], record: Record, dry_run: bool, force: bool, quiet: bool) -> list[Path]:
-    """Write all files or, if one is in the way, none; the paths that changed."""
+    """Write all files, or none if a foreign file is in the way; the paths that changed."""
     foreign = [
         target
         for target in targets
@@ -177,20 +178,19 @@ def _install(targets: list[Target], record: Record, dry_run: bool, force: bool, 
     ]
     blocked = [target.path for target in foreign if not target.shared] + [record.path] * record.foreign
     if blocked and not force and not dry_run:
-        more = f", and {len(blocked) - 1} more," if len(blocked) > 1 else ""
-        are = "are" if len(blocked) > 1 else "is"
-        raise MnistzipError(f"{blocked[0]}{more} {are} not from mnistzip: -f replaces, --dry-run lists all files")
-    goals = [target.path for target in targets if target not in foreign or not target.shared] + [record.path]
+        files_are = f"{blocked[0]} and {len(blocked) - 1} more are" if len(blocked) > 1 else f"{blocked[0]} is"
+        raise MnistzipError(f"{files_are} not from mnistzip: -f replaces, --dry-run lists all files")
+    paths = [target.path for target in targets if target not in foreign or not target.shared] + [record.path]
     if not dry_run:
-        _require_writable(goals)
+        _require_writable(paths)
     changed = []
     for target in targets:
         if target in foreign and target.shared:
             entry = next(other.path for other in targets if other.content == target.content and not other.shared)
-            click.echo(f"mnistzip: {target.path} has entries of yours and is left as it is: add those of {entry}", err=True)
+            click.echo(f"mnistzip: {target.path} has other entries and is not changed: add those of {entry}", err=True)
             continue
         if target.path in blocked and not force:
-            click.echo(f"in the way: {target.path} is not from mnistzip: -f replaces")
+            click.echo(f"in the way: {target.path} is not from mnistzip: -f replaces it")
             continue
         new = not target.path.is_file() or target.path.read_bytes() != target.content
         if new and not dry_run:
@@ -198,41 +198,43 @@ def _install(targets: list[Target], record: Record, dry_run: bool, force: bool, 
         if not dry_run:
             record.written[target.key] = _digest(target.content)
         changed += [target.path] * new
-        _say(quiet and not dry_run, target.path, ("would write" if dry_run else "wrote") if new else "is there already")
+        _say(quiet and not dry_run, target.path, ("would write" if dry_run else "wrote") if new else "is installed already")
     if not dry_run:
         record.save()
     return changed
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Write a file; a link is replaced itself, not what it leads to."""
+    """Write a file; a link is replaced, not the file that it points to."""
     if path.is_symlink():
         path.unlink()
     outputs.write(str(path), content, STREAM, force=True)
 
 
 def _require_writable(paths: list[Path]) -> None:
-    """Make the folders of files; an error if one cannot be made, or if a folder is where a file goes."""
+    """Make the folders of files. Raise an error if that fails, or if a file's path is a folder."""
     for path in paths:
         if path.is_dir() and not path.is_symlink():
-            raise MnistzipError(f"{path} is a folder where a file would go: move it away, or name another place with --prefix")
+            raise MnistzipError(
+                f"{path} is a folder, but a file must go there: move it away, or give another folder with --prefix"
+            )
         path.parent.mkdir(parents=True, exist_ok=True)
 
 
 def _remove(targets: list[Target], record: Record, dry_run: bool, quiet: bool, all_of_it: bool) -> list[Path]:
     """Remove the files that are ours; the paths that changed."""
-    places: list[tuple[Path, str, bytes | None]] = [
+    files: list[tuple[Path, str, bytes | None]] = [
         (target.path, target.key, target.content) for target in targets if not target.shared or target.key in record.written
     ]
     if all_of_it:
-        places += [(path, key, None) for path, key in record.former({target.key for target in targets})]
+        files += [(path, key, None) for path, key in record.former({target.key for target in targets})]
     changed = []
-    for path, key, content in places:
+    for path, key, content in files:
         if not os.path.lexists(path):
             record.written.pop(key, None)
             continue
         if not record.is_ours(path, key, content):
-            click.echo(f"mnistzip: {path} is left: its content is not from mnistzip", err=True)
+            click.echo(f"mnistzip: {path} is kept: its content is not from mnistzip", err=True)
             record.written.pop(key, None)
             continue
         changed.append(path)
@@ -255,13 +257,13 @@ def _digest(content: bytes) -> str:
 
 
 def _update_mime(folder: Path, needed: bool) -> None:
-    """Make desktops read the MIME types below a folder anew; say so if that is ``needed`` and cannot be done."""
+    """Update the MIME database below a folder; print a message if that is ``needed`` and not possible."""
     program = shutil.which("update-mime-database")
     if program is None:
         if needed:
-            click.echo("mnistzip: update-mime-database is missing: desktops see the MIME type once it has run", err=True)
+            click.echo("mnistzip: update-mime-database is missing: desktops know the MIME type after it has run", err=True)
         return
-    done = subprocess.run([program, str(folder)], capture_output=True, text=True, check=False)
-    if done.returncode:
-        reason = " ".join(done.stderr.split()) or f"exit code {done.returncode}"
+    process = subprocess.run([program, str(folder)], capture_output=True, text=True, check=False)
+    if process.returncode:
+        reason = " ".join(process.stderr.split()) or f"exit code {process.returncode}"
         click.echo(f"mnistzip: update-mime-database {folder}: {reason}", err=True)

@@ -1,8 +1,8 @@
 """The ``mnistzip`` command: finds its subcommands, and turns errors into one line and an exit code.
 
-Exit codes: 0 done, 1 error, 2 wrong usage, 130 interrupted.
+Exit codes: 0 success, 1 error, 2 wrong usage, 130 interrupted.
 
-Every call imports this module, so it stays small: help pages, suggestions and shell completion are imported when needed.
+Every call imports this module, so it is small. Help pages, suggestions and shell completion are imported when needed.
 """
 
 from __future__ import annotations
@@ -16,34 +16,19 @@ from typing import Any, NoReturn
 
 import click
 
-from mnistzip.archive.entry_names import shown
+from mnistzip.cli.commands import COMMANDS, COMPLETION_VARIABLE
+from mnistzip.cli.messages import one_line
 from mnistzip.errors import MnistzipError
-
-COMMANDS = {
-    "compress": "mnistzip.cli.compress",
-    "decompress": "mnistzip.cli.decompress",
-    "info": "mnistzip.cli.info",
-    "test": "mnistzip.cli.info",
-    "models": "mnistzip.cli.info",
-    "show": "mnistzip.cli.view",
-    "compare": "mnistzip.cli.view",
-    "bench": "mnistzip.cli.bench",
-    "train": "mnistzip.cli.train",
-    "integrate": "mnistzip.cli.integrate",
-    "help": "mnistzip.cli.help",
-    "thumbnail": "mnistzip.cli.thumbnail",
-}
-COMPLETION = "_MNISTZIP_COMPLETE"  # the environment variable through which a shell asks for completions
 
 
 class Command(click.Command):
-    """A subcommand whose help lists its options in groups and ends with examples; the value of an option may not be empty."""
+    """A subcommand whose help has groups of options and examples, and whose options refuse empty values."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         values, _, _ = self.make_parser(ctx).parse_args(list(args))
         for option in self.params:
             if isinstance(option, click.Option) and values.get(str(option.name)) == "":
-                raise click.UsageError(f"{option.opts[-1]} is empty: give a value, or leave it out", ctx)
+                raise click.UsageError(f"{option.opts[-1]} is empty: give a value or leave out the option", ctx)
         return super().parse_args(ctx, args)
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -53,7 +38,7 @@ class Command(click.Command):
 
 
 class LazyGroup(click.Group):
-    """Imports a subcommand when it is needed, so that no command waits for the imports of another."""
+    """A group that imports a subcommand when it is called, so that no command waits for the imports of another."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -61,13 +46,13 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
-        # numpy is not loaded yet: its matrices are small, and more threads would only wait. torch has its own.
+        # Set before numpy is loaded: threads do not pay for small matrices. torch has threads of its own.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-        plain = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
-        assert isinstance(plain, click.Command)
-        command = Command(plain.name)
-        vars(command).update(vars(plain))
-        if COMPLETION in os.environ:
+        definition = getattr(importlib.import_module(COMMANDS[cmd_name]), cmd_name)
+        assert isinstance(definition, click.Command)
+        command = Command(definition.name)
+        vars(command).update(vars(definition))
+        if COMPLETION_VARIABLE in os.environ:
             from mnistzip.cli.completion import complete_paths
 
             complete_paths(command)
@@ -81,16 +66,16 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if not args and not ctx.resilient_parsing:  # click 8.1 left with 0 here
+        if not args and not ctx.resilient_parsing:  # click 8.1 would exit with 0
             click.echo(ctx.get_help(), err=True)
             ctx.exit(2)
-        words = list(args)
+        arguments = list(args)
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
             from mnistzip.cli.suggest import misplaced_option
 
-            raise misplaced_option(error, words, ctx) from None
+            raise misplaced_option(error, arguments, ctx) from None
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         from mnistzip.cli.help import write_overview
@@ -98,8 +83,8 @@ class LazyGroup(click.Group):
         write_overview(self, ctx, formatter)
 
 
-def _version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
-    if wanted:
+def _print_version(ctx: click.Context, _parameter: click.Parameter, is_set: bool) -> None:
+    if is_set:
         from mnistzip import __version__
 
         click.echo(f"mnistzip {__version__}, format 1")
@@ -108,7 +93,13 @@ def _version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> N
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
-    "-V", "--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version and exit."
+    "-V",
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
 )
 def cli() -> None:
     """Compress small greyscale images with a learned codec: a handwritten digit takes about 23 bytes."""
@@ -123,7 +114,7 @@ def run(arguments: list[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     if sys.stdout is not None:
         return _run(arguments)
-    sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w")  # stdout is closed: a write to it must fail
+    sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w")  # stdout is closed: writing must fail
     try:
         return _run(arguments)
     finally:
@@ -135,7 +126,7 @@ def run(arguments: list[str] | None = None) -> int:
 def _run(arguments: list[str] | None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a file name need not be text
+            stream.reconfigure(errors="backslashreplace")  # file names may hold bytes that are not text
     try:
         result: Any = cli.main(arguments, prog_name="mnistzip", standalone_mode=False)
     except click.ClickException as error:
@@ -145,7 +136,7 @@ def _run(arguments: list[str] | None) -> int:
         click.echo("mnistzip: interrupted", err=True)
         return 130
     except BrokenPipeError:
-        # The reader of our output has gone: discard what Python writes while it shuts down.
+        # The reader of stdout has gone: discard what Python flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (MnistzipError, OSError) as error:
@@ -153,7 +144,7 @@ def _run(arguments: list[str] | None) -> int:
         return 1
     except UnicodeEncodeError as error:
         click.echo(
-            f"mnistzip: {error.object!a} cannot be written where the locale is {error.encoding}: set LC_ALL=C.UTF-8",
+            f"mnistzip: the locale's encoding {error.encoding} cannot hold {error.object!a}: set LC_ALL=C.UTF-8",
             err=True,
         )
         return 1
@@ -161,17 +152,3 @@ def _run(arguments: list[str] | None) -> int:
         click.echo("mnistzip: not enough memory", err=True)
         return 1
     return result if isinstance(result, int) else 0
-
-
-def blame(name: str, error: BaseException) -> str:
-    """The line for stderr about an error of one of several inputs."""
-    name, line = shown(" ".join(name.split())), one_line(error)
-    return f"mnistzip: {line}" if name in line else f"mnistzip: {name}: {line}"
-
-
-def one_line(error: BaseException) -> str:
-    """The message of an error on one line; errors of the system come without their numbers."""
-    message = str(error)
-    if isinstance(error, OSError) and error.strerror:
-        message = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return shown(" ".join(message.split()))

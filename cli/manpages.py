@@ -1,4 +1,4 @@
-"""Man pages of the command and its subcommands, from the same source as their help."""
+"""Man pages of the command and its subcommands, from the same source as the help."""
 
 from __future__ import annotations
 
@@ -13,15 +13,20 @@ from mnistzip.cli import help as pages, help_sections
 Section = tuple[str, list[str]]  # title, and lines of roff
 
 EXIT_STATUS = (
-    ("0", "Everything was done."),
-    ("1", "Something failed: a line on stderr says what. What could be done is done."),
+    ("0", "Success."),
+    ("1", "An error: a line on stderr describes it. Other inputs are processed."),
     ("2", "The command line is wrong."),
     ("130", "The command was interrupted."),
 )
-FILES = (("$XDG_DATA_HOME/mnistzip/models", "Models that `mnistzip models --add` installed, by default in ~/.local/share."),)
+FILES = (
+    (
+        "$XDG_DATA_HOME/mnistzip/models",
+        "Models that `mnistzip models --add` has installed. Default: ~/.local/share/mnistzip/models.",
+    ),
+)
 ENVIRONMENT = (
-    ("MNISTZIP_MODEL_PATH", "Model files, and folders of model files, separated as in PATH."),
-    ("XDG_DATA_HOME", "Where models and desktop files of this user are. Default: ~/.local/share."),
+    ("MNISTZIP_MODEL_PATH", "Model files and folders of model files, separated as in PATH."),
+    ("XDG_DATA_HOME", "The folder of models and desktop files of this user. Default: ~/.local/share."),
     ("NO_COLOR", "If set, `mnistzip show` draws with letters."),
 )
 
@@ -72,7 +77,7 @@ def _assemble(
     others: list[str],
 ) -> str:
     usage = " ".join(command.collect_usage_pieces(ctx))
-    everything: list[Section] = [
+    sections: list[Section] = [
         ("NAME", [f"{escape(name)} \\- {escape(purpose)}"]),
         ("SYNOPSIS", [f".B {escape(ctx.command_path)}", escape(usage)]),
         ("DESCRIPTION", list(_paragraphs(pages.help_text(command)))),
@@ -84,7 +89,7 @@ def _assemble(
         ("SEE ALSO", [f".BR {escape(other)} (1)," for other in others[:-1]] + [f".BR {escape(others[-1])} (1)"]),
     ]
     lines = [f'.TH {name.upper()} 1 "" "mnistzip {__version__}" "mnistzip manual"']
-    for title, content in everything:
+    for title, content in sections:
         lines += [f".SH {title}", *content]
     return "\n".join(lines) + "\n"
 
@@ -105,7 +110,7 @@ def _paragraphs(text: str) -> Iterator[str]:
 
 
 def _examples(several: tuple[help_sections.Example, ...]) -> Iterator[str]:
-    """Each example: its purpose, and the command line as it is typed."""
+    """Each example: its purpose and its command line."""
     for number, example in enumerate(several):
         if example.purpose:
             yield from [".PP"] * (number > 0)
@@ -114,7 +119,7 @@ def _examples(several: tuple[help_sections.Example, ...]) -> Iterator[str]:
 
 
 def escape(text: str) -> str:
-    """Text that roff shows as it is: no escapes, no requests, hyphens that can be copied as options."""
+    """Text that roff prints unchanged: no escapes, no requests, hyphens that can be copied as options."""
     text = text.replace("\\", "\\e").replace("-", "\\-").replace("`", "\\(ga").replace("~", "\\(ti").replace("^", "\\(ha")
     text = re.sub(r"[^\x00-\x7f]", lambda match: f"\\[u{ord(match[0]):04X}]", text)
     return f"\\&{text}" if text.startswith((".", "'")) else text

@@ -1,25 +1,41 @@
-"""What a command is given: files, streams, addresses, and ranges of images."""
+"""Options that several commands share, and what the commands make of their inputs."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mnistzip.bitstream import container
+from mnistzip.entropy.rans import CHECK_BITS_MAX
 from mnistzip.errors import ModelError
 from mnistzip.io import detect, image_file
+from mnistzip.io.formats import FORMATS, help_of_formats
 from mnistzip.io.read_options import Input, Piped
 from mnistzip.limits import DECODED_PIXELS_MAX
 from mnistzip.models import registry
+from mnistzip.options import (
+    BARE_CHECK_BITS,
+    DEFAULT_EFFORT,
+    DEFAULT_QUALITY,
+    EFFORT_MAX,
+    ArchiveOptions,
+    EncodeOptions,
+    ModelName,
+)
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 Range = tuple[int | None, int | None]
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def parse_range(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> Range | None:
-    """``A:B`` as two numbers, each of which may be left out."""
+    """``A:B`` as two numbers; each may be missing."""
     if value is None:
         return None
     parts = value.split(":")
@@ -38,35 +54,8 @@ def parse_shape(_ctx: click.Context, _parameter: click.Parameter, value: str | N
     return int(sides[0]), int(sides[1])
 
 
-# How images are found in files that hold more than images; all are keywords of InputOptions.
-INPUT_OPTIONS = {
-    "array": click.option("--array", metavar="NAME", help="Array of an .npz file that holds the images."),
-    "shape": click.option(
-        "--shape",
-        callback=parse_shape,
-        metavar="HxW",
-        help="Height and width of the images of an array, whose rows may be flat.",
-    ),
-    "image_column": click.option("--image-column", metavar="NAME", help="Column of a Parquet file that holds the images."),
-    "label_column": click.option(
-        "--label-column",
-        metavar="NAME",
-        help="Column of a Parquet file that holds the labels; text is numbered in sorted order.",
-    ),
-    "name_column": click.option("--name-column", metavar="NAME", help="Column of a Parquet file that holds the names."),
-    "no_labels": click.option("--no-labels", is_flag=True, help="Leave out the labels that come with images."),
-}
-
-
-def input_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options of :data:`INPUT_OPTIONS` to a command."""
-    for option in reversed(INPUT_OPTIONS.values()):
-        command = option(command)
-    return command
-
-
 def use_device(ctx: click.Context, _parameter: click.Parameter, value: str) -> None:
-    """Have the networks of this command computed on a device other than the processor."""
+    """Run the networks of this command on a device other than the processor."""
     if value == "cpu":
         return
     try:
@@ -77,11 +66,16 @@ def use_device(ctx: click.Context, _parameter: click.Parameter, value: str) -> N
     ctx.call_on_close(lambda: gpu.use("cpu"))
 
 
-def model_file(model: str | None) -> list[str]:
-    """The file that a model is read from, if it does not ship."""
-    return [] if model is None or registry.is_shipped(model) else [model]
+def complete_format(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The values of ``--to`` that begin with a text."""
+    from click.shell_completion import CompletionItem
+
+    return [CompletionItem(row.name) for row in FORMATS if row.name.startswith(incomplete.lower())]
 
 
+# Options of several commands, in the order of their help.
+output_format = click.option("--to", "format_name", metavar="FORMAT", shell_complete=complete_format, help=help_of_formats())
+model_file = click.option("--model", metavar="NAME|PATH", help="Model of files that were made with a custom model.")
 max_pixels = click.option(
     "--max-pixels",
     type=click.IntRange(1),
@@ -90,28 +84,158 @@ max_pixels = click.option(
         **{mode.name: limit for mode, limit in DECODED_PIXELS_MAX.items()}
     ),
 )
+device = click.option(
+    "--device",
+    default="cpu",
+    show_default=True,
+    expose_value=False,
+    callback=use_device,
+    help="cuda: run the networks on a graphics processor, which is faster for thousands of images.",
+)
+index = click.option("--index", type=click.IntRange(0), metavar="N", help="Only image N of an archive, counted from 0.")
+force = click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Report as JSON, one object on each line.")
+quiet = click.option("--quiet", is_flag=True, help="Print no report and no progress.")
 
 
-def at_hand(name: str) -> str | bytes:
-    """The name of an input, or what comes through stdin or another pipe, which can be read only once."""
+def quality(note: str) -> Decorator:
+    """The option ``--quality`` with a help text."""
+    return click.option("-q", "--quality", type=click.IntRange(1, 100), default=DEFAULT_QUALITY, show_default=True, help=note)
+
+
+def check_bits(note: str) -> Decorator:
+    """The option ``--check-bits`` with a help text."""
+    return click.option(
+        "--check-bits",
+        type=click.IntRange(0, CHECK_BITS_MAX),
+        default=BARE_CHECK_BITS,
+        show_default=True,
+        metavar="N",
+        help=note,
+    )
+
+
+# How images are coded: an option for each field of :class:`mnistzip.options.EncodeOptions`.
+ENCODE_OPTIONS: dict[str, Decorator] = {
+    "quality": quality("Higher is better and larger."),
+    "lossless": click.option("--lossless", is_flag=True, help="Keep every pixel."),
+    "effort": click.option(
+        "-e",
+        "--effort",
+        type=click.IntRange(0, EFFORT_MAX),
+        default=DEFAULT_EFFORT,
+        show_default=True,
+        help="0 is fastest, 9 gives the smallest files; decoding takes the same time.",
+    ),
+    "max_bytes": click.option(
+        "--max-bytes", type=click.IntRange(1), metavar="N", help="Best quality whose whole file has at most N bytes."
+    ),
+    "min_psnr": click.option(
+        "--min-psnr",
+        type=click.FloatRange(0),
+        metavar="DB",
+        help="Smallest file that reaches DB; lossless if no lossy file does.",
+    ),
+    "model": click.option(
+        "--model",
+        default=registry.DEFAULT,
+        show_default=True,
+        metavar="NAME|PATH",
+        help="Shipped model or model file; auto: the model and the mode that cost least, for each image.",
+    ),
+    "bare": click.option(
+        "--bare",
+        is_flag=True,
+        help="Write only entropy-coded bytes, to .bare: the decoder must know model, quality, size and check bits.",
+    ),
+    "check_bits": check_bits("With --bare: one in 2^N damaged streams goes unnoticed."),
+}
+
+# How images are found in files that hold more than images; the names are fields of InputOptions, but for no_labels.
+INPUT_OPTIONS: dict[str, Decorator] = {
+    "array": click.option("--array", metavar="NAME", help="Array of an .npz file that holds the images."),
+    "shape": click.option(
+        "--shape",
+        callback=parse_shape,
+        metavar="HxW",
+        help="Height and width of the images of an array, whose rows may be flat images.",
+    ),
+    "image_column": click.option("--image-column", metavar="NAME", help="Column of a Parquet file that holds the images."),
+    "label_column": click.option(
+        "--label-column",
+        metavar="NAME",
+        help="Column of a Parquet file that holds the labels; texts are numbered in sorted order.",
+    ),
+    "name_column": click.option("--name-column", metavar="NAME", help="Column of a Parquet file that holds the names."),
+    "no_labels": click.option("--no-labels", is_flag=True, help="Leave out the labels that come with images."),
+}
+
+
+def with_options(options: dict[str, Decorator]) -> Decorator:
+    """A decorator that adds several options to a command."""
+
+    def add(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options.values()):
+            command = option(command)
+        return command
+
+    return add
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecompressOptions:
+    """Options of ``decompress``.
+
+    Attributes:
+        format_name: the value of ``--to``, without a dot.
+        span: the value of ``--range``.
+        many: whether there may be several inputs.
+    """
+
+    format_name: str | None
+    labels: str | None
+    index: int | None
+    span: Range | None
+    keep_going: bool
+    preview: bool
+    bare: bool
+    force: bool
+    quiet: bool
+    many: bool
+    model: str | None
+    max_pixels: int | None
+
+
+def archive_keywords(encoding: EncodeOptions) -> dict[str, Any]:
+    """Those of the options that archives take."""
+    return {field.name: getattr(encoding, field.name) for field in fields(ArchiveOptions)}
+
+
+def files_of_model(model: ModelName | None) -> list[str]:
+    """The file that the model is read from; empty for a shipped model."""
+    return [] if model is None or registry.is_shipped(model) else [str(model)]
+
+
+def path_or_bytes(name: str) -> str | bytes:
+    """The name of an input; for stdin and other pipes, which can be read only once, their content."""
     pipe = name == image_file.STREAM or (os.path.exists(name) and not os.path.isfile(name) and not os.path.isdir(name))
     return image_file.read_bytes(name) if pipe else name
 
 
-def bytes_of(held: str | bytes) -> bytes:
-    """The bytes of what :func:`at_hand` gave."""
-    return held if isinstance(held, bytes) else image_file.read_bytes(held)
+def content_of(source: str | bytes) -> bytes:
+    """The content of an input that :func:`path_or_bytes` returned."""
+    return source if isinstance(source, bytes) else image_file.read_bytes(source)
 
 
-def is_archive(held: str | bytes) -> bool:
-    """Whether an input is an archive; what an address such as ``s3://...`` leads to is taken to be one."""
-    if isinstance(held, bytes):
-        return container.is_archive(held)
-    return "://" in held or (os.path.isfile(held) and detect.leads_to_archive(held))
+def is_archive(source: str | bytes) -> bool:
+    """Whether an input is an archive; an address such as ``s3://...`` counts as one."""
+    if isinstance(source, bytes):
+        return container.is_archive(source)
+    return "://" in source or (os.path.isfile(source) and detect.is_archive_file(source))
 
 
-def for_an_archive(inputs: Sequence[Input], output: str | None, append: bool, recursive: bool) -> bool:
-    """Whether inputs go into an archive rather than into files of their own."""
+def goes_into_archive(inputs: Sequence[Input], output: str | None, append: bool, recursive: bool) -> bool:
+    """Whether the inputs are compressed into an archive rather than into a file each."""
     if append or any(detect.holds_many(source) for source in inputs):
         return True
     if output is None or not output.lower().endswith(image_file.SUFFIX) or os.path.isdir(output):

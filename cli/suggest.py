@@ -1,4 +1,4 @@
-"""What the user may have meant, where the first word of a command line is no command."""
+"""Suggestions for command lines whose first word is not a command."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 
 from mnistzip.archive.entry_names import shown
 from mnistzip.bitstream.container import is_cae
-from mnistzip.cli.main import COMMANDS
+from mnistzip.cli.commands import COMMANDS
 from mnistzip.io.image_file import SUFFIX
 
 SYNONYMS = {
@@ -33,16 +33,16 @@ SYNONYMS = {
     "view": "show",
     "zip": "compress",
 }
-CLOSE = 0.7  # of difflib's ratio: a missing, doubled or swapped letter passes, another word does not
+CLOSE = 0.7  # similarity of difflib: accepts a missing, doubled or swapped letter, but not another word
 
 
 def unknown_command(arguments: Sequence[str], ctx: click.Context) -> click.UsageError:
-    """The error for a command line whose first word is no command, with the nearest command line that is one."""
+    """The error for a command line whose first word is not a command, with the most similar command line."""
     word = arguments[0]
     if os.path.exists(word) or "://" in word:
         return click.UsageError(f"{shown(word)} is {_kind(word)}, not a command. Did you mean: {_for_file(arguments)}", ctx)
-    meant = nearest(word)
-    hint = f" Did you mean: {_line([meant, *arguments[1:]])}" if meant else ""
+    command = nearest(word)
+    hint = f" Did you mean: {_line([command, *arguments[1:]])}" if command else ""
     return click.UsageError(f"No such command {word!r}.{hint}", ctx)
 
 
@@ -60,7 +60,7 @@ def misplaced_option(error: click.NoSuchOption, arguments: Sequence[str], ctx: c
 
 
 def nearest(word: str) -> str | None:
-    """The command of a similar name or meaning, if there is one."""
+    """The command with a similar name or meaning, or None."""
     word = word.lower()
     close = get_close_matches(word, [*COMMANDS, *SYNONYMS], n=1, cutoff=CLOSE)
     if not close:
@@ -80,7 +80,7 @@ def _command_for(name: str) -> str:
 
 
 def _is_compressed(name: str) -> bool:
-    """Whether a file is one of ours: by its first bytes, or by its name if it cannot be read."""
+    """Whether a file is a ``.cae`` file: by its first bytes, or by its name if it cannot be read."""
     try:
         with open(name, "rb") as file:
             return is_cae(file.read(2))

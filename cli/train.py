@@ -1,4 +1,4 @@
-"""``mnistzip train``: make a model, of one's own images or by the recipe of one that ships. Needs the extra ``train``."""
+"""``mnistzip train``: train a model, on your images or by the recipe of a shipped model. Needs the extra ``train``."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ UNITS = {"s": 1, "m": 60, "h": 3600, "": 60}
 
 
 def seconds(_ctx: click.Context, _parameter: click.Parameter, value: str) -> float:
-    """``90s``, ``20m``, ``1.5h`` or so many minutes, as seconds."""
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", value.strip())
-    if not found or not float(found[1]):
-        raise click.BadParameter(f"{value!r} is no time such as 20m, 90s or 1.5h")
-    return float(found[1]) * UNITS[found[2]]
+    """``90s``, ``20m``, ``1.5h`` or a number of minutes, as seconds."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", value.strip())
+    if not match or not float(match[1]):
+        raise click.BadParameter(f"{value!r} is not a time such as 20m, 90s or 1.5h")
+    return float(match[1]) * UNITS[match[2]]
 
 
 def model_path(_ctx: click.Context, _parameter: click.Parameter, value: Path) -> Path:
-    """The path of a model file, whose suffix leaves those of its report and its card free."""
+    """The path of a model file; its suffix differs from those of its report and its card."""
     if value.suffix.lower() != ".npz":
         raise click.BadParameter(f"{str(value)!r} does not end in .npz")
     return value
@@ -39,21 +39,23 @@ def model_path(_ctx: click.Context, _parameter: click.Parameter, value: Path) ->
     required=True,
     type=LocalPath(dir_okay=False, path_type=Path),
     callback=model_path,
-    help="Model file to write (.npz); a report (.json) and a card (.md) go beside it.",
+    help="Model file to write (.npz); a report (.json) and a card (.md) go next to it.",
 )
-@click.option("--time", "budget", default="20m", show_default=True, callback=seconds, help="About how long: 90s, 20m, 1.5h.")
+@click.option("--time", "budget", default="20m", show_default=True, callback=seconds, help="Approximate time: 90s, 20m, 1.5h.")
 @click.option("--recipe", default="own", show_default=True,
-              help="own: for any images; mnist, mnist-fast, classic, glyph: those that ship, in their time.")  # fmt: skip
-@click.option("--epochs", type=click.IntRange(1), help="At most so many epochs in each stage.")
+              help="own: for any images; mnist, mnist-fast, classic, glyph: those of shipped models.")  # fmt: skip
+@click.option("--epochs", type=click.IntRange(1), help="At most this many epochs in each stage.")
 @click.option("--fit", type=click.Choice(["tile", "crop", "resize"]), default="tile", show_default=True,
-              help="Images of other sizes than 28x28: cut into tiles as the codec does, their middle, or scaled.")  # fmt: skip
-@click.option("--convert", is_flag=True, help="Take colour, transparency and 16 bits as grey.")
-@click.option("--folder", type=LocalPath(file_okay=False, path_type=Path), help="Checkpoints and logs.  [default: OUTPUT.run]")
-@click.option("--resume", is_flag=True, help="Go on with the run in the folder.")
+              help="Images of other sizes than 28x28: cut into tiles (as by the codec), cropped, or scaled.")  # fmt: skip
+@click.option("--convert", is_flag=True, help="Convert colour, transparency and 16 bits to grey.")
+@click.option(
+    "--folder", type=LocalPath(file_okay=False, path_type=Path), help="Folder for checkpoints and logs.  [default: OUTPUT.run]"
+)
+@click.option("--resume", is_flag=True, help="Continue the run in the folder.")
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("-T", "--threads", type=click.IntRange(1), default=2, show_default=True, help="Threads of torch.")
-@click.option("--device", default="auto", show_default=True, help="What torch runs on: cpu, cuda; auto: cuda if there is one.")
-@click.option("-f", "--force", is_flag=True, help="Overwrite an existing model, and begin anew in the folder of a run.")
+@click.option("--device", default="auto", show_default=True, help="Device of torch: cpu, cuda; auto: cuda if it exists.")
+@click.option("-f", "--force", is_flag=True, help="Overwrite an existing model, and start again in the folder of a run.")
 def train(
     data: str,
     output: Path,
@@ -71,8 +73,8 @@ def train(
 ) -> None:
     """Train a codec for the images in DATA: a folder, an IDX or .npy file, an archive, or a data set of torchvision.
 
-    One in ten images, 5,000 at most, is held out for measuring and never trained on. Ctrl-C makes a model of what was
-    learned so far; the same command with --resume goes on and ends with the very model of an uninterrupted run.
+    One in ten images, 5,000 at most, is held out to measure the model and never trained on. Ctrl-C ends the training and
+    writes a model; the same command with --resume continues and ends with the same model as an uninterrupted run.
 
     On several processors or machines: torchrun --nproc-per-node 2 -m mnistzip train DATA ...
     """
@@ -86,48 +88,48 @@ def train(
         raise ModelError(f"training needs {cause.name}: pip install 'mnistzip[train]'") from cause
     if recipe not in (budgeted_recipe.NAME, *recipes.RECIPES):
         raise click.BadParameter(
-            f"{recipe!r} is none of {', '.join([budgeted_recipe.NAME, *recipes.RECIPES])}", param_hint="--recipe"
+            f"{recipe!r} is not one of {', '.join([budgeted_recipe.NAME, *recipes.RECIPES])}", param_hint="--recipe"
         )
     distributed.join()
-    say = click.echo if distributed.leads() else _nothing
+    say = click.echo if distributed.leads() else _discard
     run = Run(folder or folders.default_folder(output), seed, say, distributed.device(device))
     stages = budgeted_recipe.STAGES if recipe == budgeted_recipe.NAME else recipes.RECIPES[recipe].stage_names
-    kept = None
+    run_folder = None
     if distributed.leads():
         outputs.require_free(str(output), [data], force)
         folders.check_reports(output, force)
-        kept = folders.check(run.folder, data, stages, resume, force)
+        run_folder = folders.check(run.folder, data, stages, resume, force)
         folders.require_apart(run.folder, output)
         outputs.require_writable(str(output))
     torch.set_num_threads(threads)
-    drawn = seed if recipe == budgeted_recipe.NAME else None
-    split = load(data, fit=fit, convert=convert, draw=drawn, fewest=FEWEST, log=say)
+    draw = seed if recipe == budgeted_recipe.NAME else None
+    split = load(data, fit=fit, convert=convert, draw=draw, fewest=FEWEST, log=say)
     options: dict[str, Any] = {} if fit == "tile" else {"--fit": fit}
     about: dict[str, Any] = {"source": Path(data).name or data, "options": options}
-    if kept is not None:
-        folders.begin(kept, stages, resume)
-    before = signal.signal(signal.SIGINT, run.interrupted)
+    if run_folder is not None:
+        folders.begin(run_folder, stages, resume)
+    old_handler = signal.signal(signal.SIGINT, run.interrupted)
     try:
         if recipe == budgeted_recipe.NAME:
             about["drawn"] = True
             options["--time"] = f"{budget:g}s"
-            followed = budgeted_recipe.own_recipe(split, budget, run, epochs)
+            steps = budgeted_recipe.own_recipe(split, budget, run, epochs)
         else:
-            followed = recipes.RECIPES[recipe]
-            followed = followed if epochs is None else budgeted_recipe.at_most(followed, epochs)
+            steps = recipes.RECIPES[recipe]
+            steps = steps if epochs is None else budgeted_recipe.at_most(steps, epochs)
         if epochs is not None:
             options["--epochs"] = epochs
-        report = recipes.train(split, about, recipe, output, run, followed, force)
+        report = recipes.train(split, about, recipe, output, run, steps, force)
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, old_handler)
         distributed.leave()
-    if kept is not None:
-        _tell(report, output)
-        click.echo(folders.stopped(kept) if run.stopping else folders.finish(kept))
+    if run_folder is not None:
+        _print_report(report, output)
+        click.echo(folders.stopped(run_folder) if run.stopping else folders.finish(run_folder))
 
 
-def _tell(report: dict[str, Any], output: Path) -> None:
-    """Print what the model does."""
+def _print_report(report: dict[str, Any], output: Path) -> None:
+    """Print the results of the model on held-out images."""
     from mnistzip.training.baselines import table
 
     for row in report["held_out"]:
@@ -136,5 +138,5 @@ def _tell(report: dict[str, Any], output: Path) -> None:
     click.echo(f"{output}: {report['bytes']} bytes, sha256 {report['sha256']}; its card is {output.with_suffix('.md')}")
 
 
-def _nothing(_: str) -> None:
-    """What a process says that does not lead."""
+def _discard(_: str) -> None:
+    """Ignore a message of a process that does not lead."""

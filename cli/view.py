@@ -1,4 +1,4 @@
-"""``mnistzip show`` and ``compare``: look at images in the terminal, and at what compression did to them."""
+"""``mnistzip show`` and ``compare``: draw images in the terminal, and measure the error of compression."""
 
 from __future__ import annotations
 
@@ -22,21 +22,23 @@ from mnistzip.limits import PIXELS_MAX
 from mnistzip.storage.remote import local_path
 from mnistzip.types import Pixels
 
-INK = " .:-=+*#%@"  # dark to light, for terminals without colours
+LETTERS = " .:-=+*#%@"  # dark to light, for terminals without colours
 SHEET_GREY = 64  # between the images of a contact sheet
-TOGETHER = 64  # images of an archive decoded together
-GAP = 4  # pixels between the parts of a sheet, before it is enlarged
+BATCH_IMAGES = 64  # images of an archive that are decoded at once
+GAP = 4  # pixels between the parts of a comparison sheet, before it is enlarged
 
 
 @click.command(short_help="Draw an image in the terminal.")
 @click.argument("inputs", nargs=-1, required=True)
-@click.option("--model", metavar="NAME|PATH", help="Model file of files made with one of your own.")
-@click.option("--ascii", "plain", is_flag=True, help="Letters instead of colours.")
-@click.option("--index", type=click.IntRange(0), metavar="N", help="Of an archive only image N, counted from 0.")
-@click.option("--grid", is_flag=True, help="All images in one sheet, as archives are shown anyway.")
-@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, metavar="N", help="Images in a sheet at most.")
+@params.model_file
+@click.option("--ascii", "plain", is_flag=True, help="Draw with letters instead of colours.")
+@params.index
+@click.option("--grid", is_flag=True, help="Draw all images in one sheet, which is the default for archives.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=100, show_default=True, metavar="N", help="At most this many images in a sheet."
+)
 @params.max_pixels
-@click.option("-o", "--output", metavar="PATH", help="Write the sheet as an image file instead.")
+@click.option("-o", "--output", metavar="PATH", help="Write the sheet to an image file.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite an existing sheet.")
 def show(
     inputs: tuple[str, ...],
@@ -49,14 +51,14 @@ def show(
     output: str | None,
     force: bool,
 ) -> None:
-    """Draw .cae files or other greyscale images in the terminal, two pixels a character; archives as a contact sheet."""
+    """Draw .cae files or other greyscale images in the terminal, two pixels per character, and archives as a contact sheet."""
     plain = plain or not sys.stdout.isatty() or "NO_COLOR" in os.environ
     draw = _letters if plain else _blocks
-    held = {name: params.at_hand(name) for name in inputs}
+    sources = {name: params.path_or_bytes(name) for name in inputs}
     output = None if output is None else local_path(output)
     if grid or output is not None:
-        wanted = islice((image for name in inputs for image in _images(name, held[name], model, index, max_pixels)), limit)
-        whole = contact_sheet(list(wanted), None if output is not None else _columns(plain))
+        images = (image for name in inputs for image in _images(name, sources[name], model, index, max_pixels))
+        whole = contact_sheet(list(islice(images, limit)), None if output is not None else _columns(plain))
         if output is None:
             click.echo(draw(whole))
         else:
@@ -66,42 +68,46 @@ def show(
                 image_file.write_image(whole, suffix),
                 image_file.STREAM,
                 force,
-                others=[*inputs, *params.model_file(model)],
+                others=[*inputs, *params.files_of_model(model)],
             )
         return
     for name in inputs:
-        if params.is_archive(held[name]) and index is None:
-            image = contact_sheet(list(islice(_images(name, held[name], model, None, max_pixels), limit)), _columns(plain))
+        if params.is_archive(sources[name]) and index is None:
+            image = contact_sheet(list(islice(_images(name, sources[name], model, None, max_pixels), limit)), _columns(plain))
         else:
-            image = next(_images(name, held[name], model, index, max_pixels))
+            image = next(_images(name, sources[name], model, index, max_pixels))
         if len(inputs) > 1:
             click.echo(f"{name}:")
         click.echo(draw(image))
 
 
-def _images(name: str, held: str | bytes, model: str | None, index: int | None, max_pixels: int | None) -> Iterator[Pixels]:
-    """The images of an archive, or one of them, or that of any other file, of which the name or the content is at hand."""
-    if not params.is_archive(held):
-        yield image_file.image_of(name, params.bytes_of(held), True, model, max_pixels)
+def _images(name: str, source: str | bytes, model: str | None, index: int | None, max_pixels: int | None) -> Iterator[Pixels]:
+    """The images of an archive, or one of them, or the image of any other file."""
+    if not params.is_archive(source):
+        yield image_file.image_of(name, params.content_of(source), True, model, max_pixels)
         return
-    with Archive(held, model=model, max_pixels=max_pixels) as archive:
+    with Archive(source, model=model, max_pixels=max_pixels) as archive:
         if index is not None and index >= len(archive):
             raise click.UsageError(f"--index {index}: the archive has {len(archive)} images, counted from 0")
-        wanted = range(len(archive)) if index is None else [index]
-        for start in range(0, len(wanted), TOGETHER):
-            yield from archive.read(wanted[start : start + TOGETHER])
+        indices = range(len(archive)) if index is None else [index]
+        for start in range(0, len(indices), BATCH_IMAGES):
+            yield from archive.read(indices[start : start + BATCH_IMAGES])
 
 
 def _columns(plain: bool) -> int:
-    """Pixels that fit side by side into the terminal."""
+    """The width of the terminal in pixels."""
     return shutil.get_terminal_size().columns // (2 if plain else 1)
 
 
 def contact_sheet(several: list[Pixels], width: int | None) -> Pixels:
-    """Images in rows, about as many as columns, or as many side by side as ``width`` pixels hold.
+    """Images in rows and columns, uint8 of shape ``(H, W)``.
+
+    Args:
+        several: the images, of any sizes.
+        width: of the sheet in pixels; None: about as many columns as rows.
 
     Raises:
-        ImageError: no images.
+        ImageError: no images, or too large a sheet.
     """
     if not several:
         raise ImageError("there are no images to show")
@@ -111,7 +117,7 @@ def contact_sheet(several: list[Pixels], width: int | None) -> Pixels:
     down = -(-len(several) // across)
     if rows * down * columns * across > PIXELS_MAX:
         raise ImageError(
-            f"a sheet of {len(several)} images of up to {columns - 1}x{rows - 1} is too large: --limit takes fewer"
+            f"a sheet of {len(several)} images of up to {columns - 1}x{rows - 1} is too large: choose fewer with --limit"
         )
     whole = np.full((rows * down, columns * across), SHEET_GREY, np.uint8)
     for k, image in enumerate(several):
@@ -121,15 +127,15 @@ def contact_sheet(several: list[Pixels], width: int | None) -> Pixels:
 
 
 def _fit(image: Pixels, columns_per_pixel: int) -> Pixels:
-    """The image, or every n-th pixel of it, so that it fits the terminal."""
-    every = -(-image.shape[1] * columns_per_pixel // shutil.get_terminal_size().columns)
-    return image[:: max(every, 1), :: max(every, 1)]
+    """The image, or every n-th of its pixels, so that it fits the terminal."""
+    step = -(-image.shape[1] * columns_per_pixel // shutil.get_terminal_size().columns)
+    return image[:: max(step, 1), :: max(step, 1)]
 
 
 def _letters(image: Pixels) -> str:
-    """Two letters a pixel, which makes it about square."""
-    index = _fit(image, 2).astype(np.int64) * len(INK) // 256
-    return "\n".join("".join(INK[i] * 2 for i in row).rstrip() for row in index)
+    """Two letters per pixel, which are about square."""
+    index = _fit(image, 2).astype(np.int64) * len(LETTERS) // 256
+    return "\n".join("".join(LETTERS[i] * 2 for i in row).rstrip() for row in index)
 
 
 def _blocks(image: Pixels) -> str:
@@ -143,16 +149,16 @@ def _blocks(image: Pixels) -> str:
     return "\n".join(lines)
 
 
-@click.command(short_help="Compare an image with what a file made of it.")
+@click.command(short_help="Compare an image with its compressed file.")
 @click.argument("original")
 @click.argument("file")
-@click.option("-o", "--output", metavar="PATH", help="Write original, reconstruction and difference side by side.")
+@click.option("-o", "--output", metavar="PATH", help="Write original, decoded image and difference next to each other.")
 @click.option("--zoom", type=click.IntRange(1, 64), default=8, show_default=True, help="Enlarge the sheet.")
-@click.option("--convert", is_flag=True, help="Take a colour, 16-bit or animated original as grey.")
-@click.option("--model", metavar="NAME|PATH", help="Model file of files made with one of your own.")
+@click.option("--convert", is_flag=True, help="Convert a colour, 16-bit or animated original to grey.")
+@params.model_file
 @params.max_pixels
 @click.option("-f", "--force", is_flag=True, help="Overwrite an existing sheet.")
-@click.option("--json", "as_json", is_flag=True, help="Report as JSON.")
+@params.as_json
 def compare(
     original: str,
     file: str,
@@ -164,17 +170,17 @@ def compare(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Compare ORIGINAL with FILE, a .cae file or any image: size, ratio, PSNR, largest error, and a sheet to look at."""
+    """Compare ORIGINAL with FILE, a .cae file or any image: size, ratio, PSNR and largest error."""
     output = None if output is None else local_path(output)
-    held = params.at_hand(file)
-    if params.is_archive(held):
-        raise ImageError(f"{file} is an archive of many images: take one out with mnistzip decompress --index N")
+    source = params.path_or_bytes(file)
+    if params.is_archive(source):
+        raise ImageError(f"{file} is an archive of many images: extract one with mnistzip decompress --index N")
     a = image_file.read_image(original, convert)
-    content = params.bytes_of(held)
+    content = params.content_of(source)
     b, size = image_file.image_of(file, content, convert, model, max_pixels), len(content)
     if a.shape != b.shape:
         sizes = f"{a.shape[1]}x{a.shape[0]} and {b.shape[1]}x{b.shape[0]}"
-        raise ImageError(f"the images are {sizes}: only images of the same size can be compared")
+        raise ImageError(f"the images are {sizes}: they must have the same size")
     error = metrics.mse(a, b)
     largest = int(np.abs(a.astype(np.int64) - b).max())
     decibels = metrics.psnr_of_mse(error)
@@ -198,12 +204,16 @@ def compare(
     if output is not None:
         suffix = outputs.suffix_of(output) or ".png"
         outputs.write(
-            output, image_file.write_image(sheet(a, b, zoom), suffix), original, force, others=[file, *params.model_file(model)]
+            output,
+            image_file.write_image(sheet(a, b, zoom), suffix),
+            original,
+            force,
+            others=[file, *params.files_of_model(model)],
         )
 
 
 def sheet(a: Pixels, b: Pixels, zoom: int) -> Pixels:
-    """Original, reconstruction, and their difference around middle grey, side by side and enlarged."""
+    """Original, decoded image, and their difference around middle grey, next to each other and enlarged."""
     difference = np.clip(128 + (b.astype(np.int64) - a), 0, 255).astype(np.uint8)
     gap = np.full((a.shape[0], GAP), 128, np.uint8)
     row = np.hstack([a, gap, b, gap, difference])

@@ -1,6 +1,6 @@
 """Fuzz the parsers: coverage-guided, from the corpus here and the golden vectors.
 
-    pip install 'mnistzip[fuzz]'
+    pip install atheris coverage
     python tools/fuzz_parsers.py --seconds 900             # of a processor, every target; a table at the end
     python tools/fuzz_parsers.py --seconds 60 archive model
     python tools/fuzz_parsers.py --seconds 0 --keep        # put what reaches something new into the corpus here

@@ -1,4 +1,4 @@
-"""Quantized pixel model to the arrays of a model file."""
+"""Export a quantized pixel model to the arrays of a model file."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def export_pixels(model: PixelModel) -> Arrays:
     with torch.no_grad():
         for plane, net in zip(Plane, model.nets, strict=True):
             assert isinstance(net, PlaneNet)
-            at = f"pixels.{plane.name.lower()}"
+            prefix = f"pixels.{plane.name.lower()}"
             for number, layer in enumerate((net.enter, *net.middle)):
                 assert isinstance(layer, Affine)
-                _affine(layer, f"{at}.{number}", arrays)
-            _affine(net.head, f"{at}.head", arrays)
-            rows, columns = net.enter.places()
-            arrays |= {f"{at}.rows": integers(rows), f"{at}.columns": integers(columns)}
+                _affine(layer, f"{prefix}.{number}", arrays)
+            _affine(net.head, f"{prefix}.head", arrays)
+            rows, columns = net.enter.position_integers()
+            arrays |= {f"{prefix}.rows": integers(rows), f"{prefix}.columns": integers(columns)}
         _affine(model.copy.query, "pixels.query", arrays)
         _affine(model.copy.key, "pixels.key", arrays)
         arrays["pixels.levels"] = integers(model.copy.level_keys())

@@ -1,9 +1,8 @@
-"""The torch twin of the pixel model: four small networks, one for each plane of a grey level.
+"""The torch twin of the pixel model: four small networks, one for each plane of a grey level, and the copy attention.
 
-Layers have the two modes of :mod:`mnistzip.training.torch_codec`: floats, and the very integers of the exported network.
+Layers have the two modes of :mod:`mnistzip.training.torch_layers`: floats, and the same integers as the exported network.
 
-Sources: Gu et al. 2016, arXiv 1603.06393 (copying earlier values, here grey levels that an image has shown before, which
-matters as digits are resampled from few black and white pixels).
+Source: Gu et al. 2016, arXiv 1603.06393 (copying earlier values: here grey levels that the image has shown before).
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ from mnistzip.training.torch_codec import LOGIT_SCALE
 from mnistzip.training.torch_layers import SCALE, Quantizable, exact_shift, round_ste
 
 KEY_SCALE = math.sqrt(LOGITS_PER_OCTAVE * 2**KEY_SHIFT)  # integer steps of keys per unit: a product of one is an octave
-WAVES = 12  # cosines over the shades of a range that the head may move at once
+WAVES = 12  # cosines over the shades of a range, by which the head can change all shades together
 
 
 @dataclass(frozen=True)
 class PixelConfig:
-    """Widths of the hidden layers of each plane's network, and of the keys for copying; the defaults are those shipped."""
+    """Widths of the hidden layers of each plane's network, and of the keys; the defaults are those of the shipped ``mnist``."""
 
     ink: int = 64
     solid: int = 96
@@ -43,18 +42,19 @@ class PixelConfig:
 
 
 class Affine(Quantizable):
-    """A matrix and a bias; what it is given are floats in float mode, or integers in either mode if ``unit`` says their unit.
+    """A matrix and a bias. Inputs are floats in float mode; with ``unit`` they are integers in both modes.
 
     Args:
-        out: integer steps of each output per float unit.
-        peak: largest magnitude of each integer input.
+        out: integer steps of each output per float unit, shape ``(outputs,)``.
+        peak: largest magnitude of each integer input, shape ``(inputs,)``.
+        unit: float units per integer step of each input, shape ``(inputs,)``.
     """
 
     def __init__(self, inputs: int, out: Tensor, peak: Tensor, unit: Tensor | None = None) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.randn(len(out), inputs) * (2 / inputs) ** 0.5)
         self.bias = nn.Parameter(torch.zeros(len(out)))
-        self.whole = unit is not None
+        self.integer_inputs = unit is not None
         self.out: Tensor
         self.peak: Tensor
         self.unit: Tensor
@@ -68,13 +68,13 @@ class Affine(Quantizable):
         """The weights, in float units."""
         return self.weight
 
-    def reach(self) -> Tensor:
+    def bias_peak(self) -> Tensor:
         """The largest magnitude of each output's bias, in float units."""
         return self.bias.abs()
 
     def calibrate(self) -> None:
         weight = self.effective() * self.unit * self.out[:, None]
-        self.shift.copy_(exact_shift(weight, self.peak, self.reach() * self.out))
+        self.shift.copy_(exact_shift(weight, self.peak, self.bias_peak() * self.out))
 
     def integers(self) -> tuple[Tensor, Tensor]:
         """Integer weights (outputs, inputs) and biases (outputs,)."""
@@ -82,11 +82,11 @@ class Affine(Quantizable):
         return round_ste(self.effective() * self.unit * scale[:, None]), round_ste(self.bias * scale)
 
     def forward(self, x: Tensor) -> Tensor:
-        """In float units, or, if quantized, in integer steps that are not yet rounded."""
+        """In float units or, if quantized, in integer steps before rounding."""
         if self.quantized:
             weight, bias = self.integers()
             return F.linear(x.float(), weight, bias) * torch.exp2(-self.shift)
-        weight = self.effective() * self.unit if self.whole else self.effective()
+        weight = self.effective() * self.unit if self.integer_inputs else self.effective()
         return F.linear(x, weight.to(x.dtype), self.bias.to(x.dtype))
 
 
@@ -99,18 +99,19 @@ class Enter(Affine):
         self.rows = nn.Parameter(torch.randn(TILE, width) * 0.05)
         self.columns = nn.Parameter(torch.randn(TILE, width) * 0.05)
 
-    def reach(self) -> Tensor:
+    def bias_peak(self) -> Tensor:
         return self.bias.abs() + self.rows.abs().amax(0) + self.columns.abs().amax(0)
 
-    def places(self) -> tuple[Tensor, Tensor]:
+    def position_integers(self) -> tuple[Tensor, Tensor]:
         """Integer biases of rows and columns, (28, outputs) each."""
         scale = torch.exp2(self.shift) * self.out
         return round_ste(self.rows * scale), round_ste(self.columns * scale)
 
-    def at(self, x: Tensor, pixel: Tensor) -> Tensor:
+    def at_pixels(self, x: Tensor, pixel: Tensor) -> Tensor:
+        """The layer's output, with the biases of the pixels' positions."""
         row, column = pixel // TILE, pixel % TILE
         if self.quantized:
-            rows, columns = self.places()
+            rows, columns = self.position_integers()
             return self(x) + (F.embedding(row, rows) + F.embedding(column, columns)) * torch.exp2(-self.shift)
         return self(x) + (F.embedding(row, self.rows) + F.embedding(column, self.columns)).to(x.dtype)
 
@@ -121,14 +122,14 @@ def hidden(inputs: int, outputs: int) -> Affine:
 
 
 class Head(Affine):
-    """Natural logits; those of shades are made of smooth waves over a range as well."""
+    """Natural logits. With ``smooth``, for shades, smooth waves over a range are added to them."""
 
     def __init__(self, inputs: int, outputs: int, smooth: bool = False) -> None:
         super().__init__(inputs, torch.full((outputs,), LOGIT_SCALE), torch.full((inputs,), float(ACTIVATION_MAX)))
         with torch.no_grad():
             self.weight.mul_(0.1)
-        place = (torch.arange(SHADES) + 0.5) / SHADES
-        self.register_buffer("basis", torch.cos(math.pi * torch.arange(WAVES)[:, None] * place), persistent=False)
+        shade = (torch.arange(SHADES) + 0.5) / SHADES
+        self.register_buffer("basis", torch.cos(math.pi * torch.arange(WAVES)[:, None] * shade), persistent=False)
         self.basis: Tensor
         self.waves = nn.Parameter(torch.zeros(RANGES, WAVES, inputs)) if smooth else None
 
@@ -154,14 +155,14 @@ class PlaneNet(Quantizable):
         self.head = Head(width, RANGES * SHADES if shades else VALUES[plane], smooth=shades)
 
     def features(self, x: Tensor, pixel: Tensor) -> Tensor:
-        h = self.activate(self.enter.at(x, pixel))
+        h = self.activate(self.enter.at_pixels(x, pixel))
         for layer in self.middle:
             h = self.activate(layer(h))
         return h
 
 
 class Copy(Quantizable):
-    """How much a pixel wants the grey level of each earlier one of its range: query, key and what the level adds to the key."""
+    """Copy attention: query, key, and what a grey level adds to its key."""
 
     def __init__(self, width: int, key: int) -> None:
         super().__init__()
@@ -179,47 +180,47 @@ class Copy(Quantizable):
         """What each grey level adds to a key, in integers: (9 * 32, key)."""
         return round_ste(self.levels * KEY_SCALE).clamp(-KEY_PEAK, KEY_PEAK)
 
-    def forward(self, h: Tensor, value: Tensor, lane: Tensor, step: Tensor, count: int) -> Tensor:
-        """The sum of octaves with which earlier pixels of the same tile vote for each shade: (n, 32).
+    def forward(self, h: Tensor, value: Tensor, tile: Tensor, step: Tensor, count: int) -> Tensor:
+        """The votes of earlier pixels of the same tile for each shade: (n, 32).
 
         Args:
             h: features, (n, width), of pixels in coding order, tile by tile.
-            value: range * 32 + shade of each.
-            lane: the tile of each.
-            step: the coding step of each.
-            count: how many tiles.
+            value: range * 32 + shade of each, (n,).
+            tile: the tile of each, (n,).
+            step: the coding step of each, (n,).
+            count: the number of tiles.
         """
         query, key = self.query(h).float(), self.key(h).float()
         if self.quantized:
-            wish = round_ste(query[:, :-1]).clamp(-KEY_PEAK, KEY_PEAK)
+            query_key = round_ste(query[:, :-1]).clamp(-KEY_PEAK, KEY_PEAK)
             gate = round_ste(query[:, -1:])
             key = round_ste(key).clamp(-KEY_PEAK, KEY_PEAK) + F.embedding(value, self.level_keys())
         else:
-            wish, gate, key = query[:, :-1], query[:, -1:], key + F.embedding(value, self.levels)
-        number = torch.bincount(lane, minlength=count)
+            query_key, gate, key = query[:, :-1], query[:, -1:], key + F.embedding(value, self.levels)
+        number = torch.bincount(tile, minlength=count)
         most = int(number.max())
-        slot = torch.arange(len(lane)) - (number.cumsum(0) - number)[lane]
+        slot = torch.arange(len(tile)) - (number.cumsum(0) - number)[tile]
 
         def padded(values: Tensor, fill: float = 0) -> Tensor:
-            return values.new_full((count, most, *values.shape[1:]), fill).index_put((lane, slot), values)
+            return values.new_full((count, most, *values.shape[1:]), fill).index_put((tile, slot), values)
 
-        product = padded(wish) @ padded(key).transpose(1, 2)  # (tiles, asking, asked)
+        product = padded(query_key) @ padded(key).transpose(1, 2)  # (tiles, queries, keys)
         if self.quantized:
             product = round_ste(product / 2**KEY_SHIFT)
         score = product + padded(gate)
         if self.quantized:
             score = score / LOGITS_PER_OCTAVE
-        when, where = padded(step, -1), padded(value // SHADES, -1)
-        earlier = (when[:, None] < when[:, :, None]) & (when[:, None] >= 0) & (where[:, None] == where[:, :, None])
+        steps, ranges = padded(step, -1), padded(value // SHADES, -1)
+        earlier = (steps[:, None] < steps[:, :, None]) & (steps[:, None] >= 0) & (ranges[:, None] == ranges[:, :, None])
         votes = torch.exp2(score.clamp(COPY_LOW, COPY_HIGH)) * earlier
-        kind = torch.float32 if self.quantized else torch.bfloat16
-        shades = F.one_hot(padded(value % SHADES), SHADES).to(kind)
-        total: Tensor = (votes.to(kind) @ shades)[lane, slot].float()
+        dtype = torch.float32 if self.quantized else torch.bfloat16
+        shades = F.one_hot(padded(value % SHADES), SHADES).to(dtype)
+        total: Tensor = (votes.to(dtype) @ shades)[tile, slot].float()
         return total
 
 
 class PixelModel(Quantizable):
-    """Bits of images without loss; ``blank`` are the chances of ink where a pixel sees none, which are counted, not learned."""
+    """Bits of images without loss. ``blank``, the probability of ink where a pixel sees none, is counted instead of trained."""
 
     def __init__(self, config: PixelConfig) -> None:
         super().__init__()
@@ -229,11 +230,11 @@ class PixelModel(Quantizable):
         self.copy = Copy(config.shade, config.key)
         self.blank: Tensor
         self.register_buffer("blank", torch.full((TILE_PIXELS,), 1 / 64))
-        self.kind = torch.bfloat16
-        for name, value in {"step": planes.STEP, "place": planes.PADDED_INDEX}.items():
+        self.dtype = torch.bfloat16  # of hidden layers in float mode
+        for name, value in {"step": planes.STEP, "padded_index": planes.PADDED_INDEX}.items():
             self.register_buffer(name, torch.from_numpy(value), persistent=False)
         self.step: Tensor
-        self.place: Tensor
+        self.padded_index: Tensor
         kernel = torch.zeros(STRIDE * STRIDE)
         kernel[torch.from_numpy(planes.WIDE) + PAD * STRIDE + PAD] = 1
         self.register_buffer("wide", kernel.view(1, 1, STRIDE, STRIDE)[:, :, : 2 * PAD + 1, : 2 * PAD + 1], persistent=False)
@@ -248,50 +249,51 @@ class PixelModel(Quantizable):
         return {layer.weight for layer in layers if layer not in outer}
 
     def bits(self, x: Tensor) -> Tensor:
-        """Images, uint8 (N, 28, 28), to bits of each plane and of pixels that see no ink: (5, N)."""
+        """Bits of images, uint8 (N, 28, 28), in each plane and of pixels that see no ink: (5, N)."""
         count = len(x)
         padded = F.pad(x, (PAD, PAD, PAD, PAD))
         around = self._sees_ink(padded)
         seen = {plane: getattr(self, f"seen_{plane}")[padded.reshape(-1).long()] for plane in Plane}
         grey = x.reshape(count, TILE_PIXELS)
-        told = [self._plane(plane, grey, seen, around) for plane in Plane]
-        chance = torch.where(grey > 0, self.blank, 1 - self.blank)
-        told.append(-(torch.log2(chance) * ~around).sum(1))
-        return torch.stack(told)
+        bits = [self._plane(plane, grey, seen, around) for plane in Plane]
+        probability = torch.where(grey > 0, self.blank, 1 - self.blank)
+        bits.append(-(torch.log2(probability) * ~around).sum(1))
+        return torch.stack(bits)
 
     def _sees_ink(self, padded: Tensor) -> Tensor:
-        """Which pixels have ink in their wide window: (N, 784)."""
+        """Pixels that have ink in their wide window: (N, 784)."""
         return F.conv2d((padded > 0).float()[:, None], self.wide)[:, 0].reshape(-1, TILE_PIXELS) > 0.5
 
     def _plane(self, plane: Plane, grey: Tensor, seen: dict[Plane, Tensor], around: Tensor) -> Tensor:
-        chosen = planes.coded_pixels(plane, grey.cpu().numpy(), around.cpu().numpy())
-        lane, pixel = (torch.from_numpy(part).to(grey.device) for part in chosen)
-        at = lane * STRIDE**2 + self.place[pixel]
-        near = {id(view.window): at[:, None] + torch.from_numpy(view.window).to(at.device) for view in VIEWS[plane]}
+        """Bits of one plane: (N,)."""
+        coded = planes.coded_pixels(plane, grey.cpu().numpy(), around.cpu().numpy())
+        tile, pixel = (torch.from_numpy(part).to(grey.device) for part in coded)
+        index = tile * STRIDE**2 + self.padded_index[pixel]
+        near = {id(view.window): index[:, None] + torch.from_numpy(view.window).to(index.device) for view in VIEWS[plane]}
         parts = [seen[view.plane][near[id(view.window)]] for view in VIEWS[plane]]
-        value = grey[lane, pixel].cpu().numpy()
+        value = grey[tile, pixel].cpu().numpy()
         symbol = torch.from_numpy(planes.symbols(value, plane)).to(grey.device)
         net = self.nets[plane]
         assert isinstance(net, PlaneNet)
         if plane is Plane.SHADE:
-            where = torch.from_numpy(planes.ranges(value)).to(grey.device)
-            parts.append(F.one_hot(where, RANGES).to(torch.int8))
-        kind = torch.float32 if net.quantized else self.kind
-        h = net.features(torch.cat(parts, 1).to(kind), pixel)
+            ranges = torch.from_numpy(planes.ranges(value)).to(grey.device)
+            parts.append(F.one_hot(ranges, RANGES).to(torch.int8))
+        dtype = torch.float32 if net.quantized else self.dtype
+        h = net.features(torch.cat(parts, 1).to(dtype), pixel)
         logits = net.head.logits(h)
         if plane is Plane.SHADE:
-            logits = logits.view(len(h), RANGES, SHADES).gather(1, where.view(-1, 1, 1).expand(-1, 1, SHADES)).squeeze(1)
-            logits = logits + torch.log1p(self.copy(h, where * SHADES + symbol, lane, self.step[pixel], len(grey)))
+            logits = logits.view(len(h), RANGES, SHADES).gather(1, ranges.view(-1, 1, 1).expand(-1, 1, SHADES)).squeeze(1)
+            logits = logits + torch.log1p(self.copy(h, ranges * SHADES + symbol, tile, self.step[pixel], len(grey)))
         bits = F.cross_entropy(logits, symbol, reduction="none") / math.log(2)
-        return torch.zeros(len(grey)).index_add(0, lane, bits)
+        return torch.zeros(len(grey)).index_add(0, tile, bits)
 
     @torch.no_grad()
     def count_blank(self, x: Tensor) -> None:
-        """Count in images, uint8 (N, 28, 28), how often pixels that see no ink have some."""
+        """Set ``blank`` to how often pixels that see no ink have some in images, uint8 (N, 28, 28)."""
         total, ink = torch.zeros(TILE_PIXELS), torch.zeros(TILE_PIXELS)
         for part in torch.split(x, 1000):
             around = self._sees_ink(F.pad(part, (PAD, PAD, PAD, PAD)))
             total += (~around).sum(0)
             ink += (~around & (part.reshape(-1, TILE_PIXELS) > 0)).sum(0)
-        chance = (ink + 0.05) / (total + 1)
-        self.blank.copy_(torch.round(chance * 65536).clamp(1, 65535) / 65536)
+        probability = (ink + 0.05) / (total + 1)
+        self.blank.copy_(torch.round(probability * 65536).clamp(1, 65535) / 65536)

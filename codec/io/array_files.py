@@ -1,36 +1,33 @@
-"""Images in arrays: of a ``.npy`` file, or of an ``.npz`` file, perhaps with labels and names."""
+"""Images in arrays: in a ``.npy`` file, or in an ``.npz`` file that may hold labels and names as well."""
 
 from __future__ import annotations
 
 import math
-import os
 import re
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import islice
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from mnistzip.archive.index import Origin
-from mnistzip.errors import FormatError, ImageError, LimitError, MnistzipError, OptionError
+from mnistzip.errors import FormatError, ImageError, LimitError, OptionError
 from mnistzip.io.array_layout import Layout, Levels, layout_of, levels_of
 from mnistzip.io.detect import Kind, kind_of
 from mnistzip.io.labels import Labels, as_labels, require_labels
+from mnistzip.io.npy_files import Blocks, Header, format_errors, read_blocks, read_header, read_numeric_header
 from mnistzip.io.read_options import Input, InputOptions, Item, Stream
 from mnistzip.io.safe_names import Renamer
 from mnistzip.limits import LABEL_FILE_MAX, PIXELS_MAX
+from mnistzip.types import Pixels
 
-BLOCK_BYTES = 1 << 20  # read together
-IMAGE_WORDS = ("images", "image", "imgs", "img", "x", "pixels", "digits", "data")  # the first wins
+IMAGE_WORDS = ("images", "image", "imgs", "img", "x", "pixels", "digits", "data")  # the first match wins
 LABEL_WORDS = ("labels", "label", "targets", "target", "y")
 NAME_WORDS = ("names", "name", "filenames", "filename")
-
-Blocks = Iterator[NDArray[Any]]
-Header = tuple[tuple[int, ...], bool, np.dtype[Any]]  # of a .npy file: shape, whether in Fortran's order, type
 
 
 def array_stream(source: Input, options: InputOptions, first: int = 0) -> Stream:
@@ -38,56 +35,47 @@ def array_stream(source: Input, options: InputOptions, first: int = 0) -> Stream
 
     Args:
         source: the file.
-        options: ``array``, ``shape``, ``convert``, ``labels`` and ``say`` count.
-        first: leave out so many images.
+        options: uses ``array``, ``shape``, ``convert``, ``labels`` and ``say``.
+        first: images to skip.
 
     Raises:
-        ImageError: it holds no images, or several arrays of them; the message says what to do.
-        FormatError: damaged.
-        LimitError: images or labels that are too large.
+        ImageError: the file holds no array of images, or several; the message names the options that help.
+        FormatError: the file is damaged.
+        LimitError: the images or labels are too large.
     """
-    with damage_named(source):
+    with format_errors(source):
         if kind_of(source) is Kind.NPZ:
-            return _npz(source, options, first)
+            return _npz_stream(source, options, first)
         with source.open("rb") as file:
-            header = npy_header(file)
-    return stack(Origin.NPY, source, source, header, lambda row: _npy_blocks(source, None, row), options, first=first)
+            header = read_numeric_header(file)
+    return stack(Origin.NPY, source, source, header, partial(read_blocks, source, None), options, first=first)
 
 
-def _npz(source: Input, options: InputOptions, first: int) -> Stream:
+def _npz_stream(source: Input, options: InputOptions, first: int) -> Stream:
     with source.open("rb") as file, zipfile.ZipFile(file) as archive:
         entries = archive.namelist()
         headers = {}
         for entry in entries:
             if entry.endswith(".npy"):
                 with archive.open(entry) as member:
-                    headers[entry.removesuffix(".npy")] = _any_header(member)
+                    headers[entry.removesuffix(".npy")] = read_header(member)
         chosen = _choose(source, headers, options.array)
         label, name = _partner(chosen, headers, LABEL_WORDS), _partner(chosen, headers, NAME_WORDS)
         labels = _labels(source, archive, label, headers) if label is not None and options.labels else None
         names = _names(source, archive, name, headers) if name is not None else None
-    left = [entry for entry in headers if entry not in (chosen, label, name)]
-    told = [f"{entry} {_described(headers[entry])}" for entry in left] + [e for e in entries if not e.endswith(".npy")]
-    told += [f"{label} {_described(headers[label])}"] if label is not None and not options.labels else []
-    if told:
-        options.say(f"{source}: left out: {', '.join(told)}")
+    ignored = [f"{entry} {_described(headers[entry])}" for entry in headers if entry not in (chosen, label, name)]
+    ignored += [entry for entry in entries if not entry.endswith(".npy")]
+    if label is not None and not options.labels:
+        ignored.append(f"{label} {_described(headers[label])}")
+    if ignored:
+        options.say(f"{source}: ignored: {', '.join(ignored)}")
     where = f"{source}, {chosen}" if len(headers) > 1 else str(source)
-    stream = stack(
-        Origin.NPZ,
-        source,
-        where,
-        headers[chosen],
-        lambda row: _npy_blocks(source, chosen + ".npy", row),
-        options,
-        labels,
-        names,
-        first,
-    )
-    for what, held in ((label, labels), (name, names)):
-        if held is not None and len(held) != stream.count:
-            one = "label" if held is labels else "name"
+    blocks = partial(read_blocks, source, chosen + ".npy")
+    stream = stack(Origin.NPZ, source, where, headers[chosen], blocks, options, labels, names, first)
+    for noun, array, values in (("label", label, labels), ("name", name, names)):
+        if values is not None and len(values) != stream.count:
             raise OptionError(
-                f"{source}: {what} holds {len(held)} {one}s for {stream.count} images: give one {one} for each image"
+                f"{source}: {array} holds {len(values)} {noun}s for {stream.count} images: give one {noun} for each image"
             )
     return stream
 
@@ -103,7 +91,18 @@ def stack(
     names: Sequence[str] | None = None,
     first: int = 0,
 ) -> Stream:
-    """A stream of the images of an array, of which ``blocks(row)`` gives all from a row on, some at a time.
+    """A stream of the images of an array.
+
+    Args:
+        origin: the kind of file that holds the array.
+        source: the file.
+        where: file and array, for messages.
+        header: of the array.
+        blocks: called with the number of a row; gives the rows from there on, some at a time.
+        options: uses ``shape``, ``convert`` and ``say``.
+        labels: of all images, shape ``(N,)``, or None.
+        names: of all images, or None.
+        first: images to skip.
 
     Raises:
         ImageError, LimitError: as :func:`array_stream`.
@@ -112,19 +111,20 @@ def stack(
     layout = layout_of(where, shape, options.shape, None if labels is None else len(labels))
     count, height, width = layout.shape
     if count and not math.prod(layout.shape):
-        raise ImageError(f"{where} has shape {shape}: no image has a side of 0")
-    if height * width > PIXELS_MAX:  # before any is read: few bytes can claim all memory
+        raise ImageError(f"{where} has shape {shape}: the sides of images must not be 0")
+    if height * width > PIXELS_MAX:  # checked before reading: a few bytes can claim all memory
         raise LimitError(f"{where} has images of {width}x{height}: more than {PIXELS_MAX} pixels")
     levels = levels_of(where, dtype, blocks(0), options.convert)
-    for guess in (layout.guess, levels.guess):
-        if guess is not None:
-            options.say(f"{where} has shape {shape}: {guess}" if guess is layout.guess else f"{where} holds {guess}")
+    if layout.guess is not None:
+        options.say(f"{where} has shape {shape}: {layout.guess}")
+    if levels.guess is not None:
+        options.say(f"{where} holds {levels.guess}")
     size = (height, width)
-    row = first if shape[0] == count else 0
+    first_row = first if shape[0] == count else 0
 
     def items() -> Iterator[Item]:
         with Renamer(str(source), options.say) as renamer:
-            images = islice(_images(blocks(row), layout, levels), first - row, None)
+            images = islice(_images(blocks(first_row), layout, levels), first - first_row, None)
             for number, image in enumerate(images, first):
                 name = "" if names is None else renamer.safe(names[number])
                 yield Item(image, name, None if labels is None else int(labels[number]), f"{source}, image {number}")
@@ -132,49 +132,21 @@ def stack(
     return Stream(origin, count, names is not None, labels is not None, items(), size if min(size) else None)
 
 
-def _images(blocks: Blocks, layout: Layout, levels: Levels) -> Iterator[NDArray[np.uint8]]:
-    """The images in blocks of rows of an array; an image may be many rows, or a row many images' worth of numbers."""
+def _images(blocks: Blocks, layout: Layout, levels: Levels) -> Iterator[Pixels]:
+    """The images in blocks of rows; one image may take many rows, and one row may hold many images."""
     _, height, width = layout.shape
-    each = height * width
-    waiting: list[NDArray[np.uint8]] = []  # part of an image
-    held = 0
+    image_size = height * width
+    pending: list[NDArray[np.uint8]] = []  # the beginning of an image
+    size = 0
     for block in blocks:
-        waiting.append(levels.of(block).reshape(-1))
-        held += waiting[-1].size
-        if held < each or not each:
+        pending.append(levels.of(block).reshape(-1))
+        size += pending[-1].size
+        if size < image_size or not image_size:
             continue
-        grey = waiting[0] if len(waiting) == 1 else np.concatenate(waiting)
-        whole = held // each * each
-        yield from grey[:whole].reshape(-1, height, width)
-        waiting, held = [grey[whole:]], held - whole
-
-
-@contextmanager
-def damage_named(source: object, kind: str = "an array") -> Iterator[None]:
-    """Raise :class:`~mnistzip.errors.FormatError` for whatever zipfile, zlib, tokenize, numpy and Arrow make of damage."""
-    try:
-        yield
-    except (MnistzipError, FileNotFoundError, PermissionError, IsADirectoryError, MemoryError):
-        raise
-    except Exception as cause:
-        raise FormatError(f"{source} is not {kind} that can be read: {cause}") from cause
-
-
-def npy_header(file: IO[bytes]) -> Header:
-    """What a ``.npy`` file says of its array; the file is then at the first number."""
-    header = _any_header(file)
-    if header[2].hasobject:
-        raise ValueError("it holds objects of Python, which are not loaded")
-    return header
-
-
-def _any_header(file: IO[bytes]) -> Header:
-    version = npy.read_magic(file)
-    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    header: Header = read(file)
-    if min(header[0], default=0) < 0:
-        raise ValueError("its header is damaged")
-    return header
+        grey = pending[0] if len(pending) == 1 else np.concatenate(pending)
+        complete = size // image_size * image_size
+        yield from grey[:complete].reshape(-1, height, width)
+        pending, size = [grey[complete:]], size - complete
 
 
 def _described(header: Header) -> str:
@@ -182,7 +154,7 @@ def _described(header: Header) -> str:
 
 
 def _words(entry: str) -> list[str]:
-    """The words of an array's name: of ``x_train`` x and train."""
+    """The words of an array's name: ``x_train`` has x and train."""
     return [word for word in re.split(r"[^a-z0-9]+", entry.lower()) if word]
 
 
@@ -191,33 +163,33 @@ def _has(entry: str, words: tuple[str, ...]) -> bool:
 
 
 def _part(entry: str) -> tuple[str, ...]:
-    """What is left of a name without the usual words: of ``x_train`` and ``y_train`` train."""
+    """A name without the usual words: train for ``x_train`` and for ``y_train``."""
     return tuple(word for word in _words(entry) if word not in {*IMAGE_WORDS, *LABEL_WORDS, *NAME_WORDS})
 
 
-def _choose(source: Input, headers: dict[str, Header], wanted: str | None) -> str:
-    """The array that holds the images: the one that the user names, else the only one with a usual name, else the only one."""
-    held = ", ".join(f"{entry} {_described(header)}" for entry, header in headers.items()) or "no arrays"
-    if wanted is not None:
-        if wanted not in headers:
-            raise OptionError(f"{source} has no array {wanted}: it holds {held}")
-        _require_no_objects(source, wanted, headers)
-        return wanted
-    fitting = [entry for entry, (shape, _, dtype) in headers.items() if _may_be_images(shape, dtype)]
-    fitting = [entry for entry in fitting if not _has(entry, (*LABEL_WORDS, *NAME_WORDS))]
-    plain = [entry for word in IMAGE_WORDS for entry in fitting if _words(entry) == [word]]
-    usual = [entry for entry in fitting if _has(entry, IMAGE_WORDS)]
-    bytewise = [entry for entry in fitting if headers[entry][2] == np.uint8]
-    among = plain[:1] or usual or bytewise or fitting
-    if not among:
+def _choose(source: Input, headers: dict[str, Header], array: str | None) -> str:
+    """The array of images: ``array`` if the user names one, else the only one with a usual name, else the only one."""
+    content = ", ".join(f"{entry} {_described(header)}" for entry, header in headers.items()) or "no arrays"
+    if array is not None:
+        if array not in headers:
+            raise OptionError(f"{source} has no array {array}: it holds {content}")
+        _require_no_objects(source, array, headers)
+        return array
+    possible = [entry for entry, (shape, _, dtype) in headers.items() if _may_be_images(shape, dtype)]
+    possible = [entry for entry in possible if not _has(entry, (*LABEL_WORDS, *NAME_WORDS))]
+    plain = [entry for word in IMAGE_WORDS for entry in possible if _words(entry) == [word]]
+    usual = [entry for entry in possible if _has(entry, IMAGE_WORDS)]
+    bytewise = [entry for entry in possible if headers[entry][2] == np.uint8]
+    candidates = plain[:1] or usual or bytewise or possible
+    if not candidates:
         for entry in headers:
             _require_no_objects(source, entry, headers)
         hint = "" if headers else ": if it holds image files, unpack it and give the folder"
-        raise ImageError(f"{source} holds {held}: none is an array of images, uint8 (N, H, W){hint}")
-    if len(among) > 1:
-        choices = " or ".join(f"--array {entry}" for entry in among)
-        raise ImageError(f"{source} holds several arrays: {held}: name the one with the images by {choices}")
-    return among[0]
+        raise ImageError(f"{source} holds {content}: none is an array of images, uint8 (N, H, W){hint}")
+    if len(candidates) > 1:
+        choices = " or ".join(f"--array {entry}" for entry in candidates)
+        raise ImageError(f"{source} holds several arrays: {content}: choose the images with {choices}")
+    return candidates[0]
 
 
 def _may_be_images(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
@@ -227,18 +199,18 @@ def _may_be_images(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bool:
 def _require_no_objects(source: Input, entry: str, headers: dict[str, Header]) -> None:
     if headers[entry][2].hasobject:
         raise FormatError(
-            f"{source}: {entry} holds objects of Python, which are not loaded: save it as an array of numbers or text"
+            f"{source}: {entry} holds Python objects, which mnistzip does not load: save it as an array of numbers or text"
         )
 
 
-def _partner(chosen: str, headers: dict[str, Header], words: tuple[str, ...]) -> str | None:
-    """The labels or names that belong to an array of images, which are named alike: ``y_train`` to ``x_train``."""
-    part = _part(chosen) if _has(chosen, IMAGE_WORDS) else ()
-    others = [entry for entry in headers if entry != chosen and _part(entry) == part]
-    fitting = [entry for word in words for entry in others if word in _words(entry)]
-    if fitting:
-        return fitting[0]
-    second = headers.get("arr_1") if chosen == "arr_0" and words is LABEL_WORDS else None  # np.savez(file, images, labels)
+def _partner(image: str, headers: dict[str, Header], words: tuple[str, ...]) -> str | None:
+    """The array of labels or names that belongs to an array of images by its name: ``y_train`` belongs to ``x_train``."""
+    part = _part(image) if _has(image, IMAGE_WORDS) else ()
+    others = [entry for entry in headers if entry != image and _part(entry) == part]
+    matches = [entry for word in words for entry in others if word in _words(entry)]
+    if matches:
+        return matches[0]
+    second = headers.get("arr_1") if image == "arr_0" and words is LABEL_WORDS else None  # np.savez(file, images, labels)
     return "arr_1" if second is not None and len(second[0]) == 1 and second[2].kind in "iu" else None
 
 
@@ -255,32 +227,7 @@ def _names(source: Input, archive: zipfile.ZipFile, entry: str, headers: dict[st
     if len(shape) != 1 or dtype.kind not in "US":
         raise FormatError(f"{source}: {entry} holds {_described(headers[entry])}, not one text for each image")
     if shape[0] * dtype.itemsize > LABEL_FILE_MAX:
-        raise LimitError(f"{source}: {entry} has more than {LABEL_FILE_MAX} bytes: more are not taken as names")
+        raise LimitError(f"{source}: {entry} has more than {LABEL_FILE_MAX} bytes, the limit for names")
     with archive.open(entry + ".npy") as file:
-        held = npy.read_array(file, allow_pickle=False)
-    return [name.decode() if isinstance(name, bytes) else name for name in held.tolist()]
-
-
-def _npy_blocks(source: Input, entry: str | None, first: int = 0) -> Blocks:
-    """The numbers of an array in a ``.npy`` or ``.npz`` file from a row on, some rows at a time."""
-    with damage_named(source), ExitStack() as held:
-        file: IO[bytes] = held.enter_context(source.open("rb"))
-        if entry is not None:
-            file = held.enter_context(held.enter_context(zipfile.ZipFile(file)).open(entry))
-        shape, fortran, dtype = npy_header(file)
-        if fortran:  # its images do not lie one after the other
-            whole = np.frombuffer(file.read(), dtype)
-            if whole.size != math.prod(shape):
-                raise FormatError(f"{source} is cut short")
-            yield whole.reshape(shape, order="F")[first:]
-            return
-        rows = shape[0] if shape else 1
-        each = math.prod(shape[1:]) * dtype.itemsize
-        file.seek(first * each, os.SEEK_CUR)
-        step = max(1, BLOCK_BYTES // max(each, 1))
-        for start in range(first, rows, step):
-            count = min(step, rows - start)
-            raw = file.read(count * each)
-            if len(raw) != count * each:
-                raise FormatError(f"{source} is cut short: it holds fewer images than the {rows} of its header")
-            yield np.frombuffer(raw, dtype).reshape(count, *shape[1:])
+        names = npy.read_array(file, allow_pickle=False)
+    return [name.decode() if isinstance(name, bytes) else name for name in names.tolist()]

@@ -1,4 +1,4 @@
-"""What files hold, by their first bytes, and where those say nothing by their names; no more of them is read."""
+"""The kind of an input: from its first bytes or, if they do not say it, from its name. No more bytes are read."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 
 from mnistzip.bitstream.container import is_archive, is_cae
 from mnistzip.idx import GZIP, is_idx, peek
-from mnistzip.io.read_options import Input, Piped, take
+from mnistzip.io.read_options import Input, Piped, open_input
 
-START = 8  # bytes that tell what a file is
+START = 8  # bytes that say the kind of a file
 PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"RIFF", b"BM")
 NPY, ZIP, PARQUET = b"\x93NUMPY", (b"PK\x03\x04", b"PK\x05\x06"), b"PAR1"
 
 
 class Kind(Enum):
-    """What an input holds."""
+    """The kind of an input."""
 
     IMAGE = "one image"
     ARCHIVE = "an archive"
@@ -30,11 +30,11 @@ BY_SUFFIX = {".npy": Kind.NPY, ".npz": Kind.NPZ, ".parquet": Kind.PARQUET}
 
 
 def kind_of(source: Input) -> Kind:
-    """What a file or a pipe holds.
+    """The kind of a file or a pipe.
 
     Raises:
-        FormatError: a damaged gzip file.
-        OSError: it cannot be read.
+        FormatError: damaged gzip file.
+        OSError: the file cannot be read.
     """
     with source.open("rb") as file:
         start = file.read(START)
@@ -57,13 +57,13 @@ def kind_of(source: Input) -> Kind:
 
 
 def holds_many(name: str | Path | Piped) -> bool:
-    """Whether a file or a pipe is of a kind that holds many images: IDX, an array, Parquet, or an archive."""
+    """Whether a file or a pipe may hold many images: IDX, an array, Parquet, or an archive."""
     if not isinstance(name, Piped) and not Path(name).is_file():
         return False
-    return kind_of(take(name)) is not Kind.IMAGE
+    return kind_of(open_input(name)) is not Kind.IMAGE
 
 
-def leads_to_archive(path: str | Path) -> bool:
-    """Whether a file begins as an archive of many images does."""
+def is_archive_file(path: str | Path) -> bool:
+    """Whether a file is an archive, by its first bytes."""
     with open(path, "rb") as file:
         return is_archive(file.read(START))

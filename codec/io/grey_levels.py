@@ -1,4 +1,4 @@
-"""The grey levels of an image that Pillow has opened, as its file states them: whatever the bits, the polarity and the mode."""
+"""The grey levels of an image that Pillow has opened, for every bit depth, polarity and mode."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from PIL import ExifTags, Image, ImageOps
 from mnistzip.errors import ImageError
 from mnistzip.types import Pixels
 
-BAND_PIXELS = 1 << 20  # converted together
+BAND_PIXELS = 1 << 20  # converted at once
 BITS, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339  # tags of TIFF
-WHITE_IS_ZERO, SIGNED = 0, 2  # what they may say
+WHITE_IS_ZERO, SIGNED = 0, 2  # values of these tags
 
 
 @dataclass(frozen=True)
 class Samples:
-    """What a file says of its numbers.
+    """How a file stores grey levels.
 
     Attributes:
         bits: of a sample.
-        signed: whether numbers may be negative.
-        inverted: whether 0 is white where Pillow leaves that to us.
-        white: the number that is white, or None where the file does not say it.
-        clear: the grey number that is transparent, or None.
+        signed: whether samples may be negative.
+        inverted: whether 0 is white and Pillow does not convert it.
+        white: the sample that is white, or None if the file does not say it.
+        clear: the grey sample that is transparent, or None.
     """
 
     bits: int = 8
@@ -38,18 +38,18 @@ class Samples:
 
 
 def grey_levels(name: str, image: Image.Image, content: bytes, convert: bool) -> Pixels:
-    """The grey levels of an opened image, turned as its EXIF data say.
+    """The grey levels of an opened image, uint8 of shape ``(H, W)``, rotated as its EXIF data say.
 
-    Some rows at a time: copies of a large image in several modes would take ten times the memory of the image.
+    It converts some rows at a time: copies of a large image in several modes would take ten times its memory.
 
     Args:
         name: for messages.
         image: opened and not loaded yet.
         content: the bytes of its file.
-        convert: take what is not 8-bit grey.
+        convert: convert images that are not 8-bit grey.
 
     Raises:
-        ImageError: it is not 8-bit grey; the message names the option that converts it.
+        ImageError: the image is not 8-bit grey; the message names the option that converts it.
     """
     frames = getattr(image, "n_frames", 1)
     samples = _samples(image, content)
@@ -61,30 +61,31 @@ def grey_levels(name: str, image: Image.Image, content: bytes, convert: bool) ->
     transparent = coloured = False
     for top, band in _bands(image):
         if wide:
-            part, clear = _wide(band, samples, white)
+            part, clear = _convert_wide(band, samples, white)
         else:
-            part, clear, has_colour = _shown(band, image.has_transparency_data)
+            part, clear, has_colour = _convert_narrow(band, image.has_transparency_data)
             coloured = coloured or has_colour
         transparent = transparent or clear
         grey[top : top + band.height] = part
-    wrong = {
+    obstacles = {
         f"has {frames} frames": frames > 1,
         f"has more than 8 bits a pixel (mode {image.mode})": samples.bits > 8 or (wide and not samples.signed),
         "has signed samples": samples.signed and samples.bits <= 8,
         "has transparent pixels": transparent,
         "has colours": coloured or image.mode == "LAB",
     }
-    if any(wrong.values()) and not convert:
-        raise ImageError(f"{name} {' and '.join(what for what, so in wrong.items() if so)}: --convert makes it 8-bit grey")
+    if any(obstacles.values()) and not convert:
+        reasons = " and ".join(reason for reason, applies in obstacles.items() if applies)
+        raise ImageError(f"{name} {reasons}: --convert makes it 8-bit grey")
     return _upright(grey, image)
 
 
 def _samples(image: Image.Image, content: bytes) -> Samples:
-    """What the file says of its numbers, as far as Pillow does not act on it."""
+    """How the file stores grey levels, as far as Pillow does not convert them."""
     clear = image.info.get("transparency")
     if image.format == "PNG":
         bits = content[24]
-        if isinstance(clear, int) and image.mode == "L" and bits < 8:  # Pillow widens the pixels, but not this
+        if isinstance(clear, int) and image.mode == "L" and bits < 8:  # Pillow scales the pixels, but not this level
             image.info["transparency"] = (clear & ((1 << bits) - 1)) * 255 // ((1 << bits) - 1)
         elif isinstance(clear, tuple) and bits == 16:
             image.info["transparency"] = tuple(level >> 8 for level in clear)
@@ -95,24 +96,24 @@ def _samples(image: Image.Image, content: bytes) -> Samples:
         inverted = tags.get(PHOTOMETRIC) == WHITE_IS_ZERO and image.mode.startswith(("I", "F"))
         white = float((1 << (bits - signed)) - 1) if bits <= 16 else None
         return Samples(bits, signed, inverted, white)
-    if image.format == "PPM" and image.mode != "F":  # Pillow makes 65535 of the number that the file says is white
+    if image.format == "PPM" and image.mode != "F":  # Pillow scales the white of the file to 65535
         decoding = image.tile[0].args  # type: ignore[attr-defined]
-        most = decoding[1] if isinstance(decoding, tuple) and len(decoding) > 1 else 255
-        return Samples(16 if image.mode == "I" or int(most) > 255 else 8, white=65535.0)
+        maximum = decoding[1] if isinstance(decoding, tuple) and len(decoding) > 1 else 255
+        return Samples(16 if image.mode == "I" or int(maximum) > 255 else 8, white=65535.0)
     if image.format == "SGI":
         return Samples(8 * content[3])
     return Samples(16 if image.mode.startswith("I;16") else 8, white=65535.0 if image.mode.startswith("I;16") else None)
 
 
 def _bands(image: Image.Image) -> Iterator[tuple[int, Image.Image]]:
-    """Where some rows of an image begin, and these rows."""
+    """Bands of rows: the number of the first row, and the rows."""
     rows = max(BAND_PIXELS // image.width, 1)
     for top in range(0, image.height, rows):
         yield top, image.crop((0, top, image.width, min(top + rows, image.height)))
 
 
-def _shown(band: Image.Image, may_be_clear: bool) -> tuple[Pixels, bool, bool]:
-    """Rows of 8 bits as grey on white, whether some of them is transparent, and whether some of them has a colour."""
+def _convert_narrow(band: Image.Image, may_be_clear: bool) -> tuple[Pixels, bool, bool]:
+    """8-bit rows as grey on white, whether a pixel is transparent, and whether a pixel has a colour."""
     clear = False
     if may_be_clear:
         layered = (band.convert("LA") if band.mode == "La" else band).convert("RGBA")
@@ -126,20 +127,20 @@ def _shown(band: Image.Image, may_be_clear: bool) -> tuple[Pixels, bool, bool]:
     if band.mode == "RGB":
         red, green, blue = np.moveaxis(np.asarray(band), 2, 0)
         coloured = bool((red != green).any() or (green != blue).any())
-    return np.asarray(band.convert("L")), clear, coloured  # grey stays what it is: the weights of colours add up to 1
+    return np.asarray(band.convert("L")), clear, coloured  # the weights of the colours add up to 1, so grey does not change
 
 
 def _from_lab(band: Image.Image) -> Image.Image:
     from PIL import ImageCms
 
     profiles = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
-    shown = ImageCms.applyTransform(band, ImageCms.buildTransform(*profiles, "LAB", "RGB"))
-    assert shown is not None
-    return shown
+    converted = ImageCms.applyTransform(band, ImageCms.buildTransform(*profiles, "LAB", "RGB"))
+    assert converted is not None
+    return converted
 
 
-def _wide(band: Image.Image, samples: Samples, white: float) -> tuple[NDArray[np.float64], bool]:
-    """Rows of other numbers than bytes as grey levels, and whether some of them is transparent."""
+def _convert_wide(band: Image.Image, samples: Samples, white: float) -> tuple[NDArray[np.float64], bool]:
+    """Rows that are not 8-bit as grey levels, and whether a pixel is transparent."""
     values = _values(band, samples)
     clear = values == samples.clear if samples.clear is not None else np.zeros(1, bool)
     values = np.nan_to_num(values, posinf=0, neginf=0).clip(0, white)
@@ -150,7 +151,7 @@ def _wide(band: Image.Image, samples: Samples, white: float) -> tuple[NDArray[np
 
 
 def _values(band: Image.Image, samples: Samples) -> NDArray[np.float64]:
-    """The numbers of an image as the file means them."""
+    """The samples of an image, as the file means them."""
     values = np.asarray(band)
     if samples.signed and samples.bits == 8:
         values = values.view(np.int8)
@@ -160,23 +161,23 @@ def _values(band: Image.Image, samples: Samples) -> NDArray[np.float64]:
 
 
 def _covering_white(image: Image.Image, samples: Samples) -> float:
-    """White of a file that does not say it: the least of 1 (floats only), 255, 65535 and all bits that covers its numbers."""
-    most = 0.0
+    """White, if the file does not say it: the least of 1 (floats only), 255, 65535 and all bits that covers the samples."""
+    maximum = 0.0
     for _, band in _bands(image):
-        most = max(most, float(np.nan_to_num(_values(band, samples), posinf=0, neginf=0).max(initial=0)))
+        maximum = max(maximum, float(np.nan_to_num(_values(band, samples), posinf=0, neginf=0).max(initial=0)))
     if image.mode == "F":
-        return next((white for white in (1.0, 255.0, 65535.0) if most <= white), most)
-    return next((white for white in (255.0, 65535.0, float((1 << 31) - 1)) if most <= white), float((1 << 32) - 1))
+        return next((white for white in (1.0, 255.0, 65535.0) if maximum <= white), maximum)
+    return next((white for white in (255.0, 65535.0, float((1 << 31) - 1)) if maximum <= white), float((1 << 32) - 1))
 
 
 def _upright(grey: Pixels, image: Image.Image) -> Pixels:
-    """Turned as the EXIF data of the image say; where these are damaged, as it is."""
+    """The image rotated as its EXIF data say; not rotated if these are damaged."""
     try:
-        turn = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # Pillow's reader has many ways to say that they are damaged
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # Pillow's reader raises many types of errors for damaged data
         return grey
-    if turn not in range(2, 9):
+    if orientation not in range(2, 9):
         return grey
-    turned = Image.fromarray(grey)
-    turned.getexif()[ExifTags.Base.Orientation] = turn
-    return np.asarray(ImageOps.exif_transpose(turned))
+    rotated = Image.fromarray(grey)
+    rotated.getexif()[ExifTags.Base.Orientation] = orientation
+    return np.asarray(ImageOps.exif_transpose(rotated))

@@ -1,8 +1,9 @@
-"""Images one after the other, however many: from folders, IDX, arrays, Parquet and archives, for archives to be made of."""
+"""Streams of any number of images: from folders, IDX, arrays, Parquet and archives."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from mnistzip.io.folders import image_files
 from mnistzip.io.image_file import SUFFIX, any_image, parse_image, read_image
 from mnistzip.io.labels import read_label_file, with_labels
 from mnistzip.io.parquet import parquet_stream
-from mnistzip.io.read_options import DEFAULTS, Input, InputOptions, Item, Piped, Stream, take
+from mnistzip.io.read_options import DEFAULTS, Input, InputOptions, Item, Piped, Stream, open_input
 
 
 def open_stream(
@@ -28,14 +29,14 @@ def open_stream(
 
     Args:
         sources: image files, folders (searched to the bottom), IDX files (``.gz`` too), ``.npy`` and ``.npz`` arrays, Parquet
-            files, archives; from files, from pipes, or from stdin for ``-``.
+            files, archives; they may be pipes, ``-`` is stdin.
         labels: IDX, ``.npy`` or text file with an integer for each image, or a CSV or TSV file of names and labels.
-        options: how they are read.
+        options: how the sources are read.
 
     Raises:
-        ImageError: a source that holds no images.
-        FormatError: a damaged source.
-        OptionError: not as many labels as images; some sources have labels and others none; or a library is missing.
+        ImageError: a source holds no images.
+        FormatError: a source is damaged.
+        OptionError: the numbers of labels and images differ, some sources have labels and others none, or a library is missing.
     """
     several = len(sources) > 1
     streams = [open_source(source, options, several=several) for source in sources]
@@ -54,14 +55,14 @@ def open_stream(
     if labels is not None:
         for source, stream in zip(sources, streams, strict=True):
             if stream.labelled:
-                options.say(f"{source}: its labels are left out, as {labels} gives others")
+                options.say(f"{source}: ignored: its labels, because {labels} gives labels")
         items = with_labels(items, read_label_file(labels), labels, count, options.say)
     classes = streams[0].classes if streams and labels is None else None
     return Stream(origin, count, named, labelled or labels is not None, items, shape, classes)
 
 
 def _require_used(options: InputOptions, streams: Sequence[Stream]) -> None:
-    """Raise :class:`~mnistzip.errors.OptionError` if an option concerns none of the inputs."""
+    """Raise :class:`~mnistzip.errors.OptionError` if an option applies to none of the inputs."""
     arrays = {Origin.NPY, Origin.NPZ, Origin.IDX}
     for option, value, kind, origins in (
         ("--array", options.array, "an .npz file", {Origin.NPZ}),
@@ -71,55 +72,55 @@ def _require_used(options: InputOptions, streams: Sequence[Stream]) -> None:
         ("--name-column", options.name_column, "a Parquet file", {Origin.PARQUET}),
     ):
         if value is not None and origins.isdisjoint(stream.origin for stream in streams):
-            raise OptionError(f"{option} is for {kind}, and no input is one")
+            raise OptionError(f"{option} needs {kind}, and no input is one")
 
 
 def require_labels_alike(sources: Sequence[object], streams: Sequence[Stream]) -> None:
-    """Raise :class:`~mnistzip.errors.OptionError` if some streams have labels and others none: labels would be lost."""
+    """Raise :class:`~mnistzip.errors.OptionError` if some streams have labels and others do not."""
     labelled = [str(source) for source, stream in zip(sources, streams, strict=True) if stream.labelled]
-    bare = [str(source) for source, stream in zip(sources, streams, strict=True) if not stream.labelled]
-    if labelled and bare:
+    unlabelled = [str(source) for source, stream in zip(sources, streams, strict=True) if not stream.labelled]
+    if labelled and unlabelled:
         raise OptionError(
-            f"{bare[0]} has no labels, unlike {labelled[0]}: give the labels of all images by --labels, "
-            "leave them out by --no-labels, or make an archive of each"
+            f"{unlabelled[0]} has no labels, unlike {labelled[0]}: give the labels of all images with --labels, "
+            "leave them out with --no-labels, or make separate archives"
         )
     for source, stream in zip(sources, streams, strict=True):
         if stream.classes != streams[0].classes:
             raise OptionError(
-                f"{source} and {sources[0]} do not have the same texts as labels, so their numbers would not mean the same: "
-                "number the labels yourself, or make an archive of each"
+                f"{source} and {sources[0]} have different texts as labels, so their numbers would differ in meaning: "
+                "number the labels yourself, or make separate archives"
             )
 
 
 def open_source(
     source: str | Path | Piped, options: InputOptions = DEFAULTS, *, several: bool = False, first: int = 0
 ) -> Stream:
-    """Images of one source; the arguments and errors are those of :func:`open_stream`.
+    """Images of one source. Kinds of sources and errors are those of :func:`open_stream`.
 
     Args:
-        source: where the images are.
+        source: holds the images.
         options: how it is read.
-        several: the names of a folder's images begin with that of the folder.
-        first: leave out so many images; no more is read for that than the kind of source demands.
+        several: begin the names of images in a folder with the name of the folder.
+        first: images to skip; they are read only if the kind of source demands it.
     """
-    held = take(source)
-    if isinstance(held, Path) and held.is_dir():
-        return folder_stream(held, image_files(held, options.say)[first:], options, held.name if several else "")
-    if isinstance(held, Path) and not held.is_file():
-        return _one(held, options)  # the system says what is wrong with it
-    kind = kind_of(held)
+    source = open_input(source)
+    if isinstance(source, Path) and source.is_dir():
+        return folder_stream(source, image_files(source, options.say)[first:], options, source.name if several else "")
+    if isinstance(source, Path) and not source.is_file():
+        return _one(source, options)  # reading gives the system's error
+    kind = kind_of(source)
     if kind is Kind.PARQUET:
-        return parquet_stream(held, options, first)
+        return parquet_stream(source, options, first)
     if kind in (Kind.NPY, Kind.NPZ):
-        return array_stream(held, options, first)
+        return array_stream(source, options, first)
     if kind is Kind.ARCHIVE:
-        return _archive(held, options, first)
+        return _archive(source, options, first)
     if kind is Kind.IDX:
-        header = (idx_shape(held), False, np.dtype(np.uint8))
-        return stack(Origin.IDX, held, held, header, lambda row: idx_blocks(held, row), options, first=first)
+        header = (idx_shape(source), False, np.dtype(np.uint8))
+        return stack(Origin.IDX, source, source, header, partial(idx_blocks, source), options, first=first)
     if kind is Kind.GZIP:
-        raise ImageError(f"{held} is a gzipped file of something other than IDX: unpack it first (gunzip)")
-    return _one(held, options)
+        raise ImageError(f"{source} is a gzipped file, but not IDX: unpack it first (gunzip)")
+    return _one(source, options)
 
 
 def _one(source: Input, options: InputOptions) -> Stream:
@@ -142,19 +143,19 @@ def _item(source: Input, name: str, options: InputOptions) -> Item:
         return Item(error, name, None, str(source))
 
 
-def folder_stream(folder: Path, files: Sequence[Path], options: InputOptions, below: str) -> Stream:
-    """Images of a folder that are named after where they are in it, below ``below``."""
+def folder_stream(folder: Path, files: Sequence[Path], options: InputOptions, prefix: str) -> Stream:
+    """Images of a folder. Their names are ``prefix``, a folder, and their paths in the folder."""
 
     def items() -> Iterator[Item]:
         for file in files:
-            name = (Path(below) / file.relative_to(folder)).as_posix()
+            name = (Path(prefix) / file.relative_to(folder)).as_posix()
             yield _cae_item(file, name, options) if file.suffix.lower() == SUFFIX else _item(file, name, options)
 
     return Stream(Origin.FOLDER, len(files), True, False, items())
 
 
 def _cae_item(file: Path, name: str, options: InputOptions) -> Item:
-    """A single image in a ``.cae`` file of a folder; one that is damaged or needs another model costs only itself."""
+    """A single image in a ``.cae`` file of a folder; an error in the file concerns this image only."""
     try:
         return Item(any_image(str(file), options.convert, options.model)[0], name, None, str(file))
     except OSError as error:
@@ -167,7 +168,7 @@ def _archive(source: Input, options: InputOptions, first: int) -> Stream:
     archive = Archive(source.content if isinstance(source, Piped) else str(source), model=options.model)
     labelled = archive.has_labels and options.labels
     if archive.has_labels and not labelled:
-        options.say(f"{source}: left out: its labels")
+        options.say(f"{source}: ignored: its labels")
 
     def items() -> Iterator[Item]:
         with archive:

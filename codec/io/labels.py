@@ -1,4 +1,4 @@
-"""Labels that come in a file of their own: an integer for each image, in their order, or a table of names and labels."""
+"""Labels in a separate file: an integer for each image, in the order of the images, or a table of names and labels."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ from numpy.typing import NDArray
 from mnistzip.errors import FormatError, LimitError, MnistzipError, OptionError
 from mnistzip.idx import idx_blocks, idx_type
 from mnistzip.io.detect import Kind, kind_of
-from mnistzip.io.read_options import Input, Item, Piped, take, to_stderr
+from mnistzip.io.npy_files import format_errors, read_numeric_header
+from mnistzip.io.read_options import Input, Item, Piped, open_input, to_stderr
 from mnistzip.limits import LABEL_FILE_MAX
 
 LABEL_WORDS = ("label", "labels", "target", "targets", "class", "y")
 NAME_WORDS = ("name", "names", "path", "file_name", "filename", "filenames", "file", "file_path", "filepath", "image", "img")
+RANGE = "labels are signed 64-bit integers"
+ADD_FOLDERS = "put the folders of the names into that file"
 SHOWN = 3  # names in a message
+SUPPORTED = "give IDX, .npy, or a table of name and label"
 
 Labels = NDArray[np.int64]
 
@@ -29,28 +33,26 @@ def read_labels(source: str | Path | Piped) -> Labels:
     """The labels in an IDX, ``.npy`` or text file, in the order of the images: shape ``(N,)``.
 
     Raises:
-        FormatError: damaged, something else, or a table that gives labels by name.
-        LimitError: more than :data:`~mnistzip.limits.LABEL_FILE_MAX` bytes of them.
+        FormatError: the file is damaged, holds something else, or gives labels by name.
+        LimitError: the labels take more than :data:`~mnistzip.limits.LABEL_FILE_MAX` bytes.
     """
-    held = read_label_file(source)
-    if isinstance(held, LabelTable):
-        raise FormatError(f"{held.where} gives labels by name: here give an integer for each image, in their order")
-    return held
+    labels = read_label_file(source)
+    if isinstance(labels, LabelTable):
+        raise FormatError(f"{labels.where} gives labels by name: give one integer for each image, in the order of the images")
+    return labels
 
 
 def read_label_file(source: str | Path | Piped) -> Labels | LabelTable:
-    """The labels in a file: in the order of the images, or by name.
+    """The labels in a file: in the order of the images, shape ``(N,)``, or by name.
 
     Raises:
         FormatError, LimitError: as :func:`read_labels`.
     """
-    source = take(source)
+    source = open_input(source)
     kind = kind_of(source)
     if kind is Kind.NPY:
-        from mnistzip.io.array_files import damage_named, npy_header
-
-        with damage_named(source), source.open("rb") as file:
-            shape, _, dtype = npy_header(file)
+        with format_errors(source), source.open("rb") as file:
+            shape, _, dtype = read_numeric_header(file)
             require_labels(source, shape, dtype)
             file.seek(0)
             return as_labels(np.load(file, allow_pickle=False), source)
@@ -59,33 +61,38 @@ def read_label_file(source: str | Path | Piped) -> Labels | LabelTable:
         require_labels(source, shape, dtype)
         return as_labels(np.concatenate([np.empty((0, *shape[1:]), dtype), *idx_blocks(source)]), source)
     if kind is Kind.IMAGE:
-        return _text(source)
-    raise FormatError(f"{source} holds {kind.value}, no labels that can be read: give IDX, .npy, or a table of name and label")
+        return _read_text(source)
+    raise FormatError(f"{source} holds {kind.value}, not labels: {SUPPORTED}")
 
 
 def require_labels(where: object, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """Raise unless an array can be labels, ``(N,)`` or ``(N, 1)`` of numbers; before it takes memory."""
+    """Raise unless an array can be labels: numbers of shape ``(N,)`` or ``(N, 1)``. Called before the array is loaded.
+
+    Raises:
+        FormatError: wrong shape or type.
+        LimitError: more than :data:`~mnistzip.limits.LABEL_FILE_MAX` bytes.
+    """
     flat = shape[:1] if len(shape) == 2 and shape[1] == 1 else shape
     if len(flat) != 1 or dtype.kind not in "biuf":
-        hint = ": numpy.argmax(labels, 1) makes these of rows of 0 and 1" if len(shape) == 2 and dtype.kind in "biuf" else ""
+        hint = ": convert one-hot rows with numpy.argmax(labels, 1)" if len(shape) == 2 and dtype.kind in "biuf" else ""
         raise FormatError(f"{where} holds {dtype} of shape {shape}, not one integer for each image{hint}")
     if flat[0] * dtype.itemsize > LABEL_FILE_MAX:
-        raise LimitError(f"{where} has {flat[0]} labels of {dtype}: more than {LABEL_FILE_MAX} bytes are not taken")
+        raise LimitError(f"{where} has {flat[0]} labels of {dtype}: more than {LABEL_FILE_MAX} bytes")
 
 
 def as_labels(numbers: NDArray[Any], where: object) -> Labels:
-    """Labels that an archive can hold, of an array of numbers ``(N,)`` or ``(N, 1)``.
+    """An array of numbers, shape ``(N,)`` or ``(N, 1)``, as the labels of an archive: int64, shape ``(N,)``.
 
     Raises:
-        FormatError: a number that is not whole, or takes more than 63 bits and a sign.
+        FormatError: a number is not an integer, or does not fit into 64 bits with a sign.
     """
     numbers = numbers.reshape(-1)
     if numbers.dtype.kind == "u" and int(numbers.max(initial=0)) >> 63:
-        raise FormatError(f"{where} has a label of {numbers.max()}: archives hold those of 63 bits and a sign")
+        raise FormatError(f"{where} has a label of {numbers.max()}: {RANGE}")
     if numbers.dtype.kind == "f":
-        wrong = ~(np.isfinite(numbers) & (np.floor(numbers) == numbers) & (np.abs(numbers) < 2.0**63))
-        if wrong.any():
-            raise FormatError(f"{where} has a label of {numbers[wrong][0]}: labels are whole numbers of 63 bits and a sign")
+        invalid = ~(np.isfinite(numbers) & (np.floor(numbers) == numbers) & (np.abs(numbers) < 2.0**63))
+        if invalid.any():
+            raise FormatError(f"{where} has a label of {numbers[invalid][0]}: {RANGE}")
     return numbers.astype(np.int64)
 
 
@@ -98,11 +105,18 @@ def with_labels(
 ) -> Iterator[Item]:
     """The images with these labels.
 
+    Args:
+        items: the images; labels that they have already are replaced.
+        labels: in the order of the images, or by name.
+        where: the file of the labels, for messages.
+        count: the number of images, if it is known.
+        say: called with a message about labels that no image has.
+
     Raises:
-        OptionError: not as many labels as images, or a name that has no label or more than one.
+        OptionError: the numbers of labels and images differ, or a name has no label or several.
     """
     if isinstance(labels, LabelTable):
-        return labels.given_to(items, say)
+        return labels.assign(items, say)
     if count is not None and count != len(labels):
         raise OptionError(f"{where} holds {len(labels)} labels for {count} images: give one label for each image")
     return _in_order(items, labels, where)
@@ -112,7 +126,7 @@ def _in_order(items: Iterator[Item], labels: Labels, where: object) -> Iterator[
     number = 0
     for item in items:
         if number == len(labels):
-            raise OptionError(f"{where} holds {len(labels)} labels for more images than that: give one label for each image")
+            raise OptionError(f"{where} holds {len(labels)} labels for more images: give one label for each image")
         yield Item(item.image, item.name, int(labels[number]), item.where)
         number += 1
     if number != len(labels):
@@ -120,14 +134,14 @@ def _in_order(items: Iterator[Item], labels: Labels, where: object) -> Iterator[
 
 
 class LabelTable:
-    """Labels by the names of images. A name matches with or without its suffix and its folder; the closest match counts.
+    """Labels by the names of images. A name matches with or without its suffix and its folder; the closest match wins.
 
     Args:
         rows: names and labels.
         where: the file, for messages.
 
     Raises:
-        FormatError: a name is there twice.
+        FormatError: two rows have the same name.
     """
 
     def __init__(self, rows: list[tuple[str, int]], where: str) -> None:
@@ -137,41 +151,41 @@ class LabelTable:
         for number, (name, _) in enumerate(self._rows):
             for level, key in zip(self._levels, _keys(name), strict=True):
                 level.setdefault(key, []).append(number)
-        twice = next((key for key, numbers in self._levels[0].items() if len(numbers) > 1), None)
-        if twice is not None:
-            raise FormatError(f"{where} gives a label for {twice} more than once")
+        repeated = next((key for key, numbers in self._levels[0].items() if len(numbers) > 1), None)
+        if repeated is not None:
+            raise FormatError(f"{where} gives {repeated} more than one label")
 
-    def given_to(self, items: Iterator[Item], say: Callable[[str], None]) -> Iterator[Item]:
-        """The images with their labels; rows of the table that no image has are said at the end."""
+    def assign(self, items: Iterator[Item], say: Callable[[str], None]) -> Iterator[Item]:
+        """The images with their labels; a message at the end names rows of the table that match no image."""
         used: dict[int, str] = {}
         for item in items:
             if isinstance(item.image, Exception):
                 yield item
-                for number in self._matches(item.name)[:1]:  # its label is no surplus
+                for number in self._matches(item.name)[:1]:  # its label is not unused
                     used.setdefault(number, item.name)
                 continue
-            number = self._row_of(item)
+            number = self._find_row(item)
             if number in used:
-                both = f"{used[number]} and {item.name} are both {self._rows[number][0]}"
-                raise OptionError(f"{both} of {self.where}: give names with their folders there")
+                both = f"{used[number]} and {item.name} both match {self._rows[number][0]}"
+                raise OptionError(f"{both} in {self.where}: {ADD_FOLDERS}")
             used[number] = item.name
             yield Item(item.image, item.name, self._rows[number][1], item.where)
-        left = [name for number, (name, _) in enumerate(self._rows) if number not in used]
-        if left:
-            some = ", ".join(left[:SHOWN]) + (", …" if len(left) > SHOWN else "")
-            say(f"{self.where}: {len(left)} labels are for no image ({some})")
+        unused = [name for number, (name, _) in enumerate(self._rows) if number not in used]
+        if unused:
+            some = ", ".join(unused[:SHOWN]) + (", …" if len(unused) > SHOWN else "")
+            say(f"{self.where}: {len(unused)} labels match no image ({some})")
 
-    def _row_of(self, item: Item) -> int:
+    def _find_row(self, item: Item) -> int:
         if not item.name:
             raise OptionError(
-                f"{self.where} gives labels by name, but {item.where} has no name: give an integer for each image"
+                f"{self.where} gives labels by name, but {item.where} has no name: give one integer for each image"
             )
         numbers = self._matches(item.name)
         if not numbers:
-            raise OptionError(f"{self.where} has no label for {item.name}: give one for each image")
+            raise OptionError(f"{self.where} has no label for {item.name}: give one label for each image")
         if len(numbers) > 1:
             names = " and ".join(self._rows[number][0] for number in numbers[:2])
-            raise OptionError(f"{self.where} has several labels for {item.name} ({names}): give names with their folders there")
+            raise OptionError(f"{self.where} has several labels for {item.name} ({names}): {ADD_FOLDERS}")
         return numbers[0]
 
     def _matches(self, name: str) -> list[int]:
@@ -182,7 +196,7 @@ class LabelTable:
 
 
 def _keys(name: str) -> tuple[str, str, str, str]:
-    """A name as it is, without its suffix, without its folders, and without both."""
+    """A name unchanged, without its suffix, without its folders, and without both."""
     path = PurePosixPath(name)
     return name, str(path.with_suffix("")) if path.name else name, path.name, path.stem
 
@@ -194,44 +208,42 @@ def _text_errors(where: object) -> Iterator[None]:
     except MnistzipError:
         raise
     except (ValueError, csv.Error) as cause:
-        raise FormatError(
-            f"{where} holds no labels that can be read: give IDX, .npy, or a table of name and label ({cause})"
-        ) from cause
+        raise FormatError(f"{where} holds no readable labels: {SUPPORTED} ({cause})") from cause
 
 
-def _text(source: Input) -> Labels | LabelTable:
-    """A CSV or TSV file: a column of integers, or columns of names and of labels; with or without a first row of titles."""
+def _read_text(source: Input) -> Labels | LabelTable:
+    """A CSV or TSV file: a column of integers, or columns of names and of labels; with or without a header row."""
     with source.open("rb") as file:
         content = file.read(LABEL_FILE_MAX + 1)
     if len(content) > LABEL_FILE_MAX:
-        raise LimitError(f"{source} has more than {LABEL_FILE_MAX} bytes: more are not taken as labels")
+        raise LimitError(f"{source} has more than {LABEL_FILE_MAX} bytes, the limit for labels")
     with _text_errors(source):
         text = content.decode("utf-8-sig")
         if not text.strip() or "\0" in text:
-            raise ValueError("it is empty" if not text.strip() else "it is no text")
+            raise ValueError("it is empty" if not text.strip() else "it is not text")
         first = text.lstrip().splitlines()[0]
-        mark = next((mark for mark in "\t;," if mark in first), ",")
-        rows = [[cell.strip() for cell in row] for row in csv.reader(io.StringIO(text), delimiter=mark, strict=True) if row]
-    titles = [] if _is_whole(rows[0][-1]) else [cell.casefold() for cell in rows.pop(0)]
+        delimiter = next((mark for mark in "\t;," if mark in first), ",")
+        rows = [
+            [cell.strip() for cell in row] for row in csv.reader(io.StringIO(text), delimiter=delimiter, strict=True) if row
+        ]
+    titles = [] if _is_integer(rows[0][-1]) else [cell.casefold() for cell in rows.pop(0)]
     name, label = _columns(source, titles, rows)
     for number, row in enumerate(rows, 1 + bool(titles)):
         if label >= len(row) or (name is not None and name >= len(row)):
-            raise FormatError(f"{source}, row {number} has {len(row)} columns: give a name and a label in each row")
-        if not _is_whole(row[label]):
-            raise FormatError(
-                f"{source}, row {number} has the label {row[label]!r}: archives hold whole numbers; number your classes"
-            )
+            raise FormatError(f"{source}, row {number} has {len(row)} columns: each row must have a name and a label")
+        if not _is_integer(row[label]):
+            raise FormatError(f"{source}, row {number} has the label {row[label]!r}: labels are integers; number the classes")
     numbers = [int(row[label].partition(".")[0]) for row in rows]
-    large = next((number for number in numbers if not -(1 << 63) <= number < 1 << 63), None)
-    if large is not None:
-        raise FormatError(f"{source} has a label of {large}: archives hold those of 63 bits and a sign")
+    too_large = next((number for number in numbers if not -(1 << 63) <= number < 1 << 63), None)
+    if too_large is not None:
+        raise FormatError(f"{source} has a label of {too_large}: {RANGE}")
     if name is None:
         return np.array(numbers, np.int64)
     return LabelTable([(row[name], number) for row, number in zip(rows, numbers, strict=True)], str(source))
 
 
 def _columns(source: Input, titles: list[str], rows: list[list[str]]) -> tuple[int | None, int]:
-    """Which column of a table holds names (None if none does) and which labels."""
+    """The column of a table that holds the names (None if there is none), and the column that holds the labels."""
     width = len(titles or rows[0])
     name = next((titles.index(word) for word in NAME_WORDS if word in titles), None)
     label = next((titles.index(word) for word in LABEL_WORDS if word in titles), None)
@@ -241,12 +253,12 @@ def _columns(source: Input, titles: list[str], rows: list[list[str]]) -> tuple[i
         return name, label
     if width == 2:
         return (0, 1) if label != 0 and name != 1 else (1, 0)
-    held = f"the columns {', '.join(titles)}" if titles else f"{width} columns without titles"
-    raise FormatError(f"{source} has {held}: give two, titled name and label")
+    columns = f"the columns {', '.join(titles)}" if titles else f"{width} columns without titles"
+    raise FormatError(f"{source} has {columns}: give two, with the titles name and label")
 
 
-def _is_whole(cell: str) -> bool:
-    """Whether a cell is a whole number, perhaps as a float such as ``7.0``."""
+def _is_integer(cell: str) -> bool:
+    """Whether a cell is an integer, perhaps written as a float such as ``7.0``."""
     whole, _, rest = cell.partition(".")
     digits = whole.removeprefix("-").removeprefix("+")
     return digits.isascii() and digits.isdigit() and not rest.strip("0") and len(digits) < 20

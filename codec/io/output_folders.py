@@ -1,7 +1,6 @@
-"""Folders that a command fills with files of its own.
+"""Folders of results, which may hold other files as well.
 
-A marker file lists what the command wrote. Only what it lists is ever overwritten or removed, so that a folder may hold
-anything else as well.
+A marker file lists the files that a command wrote. The command overwrites and removes only those.
 """
 
 from __future__ import annotations
@@ -19,13 +18,13 @@ MARKER = "mnistzip-files.json"
 
 
 class OutputFolder:
-    """A folder of one command's files; nothing is written before :meth:`claim`.
+    """A folder of the files of one command. It writes nothing before :meth:`claim`.
 
     Attributes:
         path: the folder, which need not exist yet.
         marked: whether the folder has the marker of this command.
         files: paths below the folder, with ``/``, that belong to this command.
-        notes: what else the command keeps in the marker, as JSON.
+        notes: more values in the marker, as JSON.
     """
 
     def __init__(self, path: Path, command: str) -> None:
@@ -37,25 +36,25 @@ class OutputFolder:
         self.notes: dict[str, Any] = {} if marker is None else dict(marker["notes"])
 
     def foreign(self, names: Iterable[str]) -> list[str]:
-        """What exists at ``names``, or as a file instead of one of their folders, but does not belong to this command."""
-        wanted = names if self.marked else [*names, MARKER]
-        return [name for name in map(self._in_the_way, wanted) if name is not None and name not in self.files]
+        """Paths among ``names``, or files in place of their folders, that exist and do not belong to this command."""
+        paths = names if self.marked else [*names, MARKER]
+        return [name for name in map(self._obstacle, paths) if name is not None and name not in self.files]
 
-    def _in_the_way(self, name: str) -> str | None:
-        """A path that exists, or the first of its folders that is none; None if neither is the case."""
+    def _obstacle(self, name: str) -> str | None:
+        """The path if it exists, or the first of its folders that exists and is not a folder, or None."""
         folders = reversed(PurePosixPath(name).parents[:-1])
-        blocked = (str(each) for each in folders if _exists(self.path / each) and not (self.path / each).is_dir())
-        return next(blocked, name if _exists(self.path / name) else None)
+        obstacles = (str(each) for each in folders if _exists(self.path / each) and not (self.path / each).is_dir())
+        return next(obstacles, name if _exists(self.path / name) else None)
 
     def claim(self, names: Sequence[str], way_out: str) -> None:
-        """List files that the command is about to write, and make the folder.
+        """List files that the command will write, and make the folder.
 
         Args:
             names: paths below the folder, with ``/``.
-            way_out: what the user can do if one of them exists already, for the message of the error.
+            way_out: advice in the error message if one of them exists already.
 
         Raises:
-            OptionError: one of them exists and does not belong to this command; nothing was changed.
+            OptionError: one of them exists and does not belong to this command; nothing has changed.
         """
         if self.path.exists() and not self.path.is_dir():
             raise OptionError(f"{self.path} is not a folder: {way_out}")
@@ -66,9 +65,9 @@ class OutputFolder:
         self.save()
 
     def remove(self, names: Iterable[str]) -> None:
-        """Remove those of ``names`` that belong to this command; they still do afterwards."""
+        """Remove those of ``names`` that belong to this command; the marker still lists them."""
         for name in self.files.intersection(names):
-            with suppress(IsADirectoryError, PermissionError):  # a user has put a folder in the file's place
+            with suppress(IsADirectoryError, PermissionError):  # the user has replaced the file with a folder
                 (self.path / name).unlink(missing_ok=True)
 
     def save(self) -> None:
@@ -93,7 +92,7 @@ def _exists(path: Path) -> bool:
 
 
 def _read_marker(path: Path, command: str) -> dict[str, Any] | None:
-    """A marker that this command wrote; None if there is none."""
+    """The marker of this command, or None."""
     try:
         content = json.loads(path.read_text())
         files, notes = content["files"], content["notes"]
@@ -104,6 +103,6 @@ def _read_marker(path: Path, command: str) -> dict[str, Any] | None:
 
 
 def _is_below(name: str) -> bool:
-    """Whether a path can only lead to something below its folder."""
+    """Whether a path stays below its folder."""
     paths = (PurePosixPath(name), PureWindowsPath(name))
     return bool(name) and not any(path.anchor or ".." in path.parts for path in paths)

@@ -1,4 +1,4 @@
-"""Images in Parquet: a column of encoded images, perhaps with columns of labels and names."""
+"""Images in Parquet: a column of image files, and perhaps columns of labels and names."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from mnistzip import api
 from mnistzip.archive.index import Origin
 from mnistzip.bitstream.container import is_cae
 from mnistzip.errors import FormatError, ImageError, LimitError, MnistzipError, OptionError
-from mnistzip.io.array_files import damage_named
 from mnistzip.io.image_file import parse_image
 from mnistzip.io.labels import LABEL_WORDS, NAME_WORDS, as_labels
+from mnistzip.io.npy_files import format_errors
 from mnistzip.io.read_options import Input, InputOptions, Item, Stream
 from mnistzip.io.safe_names import Renamer
 from mnistzip.types import Pixels
 
 BATCH = 256  # rows
 IMAGE_WORDS = ("image", "images", "img", "imgs", "picture", "png", "bytes")
-CLASSES_MAX = 1 << 16  # texts that are numbered
+CLASSES_MAX = 1 << 16  # different texts in a column of labels
 CLASSES_SHOWN = 20
 EMBED = (
     'in datasets, ds.with_format("arrow").map(datasets.table.embed_table_storage, batched=True).with_format(None) '
-    "puts the images in; or give the folder of the images"
+    "embeds the images; or give the folder of the images"
 )
 
 Cell = Callable[[Any], Any]
@@ -45,7 +45,11 @@ def pyarrow_parquet(path: object) -> Any:
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns are read; ``classes`` are the texts that stand for labels, if they are texts."""
+    """The columns to read.
+
+    Attributes:
+        classes: number of each text in the column of labels, if it holds texts.
+    """
 
     image: str
     label: str | None
@@ -54,23 +58,23 @@ class Columns:
 
 
 def parquet_stream(source: Input, options: InputOptions, first: int = 0) -> Stream:
-    """The images of a Parquet file: encoded as in image files, in binary or as Hugging Face's ``{bytes, path}``.
+    """The images of a Parquet file: a column of image files, as binary or as Hugging Face's ``{bytes, path}``.
 
     Args:
         source: the file.
-        options: ``convert``, ``labels``, ``say`` and the names of columns count.
-        first: leave out so many rows; row groups before are not read.
+        options: uses ``convert``, ``labels``, ``say`` and the names of columns.
+        first: rows to skip; row groups before them are not read.
 
     Raises:
-        ImageError, OptionError: no such column, or none of images; the message says what to do.
-        FormatError: damaged, or a row without a label.
+        ImageError, OptionError: a column is missing or does not hold images; the message names the options that help.
+        FormatError: the file is damaged, or a row has no label.
     """
     parquet = pyarrow_parquet(source)
-    with damage_named(source, "a Parquet file"):
+    with format_errors(source, "Parquet file"):
         file = parquet.ParquetFile(source if isinstance(source, Path) else source.open("rb"))
     schema = {field.name: field.type for field in file.schema_arrow}
     columns = _choose(source, file, schema, options)
-    wanted = [column for column in (columns.image, columns.label, columns.name) if column]
+    names = [column for column in (columns.image, columns.label, columns.name) if column]
     struct = _is_struct(schema[columns.image])
 
     def items() -> Iterator[Item]:
@@ -78,9 +82,9 @@ def parquet_stream(source: Input, options: InputOptions, first: int = 0) -> Stre
         ends = list(accumulate(sizes))
         begin = bisect_right(ends, first)  # row groups before are not read
         number = ends[begin - 1] if begin else 0
-        with damage_named(source, "a Parquet file"), file, Renamer(str(source), options.say) as renamer:
+        with format_errors(source, "Parquet file"), file, Renamer(str(source), options.say) as renamer:
             groups = range(begin, len(ends))
-            for batch in file.iter_batches(batch_size=BATCH, columns=wanted, row_groups=groups):
+            for batch in file.iter_batches(batch_size=BATCH, columns=names, row_groups=groups):
                 skipped = min(max(first - number, 0), len(batch))
                 number += skipped
                 for row in batch.slice(skipped).to_pylist():
@@ -97,7 +101,7 @@ def _item(where: str, row: dict[str, Any], columns: Columns, renamer: Renamer, o
     path = cell.get("path") if isinstance(cell, dict) else None
     content = cell["bytes"] if isinstance(cell, dict) else cell
     if content is None and path:
-        raise FormatError(f"{where} holds the path of an image, {path!r}, and not the image: {EMBED}")
+        raise FormatError(f"{where} holds the path of an image, {path!r}, but not the image: {EMBED}")
     name = (row[columns.name] if columns.name else path) or ""
     return Item(_parse(where, content or b"", options), renamer.safe(name), _label(where, row, columns), where)
 
@@ -107,7 +111,7 @@ def _label(where: str, row: dict[str, Any], columns: Columns) -> int | None:
         return None
     value = row[columns.label]
     if value is None:
-        raise FormatError(f"{where} has no {columns.label}: fill it in, or leave all labels out by --no-labels")
+        raise FormatError(f"{where} has no {columns.label}: fill it in, or leave out all labels with --no-labels")
     if columns.classes is not None:
         return columns.classes[value]
     return int(as_labels(np.array([value]), where)[0])
@@ -123,69 +127,69 @@ def _parse(where: str, content: bytes, options: InputOptions) -> Pixels | Mnistz
 
 
 def _choose(source: Input, file: Any, schema: dict[str, Any], options: InputOptions) -> Columns:
-    """The columns that the user names, else those with the usual names; a line says what is left out, and why."""
+    """The columns that the user names, else those with the usual names; a message lists the ignored columns."""
     image = _image_column(source, schema, options)
     label, name, classes = options.label_column, options.name_column, None
-    for option, column, fits, wanted in (
+    for option, column, fits, expected in (
         ("--label-column", label, _may_be_label, "numbers or text"),
         ("--name-column", name, _is_text, "text"),
     ):
         if column is not None and (column not in schema or not fits(schema[column])):
-            held = f"holds {schema[column]}, not {wanted}" if column in schema else f"is not among {', '.join(schema)}"
-            raise OptionError(f"{source}: {option} {column} {held}")
+            problem = f"holds {schema[column]}, not {expected}" if column in schema else f"is not among {', '.join(schema)}"
+            raise OptionError(f"{source}: {option} {column} {problem}")
     others = [column for column in schema if column != image]
     if label is None:
         label = next((word for word in LABEL_WORDS if word in others and _is_number(schema[word])), None)
     elif _is_text(schema[label]) and options.labels:
         classes = _classes(source, file, label)
-        options.say(f"{source}: {label} is numbered in sorted order: {_numbering(classes)}")
+        options.say(f"{source}: numbered the texts of {label} in sorted order: {_numbering(classes)}")
     label = label if options.labels else None
     if name is None:
         name = next((word for word in NAME_WORDS if word in others and _is_text(schema[word])), None)
-    left = [f"{column} {schema[column]}" for column in others if column not in (label, name)]
-    if left:
+    ignored = [f"{column} {schema[column]}" for column in others if column not in (label, name)]
+    if ignored:
         texts = [column for column in LABEL_WORDS if column in others and column != label and _is_text(schema[column])]
         hint = f"; --label-column {texts[0]} numbers the texts of {texts[0]} in sorted order" if texts and label is None else ""
-        options.say(f"{source}: left out: {', '.join(left)}{hint if options.labels else ''}")
+        options.say(f"{source}: ignored: {', '.join(ignored)}{hint if options.labels else ''}")
     return Columns(image, label, name, classes)
 
 
 def _image_column(source: Input, schema: dict[str, Any], options: InputOptions) -> str:
-    held = ", ".join(f"{name} {kind}" for name, kind in schema.items())
-    wanted = options.image_column
-    if wanted is not None:
-        if wanted not in schema or not _holds_images(schema[wanted]):
-            raise OptionError(f"{source} has the columns {held}: {wanted} is none that holds encoded images")
-        return wanted
-    fitting = [name for name, kind in schema.items() if _holds_images(kind)]
-    known = [word for word in IMAGE_WORDS if word in fitting]
-    if known:
-        return known[0]
-    if len(fitting) == 1:
-        options.say(f"{source}: the column {fitting[0]} is taken as the images, being the only one of bytes")
-        return fitting[0]
-    way = "name it by --image-column" if fitting else "one must hold encoded images as bytes"
-    raise ImageError(f"{source} has the columns {held}: {way}")
+    columns = ", ".join(f"{name} {kind}" for name, kind in schema.items())
+    named = options.image_column
+    if named is not None:
+        if named not in schema or not _holds_images(schema[named]):
+            raise OptionError(f"{source} has the columns {columns}: {named} is not a column of image files")
+        return named
+    possible = [name for name, kind in schema.items() if _holds_images(kind)]
+    usual = [word for word in IMAGE_WORDS if word in possible]
+    if usual:
+        return usual[0]
+    if len(possible) == 1:
+        options.say(f"{source}: reading images from {possible[0]}, the only column of bytes")
+        return possible[0]
+    hint = "choose the images with --image-column" if possible else "one must hold image files as bytes"
+    raise ImageError(f"{source} has the columns {columns}: {hint}")
 
 
 def _classes(source: Input, file: Any, column: str) -> dict[str, int]:
     """The number of each text of a column, in sorted order."""
     texts: set[str] = set()
-    with damage_named(source, "a Parquet file"):
+    with format_errors(source, "Parquet file"):
         for batch in file.iter_batches(columns=[column]):
             texts.update(text for text in batch.column(0).unique().to_pylist() if text is not None)
             if len(texts) > CLASSES_MAX:
-                raise LimitError(f"{source}: {column} has more than {CLASSES_MAX} texts: these are no labels")
+                raise LimitError(f"{source}: {column} has more than {CLASSES_MAX} different texts, the limit for labels")
     return {text: number for number, text in enumerate(sorted(texts))}
 
 
 def _numbering(classes: dict[str, int]) -> str:
-    shown = [f"{number} {text}" for text, number in list(classes.items())[:CLASSES_SHOWN]]
-    return ", ".join(shown) + (f", … {len(classes) - 1}" if len(classes) > CLASSES_SHOWN else "")
+    first = [f"{number} {text}" for text, number in list(classes.items())[:CLASSES_SHOWN]]
+    return ", ".join(first) + (f", … {len(classes) - 1}" if len(classes) > CLASSES_SHOWN else "")
 
 
 def _plain(kind: Any) -> Any:
-    """The type of the values of a dictionary, which is how categories are stored; else the type itself."""
+    """The type of the values of a dictionary, which stores categories; else the type itself."""
     import pyarrow
 
     return kind.value_type if pyarrow.types.is_dictionary(kind) else kind

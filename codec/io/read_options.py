@@ -1,4 +1,4 @@
-"""What all readers of images share: the options, an input that came through a pipe, and streams of images."""
+"""What all readers of images share: options, inputs from pipes, and streams of images."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Piped:
-    """An input that came through stdin or another pipe, which can be read only once: its name and its content."""
+    """The name and the content of stdin or another pipe, which can be read only once."""
 
     name: str
     content: bytes
 
     def open(self, _mode: Literal["rb"], /) -> IO[bytes]:
-        """The content from its beginning."""
+        """The content as a file, at its beginning."""
         return io.BytesIO(self.content)
 
     def __str__(self) -> str:
@@ -38,11 +38,11 @@ class Piped:
 Input = Path | Piped
 
 
-def take(name: str | Path | Piped) -> Input:
-    """An input by its name: ``-`` and other pipes are read here.
+def open_input(name: str | Path | Piped) -> Input:
+    """An input by its name. Pipes, such as ``-``, are read here.
 
     Raises:
-        LimitError: a pipe that gives more than :data:`mnistzip.limits.INPUT_FILE_MAX` bytes.
+        LimitError: a pipe gives more than :data:`mnistzip.limits.INPUT_FILE_MAX` bytes.
     """
     if isinstance(name, Piped):
         return name
@@ -53,12 +53,12 @@ def take(name: str | Path | Piped) -> Input:
 
 
 def to_stderr(message: str) -> None:
-    """Say on stderr, on one line, what a user should know."""
+    """Print a message on one line of stderr."""
     print(f"mnistzip: {shown(' '.join(message.split()))}", file=sys.stderr)
 
 
 def ignore(message: str) -> None:
-    """Say nothing."""
+    """Print nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,13 +66,13 @@ class InputOptions:
     """How inputs are read.
 
     Attributes:
-        convert: take colour, transparency, more than 8 bits and numbers that are no whole grey levels, not refuse them.
+        convert: convert colour, transparency, more than 8 bits and numbers that are not integer grey levels.
         model: of ``.cae`` files that were made with a custom model.
-        array: which array of an ``.npz`` file holds the images.
+        array: the array of an ``.npz`` file that holds the images.
         shape: ``(H, W)`` of the images of an array or IDX file, whose rows may be flat.
-        image_column, label_column, name_column: columns of a Parquet file, instead of those with the usual names.
-        labels: take the labels that come with images.
-        say: called with each message about what was guessed or left out.
+        image_column, label_column, name_column: columns of a Parquet file; None: those with the usual names.
+        labels: read the labels that come with images.
+        say: called with each message about guesses and ignored content.
     """
 
     convert: bool = False
@@ -91,7 +91,14 @@ DEFAULTS = InputOptions()
 
 @dataclass(frozen=True)
 class Item:
-    """An image, or what is wrong with it, its name (empty if it has none), its label, and where it is, for messages."""
+    """An image of a stream.
+
+    Attributes:
+        image: uint8 of shape ``(H, W)``, or the error that it gave.
+        name: empty if it has none.
+        label: None if it has none.
+        where: file and position, for messages.
+    """
 
     image: Pixels | MnistzipError | OSError
     name: str
@@ -101,14 +108,15 @@ class Item:
 
 @dataclass(frozen=True)
 class Stream:
-    """Many images that are read as they are asked for.
+    """Many images, which are read while one iterates over ``items``.
 
     Attributes:
-        origin: what they come from.
-        count: how many, if that is known before they are read.
+        origin: the kind of the inputs.
+        count: how many images, if that is known before they are read.
         named, labelled: whether they have names or labels.
-        shape: ``(H, W)`` of all of them, if that is known before.
-        classes: the texts that labels stand for, in the order of their numbers, if they were numbered here.
+        items: the images.
+        shape: ``(H, W)`` of all images, if that is known before they are read.
+        classes: the texts of the labels in the order of their numbers, if the labels were texts.
     """
 
     origin: Origin

@@ -1,4 +1,4 @@
-"""Names from files of others, made safe: none leads out of a folder."""
+"""Safe names for archives: names from untrusted files that cannot lead out of a folder."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ def safe_name(name: str) -> str:
 
 
 def _cut(part: str) -> str:
-    """The end of a part of a path, with its suffix, as far as an archive takes it."""
+    """The end of a part of a path, with its suffix: as many bytes as an archive can hold."""
     return part.encode()[-PART_MAX:].decode(errors="ignore")
 
 
 class Renamer:
-    """Makes names safe, and says once how many of a source were not; a context manager."""
+    """Makes the names of a source safe. As a context manager it prints at the end how many were changed."""
 
     def __init__(self, where: str, say: Callable[[str], None]) -> None:
         self._where, self._say = where, say
-        self._given: set[int] = set()  # names that were made here, by their hashes
+        self._made: set[int] = set()  # hashes of the names that were made here
         self._renamed = 0
 
     def safe(self, name: str) -> str:
-        """The name, made safe; of two that would become the same the later gets ``~`` and a number."""
+        """The safe name; if an earlier name became the same, with ``~`` and a number."""
         safe = safe_name(name)
         if safe == name:
             return name
         self._renamed += 1
-        if safe and hash(safe) in self._given:
+        if safe and hash(safe) in self._made:
             stem, suffix = os.path.splitext(safe)
             safe = safe_name(f"{stem}~{self._renamed}{suffix}")
-        self._given.add(hash(safe))
+        self._made.add(hash(safe))
         return safe
 
     def __enter__(self) -> Renamer:
@@ -56,5 +56,5 @@ class Renamer:
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         if kind is None and self._renamed:
-            names = "1 name was" if self._renamed == 1 else f"{self._renamed} names were"
-            self._say(f"{self._where}: {names} made safe: relative, below the folder, without characters that no archive holds")
+            names = "1 name" if self._renamed == 1 else f"{self._renamed} names"
+            self._say(f"{self._where}: changed {names} that archives cannot hold: not relative, or with invalid characters")

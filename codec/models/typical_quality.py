@@ -1,6 +1,6 @@
-"""What a quality of a shipped model gives on pictures like those it was trained on, and what counts as far below that.
+"""The PSNR and size of a quality of a shipped model on images like its training images, and what is far below that PSNR.
 
-The figures come from the report of each model's training (``pretrained/NAME.json``): PSNR of held-out pictures at effort 0.
+The figures come from the training report of each model (``pretrained/NAME.json``): held-out images at effort 0.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from mnistzip import pretrained
 from mnistzip.metrics import psnr_of_mse
 from mnistzip.models.registry import SHIPPED, Model
 
-POOR_DB = 4.0  # below what the quality gives; at quality 50 fewer than one in two hundred of MNIST's digits lie so low
+POOR_DB = 4.0  # below the typical PSNR; at quality 50 fewer than 1 in 200 digits of MNIST are that poor
 
 
 def typical_psnr(model: str, quality: int) -> float | None:
-    """PSNR in dB that a shipped model gives at a quality; None for other models."""
+    """PSNR in dB of a shipped model at a quality; None for other models."""
     if model not in SHIPPED:
         return None
     report = _report(model)
@@ -27,13 +27,13 @@ def typical_psnr(model: str, quality: int) -> float | None:
 
 
 def typical_bits(model: Model, quality: int) -> float:
-    """Bits that a file of a shipped model takes at a quality, header and check included."""
+    """Bits of a file of a shipped model at a quality, header and checksum included."""
     report = _report(model.name)
     return 8 * float(np.interp(quality, report["quality"], report["bytes"]))
 
 
 def is_poor(model: Model, quality: int, squared_error: float, pixels: int) -> bool:
-    """Whether so much error is far more than what the quality stands for; never for models that do not ship."""
+    """Whether an image has far more error than its quality stands for; never true of models that are not shipped."""
     if model.number is None or not squared_error:
         return False
     typical = typical_psnr(model.name, quality)

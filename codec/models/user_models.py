@@ -1,4 +1,4 @@
-"""Where models of one's own lie, so that they are found by name, and by the fingerprint that a file names."""
+"""The folders of the user's models, which are found by name and by the fingerprint in a file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SUFFIX = ".npz"
 
 
 def user_home() -> Path | None:
-    """The home folder of the user; None if there is none, as in some containers, or HOME names none."""
+    """The home folder of the user; None if there is none, as in some containers, or if HOME is empty."""
     try:
         folder = Path.home()
     except RuntimeError:  # HOME is not set, and the system does not know the user
@@ -26,27 +26,27 @@ def home() -> Path | None:
     """The folder that ``mnistzip models --add`` puts models into; None for a user without a home directory."""
     variable, below = ("LOCALAPPDATA", "AppData/Local") if sys.platform == "win32" else ("XDG_DATA_HOME", ".local/share")
     data = os.environ.get(variable, "")
-    if os.path.isabs(data):  # a path that is not is left out of account, as the XDG specification has it
+    if os.path.isabs(data):  # the XDG specification ignores relative paths
         return Path(data) / "mnistzip" / "models"
-    own = user_home()
-    return None if own is None else own / below / "mnistzip" / "models"
+    user = user_home()
+    return None if user is None else user / below / "mnistzip" / "models"
 
 
 def files() -> Iterator[Path]:
-    """Model files: those that :data:`PATH` names or that lie in the folders it names, then those in :func:`home`."""
-    places = [Path(entry) for entry in os.environ.get(PATH, "").split(os.pathsep) if entry]
-    if (own := home()) is not None:
-        places.append(own)
-    for place in places:
+    """Model files: those that :data:`PATH` names, those in folders that it names, then those in :func:`home`."""
+    paths = [Path(entry) for entry in os.environ.get(PATH, "").split(os.pathsep) if entry]
+    if (folder := home()) is not None:
+        paths.append(folder)
+    for path in paths:
         try:
-            found = sorted(place.glob(f"*{SUFFIX}")) if place.is_dir() else [place]
-            yield from (path for path in found if path.is_file())  # a link may lead nowhere
-        except OSError:  # a folder that may not be read holds nothing for us
+            matches = sorted(path.glob(f"*{SUFFIX}")) if path.is_dir() else [path]
+            yield from (file for file in matches if file.is_file())  # a link may be broken
+        except OSError:  # an unreadable folder counts as empty
             continue
 
 
 def named(name: str) -> Path | None:
-    """The first model file of such a name, without its suffix."""
+    """The first model file whose name without suffix is ``name``."""
     return next((path for path in files() if path.stem == name), None)
 
 
@@ -60,14 +60,14 @@ def add(name: str, content: bytes, force: bool) -> Path:
 
     folder = home()
     if folder is None:
-        raise ModelError(f"you have no home directory to keep models in: set HOME or XDG_DATA_HOME, or name a folder in {PATH}")
-    goal = folder / f"{name}{SUFFIX}"
-    if goal.exists() and goal.read_bytes() == content:
-        return goal
-    if os.path.lexists(goal) and not force:
-        raise ModelError(f"{goal} is another model of that name: -f replaces it, which files made with it need")
-    if goal.is_symlink():
-        goal.unlink()  # the link is replaced, not what it leads to
-    with AtomicFile(goal, new=not force) as file:
+        raise ModelError(f"there is no home directory for models: set HOME or XDG_DATA_HOME, or name a folder in {PATH}")
+    output_path = folder / f"{name}{SUFFIX}"
+    if output_path.exists() and output_path.read_bytes() == content:
+        return output_path
+    if os.path.lexists(output_path) and not force:
+        raise ModelError(f"{output_path} is another model of that name, which its files need: -f replaces it")
+    if output_path.is_symlink():
+        output_path.unlink()  # replace the link, not its target
+    with AtomicFile(output_path, new=not force) as file:
         file.write(content)
-    return goal
+    return output_path

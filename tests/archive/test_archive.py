@@ -525,7 +525,7 @@ def wrong_pixels(data: bytes, images: list[Pixels]) -> list[int]:
     return [k for k, image in whole if not np.array_equal(image, images[k])]
 
 
-@pytest.fixture(scope="module", params=["lossy", "lossless", "mixed"])
+@pytest.fixture(scope="module", params=["lossy", pytest.param("lossless", marks=pytest.mark.slow), "mixed"])
 def small(request: pytest.FixtureRequest, digits: Pixels) -> bytes:
     """A small archive of each kind."""
     if request.param == "mixed":

@@ -1,6 +1,6 @@
 """Archives as a list of images that grows, is reopened, read and damaged: it must stay that list, or say what is lost.
 
-``HYPOTHESIS_PROFILE=long pytest tests/archive/test_archive_machine.py`` takes twenty times as long.
+``HYPOTHESIS_PROFILE=long pytest -m "" tests/archive/test_archive_machine.py`` takes twenty times as long.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -149,11 +150,20 @@ class Growing(RuleBasedStateMachine):
         self.folder.cleanup()
 
 
-TestGrowing = Growing.TestCase
-TestGrowing.settings = settings(
-    max_examples=1000 if LONG else 50,
-    stateful_step_count=10,
-    deadline=None,
-    derandomize=not LONG,
-    suppress_health_check=list(HealthCheck),
-)
+def some(examples: int) -> settings:
+    return settings(
+        max_examples=examples,
+        stateful_step_count=10,
+        deadline=None,
+        derandomize=not LONG,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+class TestGrowingBriefly(Growing.TestCase):  # type: ignore[misc]
+    settings = some(8)
+
+
+@pytest.mark.slow
+class TestGrowing(Growing.TestCase):  # type: ignore[misc]
+    settings = some(1000 if LONG else 50)

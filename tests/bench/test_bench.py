@@ -19,6 +19,10 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+
+pytest.importorskip("skimage")
+pytest.importorskip("imagecodecs")
+
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 

@@ -252,7 +252,7 @@ def test_pictures_are_left_out_before_the_page_grows_too_large(made: Made, monke
 
 @pytest.fixture(scope="session")
 def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium: pip install 'mnistzip[test]'")
+    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium: nox -s install")
     program = shutil.which("chromium") or shutil.which("google-chrome")
     driver_path = shutil.which("chromedriver")
     if program is None or driver_path is None:
@@ -297,6 +297,7 @@ def one(driver: Any, selector: str) -> Any:
     return driver.find_element("css selector", selector)
 
 
+@pytest.mark.browser
 def test_browser_sorts_the_table(browser: Any, made: Made) -> None:
     def keys() -> list[str]:
         return browser.execute_script("return [...document.querySelectorAll('#rows tr[data-key]')].map(row => row.dataset.key)")
@@ -322,6 +323,7 @@ def test_browser_sorts_the_table(browser: Any, made: Made) -> None:
     assert len(all_of(browser, "#rows [aria-sort=none]")) == len(all_of(browser, "#rows thead th")) - 1
 
 
+@pytest.mark.browser
 def test_browser_shows_the_values_of_a_point(browser: Any, made: Made) -> None:
     from selenium.webdriver import ActionChains
 
@@ -342,6 +344,7 @@ def test_browser_shows_the_values_of_a_point(browser: Any, made: Made) -> None:
     assert one(browser, "#tip").text != before
 
 
+@pytest.mark.browser
 @pytest.mark.parametrize("side", ["a", "b"])
 def test_browser_steps_through_quality(browser: Any, made: Made, side: str) -> None:
     codec = {"a": 0, "b": 1}[side]
@@ -364,6 +367,7 @@ def test_browser_steps_through_quality(browser: Any, made: Made, side: str) -> N
     assert loaded
 
 
+@pytest.mark.browser
 def test_browser_selects_budgets(browser: Any) -> None:
     def visible() -> list[str]:
         return [table.get_attribute("data-bytes") for table in all_of(browser, ".budget") if table.is_displayed()]
@@ -374,6 +378,7 @@ def test_browser_selects_budgets(browser: Any) -> None:
     assert visible() == [options[3].get_attribute("value")]
 
 
+@pytest.mark.browser
 def test_browser_is_dark_and_light(browser: Any, made: Made) -> None:
     def ground() -> str:
         return browser.execute_script("return getComputedStyle(document.body).backgroundColor")

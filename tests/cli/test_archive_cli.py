@@ -171,9 +171,9 @@ def test_arrays_in_other_orders_and_shapes_are_taken(digits: Pixels, tmp_path: P
     np.save(tmp_path / "float.npy", digits / 254)
     (tmp_path / "junk.npz").write_bytes(b"PK\3\4 and more")
     for name, says in (
-        ("cut.npy", "cut short"),
+        ("cut.npy", "truncated"),
         ("float.npy", "float64"),
-        ("junk.npz", "not an array"),
+        ("junk.npz", "not a readable array"),
         ("no.npy", "No such"),
     ):
         assert mz("compress", tmp_path / name, "-o", tmp_path / "x.cae") == 1
@@ -191,7 +191,7 @@ def test_a_few_bytes_that_claim_large_images_are_one_line(sides: tuple[int, int]
         assert mz("compress", tmp_path / name, "-o", tmp_path / "x.cae") == 1
         told = capsys.readouterr().err
         assert told.count("\n") == 1
-        assert "67108864" in told or "side of 0" in told
+        assert "67108864" in told or "must not be 0" in told
         assert not (tmp_path / "x.cae").exists()
 
 
@@ -235,7 +235,7 @@ def test_appending_keeps_what_was_there(packed: Path, labels: Path, digits: Pixe
     assert mz("compress", IDX, "--labels", labels, "--append", "--lossless", "-o", packed) == 0
     assert (np.stack(list(mnistzip.Archive(packed))) == np.concatenate([digits, digits])).all()
     assert mz("compress", packed, "--append", "-o", packed) == 1
-    assert "the input itself" in capsys.readouterr().err
+    assert "is an input" in capsys.readouterr().err
 
 
 def test_one_image_and_a_range(packed: Path, digits: Pixels, tmp_path: Path, capsys: Out) -> None:
@@ -276,7 +276,7 @@ def test_damaged_images_are_named_and_the_others_saved(packed: Path, digits: Pix
     packed.write_bytes(bytes(data[:-20]))
     capsys.readouterr()
     assert mz("decompress", packed, "-o", tmp_path / "rest.npy", "--keep-going") == 1
-    assert "its end is damaged" in capsys.readouterr().err
+    assert "its index is damaged" in capsys.readouterr().err
     assert len(np.load(tmp_path / "rest.npy")) == 60
 
 
@@ -286,7 +286,7 @@ def test_names_that_fall_together_do_not_overwrite_each_other(digits: Pixels, tm
     path.write_bytes(mnistzip.encode_archive(digits[:6], names=names, lossless=True))
     assert mz("decompress", path, "-o", tmp_path / "out") == 0
     assert sorted(os.listdir(tmp_path / "out")) == ["000005.png", "A~1.png", "a.png", "a~2.png", "a~3.png", "b.png"]
-    assert "one is written as A~1.png" in capsys.readouterr().err
+    assert " is written as A~1.png" in capsys.readouterr().err
     for name, k in (("a.png", 0), ("A~1.png", 1), ("a~2.png", 2), ("a~3.png", 3)):
         assert (np.asarray(Image.open(tmp_path / "out" / name)) == digits[k]).all()
 
@@ -425,30 +425,33 @@ main()
         assert not list(tmp_path.glob(".mnistzip*"))
 
 
-def test_packing_and_unpacking_many_images_takes_little_memory(tmp_path: Path, digits: Pixels) -> None:
-    source = tmp_path / "many-idx3"
-    count = 64 * 1600  # 80 MB of pixels
-    with source.open("wb") as file:
-        file.write(idx_header((count, 28, 28)))
-        flat = np.zeros((64, 28, 28), np.uint8)
-        flat[:, 14] = digits[:, 14]
-        for _ in range(count // 64):
-            file.write(flat.tobytes())
-    program = """
-import resource, sys
+PEAK_MEMORY = """
+import re, sys
+from pathlib import Path
 from mnistzip.cli.main import run
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 assert run(sys.argv[1:]) == 0
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(re.search(r"VmHWM:\\s*(\\d+) kB", Path("/proc/self/status").read_text())[1])
 """
-    for command in (
-        ["compress", source, "--lossless", "-o", tmp_path / "m.cae"],
-        ["decompress", tmp_path / "m.cae", "-o", tmp_path / "b-idx"],
-    ):
-        line = [sys.executable, "-c", program, *map(str, command)]
-        done = subprocess.run(line, capture_output=True, text=True, check=True)
-        assert int(done.stdout.splitlines()[-1]) < 60_000  # KiB
-    assert (tmp_path / "b-idx").read_bytes() == source.read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of a process's memory from /proc")
+def test_packing_and_unpacking_many_images_takes_little_memory(tmp_path: Path, digits: Pixels) -> None:
+    flat = np.zeros((64, 28, 28), np.uint8)
+    flat[:, 14] = digits[:, 14]
+    peaks: list[list[int]] = []  # KiB
+    for repeats in (48, 240):  # 2.4 and 12 MB of pixels; a group has 1024 images
+        source, packed, back = (tmp_path / f"{repeats}{end}" for end in ("-idx3", ".cae", "-back-idx"))
+        source.write_bytes(idx_header((64 * repeats, 28, 28)) + flat.tobytes() * repeats)
+        peaks.append([])
+        for command in (["compress", source, "--lossless", "-o", packed], ["decompress", packed, "-o", back]):
+            line = [sys.executable, "-c", PEAK_MEMORY, *map(str, command)]
+            done = subprocess.run(line, capture_output=True, text=True, check=True)
+            peaks[-1].append(int(done.stdout.splitlines()[-1]))
+        assert back.read_bytes() == source.read_bytes()
+    for few, many in zip(*peaks, strict=True):
+        assert many < few + 6_000, peaks  # the pixels are 9,400 KiB more
+        assert many < 200_000, peaks
 
 
 def test_an_archive_that_is_not_there_is_said_to_be_missing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -465,7 +468,7 @@ def test_an_archive_that_holds_its_model_is_read_without_it(
     np.save(source, digits[:3])
     assert run(["compress", str(source), "--model", str(model), "--embed-model", "--quiet"]) == 0
     assert run(["info", str(packed)]) == 0
-    assert "its model in it" in capsys.readouterr().out
+    assert "an embedded model" in capsys.readouterr().out
     expected = mnistzip.Archive(packed, model=model)[:]
     model.unlink()
     back = tmp_path / "back.npy"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import shlex
+from dataclasses import fields
 from pathlib import Path
 
 import click
@@ -11,9 +12,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from mnistzip.cli import help_sections
+from mnistzip.cli import help_sections, params
 from mnistzip.cli.main import COMMANDS, cli, run
 from mnistzip.idx import idx_header
+from mnistzip.io.read_options import InputOptions
+from mnistzip.options import EncodeOptions
 from support.paths import DATA, VECTORS
 
 OWN_MODEL = VECTORS / "own" / "own.npz"
@@ -146,3 +149,10 @@ def test_examples_work(
             command(words[0]).make_context(words[0], words[1:], parent=ctx)
     else:
         assert run(words) == 0, capsys.readouterr().err
+
+
+def test_every_option_of_encoding_is_an_option_of_compress() -> None:
+    assert {field.name for field in fields(EncodeOptions)} == set(params.ENCODE_OPTIONS)
+    assert {field.name for field in fields(InputOptions)} - {"convert", "model", "labels", "say"} == {
+        name for name in params.INPUT_OPTIONS if name != "no_labels"
+    }

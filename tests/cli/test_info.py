@@ -64,7 +64,7 @@ def test_info_of_a_folder_gives_no_option_that_it_lacks(tmp_path: Path, capsys: 
     assert run(["info", str(tmp_path)]) == 1
     told = capsys.readouterr().err
     assert "-r" not in told.replace(str(tmp_path), "")
-    assert f"name the files in it, such as {tmp_path}/*.cae" in told
+    assert f"give the files in it, such as {tmp_path}/*.cae" in told
 
 
 def test_what_is_no_model_is_named_by_its_path(digit_png: Path, capsys: pytest.CaptureFixture[str]) -> None:

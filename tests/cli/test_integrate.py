@@ -79,7 +79,7 @@ def test_a_file_of_somebody_else_is_kept(key: str, home: Path, capsys: pytest.Ca
     assert told.count("\n") == 1
     assert files_of(home) == {f".local/share/{key}": b"precious"}, "all or nothing is written"
     assert run(["integrate", "--remove"]) == 0
-    assert "is left" in capsys.readouterr().err
+    assert "is kept" in capsys.readouterr().err
     assert foreign.read_bytes() == b"precious"
     assert run(["integrate", "-f"]) == 0
     assert foreign.read_bytes() != b"precious"
@@ -102,7 +102,7 @@ def test_a_changed_file_is_not_removed(home: Path, capsys: pytest.CaptureFixture
     changed = home / ".local/share" / OURS[1]
     changed.write_bytes(changed.read_bytes() + b"# mine\n")
     assert run(["integrate", "--remove"]) == 0
-    assert f"{changed} is left" in capsys.readouterr().err
+    assert f"{changed} is kept" in capsys.readouterr().err
     assert set(files_of(home)) == {f".local/share/{OURS[1]}"}
 
 
@@ -160,7 +160,7 @@ def test_a_folder_in_the_way_stops_all_or_nothing(key: str, home: Path, capsys: 
     (home / "pre/share" / key / "mine").mkdir(parents=True)
     before = files_of(home)
     assert run(["integrate", "--prefix", str(home / "pre"), "-f"]) == 1
-    assert f"{key} is a folder where a file would go" in capsys.readouterr().err
+    assert f"{key} is a folder, but a file must go there" in capsys.readouterr().err
     assert files_of(home) == before
 
 
@@ -216,7 +216,7 @@ def test_a_command_that_desktops_will_not_find_is_noticed(
     monkeypatch.chdir(home)
     monkeypatch.setattr(integrate.shutil, "which", {}.get)
     assert run(["integrate", "--quiet", *words]) == 0
-    assert ("no command mnistzip is in PATH" in capsys.readouterr().err) is warns
+    assert ("mnistzip is not in PATH" in capsys.readouterr().err) is warns
 
 
 def test_desktops_hear_of_the_type_if_their_tool_is_there(

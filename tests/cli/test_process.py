@@ -274,11 +274,11 @@ def test_names_too_long_for_an_npz_are_one_line(tmp_path: Path, capsys: Out) -> 
     names = ["/".join(["x" * 255] * 15), *("" for _ in range(19_999))]
     packed.write_bytes(mnistzip.encode_archive(np.zeros((20_000, 1, 1), np.uint8), names=names, lossless=True, model="classic"))
     assert run(["decompress", str(packed), "-o", str(out), "--quiet"]) == 1
-    assert "too many for .npz: use --to folder" in capsys.readouterr().err
+    assert "do not fit into .npz: use --to folder" in capsys.readouterr().err
     assert not out.exists()
     os.mkfifo(out)
     with subprocess.Popen(["cat", str(out)], stdout=subprocess.PIPE) as reader:
-        refused(mz("decompress", packed, "-o", out, "--quiet"), "too many for .npz")
+        refused(mz("decompress", packed, "-o", out, "--quiet"), "do not fit into .npz")
         written = reader.communicate()[0]
     with pytest.raises(zipfile.BadZipFile):
         zipfile.ZipFile(io.BytesIO(written))
@@ -290,7 +290,7 @@ def test_a_size_that_no_webp_has_is_one_line(tmp_path: Path, capsys: Out) -> Non
     assert run(["decompress", str(packed), "--to", "webp", "--quiet"]) == 1
     told = capsys.readouterr().err
     assert told.count("\n") == 1
-    assert "20000x1 is no size for .webp" in told
+    assert ".webp cannot hold 20000x1 pixels" in told
     assert [path.name for path in tmp_path.iterdir()] == ["x.cae"]
 
 
@@ -401,7 +401,7 @@ def test_odd_names_are_one_line(command: str, name: str, capsys: Out) -> None:
 @pytest.mark.parametrize("kind", ["a/b", "../../x", "gif", "\0"])
 def test_a_kind_of_image_that_there_is_not_is_one_line(kind: str, capsys: Out) -> None:
     assert run(["decompress", str(VECTORS / "valid" / "mnist-q50.cae"), "--to", kind]) == 1
-    assert "no image is written as" in capsys.readouterr().err
+    assert "mnistzip does not write" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("way", ["the same name", "another way to it", "a link to it", "the same file by another name"])
@@ -424,7 +424,7 @@ def test_an_output_never_takes_the_place_of_its_input(
     before = source.read_bytes()
     assert run([*arguments, "-f", "-o", str(out)]) == 1
     told = capsys.readouterr().err
-    assert "is the input itself" in told
+    assert "is an input" in told
     assert told.count("\n") == 1
     assert source.read_bytes() == before
 

@@ -20,6 +20,7 @@ def require_same(*options: str, **environment: str) -> None:
     assert done.stdout.startswith("same |"), done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("core", ["Prescott", "Nehalem", "Haswell", "Zen", "SkylakeX"])
 def test_files_do_not_depend_on_the_kernels_of_the_processor(core: str) -> None:
     if core in AVX512 and "avx512f" not in Path("/proc/cpuinfo").read_text():
@@ -27,10 +28,12 @@ def test_files_do_not_depend_on_the_kernels_of_the_processor(core: str) -> None:
     require_same("--model", "mnist", OPENBLAS_CORETYPE=core, OPENBLAS_NUM_THREADS="1")
 
 
-def test_files_are_those_that_were_recorded() -> None:
-    require_same()
+@pytest.mark.parametrize("models", [("mnist",), pytest.param((), marks=pytest.mark.slow)], ids=["mnist", "all"])
+def test_files_are_those_that_were_recorded(models: tuple[str, ...]) -> None:
+    require_same(*(word for model in models for word in ("--model", model)))
 
 
+@pytest.mark.slow
 def test_files_do_not_depend_on_threads_or_on_the_size_and_order_of_batches() -> None:
     require_same("--batch", "7", "--reverse", "--model", "mnist", OPENBLAS_NUM_THREADS="2")
     require_same("--batch", "5", "--model", "mnist-fast", OPENBLAS_NUM_THREADS="1")

@@ -58,3 +58,11 @@ def test_the_figures_of_test_digits_are_those_of_the_results_file() -> None:
             size, psnr = measured[int(row[0])]
             assert abs(float(row[1 + 2 * column]) - size) < 0.0501
             assert abs(float(row[2 + 2 * column]) - psnr) < 0.00501
+
+
+def test_the_functions_that_contributing_names_are_in_their_files() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(?:\w+\.)?(\w+)` (?:in|of) `([\w./-]+\.py)`", text)
+    assert len(named) > 5
+    for name, path in named:
+        assert re.search(rf"\b(def|class) {name}\b|^{name}\b", (ROOT / path).read_text(encoding="utf-8"), re.MULTILINE), name

@@ -16,13 +16,16 @@ import fuzz_parsers as run
 from support.paths import ROOT
 
 
-@pytest.mark.parametrize("target", run.TARGETS)
+@pytest.mark.parametrize(
+    "target", [pytest.param(target, marks=pytest.mark.slow) if target == "archive" else target for target in run.TARGETS]
+)
 def test_no_input_of_the_corpus_breaks_a_parser(target: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # Pillow's word on headers that claim much
         assert run.replay(target, run.CORPUS / target) > 10
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris has no wheels for this Python or system")
 @pytest.mark.parametrize("target", run.TARGETS)
 def test_fuzzing_runs(target: str, tmp_path: Path) -> None:

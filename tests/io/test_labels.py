@@ -80,13 +80,13 @@ def test_whole_numbers_of_any_type_are_labels(array: NDArray[Any], tmp_path: Pat
 @pytest.mark.parametrize(
     ("array", "says"),
     [
-        (np.array([0.5]), "label of 0.5: labels are whole"),
+        (np.array([0.5]), "label of 0.5: labels are signed"),
         (np.array([np.nan]), "label of nan"),
         (np.array([np.inf]), "label of inf"),
         (np.array([1e300]), "label of 1e"),
         (np.array(["a"]), "not one integer"),
         (np.zeros((3, 10)), r"numpy\.argmax"),
-        (np.array([{}], object), "can be read"),
+        (np.array([{}], object), "not a readable array"),
         (np.array(3), "not one integer"),
     ],
 )
@@ -151,14 +151,14 @@ def test_labels_by_name_go_to_the_images_of_that_name(title: str, row: str, fold
     ("rows", "says"),
     [
         ([f"{k}.png,{k}" for k in range(11)], "no label for 11.png"),
-        ([f"{k}.png,{k}" for k in [*range(12), 3]], "a label for 3.png more than once"),
+        ([f"{k}.png,{k}" for k in [*range(12), 3]], "gives 3.png more than one label"),
         ([f"{k}.png,{k}" for k in range(11)] + ["11.png,cat"], "row 12 has the label 'cat'"),
         ([f"{k}.png,{k}" for k in range(11)] + ["11.png"], "row 12 has 1 columns"),
         ([f"a/{k}.png,{k}" for k in range(12)] + ["b/3.png,4"], "several labels for 3.png (a/3.png and b/3.png)"),
         (["name,width,height"] + [f"{k}.png,2,3" for k in range(12)], "columns name, width, height"),
         ([f"{k}.png,{k},1" for k in range(12)], "3 columns without titles"),
         ([f"{k}.png,{1 << 63}" for k in range(12)], "label of 9223372036854775808"),
-        ([""], "can be read"),
+        ([""], "no readable labels"),
     ],
 )
 def test_a_table_that_does_not_fit_is_refused_by_name(
@@ -178,7 +178,7 @@ def test_two_images_do_not_share_a_row_of_a_table(tmp_path: Path, digits: Pixels
         Image.fromarray(digits[0]).save(tmp_path / "in" / name / "0.png")
     (tmp_path / "labels.csv").write_text("0.png,7\n")
     assert mz("compress", tmp_path / "in", "--labels", tmp_path / "labels.csv", "-o", tmp_path / "x.cae") == 1
-    assert "a/0.png and b/0.png are both 0.png of" in capsys.readouterr().err
+    assert "a/0.png and b/0.png both match 0.png in" in capsys.readouterr().err
     (tmp_path / "labels.csv").write_text("a/0.png,7\nb/0.png,8\n")
     assert mz("compress", tmp_path / "in", "--labels", tmp_path / "labels.csv", "-o", tmp_path / "x.cae") == 0
     assert labels_of(tmp_path / "x.cae") == [7, 8]
@@ -187,14 +187,14 @@ def test_two_images_do_not_share_a_row_of_a_table(tmp_path: Path, digits: Pixels
 def test_labels_for_no_image_are_said(folder: Path, tmp_path: Path, capsys: Out) -> None:
     (tmp_path / "labels.csv").write_text("".join(f"{k}.png,{k}\n" for k in range(14)))
     assert mz("compress", folder, "--lossless", "--labels", tmp_path / "labels.csv", "-o", tmp_path / "x.cae") == 0
-    assert "2 labels are for no image (12.png, 13.png)" in capsys.readouterr().err
+    assert "2 labels match no image (12.png, 13.png)" in capsys.readouterr().err
 
 
 def test_images_without_names_get_no_labels_by_name(tmp_path: Path, digits: Pixels, capsys: Out) -> None:
     np.save(tmp_path / "x.npy", digits)
     (tmp_path / "labels.csv").write_text("0.png,7\n")
     assert mz("compress", tmp_path / "x.npy", "--labels", tmp_path / "labels.csv", "-o", tmp_path / "x.cae") == 1
-    assert "x.npy, image 0 has no name: give an integer for each image" in capsys.readouterr().err
+    assert "x.npy, image 0 has no name: give one integer for each image" in capsys.readouterr().err
 
 
 def test_an_image_that_cannot_be_taken_does_not_shift_the_labels(folder: Path, tmp_path: Path, capsys: Out) -> None:

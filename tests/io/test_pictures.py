@@ -115,7 +115,7 @@ def test_brightness_of_16_bits_does_not_hang_on_the_brightest_pixel(kind: str) -
     }
     content = contents[kind]()
     if kind == "inverted big-endian tiff":  # which Pillow does not open
-        with pytest.raises(mnistzip.ImageError, match=r"not an image that can be read|damaged"):
+        with pytest.raises(mnistzip.ImageError, match=r"not a readable image|damaged"):
             parse_image("x", content, convert=True)
         return
     with pytest.raises(mnistzip.ImageError, match="more than 8 bits"):

@@ -70,7 +70,7 @@ def test_an_image_comes_from_a_pipe(digit_png: Path, digit: Pixels, monkeypatch:
     [
         (np.full((2, 28, 28), 300.0), "float64 from 300 to 300"),
         (np.zeros((2, 28, 28, 3), np.uint8), "shape \\(2, 28, 28, 3\\): it holds colours"),
-        (np.array([{}], object), "is not an array that can be read"),
+        (np.array([{}], object), "is not a readable array"),
     ],
 )
 def test_arrays_that_hold_no_grey_images_are_refused_by_name(array: NDArray[np.generic], says: str, tmp_path: Path) -> None:
@@ -82,15 +82,15 @@ def test_arrays_that_hold_no_grey_images_are_refused_by_name(array: NDArray[np.g
 
 
 def test_what_is_not_there_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ImageError, match=r"no images in .*nothing there is an image file, such as \.png"):
+    with pytest.raises(ImageError, match=r"no images in .*give image files, such as \.png"):
         load([tmp_path])
     with pytest.raises(ImageError, match="no such file or folder"):
         load([tmp_path / "missing.png"])
     (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04 cut short")
-    with pytest.raises(FormatError, match="is not an array that can be read"):
+    with pytest.raises(FormatError, match="is not a readable array"):
         load([tmp_path / "cut.npz"])
     monkeypatch.setitem(sys.modules, "torchvision", None)
-    with pytest.raises(ModelError, match=r"mnist is no file.*pip install 'mnistzip\[train\]'"):
+    with pytest.raises(ModelError, match=r"mnist is not a file.*pip install 'mnistzip\[train\]'"):
         load(["mnist"])
 
 
@@ -178,7 +178,7 @@ def test_labels_are_integers_of_64_bits_with_a_sign(tmp_path: Path, digits: Pixe
     (tmp_path / "cut.npy").write_bytes((tmp_path / "labels.npy").read_bytes()[:40])
     with pytest.raises(FormatError, match="label of 9223372036854775813"):
         open_stream([str(tmp_path / "both.npz")])
-    for name, says in (("labels", "label of 9223372036854775813"), ("zip", "can be read"), ("cut", "can be read")):
+    for name, says in (("labels", "label of 9223372036854775813"), ("zip", "not labels"), ("cut", "not a readable array")):
         with pytest.raises(FormatError, match=says):
             read_labels(tmp_path / f"{name}.npy")
 

@@ -7,6 +7,9 @@ from threading import Thread
 
 import numpy as np
 import pytest
+
+pytest.importorskip("torch")
+
 import torch
 
 import mnistzip
@@ -15,6 +18,8 @@ from mnistzip.errors import ModelError
 from mnistzip.models import engine as engines, registry
 from mnistzip.plugins import gpu
 from mnistzip.types import Pixels
+
+pytestmark = pytest.mark.torch
 
 CUDA = pytest.param(
     "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a graphics processor that torch can use")

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+pytest.importorskip("ray")
+
 import mnistzip
 from mnistzip.cli.main import run
 from mnistzip.errors import OptionError
@@ -23,7 +25,10 @@ from mnistzip.types import Pixels
 from support.paths import ROOT
 
 # Ray's own: it assigns to its deprecated settings as it makes them.
-pytestmark = pytest.mark.filterwarnings("ignore:`use_.*` is deprecated:DeprecationWarning:ray.data.context")
+pytestmark = [
+    pytest.mark.ray,
+    pytest.mark.filterwarnings("ignore:`use_.*` is deprecated:DeprecationWarning:ray.data.context"),
+]
 
 Out = pytest.CaptureFixture[str]
 

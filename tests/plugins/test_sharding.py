@@ -200,7 +200,7 @@ def test_images_that_cannot_be_taken_are_named_and_the_others_packed(digits: Pix
     (folder / "01.png").write_bytes(b"no image")
     (report,) = run([folder], tmp_path / "out", lossless=True)
     assert (report.images, report.failed, report.error) == (3, 1, None)
-    assert "01.png is not an image" in report.failures[0]
+    assert "01.png is not a readable image" in report.failures[0]
     assert np.array_equal(np.stack(images_in(tmp_path / "out")), digits[[0, 2, 3]])
 
 

@@ -10,6 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+pytest.importorskip("torch")
+
 import torch
 from PIL import Image
 from torch.utils.data import DataLoader, default_collate
@@ -20,6 +23,8 @@ from mnistzip.errors import FormatError, OptionError
 from mnistzip.plugins.torch import ArchiveDataset
 from mnistzip.types import Pixels
 from torch_speed import mnist_of, to_tensor
+
+pytestmark = pytest.mark.torch
 
 LABELS = np.arange(64) * 7 % 10
 

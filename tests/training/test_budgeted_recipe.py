@@ -14,6 +14,9 @@ from typing import Any
 import click
 import numpy as np
 import pytest
+
+pytest.importorskip("torch")
+
 import torch
 from PIL import Image
 
@@ -29,6 +32,8 @@ from mnistzip.training.plots import Board
 from mnistzip.training.run_folder import begin, check
 from mnistzip.training.trainer import Phase, Run, Schedule
 from mnistzip.types import Pixels
+
+pytestmark = pytest.mark.torch
 
 PAYS = recipes.pays
 QUICK = dict.fromkeys(budgeted_recipe.SHARES, 1)
@@ -268,6 +273,7 @@ def test_tensorboard_is_told_where_it_is_installed(tmp_path: Path, monkeypatch: 
     assert len(told) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", ["rounded", "pixels"])
 def test_an_interrupt_makes_a_model_and_resuming_ends_as_if_there_had_been_none(
     stage: str, source: str, images: Pixels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+pytest.importorskip("torch")
+
 import torch
 from numpy.typing import NDArray
 
@@ -18,6 +21,8 @@ from mnistzip.training.muon import Muon
 from mnistzip.training.rd_model import Coder
 from mnistzip.training.torch_codec import Codec, Config
 from mnistzip.training.torch_layers import quantize
+
+pytestmark = pytest.mark.torch
 
 CONFIG = Config(width=12, hidden=6, blocks=1, anchors=3, prior_width=2, prior_hidden=2, symbol_max=5)
 

@@ -7,6 +7,9 @@ import socket
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("torch")
+
 import torch
 from torch import Tensor, multiprocessing, nn
 
@@ -14,6 +17,8 @@ from mnistzip.training import distributed
 from mnistzip.training.pace import Pacer, Plan, Share
 from mnistzip.training.recipes import command_of
 from mnistzip.training.trainer import Phase, Run, Schedule
+
+pytestmark = pytest.mark.torch
 
 STEPS = 6
 

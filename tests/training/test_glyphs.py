@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pytest
+
+pytest.importorskip("matplotlib")
+
+import matplotlib
 from click.testing import CliRunner
 
 from mnistzip.idx import read_idx

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+pytest.importorskip("torch")
+
 import torch
 from torch import Tensor
 
@@ -14,6 +17,8 @@ from mnistzip.errors import ModelError
 from mnistzip.training import budgeted_recipe
 from mnistzip.training.pace import Pacer, Plan, Share, clock_time, share_out
 from mnistzip.training.trainer import Phase, Run, Schedule
+
+pytestmark = pytest.mark.torch
 
 PACE = {"rounded": 0.1, "searched": 0.3, "integers": 0.4, "pixels": 0.2}
 BATCH = dict.fromkeys(budgeted_recipe.SHARES, 96)

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+pytest.importorskip("torch")
+
 import torch
 from click.testing import CliRunner
 from numpy.typing import NDArray
@@ -31,6 +34,8 @@ from mnistzip.training.torch_layers import exact_shift, quantize
 from mnistzip.training.torch_pixel_model import PixelConfig
 from mnistzip.training.trainer import Phase, Run, Schedule
 from support.paths import DIGITS
+
+pytestmark = pytest.mark.torch
 
 SMALL = Config(width=12, hidden=6, blocks=1, anchors=3, prior_width=2, prior_hidden=2, symbol_max=5)
 QUICK = Schedule(epochs=2, batch=8, rate=2e-3, warm_up=2)
@@ -157,6 +162,7 @@ def test_gradient_of_the_code_length_is_its_slope_between_neighbours(split: spli
     assert torch.isclose(gradient[0, 195], slope.detach())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(RECIPES))
 def test_a_recipe_leads_from_images_to_a_working_codec(
     name: str, tmp_path: Path, digits: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch

@@ -223,6 +223,7 @@ def test_every_cut_of_an_archive_of_several_codings_is_noticed(pictures: dict[st
             list(mnistzip.Archive(archive[:size]))
 
 
+@pytest.mark.slow
 def test_every_flipped_bit_of_an_archive_of_several_codings_is_noticed_or_harmless(pictures: dict[str, list[Pixels]]) -> None:
     images = mixed_archive(pictures)[:8]
     archive = mnistzip.encode_archive(images, effort=0)

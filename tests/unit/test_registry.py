@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,12 @@ from mnistzip import pretrained
 from mnistzip.errors import ModelError
 from mnistzip.models import registry
 from mnistzip.models.latent_prior import CHANNELS, POSITIONS, SYMBOLS
+from mnistzip.nn.backward import LayerTape
+from mnistzip.nn.exact import Range
+from mnistzip.nn.layer_base import Layer, LayerSpec, Signal
+from mnistzip.nn.layers import LAYER_KINDS
+from mnistzip.nn.operations import NUMPY, Operations
+from mnistzip.types import Floats, Integers
 
 Arrays = dict[str, NDArray[np.generic]]
 
@@ -322,3 +329,41 @@ def test_flipped_bits_give_an_error_or_a_model_of_another_name(arrays: Arrays) -
 def test_a_truncated_model_is_refused(arrays: Arrays, size: int) -> None:
     with pytest.raises(ModelError):
         registry.read_model(pack(arrays)[:size], "wrong")
+
+
+@dataclass(frozen=True)
+class Complement(Layer):
+    """A kind of layer that no version has."""
+
+    kind = "complement"
+
+    @classmethod
+    def from_spec(cls, spec: LayerSpec) -> Complement:
+        return cls()
+
+    def infer(self, signal: Signal) -> Signal:
+        return replace(signal, macs=0)
+
+    def forward(self, x: Any, quality_index: Any, operations: Operations = NUMPY) -> Any:
+        return operations.clip(255 - x, Range(0, 255))
+
+    def backward(self, tape: LayerTape, g: Floats, quality_index: Integers) -> Floats:
+        return -g
+
+
+def test_a_new_kind_of_layer_is_one_class(arrays: Arrays, digits: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch) -> None:
+    meta = json.loads(arrays["meta"].tobytes())
+    content = with_meta(arrays, synthesis=[*meta["synthesis"], {"op": "complement"}])
+    with pytest.raises(ModelError, match="unknown layer 'complement'"):
+        registry.read_model(content, "new")
+    monkeypatch.setitem(LAYER_KINDS, Complement.kind, Complement)
+    model, plain = registry.read_model(content, "new"), registry.shipped("classic")
+    quality_index = np.full(4, 49)
+    y = plain.transforms.analyse(digits[:4], quality_index)
+    x_hat, tapes = model.transforms.trace(y, quality_index)
+    plain_x_hat, plain_tapes = plain.transforms.trace(y, quality_index)
+    assert (model.transforms.synthesize(y, quality_index) == 255 - plain_x_hat).all()
+    g = np.ones_like(x_hat)
+    slope, plain_slope = model.transforms.back(tapes, g, quality_index), plain.transforms.back(plain_tapes, g, quality_index)
+    assert (slope == -plain_slope).all()
+    assert slope.any()

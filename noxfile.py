@@ -1,0 +1,83 @@
+"""Tasks of development: ``nox -s NAME``. ``nox -l`` lists them, CONTRIBUTING.md explains them."""
+
+from __future__ import annotations
+
+import os
+
+import nox
+
+nox.options.sessions = ["lint", "types", "test"]
+nox.options.reuse_existing_virtualenvs = True
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+PINNED = ("-c", "constraints.txt")
+# All extras but train, which would bring torchvision.
+EXTRAS = ",".join(extra for extra in PROJECT["project"]["optional-dependencies"] if extra != "train")
+OPTIONAL = ("atheris", "datasets", "imagecodecs", "matplotlib", "ray", "selenium", "skimage", "torch", "torchmetrics", "zarr")
+
+
+def install(session: nox.Session, extras: str, *groups: str) -> None:
+    """Install this checkout as users get it, not editable: mypy and import-linter do not follow an editable install."""
+    session.install(*PINNED, f".[{extras}]" if extras else ".", *nox.project.dependency_groups(PROJECT, *groups))
+
+
+@nox.session(name="install", venv_backend="none", default=False)
+def install_for_work(session: nox.Session) -> None:
+    """Install the package, all extras and all tools into the active environment, editable."""
+    requirements = nox.project.dependency_groups(PROJECT, "dev")
+    session.run("python", "-m", "pip", "install", *PINNED, "-e", f".[{EXTRAS}]", *requirements)
+
+
+@nox.session
+def test(session: nox.Session) -> None:
+    """Run the default tests; arguments go to pytest."""
+    install(session, "test")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(name="test-all", default=False)
+def test_all(session: nox.Session) -> None:
+    """Run all tests, and check how much of the code they reach; arguments go to pytest."""
+    install(session, EXTRAS, "test-all")
+    if "CI" in os.environ:  # elsewhere, tests of libraries without wheels are skipped
+        session.run("python", "-c", f"import {', '.join(OPTIONAL)}")
+    session.run("pytest", "-m", "", "--cov", "--cov-report=term", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, format and the direction of imports."""
+    install(session, "", "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types, strictly."""
+    install(session, EXTRAS, "types")
+    session.run("mypy")
+
+
+@nox.session(default=False)
+def docs(session: nox.Session) -> None:
+    """Check the examples and the figures of the documentation."""
+    install(session, "test")
+    session.run("pytest", "-m", "", "tests/docs", "tests/plugins/test_plugins.py", *session.posargs)
+
+
+@nox.session(default=False)
+def vectors(session: nox.Session) -> None:
+    """Add golden files that are missing, write their hashes, and decode all of them."""
+    install(session, "test")
+    session.run("python", "tools/make_vectors.py")
+    session.run("pytest", "tests/conformance/test_vectors.py")
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Measure the codecs, and write the tables of README.md: ``nox -s bench -- IMAGES``."""
+    install(session, "bench")
+    session.run("mnistzip", "bench", *session.posargs, "--out", "bench/results", "-T", "2")
+    session.run("python", "-m", "mnistzip.bench.update_readme")
