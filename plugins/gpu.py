@@ -24,7 +24,7 @@ from torch import Tensor
 from mnistzip.entropy.cdf import OCTAVES, TOTAL, Cdf
 from mnistzip.errors import ModelError
 from mnistzip.models import registry
-from mnistzip.models.latent_prior import CHANNELS, LOGITS, PLACES, SIDE, SYMBOLS, Prior, SymbolSource
+from mnistzip.models.latent_prior import CHANNELS, LOGITS, PLACES, SIDE, SYMBOLS, NextSymbols, Prior
 from mnistzip.models.transforms import Transforms, chunks
 from mnistzip.nn import layers as intnet
 from mnistzip.nn.layers import ACTIVATIONS, GAIN_SHIFT, Range
@@ -192,7 +192,7 @@ class DevicePrior(Prior):
         behind = (logits.amax(-2, keepdim=True) - logits).long()
         return self.device.weights(OCTAVES)[behind.clamp(max=len(OCTAVES) - 1)]
 
-    def decode(self, lanes: SymbolSource, row: Ints, more: NDArray[np.bool_]) -> Ints:
+    def decode(self, next_symbols: NextSymbols, row: Ints) -> Ints:
         weights = self.device.weights
         n, a, b = len(row), self.near_weight.shape[1] // PLACES, self.head_weight.shape[1]
         where = self.device.tensor(row)
@@ -210,6 +210,6 @@ class DevicePrior(Prior):
                 far = shared[:, c * b : (c + 1) * b] + x[:, s : s + c] @ weights(self.skip_weight)[s : s + c, own]
                 logits = weights(self._heads)[s + c] @ requantize(far, ACTIVATIONS).T
                 logits = requantize(logits + weights(self.head_bias)[s + c, :, None], LOGITS)
-                value = lanes.take(Cdf.of_weights(self._weights_of(logits).cpu().numpy()), more)
+                value = next_symbols(Cdf.of_weights(self._weights_of(logits).cpu().numpy()))
                 x[:, s + c] = self.device.tensor(value + self.low).float()
         return x.long().cpu().numpy()

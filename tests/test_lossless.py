@@ -94,7 +94,7 @@ def test_integers_take_the_bits_of_their_torch_twin(small: Model, twin: Twin, di
 def test_a_file_is_the_same_and_comes_back_whatever_is_coded_beside_it(kind: str, small: Model, digits: Pixels) -> None:
     model = small if kind == "small" else shipped("mnist")
     images = [*digits[:12], digits[12][3:20, 5:9], np.hstack(list(digits[:18])), np.zeros((28, 28), np.uint8)]
-    assert len(images) > rans.FEW_LANES
+    assert len(images) > rans.FEW_STREAMS
     headers = [bytes([k]) for k in range(len(images))]
     together = encode_payloads(headers, images, pixel_symbols(pixels_of(model), images))
     shapes = [[(image.shape[0], image.shape[1])] for image in images]

@@ -7,6 +7,7 @@ the check, some 2.6 bytes, are paid once a lane, and the prior is asked for all 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,10 +43,10 @@ def decode_lanes(
     for batch in batches(sound, tiles, TILES_TOGETHER):
         counts = [tiles[lane] for lane in batch]
         streams = Streams.of(counts)
-        decoder = rans.SharedDecoder([stream for lane in batch for stream in sound[lane]], streams.count)
+        decoder = rans.Decoder([stream for lane in batch for stream in sound[lane]])
         rows = np.full(sum(counts), row, np.int64)
-        y = model.prior.decode(decoder, rows, np.ones(len(rows), bool))
-        whole = streams.all_of(decoder.finish(streams.checks([places[lane] for lane in batch], y)))
+        y = model.prior.decode(partial(decoder.decode, stream=streams.owner), rows)
+        whole = streams.all_of(decoder.verify(streams.checks([places[lane] for lane in batch], y)))
         for lane, good, symbols in zip(batch, whole, np.split(y, np.cumsum(counts)[:-1]), strict=True):
             out[lane] = symbols if good else FormatError("its content does not match its check")
     return [out[lane] for lane in range(len(lanes))]

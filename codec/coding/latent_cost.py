@@ -49,7 +49,7 @@ def first_latents(model: Model, x: Pixels, inside: Bools, row: Rows) -> Ints:
     x, inside, row, best = x[partial], inside[partial], row[partial], y[partial]
     least = total_cost(model, x, inside, best, row)
     for margin in MARGINS:
-        filled = model.prior.decode(_MostProbable(y[partial], _kept(inside, margin), model), row, np.ones(len(row), bool))
+        filled = model.prior.decode(_MostProbable(y[partial], _kept(inside, margin), model).decode, row)
         cost = total_cost(model, x, inside, filled, row)
         better = cost < least
         best[better], least[better] = filled[better], cost[better]
@@ -92,7 +92,7 @@ class _MostProbable:
         self._known = known
         self._symbol = 0
 
-    def take(self, cdf: Cdf, _more: Bools) -> Ints:
+    def decode(self, cdf: Cdf) -> Ints:
         """The next symbol of every latent, as an index into the alphabet: (N,)."""
         likely = np.diff(cdf.edges(), axis=0).argmax(axis=0)
         value = np.where(self._known[:, self._symbol], self._values[:, self._symbol], likely)

@@ -100,7 +100,7 @@ def preview_kept(model: PixelModel, header: Header, payload: bytes) -> Pixels:
         FormatError: the payload does not hold as many streams as it should.
     """
     streams = Streams.of([tiles_in(header.width, header.height)])
-    decoder = rans.SharedDecoder(container.split_streams(payload, streams.streams[0]), streams.count)
+    decoder = rans.Decoder(container.split_streams(payload, streams.streams[0]))
     tiles, _ = model.decode(decoder, streams.owner, covered([(header.height, header.width)]).reshape(-1, PIXELS), preview=True)
     return from_tiles(tiles, header.width, header.height)
 
@@ -150,11 +150,11 @@ def decode_payloads(
     out: dict[int, list[Pixels] | FormatError] = dict(damaged)
     for batch in batches(sound, tiles, TILES_TOGETHER):
         streams = Streams.of([tiles[k] for k in batch])
-        decoder = rans.SharedDecoder([stream for k in batch for stream in sound[k]], streams.count)
+        decoder = rans.Decoder([stream for k in batch for stream in sound[k]])
         every = [shape for k in batch for shape in shapes[k]]
         x, possible = model.decode(decoder, streams.owner, covered(every).reshape(-1, PIXELS))
         checks = streams.checks([places[k] for k in batch], x)
-        whole = streams.all_of(decoder.finish(checks) & np.logical_and.reduceat(possible, streams.first))
+        whole = streams.all_of(decoder.verify(checks) & np.logical_and.reduceat(possible, streams.first))
         parts = iter(np.split(x, np.cumsum([tiles_in(width, height) for height, width in every])[:-1]))
         for k, good in zip(batch, whole, strict=True):
             images = [from_tiles(next(parts), width, height) for height, width in shapes[k]]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -176,10 +177,9 @@ def _decode(
     stream_row = np.repeat(quality_row, lanes.streams)
     y = np.empty((sum(counts), SYMBOLS), np.int64)
     for depth in range(int(lanes.count.max())):
-        more = depth < lanes.count
-        decoded = model.prior.decode(decoder, stream_row, more)
-        y[(lanes.first + depth)[more]] = decoded[more]
-    ends = decoder.finish(lanes.checks([header.to_bytes() for header in headers], y), check_bits)
+        deep = np.flatnonzero(depth < lanes.count)
+        y[lanes.first[deep] + depth] = model.prior.decode(partial(decoder.decode, stream=deep), stream_row[deep])
+    ends = decoder.verify(lanes.checks([header.to_bytes() for header in headers], y), check_bits)
     x_hat = model.transforms.synthesize(y, np.repeat(quality_row, counts))
     parts = zip(headers, np.split(x_hat, np.cumsum(counts)[:-1]), lanes.all_of(ends), strict=True)
     damage = FormatError("the file is damaged: its content does not match its check")

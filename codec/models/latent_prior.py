@@ -17,10 +17,9 @@ He et al. 2022, arXiv 2202.07513 (integer priors).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,11 +41,8 @@ TOGETHER = 256  # latents whose symbols are evaluated together: small enough for
 Ints = NDArray[np.int64]
 
 
-class SymbolSource(Protocol):
-    """What latents are taken from, symbol by symbol: a decoder of streams, or what stands in for one."""
-
-    def take(self, cdf: Cdf, more: NDArray[np.bool_]) -> Ints:
-        """The next symbol of each of N latents as an index into the alphabet, shape ``(N,)``."""
+# Decodes the next symbol of each of N latents from N alphabets: indices into them, shape (N,).
+NextSymbols = Callable[[Cdf], Ints]
 
 
 @dataclass(frozen=True)
@@ -235,13 +231,12 @@ class Prior:
             Product.of(self._heads),
         )
 
-    def decode(self, lanes: SymbolSource, row: Rows, more: NDArray[np.bool_]) -> Ints:
-        """Take one latent off every lane, or, of lanes that latents share, all of theirs.
+    def decode(self, next_symbols: NextSymbols, row: Rows) -> Ints:
+        """Decode N latents, symbol by symbol.
 
         Args:
-            lanes: N streams, or streams that hold N latents.
-            row: index of each lane's quality, shape ``(N,)``.
-            more: which lanes hold another latent, shape ``(N,)``; the others stay as they are.
+            next_symbols: decodes the next symbol of each latent, given its frequencies.
+            row: index of each latent's quality, shape ``(N,)``.
 
         Returns:
             Symbols in coding order, shape ``(N, 196)``.
@@ -268,7 +263,7 @@ class Prior:
                 requantize(far, ACTIVATIONS)
                 logits = product(self._heads[s + c], far.T)
                 logits += self.head_bias[s + c, :, None]
-                value = lanes.take(Cdf.of_logits(requantize(logits, LOGITS)), more)
+                value = next_symbols(Cdf.of_logits(requantize(logits, LOGITS)))
                 x[:, s + c] = value + self.low
         return x.astype(np.int64)
 

@@ -200,18 +200,18 @@ class PixelModel:
         h = net.features(seen.near(Plane.SHADE, places(tile, pixel)), pixel, where)
         return h, net.shade_logits(h, where)
 
-    def decode(self, lanes: rans.SharedDecoder, lane: Ints, inside: Bools, preview: bool = False) -> tuple[Pixels, Bools]:
-        """Take whole tiles off their lanes, or, for a preview, all but the shades.
+    def decode(self, decoder: rans.Decoder, stream: Ints, inside: Bools, preview: bool = False) -> tuple[Pixels, Bools]:
+        """Decode whole tiles or, for a preview, all but the shades.
 
         Args:
-            lane: the lane of each tile, rising, shape ``(N,)``.
+            stream: the stream of each tile, rising, shape ``(N,)``.
             inside: which pixels the image covers, shape ``(N, 784)``.
 
         Returns:
             Grey levels, shape ``(N, 28, 28)``, in a preview those in the middle of their ranges; and which tiles have no shade
             that is beyond its range, shape ``(N,)``.
         """
-        count = len(lane)
+        count = len(stream)
         grey = np.zeros((count, PIXELS), np.uint8)
         sound = np.ones(count, bool)
         seen = Contexts(count)
@@ -228,11 +228,11 @@ class PixelModel:
                 if plane is Plane.SHADE:
                     where = ranges(grey[t, p])
                     h, logits = self._shades(seen, t, p, where)
-                    symbol = lanes.take_of(shade_cdf(logits, copies.votes(h, t, where)), lane[t])
+                    symbol = decoder.decode(shade_cdf(logits, copies.votes(h, t, where)), stream[t])
                     copies.add(h, t, where, symbol)
                     sound[t[symbol > LAST_SHADE[where]]] = False
                 else:
-                    symbol = lanes.take_of(self._frequencies(plane, seen, t, p), lane[t])
+                    symbol = decoder.decode(self._frequencies(plane, seen, t, p), stream[t])
                 value = _known(plane, symbol, grey[t, p])
                 grey[t, p] = value
                 at = places(t, p)
