@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from mnistzip.bitstream import container
 from mnistzip.bitstream.stored import smaller_stored
 from mnistzip.coding.latent_cost import BIT, bits_of, first_latents
-from mnistzip.coding.rdo import fit, refine
+from mnistzip.coding.rdo import refine, refine_to_budget
 from mnistzip.coding.stream_layout import TILES_TOGETHER, Streams, batches, decode_images, header_of, sound
 from mnistzip.entropy import rans
 from mnistzip.errors import LimitError
@@ -126,7 +126,7 @@ class LossyBatch:
         spent = bits_of(self.model, y, row)
         total = np.add.reduceat(spent, np.cumsum([0, *counts[:-1]]))
         limit = spent * np.repeat(np.floor(ideal * BIT).astype(np.int64), counts) // np.repeat(total, counts)
-        y = fit(self.model, x, inside, row, self.effort, limit)
+        y = refine_to_budget(self.model, x, inside, row, self.effort, limit)
         return encode_streams(self.model, self._headers([quality] * len(which), which), counts, y, row, self.bare)
 
     def _tiles(self, qualities: Sequence[int], which: Sequence[int]) -> tuple[Pixels, Bools, list[int], Ints]:
