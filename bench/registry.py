@@ -12,13 +12,13 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any
 
-from mnistzip.api import DEFAULT_EFFORT, EFFORT_MAX
 from mnistzip.bench import other_codecs
 from mnistzip.bench.mnistzip_codecs import OurArchive, Ours
 from mnistzip.bench.protocol import Coder, versions
 from mnistzip.bench.solid import Parquet, TarXz, sheet_of
 from mnistzip.errors import OptionError
 from mnistzip.models import registry
+from mnistzip.options import DEFAULT_EFFORT, EFFORT_MAX
 
 LIBRARIES = ("mnistzip", "numpy")  # that do the work of ours
 INSTALL = "pip install 'mnistzip[bench]'"

@@ -20,6 +20,7 @@ from mnistzip.io import image_file
 from mnistzip.io.read_options import Input, InputOptions, Piped, take
 from mnistzip.limits import PIXELS_MAX
 from mnistzip.models import registry
+from mnistzip.options import BARE_CHECK_BITS, DEFAULT_EFFORT, DEFAULT_QUALITY, EFFORT_MAX
 from mnistzip.storage.remote import local_path
 from mnistzip.types import Pixels
 
@@ -40,10 +41,10 @@ class Job:
 @click.command(short_help="Compress images.")
 @click.argument("inputs", nargs=-1, required=True)
 @click.option("-o", "--output", metavar="PATH", help="Output file, folder for several inputs, or archive; - is stdout.")
-@click.option("-q", "--quality", type=click.IntRange(1, 100), default=api.DEFAULT_QUALITY, show_default=True,
+@click.option("-q", "--quality", type=click.IntRange(1, 100), default=DEFAULT_QUALITY, show_default=True,
               help="Higher is better and larger.")  # fmt: skip
 @click.option("--lossless", is_flag=True, help="Keep every pixel.")
-@click.option("-e", "--effort", type=click.IntRange(0, api.EFFORT_MAX), default=api.DEFAULT_EFFORT, show_default=True,
+@click.option("-e", "--effort", type=click.IntRange(0, EFFORT_MAX), default=DEFAULT_EFFORT, show_default=True,
               help="0 is fastest, 9 gives the smallest files; decoding costs the same.")  # fmt: skip
 @click.option("--max-bytes", type=click.IntRange(1), metavar="N", help="Best quality whose whole file has at most N bytes.")
 @click.option("--min-psnr", type=click.FloatRange(0), metavar="DB", help="Smallest file that reaches DB, lossless if need be.")
@@ -51,7 +52,7 @@ class Job:
               help="Shipped model or model file; auto: for each image the model and the mode that cost least.")  # fmt: skip
 @click.option("--bare", is_flag=True,
               help="Coder bytes only, to .bare: both ends must agree on model, quality, size and check bits.")  # fmt: skip
-@click.option("--check-bits", type=click.IntRange(0, CHECK_BITS_MAX), default=api.BARE_CHECK_BITS, show_default=True,
+@click.option("--check-bits", type=click.IntRange(0, CHECK_BITS_MAX), default=BARE_CHECK_BITS, show_default=True,
               metavar="N", help="Of a --bare stream: one in 2^N damages goes unnoticed.")  # fmt: skip
 @click.option("--convert", is_flag=True, help="Take colour, transparency, 16 bits or the first frame of an animation as grey.")
 @click.option("-r", "--recursive", is_flag=True, help="Compress the images in folders.")

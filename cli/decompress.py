@@ -17,6 +17,7 @@ from mnistzip.entropy.rans import CHECK_BITS_MAX
 from mnistzip.errors import MnistzipError
 from mnistzip.io import image_file
 from mnistzip.models.registry import DEFAULT
+from mnistzip.options import BARE_CHECK_BITS, DEFAULT_QUALITY
 from mnistzip.storage.remote import local_path
 from mnistzip.types import Pixels
 
@@ -50,13 +51,11 @@ class Options:
 )
 @click.option("--model", metavar="NAME|PATH", help="Model file of files made with one of your own.")
 @click.option("--bare", is_flag=True, help="Streams of compress --bare; -q, --model, --size and --check-bits as agreed.")
-@click.option(
-    "-q", "--quality", type=click.IntRange(1, 100), default=api.DEFAULT_QUALITY, show_default=True, help="With --bare."
-)
+@click.option("-q", "--quality", type=click.IntRange(1, 100), default=DEFAULT_QUALITY, show_default=True, help="With --bare.")
 @click.option(
     "--size", nargs=2, type=click.IntRange(1), default=(28, 28), show_default=True, metavar="W H", help="With --bare."
 )
-@click.option("--check-bits", type=click.IntRange(0, CHECK_BITS_MAX), default=api.BARE_CHECK_BITS, show_default=True,
+@click.option("--check-bits", type=click.IntRange(0, CHECK_BITS_MAX), default=BARE_CHECK_BITS, show_default=True,
               metavar="N", help="With --bare.")  # fmt: skip
 @params.max_pixels
 @click.option("--index", type=click.IntRange(0), metavar="N", help="Of an archive only image N, counted from 0.")

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from mnistzip.bitstream import container
@@ -24,28 +24,14 @@ from mnistzip.limits import SIDE_MAX
 from mnistzip.models import registry
 from mnistzip.models.registry import Model
 from mnistzip.nn.blas_threads import one_thread
+from mnistzip.options import BARE_CHECK_BITS, DEFAULT_QUALITY, EncodeKeywords, EncodeOptions, with_options
 from mnistzip.tiling import tiles_in
 from mnistzip.types import Mode, Pixels
 from mnistzip.validation import as_image
 
-DEFAULT_QUALITY = 50
-DEFAULT_EFFORT = 3
-BARE_CHECK_BITS = 8
-EFFORT_MAX = 9
 
-
-def encode(
-    image: ArrayLike,
-    *,
-    quality: int = DEFAULT_QUALITY,
-    lossless: bool = False,
-    effort: int = DEFAULT_EFFORT,
-    max_bytes: int | None = None,
-    min_psnr: float | None = None,
-    model: str | Path | Model = registry.DEFAULT,
-    bare: bool = False,
-    check_bits: int = BARE_CHECK_BITS,
-) -> bytes:
+@with_options(EncodeOptions)
+def encode(image: ArrayLike, **options: Unpack[EncodeKeywords]) -> bytes:
     """Code one greyscale image into the bytes of a ``.cae`` file.
 
     Args:
@@ -69,17 +55,7 @@ def encode(
         OptionError: an option outside its range, or options that do not go together.
         ModelError: no such model.
     """
-    return encode_many(
-        [image],
-        quality=quality,
-        lossless=lossless,
-        effort=effort,
-        max_bytes=max_bytes,
-        min_psnr=min_psnr,
-        model=model,
-        bare=bare,
-        check_bits=check_bits,
-    )[0]
+    return encode_many([image], **options)[0]
 
 
 def decode(data: bytes, *, model: str | Path | Model | None = None, max_pixels: int | None = None) -> Pixels:
@@ -153,58 +129,38 @@ def decode_bare(
 
 
 @one_thread
-def encode_many(
-    images: Sequence[ArrayLike] | Pixels,
-    *,
-    quality: int = DEFAULT_QUALITY,
-    lossless: bool = False,
-    effort: int = DEFAULT_EFFORT,
-    max_bytes: int | None = None,
-    min_psnr: float | None = None,
-    model: str | Path | Model = registry.DEFAULT,
-    bare: bool = False,
-    check_bits: int = BARE_CHECK_BITS,
-) -> list[bytes]:
+@with_options(EncodeOptions)
+def encode_many(images: Sequence[ArrayLike] | Pixels, **options: Unpack[EncodeKeywords]) -> list[bytes]:
     """Code many images together: the same files as :func:`encode` gives one by one, faster.
 
     Args:
         images: uint8 array of shape ``(N, H, W)`` or a sequence of ``(H, W)`` arrays of any sizes.
     """
-    require_within("quality", quality, 1, container.QUALITY_MAX)
-    require_within("effort", effort, 0, EFFORT_MAX)
-    if max_bytes is not None:
-        require_within("max_bytes", max_bytes, 1, 1 << 40)
-    if min_psnr is not None and not (isinstance(min_psnr, (int, float, np.number)) and min_psnr >= 0):
-        raise OptionError(f"min_psnr is {min_psnr!r}: give a number of dB, 0 or more")
-    require_within("check_bits", check_bits, 0, rans.CHECK_BITS_MAX)
-    if bare and (lossless or min_psnr is not None):
-        raise OptionError("a bare stream is lossy and of an agreed quality: it takes neither lossless nor min_psnr")
+    wanted = EncodeOptions(**options)
+    wanted.require_valid()
     pixels = [as_image(image, index) for index, image in enumerate(images)]
-    if bare:
-        return _bare_streams(pixels, quality, effort, max_bytes, model, check_bits)
-    from mnistzip.coding import (
-        image_files,  # decoding starts sooner without
-        model_choice,
-    )
+    if wanted.bare:
+        return _bare_streams(pixels, wanted)
+    from mnistzip.coding import image_files, model_choice  # decoding starts sooner without them
 
-    used = registry.candidates(model)
-    if lossless:
-        return image_files.lossless_files(pixels, used, max_bytes)
-    if min_psnr is not None:
-        return image_files.files_that_reach(pixels, used, effort, min_psnr, max_bytes)
-    if max_bytes is not None:
-        return image_files.files_within(pixels, used, effort, max_bytes)
-    return image_files.lossy_files(pixels, model_choice.candidates(model, quality), effort)
+    models = registry.candidates(wanted.model)
+    if wanted.lossless:
+        return image_files.lossless_files(pixels, models, wanted.max_bytes)
+    if wanted.min_psnr is not None:
+        return image_files.files_that_reach(pixels, models, wanted.effort, wanted.min_psnr, wanted.max_bytes)
+    if wanted.max_bytes is not None:
+        return image_files.files_within(pixels, models, wanted.effort, wanted.max_bytes)
+    return image_files.lossy_files(pixels, model_choice.candidates(wanted.model, wanted.quality), wanted.effort)
 
 
-def _bare_streams(
-    pixels: list[Pixels], quality: int, effort: int, max_bytes: int | None, model: str | Path | Model, check_bits: int
-) -> list[bytes]:
+def _bare_streams(images: list[Pixels], options: EncodeOptions) -> list[bytes]:
     """Streams without a header, of one model that both ends know."""
     from mnistzip.coding.lossy import LossyBatch
 
-    lossy = LossyBatch(registry.find_bare(model), pixels, effort, check_bits)
-    return lossy.files([quality] * len(pixels), range(len(pixels))) if max_bytes is None else lossy.squeeze(max_bytes, quality)
+    lossy = LossyBatch(registry.find_bare(options.model), images, options.effort, options.check_bits)
+    if options.max_bytes is not None:
+        return lossy.squeeze(options.max_bytes, options.quality)
+    return lossy.files([options.quality] * len(images), range(len(images)))
 
 
 def decode_many(

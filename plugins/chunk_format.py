@@ -27,6 +27,7 @@ from mnistzip.bitstream import container
 from mnistzip.errors import FormatError, ImageError, LimitError, MnistzipError, OptionError
 from mnistzip.limits import CHUNK_PIXELS_MAX, PIXELS_MAX, SIDE_MAX
 from mnistzip.models.registry import DEFAULT
+from mnistzip.options import FileOptions
 from mnistzip.types import Pixels
 
 VERSION = 1
@@ -37,35 +38,24 @@ TOGETHER = 1 << 21  # pixels that are decoded side by side
 
 
 @dataclass(frozen=True, kw_only=True)
-class Coding:
-    """How the images of a chunk are coded: the options of :func:`mnistzip.encode`, such that JSON can hold them.
+class Coding(FileOptions):
+    """How the images of a chunk are encoded: options that JSON can hold.
 
-    Attributes:
-        quality: 1 (smallest) to 100 (best).
-        lossless: keep every pixel.
-        effort: 0 (fastest) to 9 (smallest).
-        max_bytes: the best quality of which no image takes more bytes, each image by itself.
-        min_psnr: the smallest that reaches so many dB, each image by itself.
-        model: name of a shipped model or path of a model file, which is looked for when images are coded or decoded.
+    Budgets hold for each image by itself. A model is a name or the path of its file; it is opened to encode or decode.
 
     Raises:
         OptionError: an option outside its range, or one that JSON cannot hold.
     """
 
-    quality: int = api.DEFAULT_QUALITY
-    lossless: bool = False
-    effort: int = api.DEFAULT_EFFORT
-    max_bytes: int | None = None
-    min_psnr: float | None = None
-    model: str = DEFAULT
+    model: str = DEFAULT  # JSON holds no loaded model
 
     def __post_init__(self) -> None:
         if not isinstance(self.lossless, bool):
             raise OptionError(f"lossless is {self.lossless!r}: give true or false")
         if not isinstance(self.model, (str, Path)):
             raise OptionError(f"model is a {type(self.model).__name__}: give a name or a path, which the array can keep")
+        self.require_valid()
         ranged: dict[str, Any] = {name: getattr(self, name) for name in RANGED}
-        api.encode_many([], lossless=True, **ranged)  # no images: only the ranges are checked
         if self.min_psnr is not None and not math.isfinite(self.min_psnr):
             raise OptionError(f"min_psnr is {self.min_psnr!r}: for every pixel say lossless")
         plain = {name: value.item() for name, value in ranged.items() if isinstance(value, np.generic)}

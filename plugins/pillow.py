@@ -9,6 +9,7 @@ Pillow looks for no plugins by itself: this import, or :func:`register`, is need
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from mnistzip import api
 from mnistzip.bitstream.container import is_cae
 from mnistzip.errors import MnistzipError, ModelError, OptionError
 from mnistzip.models.registry import Model
+from mnistzip.options import FileOptions
 from mnistzip.types import Pixels
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ FORMAT = "CAE"
 SUFFIX = ".cae"
 MIME = "image/x-mnistzip"
 HEADER_MAX = 32  # bytes; the longest header has 18
-OPTIONS = ("quality", "lossless", "effort", "max_bytes", "min_psnr", "model")
+OPTIONS = [field.name for field in fields(FileOptions)]
 
 
 class CaeImageFile(ImageFile.ImageFile):

@@ -27,6 +27,7 @@ from mnistzip.io.parquet import pyarrow_parquet
 from mnistzip.io.read_options import InputOptions, Item, Stream, ignore
 from mnistzip.models import registry
 from mnistzip.models.registry import Model
+from mnistzip.options import DEFAULT_EFFORT, DEFAULT_QUALITY, ArchiveOptions
 from mnistzip.storage.backends import AtomicFile
 from mnistzip.storage.remote import is_address, local_path
 
@@ -172,9 +173,9 @@ def plan(
     shard_size: int = SHARD_SIZE,
     labels: str | None = None,
     convert: bool = False,
-    quality: int = api.DEFAULT_QUALITY,
+    quality: int = DEFAULT_QUALITY,
     lossless: bool = False,
-    effort: int = api.DEFAULT_EFFORT,
+    effort: int = DEFAULT_EFFORT,
     model: str = registry.DEFAULT,
 ) -> tuple[Job, list[Shard]]:
     """Cut sources into shards; headers are read, images are not.
@@ -190,7 +191,7 @@ def plan(
         raise OptionError(f"{out} is an address: shards are written into a folder that all workers see, so give its path")
     out = local_path(out)
     require_within("shard_size", shard_size, 1, SHARD_SIZE_MAX)
-    api.encode_many([], lossless=True, quality=quality, effort=effort)  # no images: only the ranges are checked
+    ArchiveOptions(quality=quality, effort=effort).require_valid()
     sources = [file for source in sources for file in _expand(os.path.abspath(source))]
     several = len(sources) > 1
     reading = InputOptions(convert=convert, model=model)

@@ -12,21 +12,20 @@ from collections.abc import Callable, Iterable
 from itertools import repeat
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mnistzip.api import DEFAULT_EFFORT, DEFAULT_QUALITY, EFFORT_MAX
 from mnistzip.archive.entry_names import require_name
 from mnistzip.archive.group_codec import Packed, Setting, pack_group
 from mnistzip.archive.index import START, Footer, Index, Origin, entry
-from mnistzip.bitstream import container
 from mnistzip.coding.model_choice import candidates
 from mnistzip.errors import FormatError, ImageError, OptionError, require_within
 from mnistzip.limits import DECODED_PIXELS_MAX, SIDE_MAX
 from mnistzip.models import registry
 from mnistzip.models.registry import Model
+from mnistzip.options import ArchiveKeywords, ArchiveOptions, with_options
 from mnistzip.storage.backends import AtomicFile, copy_range, open_storage
 from mnistzip.storage.remote import Address, is_address, local_path
 from mnistzip.tiling import tiles_in
@@ -81,14 +80,11 @@ class ArchiveWriter:
         poor: images that are far worse than what the quality gives on pictures that the model knows.
     """
 
+    @with_options(ArchiveOptions)
     def __init__(
         self,
         target: str | os.PathLike[str] | IO[bytes],
         *,
-        quality: int = DEFAULT_QUALITY,
-        lossless: bool = False,
-        effort: int = DEFAULT_EFFORT,
-        model: str | Path | Model = registry.DEFAULT,
         append: bool = False,
         threads: int = 1,
         origin: Origin = Origin.NONE,
@@ -97,17 +93,18 @@ class ArchiveWriter:
         embed_model: bool = False,
         progress: Callable[[float], None] | None = None,
         overwrite: bool = True,
+        **options: Unpack[ArchiveKeywords],
     ) -> None:
-        require_within("quality", quality, 1, container.QUALITY_MAX)
-        require_within("effort", effort, 0, EFFORT_MAX)
+        wanted = ArchiveOptions(**options)
+        wanted.require_valid()
         require_within("threads", threads, 1, 1 << 10)
         if origin not in set(Origin):
             raise OptionError(f"origin is {origin!r}: give one of mnistzip.Origin")
-        self._setting = Setting(candidates(model, None if lossless else quality), effort)
-        self._mode = Mode.LOSSLESS if lossless else Mode.LOSSY
+        self._setting = Setting(candidates(wanted.model, None if wanted.lossless else wanted.quality), wanted.effort)
+        self._mode = Mode.LOSSLESS if wanted.lossless else Mode.LOSSY
         most = (candidate.model.tiles_unasked(self._mode) for candidate in self._setting.candidates)
         self._tiles_max = min(GROUP_TILES, *most)
-        self._embedded = _file_of(model) if embed_model else None
+        self._embedded = _file_of(wanted.model) if embed_model else None
         self._progress = progress
         self._reporting = threading.Lock()
         self._threads = threads
@@ -406,17 +403,15 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads)
 
 
+@with_options(ArchiveOptions)
 def encode_archive(
     images: Iterable[ArrayLike],
     *,
     names: Iterable[str] | None = None,
     labels: Iterable[int] | NDArray[np.integer] | None = None,
-    quality: int = DEFAULT_QUALITY,
-    lossless: bool = False,
-    effort: int = DEFAULT_EFFORT,
-    model: str | Path | Model = registry.DEFAULT,
     threads: int = 1,
     embed_model: bool = False,
+    **options: Unpack[ArchiveKeywords],
 ) -> bytes:
     """Code many images into the bytes of one archive.
 
@@ -435,15 +430,6 @@ def encode_archive(
     """
     out = io.BytesIO()
     shape = images.shape[1:] if isinstance(images, np.ndarray) and images.ndim == 3 and min(images.shape[1:]) else None
-    with ArchiveWriter(
-        out,
-        quality=quality,
-        lossless=lossless,
-        effort=effort,
-        model=model,
-        threads=threads,
-        shape=shape,
-        embed_model=embed_model,
-    ) as writer:
+    with ArchiveWriter(out, threads=threads, shape=shape, embed_model=embed_model, **options) as writer:
         writer.extend(images, names=names, labels=labels)
     return out.getvalue()
