@@ -16,7 +16,7 @@ from mnistzip.bench.protocol import Shapes
 from mnistzip.bitstream.container import DEFAULT_SIDE
 from mnistzip.limits import PIXELS_MAX
 from mnistzip.models.latent_prior import ideal_bits
-from mnistzip.models.pixel.planes import PIXELS
+from mnistzip.models.pixel.planes import TILE_PIXELS
 from mnistzip.models.registry import Model, candidates
 from mnistzip.types import Pixels
 
@@ -77,8 +77,8 @@ def _ideal_bits(model: Model, images: Pixels, quality: int) -> float | None:
     if not quality:
         if model.pixels is None:
             return None
-        return ideal_bits(model.pixels.intervals(images, np.ones((len(images), PIXELS), bool)).freq)
-    row = np.full(len(images), model.row(quality))
+        return ideal_bits(model.pixels.intervals(images, np.ones((len(images), TILE_PIXELS), bool)).freq)
+    row = np.full(len(images), model.quality_index(quality))
     _, freqs = model.prior.intervals(model.transforms.analyse(images, row), row)
     return ideal_bits(freqs)
 

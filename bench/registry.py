@@ -109,7 +109,7 @@ def name_of(model: str) -> str:
     Raises:
         ModelError: no such model.
     """
-    return model if registry.ships(model) else registry.find(model).name
+    return model if registry.is_shipped(model) else registry.find(model).name
 
 
 def _peer(
@@ -165,7 +165,7 @@ def _of_mnistzip(model: str | None) -> list[Codec]:
     ]
     costs = {"auto": 13, "mnist": 8, "mnist-fast": 5, "glyph": 5}
     lossless = [_lossless_of(name, name, cost) for name, cost in costs.items()]
-    if model is not None and not registry.ships(model):
+    if model is not None and not registry.is_shipped(model):
         name = name_of(model)
         lossy += [_ours(name, model, DEFAULT_EFFORT, SPARSE, 6), _ours(f"{name}-e0", model, 0, CURVE, 2)]
         lossless.append(_lossless_of(name, model, 8, asked=False))

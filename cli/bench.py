@@ -24,7 +24,7 @@ from mnistzip.errors import OptionError
 from mnistzip.io.image_file import STREAM
 from mnistzip.io.output_folders import lies_in
 from mnistzip.io.readers import load
-from mnistzip.models.registry import ships
+from mnistzip.models.registry import is_shipped
 from mnistzip.tiling import TILE
 
 LINK_HELP = ", ".join(f"{size} {link}" for size, link in LINKS.items())
@@ -93,7 +93,7 @@ def bench(
     if out is not None and (source_folder := lies_in(out, data)):
         raise OptionError(f"{out} would be a folder among the images of {source_folder}: {WAY_OUT}")
     jobs = plan([name.strip() for name in codecs.split(",") if name.strip()], model)
-    source = load(data, convert=convert, limit=limit, model=None if model is None or ships(model) else model)
+    source = load(data, convert=convert, limit=limit, model=None if model is None or is_shipped(model) else model)
     run = Run(source, jobs, out, model, threads, save_files, fresh)
     results, outcomes = _measure(run, budget, show=not quiet and not as_json)
     lacking = None if out is None else _write(run, outcomes, results, out)

@@ -79,7 +79,7 @@ def use_device(ctx: click.Context, _parameter: click.Parameter, value: str) -> N
 
 def model_file(model: str | None) -> list[str]:
     """The file that a model is read from, if it does not ship."""
-    return [] if model is None or registry.ships(model) else [model]
+    return [] if model is None or registry.is_shipped(model) else [model]
 
 
 max_pixels = click.option(

@@ -206,7 +206,7 @@ def _model_of(header: Header, given: str | Path | Model | None, max_pixels: int 
     if header.mode is Mode.LOSSLESS:
         model.pixel_model()
     if max_pixels is None:
-        model.require_quick(header.mode, [(header.height, header.width)])
+        model.require_default_limit(header.mode, [(header.height, header.width)])
     return model
 
 
@@ -265,7 +265,7 @@ def model_for(name: int | bytes, given: str | Path | Model | None) -> Model:
     """The model that a file names by id, fingerprint or the first bytes of that."""
     if isinstance(name, int):
         return given if isinstance(given, Model) and given.number == name else registry.by_number(name)
-    if given is None or registry.ships(given):
+    if given is None or registry.is_shipped(given):
         return registry.by_fingerprint(name)
     found = registry.find(given)
     if not found.fingerprint.startswith(name):

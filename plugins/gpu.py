@@ -1,20 +1,22 @@
 """The networks of lossy files on a graphics processor, through PyTorch: the same bytes and pixels, as all sums are exact.
 
+For all models from now on, in all threads:
+
     from mnistzip.plugins import gpu
 
-    gpu.use("cuda")          # from now on, for every model
+    gpu.use("cuda")
     files = mnistzip.encode_many(images, effort=0)
 
-Analysis, synthesis and the prior move; the coder, the search of higher efforts and the pixel model stay where they are. So it
-is for batches of many images at effort 0, and for decoding them. Convolutions are written as matrix products of neighbourhoods:
-the fast algorithms of cuDNN go through fractions and would not be exact.
+Analysis, synthesis and the prior run on the device. The entropy coder, the search of higher efforts and the pixel model stay on
+the processor. So this helps to encode batches of many images at effort 0, and to decode them. Convolutions are written as
+matrix products of neighbourhoods: the fast algorithms of cuDNN compute with fractions and are not exact.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,156 +24,151 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mnistzip.entropy.cdf import OCTAVES, TOTAL, Cdf
-from mnistzip.errors import ModelError
-from mnistzip.models import registry
-from mnistzip.models.latent_prior import CHANNELS, LOGITS, PLACES, SIDE, SYMBOLS, NextSymbols, Prior
+from mnistzip.models.engine import DEFAULT, NUMPY
+from mnistzip.models.latent_prior import CHANNELS, LOGITS, POSITIONS, SIDE, SYMBOLS, NextSymbols, Prior
 from mnistzip.models.transforms import Transforms, chunks
-from mnistzip.nn import layers as intnet
-from mnistzip.nn.layers import ACTIVATIONS, GAIN_SHIFT, Range
+from mnistzip.nn.exact import ACTIVATIONS, Range
+from mnistzip.nn.layer_base import forward
 from mnistzip.tiling import TILE
 from mnistzip.training.distributed import device as find_device
-from mnistzip.types import Pixels
+from mnistzip.types import Floats, Integers, Pixels
 
-TOGETHER = 4096  # images that pass the networks together
-SYMBOLS_TOGETHER = 1024  # latents whose frequencies are found together: some 66 kB each
+if TYPE_CHECKING:
+    from mnistzip.models.pixel.pixel_model import PixelModel
 
-Ints = NDArray[np.int64]
+IMAGES_PER_BATCH = 4096  # run through the networks together
+LATENTS_PER_BATCH = 1024  # whose frequencies are computed together: some 66 kB each
 
 
 def use(device: str = "cuda") -> None:
-    """Run the networks of all models on a device as torch names it; ``cpu`` brings them back to numpy.
+    """Compute the networks of all models on a device, named as in torch; ``cpu`` returns to numpy.
+
+    Models that are already loaded and handed over as :class:`~mnistzip.models.model.Model` keep their engine.
 
     Raises:
         ModelError: there is no such device, or torch was built without it.
     """
-    if device == "cpu":
-        registry.place(None)
-        return
-    there = Device.named(device)
-    registry.place(lambda transforms, prior: (there.transforms(transforms), there.prior(prior)))
+    DEFAULT.engine = NUMPY if device == "cpu" else engine_on(device)
 
 
-@dataclass(frozen=True)
-class Device:
-    """Where tensors live, and the weights that are there already."""
+def engine_on(device: str) -> TorchEngine:
+    """The engine of a device that torch can use here, or :class:`~mnistzip.errors.ModelError`."""
+    return _engine(find_device(device))
 
-    name: torch.device
-    _known: dict[int, tuple[NDArray[Any], Tensor]] = field(default_factory=dict)
 
-    @staticmethod
-    def named(name: str) -> Device:
-        """A device that torch can use here, or :class:`~mnistzip.errors.ModelError`."""
-        return Device(find_device(name))
+@cache
+def _engine(device: torch.device) -> TorchEngine:
+    return TorchEngine(device)
+
+
+@dataclass(frozen=True, eq=False)
+class TorchEngine:
+    """A :class:`~mnistzip.models.engine.Engine` on a device of torch, and the layers' operations there."""
+
+    device: torch.device
+    _weights: dict[int, tuple[NDArray[Any], Tensor]] = field(default_factory=dict)
+
+    def transforms(self, reference: Transforms) -> Transforms:
+        return TorchTransforms(**_fields(reference), engine=self)
+
+    def prior(self, reference: Prior) -> Prior:
+        return TorchPrior(**_fields(reference), engine=self)
+
+    def pixel_model(self, reference: PixelModel) -> PixelModel:
+        return reference
 
     def tensor(self, array: NDArray[Any]) -> Tensor:
-        """A copy of an array there."""
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self.name)
+        """A copy of an array on the device."""
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
 
     def weights(self, array: NDArray[Any]) -> Tensor:
-        """The same of an array that is part of a model: it is copied once."""
-        if id(array) not in self._known:
-            self._known[id(array)] = array, self.tensor(array)  # kept, so that no other array gets its id
-        return self._known[id(array)][1]
+        """A copy of an array that is part of a model; it is made once."""
+        cached = self._weights.get(id(array))
+        if cached is None:
+            cached = self._weights[id(array)] = array, self.tensor(array)  # keeps the array, so that its id stays unique
+        return cached[1]
 
-    def transforms(self, known: Transforms) -> Transforms:
-        """The same transforms, computed there."""
-        return _moved(known, DeviceTransforms, self)
+    def permute(self, x: Tensor, axes: tuple[int, ...]) -> Tensor:
+        return x.permute(axes)
 
-    def prior(self, known: Prior) -> Prior:
-        """The same prior, computed there."""
-        return _moved(known, DevicePrior, self)
+    def maximum(self, a: Tensor, b: Tensor) -> Tensor:
+        return torch.maximum(a, b)
 
-    def forward(self, layers: Sequence[intnet.Layer], x: Tensor, row: Tensor) -> Tensor:
-        """As :func:`mnistzip.nn.layers.forward`."""
-        for layer in layers:
-            x = self._layer(layer, x, row)
-        return x
+    def repeat(self, x: Tensor, axis: int) -> Tensor:
+        return x.repeat_interleave(2, axis)
 
-    def _layer(self, layer: intnet.Layer, x: Tensor, row: Tensor) -> Tensor:
+    def convolve(self, x: Tensor, weight: Floats, kernel: int) -> Tensor:
         n, h, w, c = x.shape
-        if isinstance(layer, intnet.Conv):
-            total = patches(x, layer.kernel) @ self.weights(layer.weight)
-            total = total.view(n, h, w, -1) + self.weights(layer.place)
-            return requantize(total + self.weights(layer.quality)[row][:, None, None], layer.to)
-        if isinstance(layer, intnet.Gain):
-            factor = self.weights(layer.factor)[row] * 2.0**-GAIN_SHIFT
-            return requantize(x * factor[:, None, None] + 0.5, layer.to)
-        if isinstance(layer, intnet.Residual):
-            return (self.forward(layer.layers, x, row) + x).clamp(layer.to.low, layer.to.high)
-        if isinstance(layer, intnet.Lookup):
-            return self.weights(layer.table)[x.long() - layer.low]
-        if isinstance(layer, intnet.MaxPool):
-            return x.view(n, h // 2, 2, w // 2, 2, c).amax((2, 4))
-        if isinstance(layer, intnet.Upsample):
-            return x.repeat_interleave(2, 1).repeat_interleave(2, 2)
-        if isinstance(layer, intnet.SpaceToDepth):
-            s = layer.size
-            return x.view(n, h // s, s, w // s, s, c).permute(0, 1, 3, 5, 2, 4).reshape(n, h // s, w // s, c * s * s)
-        if isinstance(layer, intnet.DepthToSpace):
-            s = layer.size
-            return x.view(n, h, w, c // (s * s), s, s).permute(0, 1, 4, 2, 5, 3).reshape(n, h * s, w * s, c // (s * s))
-        raise ModelError(f"a layer that is not known on {self.name}: {type(layer).__name__}")
+        pad = kernel // 2
+        padded = torch.nn.functional.pad(x, (0, 0, pad, pad, pad, pad))
+        taps = [padded[:, i : i + h, j : j + w] for i in range(kernel) for j in range(kernel)]
+        neighbourhoods = torch.stack(taps, 3).reshape(n * h * w, kernel * kernel * c)
+        return (neighbourhoods @ self.weights(weight)).view(n, h, w, -1)
+
+    def add_bias(self, total: Tensor, position_bias: Floats, quality_bias: Floats, quality_index: Tensor) -> Tensor:
+        return total + self.weights(position_bias) + self.per_quality(quality_bias, quality_index)
+
+    def per_quality(self, table: Floats, quality_index: Tensor) -> Tensor:
+        return self.weights(table)[quality_index][:, None, None]
+
+    def lookup(self, table: Floats, low: int, x: Tensor) -> Tensor:
+        return self.weights(table)[x.long() - low]
+
+    def requantize(self, total: Tensor, output_range: Range) -> Tensor:
+        return total.floor().clamp(output_range.low, output_range.high)
+
+    def clip(self, total: Tensor, output_range: Range) -> Tensor:
+        return total.clamp(output_range.low, output_range.high)
 
 
-def _moved(known: Any, kind: type[Any], device: Device) -> Any:
-    """The same weights, which were divided already, in an object that computes elsewhere."""
-    moved = object.__new__(kind)
-    moved.__dict__.update(known.__dict__, device=device)
-    return moved
+def _fields(reference: Transforms | Prior) -> dict[str, Any]:
+    """The fields of a dataclass by name."""
+    return {each.name: getattr(reference, each.name) for each in fields(reference)}
 
 
-def requantize(total: Tensor, to: Range) -> Tensor:
-    """As :func:`mnistzip.nn.layers.requantize`."""
-    return total.floor().clamp(to.low, to.high)
+@dataclass(frozen=True, eq=False)
+class TorchTransforms(Transforms):
+    """Both networks on a device; numpy traces them for the search."""
 
+    engine: TorchEngine
 
-def patches(x: Tensor, kernel: int) -> Tensor:
-    """As :func:`mnistzip.nn.layers.patches`."""
-    n, h, w, c = x.shape
-    pad = kernel // 2
-    padded = torch.nn.functional.pad(x, (0, 0, pad, pad, pad, pad))
-    seen = [padded[:, i : i + h, j : j + w] for i in range(kernel) for j in range(kernel)]
-    return torch.stack(seen, 3).reshape(n * h * w, kernel * kernel * c)
-
-
-class DeviceTransforms(Transforms):
-    """Both networks on a device; what the search asks of them is answered by numpy."""
-
-    device: Device
-
-    def analyse(self, x: Pixels, row: Ints) -> Ints:
+    def analyse(self, x: Pixels, quality_index: Integers) -> Integers:
+        engine = self.engine
         out = np.empty((len(x), SYMBOLS), np.int64)
-        for part in chunks(len(x), TOGETHER):
-            where = self.device.tensor(row[part])
-            latent = self.device.forward(self.analysis, self.device.tensor(x[part])[..., None].float(), where)
-            value = latent.long() * self.device.weights(self.fine)[where].long()[:, None, None]
+        for part in chunks(len(x), IMAGES_PER_BATCH):
+            index = engine.tensor(quality_index[part])
+            latent = forward(self.analysis, engine.tensor(x[part])[..., None].float(), index, engine)
+            value = latent.long() * engine.per_quality(self.fine, index).long()
             rounded = (value + (1 << self.fine_shift - 1)) >> self.fine_shift
             out[part] = rounded.clamp(self.symbols.low, self.symbols.high).view(-1, SYMBOLS).cpu().numpy()
         return out
 
-    def synthesize(self, y: Ints, row: Ints) -> Pixels:
+    def synthesize(self, y: Integers, quality_index: Integers) -> Pixels:
+        engine = self.engine
         x_hat = np.empty((len(y), TILE, TILE), np.uint8)
-        for part in chunks(len(y), TOGETHER):
-            where = self.device.tensor(row[part])
-            symbols = self.device.tensor(y[part]).view(-1, SIDE, SIDE, CHANNELS).float()
-            scaled = symbols * self.device.weights(self.step)[where][:, None, None]
-            x_hat[part] = self.device.forward(self.synthesis, scaled, where)[..., 0].to(torch.uint8).cpu().numpy()
+        for part in chunks(len(y), IMAGES_PER_BATCH):
+            index = engine.tensor(quality_index[part])
+            symbols = engine.tensor(y[part]).view(-1, SIDE, SIDE, CHANNELS).float()
+            image = forward(self.synthesis, symbols * engine.per_quality(self.step, index), index, engine)
+            x_hat[part] = image[..., 0].to(torch.uint8).cpu().numpy()
         return x_hat
 
 
-class DevicePrior(Prior):
-    """The networks of the prior and the tables of frequencies on a device; the coder takes what it asks for from there."""
+@dataclass(frozen=True, eq=False)
+class TorchPrior(Prior):
+    """The prior and its tables of frequencies on a device; the entropy coder stays on the processor."""
 
-    device: Device
+    engine: TorchEngine
 
-    def intervals(self, y: Ints, row: Ints) -> tuple[Ints, Ints]:
+    def intervals(self, y: Integers, quality_index: Integers) -> tuple[Integers, Integers]:
+        weights = self.engine.weights
         starts, freqs = np.empty((2, len(y), SYMBOLS), np.int64)
-        for part in chunks(len(y), SYMBOLS_TOGETHER):
-            symbols = self.device.tensor(y[part])
-            far = self._far(symbols.float(), self.device.tensor(row[part]))
-            logits = self.device.weights(self._heads) @ far.view(len(far), SYMBOLS, -1).permute(1, 2, 0)
-            logits = requantize(logits + self.device.weights(self.head_bias)[..., None], LOGITS)
-            below = torch.cumsum(self._weights_of(logits), 1)
+        for part in chunks(len(y), LATENTS_PER_BATCH):
+            symbols = self.engine.tensor(y[part])
+            far = self._far(symbols.float(), self.engine.tensor(quality_index[part]))
+            logits = weights(self._heads) @ far.view(len(far), SYMBOLS, -1).permute(1, 2, 0)
+            logits = self.engine.requantize(logits + weights(self.head_bias)[..., None], LOGITS)
+            below = torch.cumsum(self._frequency_weights(logits), 1)
             below = torch.cat([torch.zeros_like(below[:, :1]), below], 1)
             index = (symbols.T - self.low)[:, None]
             total, room = below[:, -1:], TOTAL - self.values
@@ -181,35 +178,37 @@ class DevicePrior(Prior):
             freqs[part] = (end - start)[:, 0].T.cpu().numpy()
         return starts, freqs
 
-    def _far(self, x: Tensor, row: Tensor) -> Tensor:
-        weights = self.device.weights
-        near = requantize(x @ weights(self.near_weight) + weights(self.near_bias)[row], ACTIVATIONS)
+    def _far(self, x: Tensor, quality_index: Tensor) -> Tensor:
+        weights, requantize = self.engine.weights, self.engine.requantize
+        near = requantize(x @ weights(self.near_weight) + weights(self.near_bias)[quality_index], ACTIVATIONS)
         total = near @ weights(self.far_weight) + x @ weights(self.skip_weight)
-        return requantize(total + weights(self.far_bias)[row], ACTIVATIONS)
+        return requantize(total + weights(self.far_bias)[quality_index], ACTIVATIONS)
 
-    def _weights_of(self, logits: Tensor) -> Tensor:
-        """Of values whose logits lie along dimension -2, in int64."""
+    def _frequency_weights(self, logits: Tensor) -> Tensor:
+        """The weight of each value, int64; logits of an alphabet are along dimension -2."""
         behind = (logits.amax(-2, keepdim=True) - logits).long()
-        return self.device.weights(OCTAVES)[behind.clamp(max=len(OCTAVES) - 1)]
+        return self.engine.weights(OCTAVES)[behind.clamp(max=len(OCTAVES) - 1)]
 
-    def decode(self, next_symbols: NextSymbols, row: Ints) -> Ints:
-        weights = self.device.weights
-        n, a, b = len(row), self.near_weight.shape[1] // PLACES, self.head_weight.shape[1]
-        where = self.device.tensor(row)
-        x = torch.zeros(n, SYMBOLS, device=self.device.name)
-        near = torch.zeros(n, PLACES * a, device=self.device.name)
-        near_bias, far_bias = weights(self.near_bias)[where], weights(self.far_bias)[where]
-        for place in range(PLACES):
-            s = place * CHANNELS
-            mine, wide = slice(place * a, place * a + a), slice(s * b, (s + CHANNELS) * b)
-            near[:, mine] = requantize(x[:, :s] @ weights(self.near_weight)[:s, mine] + near_bias[:, mine], ACTIVATIONS)
-            shared = near[:, : mine.stop] @ weights(self.far_weight)[: mine.stop, wide] + far_bias[:, wide]
-            shared += x[:, :s] @ weights(self.skip_weight)[:s, wide]
+    def decode(self, next_symbols: NextSymbols, quality_index: Integers) -> Integers:
+        engine, weights, requantize = self.engine, self.engine.weights, self.engine.requantize
+        n, a, b = len(quality_index), self.near_weight.shape[1] // POSITIONS, self.head_weight.shape[1]
+        index = engine.tensor(quality_index)
+        x = torch.zeros(n, SYMBOLS, device=engine.device)
+        near = torch.zeros(n, POSITIONS * a, device=engine.device)
+        near_bias, far_bias = weights(self.near_bias)[index], weights(self.far_bias)[index]
+        for position in range(POSITIONS):
+            s = position * CHANNELS
+            position_near, position_far = slice(position * a, (position + 1) * a), slice(s * b, (s + CHANNELS) * b)
+            total = x[:, :s] @ weights(self.near_weight)[:s, position_near] + near_bias[:, position_near]
+            near[:, position_near] = requantize(total, ACTIVATIONS)
+            shared = near[:, : position_near.stop] @ weights(self.far_weight)[: position_near.stop, position_far]
+            shared += far_bias[:, position_far]
+            shared += x[:, :s] @ weights(self.skip_weight)[:s, position_far]
             for c in range(CHANNELS):
-                own = slice((s + c) * b, (s + c + 1) * b)
-                far = shared[:, c * b : (c + 1) * b] + x[:, s : s + c] @ weights(self.skip_weight)[s : s + c, own]
+                symbol_far = slice((s + c) * b, (s + c + 1) * b)
+                far = shared[:, c * b : (c + 1) * b] + x[:, s : s + c] @ weights(self.skip_weight)[s : s + c, symbol_far]
                 logits = weights(self._heads)[s + c] @ requantize(far, ACTIVATIONS).T
                 logits = requantize(logits + weights(self.head_bias)[s + c, :, None], LOGITS)
-                value = next_symbols(Cdf.of_weights(self._weights_of(logits).cpu().numpy()))
-                x[:, s + c] = self.device.tensor(value + self.low).float()
+                value = next_symbols(Cdf.of_weights(self._frequency_weights(logits).cpu().numpy()))
+                x[:, s + c] = engine.tensor(value + self.low).float()
         return x.long().cpu().numpy()

@@ -218,7 +218,7 @@ def plan(
         quality=quality,
         lossless=lossless,
         effort=effort,
-        model=model if registry.ships(model) else os.path.abspath(model),
+        model=model if registry.is_shipped(model) else os.path.abspath(model),
         fingerprint=_fingerprint_of(model),
         convert=convert,
         labels=None if labels is None else os.path.abspath(labels),

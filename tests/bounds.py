@@ -145,7 +145,7 @@ def single() -> Iterator[Input]:
     yield "8192x8192 lossy", "decode", "cae", Header(Mode.LOSSY, SIDE, SIDE, model=0, quality=50).to_bytes() + b"\x80"
     for mode, widths in ((Mode.LOSSY, (2048, 32768)), (Mode.LOSSLESS, (512,))):
         for name, number in registry.SHIPPED.items():
-            if mode is Mode.LOSSLESS and not registry.shipped(name).keeps_pixels:
+            if mode is Mode.LOSSLESS and not registry.shipped(name).has_pixel_model:
                 continue
             for width in widths:
                 yield coded(mode, width, DECODED_PIXELS_MAX[mode] // width, name, number)
@@ -293,7 +293,7 @@ def held_models() -> Iterator[Input]:
         yield f"a model {what}", "load", "npz", content
         lossless = "pixel" in what
         model = registry.read_model(content, "large")
-        tiles = min(model.tiles_unasked(Mode.LOSSLESS if lossless else Mode.LOSSY), 900_000 // 150)  # bytes a tile
+        tiles = min(model.default_tile_limit(Mode.LOSSLESS if lossless else Mode.LOSSY), 900_000 // 150)  # bytes a tile
         columns = -(-28 * tiles // SIDE_MAX)
         shape = (28 * (tiles // columns), 28 * columns)
         noise = np.random.default_rng(1).integers(0, 256, shape).astype(np.uint8)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 import mnistzip
 from mnistzip.idx import read_idx
-from mnistzip.models.pixel.planes import PIXELS, Plane
+from mnistzip.models.pixel.planes import TILE_PIXELS, Plane
 from mnistzip.models.registry import shipped
 from mnistzip.types import Pixels
 
@@ -57,7 +57,7 @@ def ideal(x: Pixels) -> NDArray[np.float64]:
     bits = np.zeros(len(Plane))
     for start in range(0, len(x), PART):
         part = x[start : start + PART]
-        told = model.intervals(part, np.ones((len(part), PIXELS), bool))
+        told = model.intervals(part, np.ones((len(part), TILE_PIXELS), bool))
         bits += np.bincount(told.plane, weights=16 - np.log2(told.freq), minlength=len(Plane))
     return bits / 8 / len(x)
 

@@ -35,7 +35,7 @@ def mismatches(got: list[Pixels], expected: Pixels) -> int:
 def synthesized(images: Pixels, quality: int, model: str) -> Pixels:
     """What effort 0 keeps of images, without any file."""
     found = find(model)
-    row = np.full(len(images), found.row(quality))
+    row = np.full(len(images), found.quality_index(quality))
     return found.transforms.synthesize(found.transforms.analyse(images, row), row)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import torch
 import mnistzip
 from mnistzip.cli.main import run
 from mnistzip.errors import ModelError
-from mnistzip.models import registry
+from mnistzip.models import engine as engines, registry
 from mnistzip.plugins import gpu
 from mnistzip.types import Pixels
 
@@ -27,38 +28,60 @@ def noise() -> Pixels:
 
 
 @pytest.fixture(params=["torch-cpu", CUDA])
-def device(request: pytest.FixtureRequest) -> Iterator[gpu.Device]:
-    """Torch on the processor computes by the same code as on a graphics processor."""
+def engine(request: pytest.FixtureRequest) -> Iterator[gpu.TorchEngine]:
+    """Torch on the processor runs the same code as on a graphics processor."""
     torch.set_num_threads(1)
-    there = gpu.Device.named("cpu" if request.param == "torch-cpu" else "cuda")
-    yield there
-    registry.place(None)
+    yield gpu.engine_on("cpu" if request.param == "torch-cpu" else "cuda")
+    engines.DEFAULT.engine = engines.NUMPY
 
 
 @pytest.mark.parametrize("name", [*registry.SHIPPED, registry.AUTO])
-def test_files_and_pixels_are_those_of_numpy(name: str, device: gpu.Device, digits: Pixels, noise: Pixels) -> None:
+def test_files_and_pixels_are_those_of_numpy(name: str, engine: gpu.TorchEngine, digits: Pixels, noise: Pixels) -> None:
     images = np.concatenate([digits[:6], noise])
     mixed = [*images, np.tile(digits[:8].reshape(2, 4, 28, 28).transpose(0, 2, 1, 3).reshape(56, 112), (3, 1))[:150, :100]]
     files = [mnistzip.encode_many(mixed, quality=quality, effort=0, model=name) for quality in QUALITIES]
     searched = mnistzip.encode_many(images[:2], model=name)
     pixels = [mnistzip.decode_many(some) for some in files]
-    registry.place(lambda transforms, prior: (device.transforms(transforms), device.prior(prior)))
-    assert all(isinstance(model.prior, gpu.DevicePrior) for model in registry.candidates(name))
+    engines.DEFAULT.engine = engine
+    assert all(isinstance(model.prior, gpu.TorchPrior) for model in registry.candidates(name))
     assert [mnistzip.encode_many(mixed, quality=quality, effort=0, model=name) for quality in QUALITIES] == files
     assert mnistzip.encode_many(images[:2], model=name) == searched
     for some, expected in zip(files, pixels, strict=True):
         for image, same in zip(mnistzip.decode_many(some), expected, strict=True):
             assert (image == same).all()
-    registry.place(None)
-    assert not any(isinstance(model.prior, gpu.DevicePrior) for model in registry.candidates(name))
+    engines.DEFAULT.engine = engines.NUMPY
+    assert not any(isinstance(model.prior, gpu.TorchPrior) for model in registry.candidates(name))
 
 
-def test_damage_is_found_there_as_well(device: gpu.Device, digits: Pixels) -> None:
+def test_damage_is_found_there_as_well(engine: gpu.TorchEngine, digits: Pixels) -> None:
     file = bytearray(mnistzip.encode(digits[0], effort=0))
     file[9] ^= 16
-    registry.place(lambda transforms, prior: (device.transforms(transforms), device.prior(prior)))
+    engines.DEFAULT.engine = engine
     with pytest.raises(mnistzip.FormatError):
         mnistzip.decode(bytes(file))
+
+
+def test_an_engine_is_an_argument_and_leaves_other_models_alone(engine: gpu.TorchEngine, digits: Pixels) -> None:
+    there, here = registry.shipped("mnist", engine), registry.shipped("mnist")
+    assert isinstance(there.transforms, gpu.TorchTransforms)
+    assert isinstance(there.prior, gpu.TorchPrior)
+    assert type(here.transforms) is not type(there.transforms)
+    assert registry.shipped("mnist", engine) is there  # read once for each engine
+    files = mnistzip.encode_many(digits[:4], model=there)
+    assert files == mnistzip.encode_many(digits[:4], model=here)
+    assert (np.stack(mnistzip.decode_many(files, model=there)) == np.stack(mnistzip.decode_many(files))).all()
+
+
+def test_a_device_is_used_by_all_threads_until_the_processor_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds: list[type] = []
+    monkeypatch.setattr(gpu, "engine_on", lambda _device: gpu.TorchEngine(torch.device("cpu")))
+    for device in ("cuda", "cpu"):
+        gpu.use(device)
+        thread = Thread(target=lambda: kinds.append(type(registry.shipped("mnist-fast").transforms)))
+        thread.start()
+        thread.join()
+    assert kinds[0] is gpu.TorchTransforms
+    assert kinds[1] is not gpu.TorchTransforms
 
 
 def test_a_device_that_is_not_there_is_an_error(tmp_path: str, capsys: pytest.CaptureFixture[str]) -> None:

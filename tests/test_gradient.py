@@ -6,20 +6,18 @@ from numpy.typing import NDArray
 
 from mnistzip.coding.latent_cost import COST
 from mnistzip.models import registry
-from mnistzip.nn.backward import PEAK, Backward, Product
+from mnistzip.nn.backward import GRADIENT_MAX, GradientMatmul
+from mnistzip.nn.exact import SUM_MAX, Range
+from mnistzip.nn.layer_base import Layer, backward, forward, trace
 from mnistzip.nn.layers import (
-    SUM_MAX,
     Conv,
     DepthToSpace,
     Gain,
-    Layer,
     Lookup,
     MaxPool,
-    Range,
     Residual,
     SpaceToDepth,
     Upsample,
-    forward,
 )
 
 WIDE = Range(-(1 << 20), 1 << 20)
@@ -27,8 +25,8 @@ WIDE = Range(-(1 << 20), 1 << 20)
 
 def conv(random: np.random.Generator, inputs: int, outputs: int, kernel: int, to: Range = WIDE) -> Conv:
     weight = random.integers(-9, 10, (kernel * kernel * inputs, outputs)).astype(np.float32)
-    nothing = np.zeros(outputs, np.float32)
-    return Conv("conv", kernel, weight, np.zeros((1, 1, outputs), np.float32), np.zeros((2, outputs), np.float32), nothing, to)
+    position_bias, quality_bias = np.zeros((1, 1, outputs), np.float32), np.zeros((2, outputs), np.float32)
+    return Conv.from_integers("conv", kernel, weight, position_bias, quality_bias, np.zeros(outputs, np.float32), to)
 
 
 def chains() -> dict[str, tuple[Layer, ...]]:
@@ -49,13 +47,12 @@ def test_gradient_of_linear_layers_is_the_difference_they_make(name: str) -> Non
     row = np.array([0, 1, 1])
     x = random.integers(-20, 20, (3, 4, 4, 4)).astype(np.float32)
     step = random.integers(-20, 20, x.shape).astype(np.float32)
-    backward = Backward(layers)
-    tapes = backward.forward(x, row)
+    tapes = trace(layers, x, row)
     assert (tapes[-1].out == forward(layers, x, row)).all()
-    g = random.integers(-PEAK, PEAK + 1, tapes[-1].out.shape).astype(np.float32)
+    g = random.integers(-GRADIENT_MAX, GRADIENT_MAX + 1, tapes[-1].out.shape).astype(np.float32)
     made = ((forward(layers, x + step, row) - tapes[-1].out) * g).sum(axis=(1, 2, 3))
-    told = (backward.back(tapes, g, row) * step).sum(axis=(1, 2, 3))
-    scale = np.abs(backward.back(tapes, g, row) * step).sum(axis=(1, 2, 3))
+    told = (backward(layers, tapes, g, row) * step).sum(axis=(1, 2, 3))
+    scale = np.abs(backward(layers, tapes, g, row) * step).sum(axis=(1, 2, 3))
     assert (np.abs(told - made) < 0.002 * scale).all()
 
 
@@ -63,23 +60,23 @@ def test_clipped_values_and_all_but_the_largest_have_no_gradient() -> None:
     random = np.random.default_rng(3)
     row = np.zeros(1, np.int64)
     x = random.permutation(64).reshape(1, 4, 4, 4).astype(np.float32)
-    pool = Backward((MaxPool(),))
-    tapes = pool.forward(x, row)
-    assert (pool.back(tapes, np.ones((1, 2, 2, 4), np.float32), row) != 0).sum() == 16
-    clipped = Backward((Gain("gain", np.full((1, 4), 256, np.float32), Range(0, 31)),))
-    g = clipped.back(clipped.forward(x, row), np.ones_like(x), row)
+    pool = (MaxPool(),)
+    tapes = trace(pool, x, row)
+    assert (backward(pool, tapes, np.ones((1, 2, 2, 4), np.float32), row) != 0).sum() == 16
+    clipped = (Gain("gain", np.full((1, 4), 256, np.float32), Range(0, 31)),)
+    g = backward(clipped, trace(clipped, x, row), np.ones_like(x), row)
     assert (g == ((x > 0) & (x < 31))).all()
 
 
 def test_sums_of_gradients_are_exact_whatever_their_order() -> None:
     random = np.random.default_rng(4)
     weight = (random.standard_normal((700, 30)) * 10.0 ** random.uniform(-6, 4, 30)).astype(np.float32)
-    product = Product.of(weight)
-    assert np.abs(product.weight).sum(axis=0).max() * PEAK <= SUM_MAX
+    product = GradientMatmul.from_weights(weight)
+    assert np.abs(product.weight).sum(axis=0).max() * GRADIENT_MAX <= SUM_MAX
     g = (random.standard_normal((5, 700)) * 10.0 ** random.uniform(-9, 9, (5, 1))).astype(np.float32)
     shuffled = random.permutation(700)
     there = product(g)
-    assert (there == Product(product.weight[shuffled], product.unit)(g[:, shuffled])).all()
+    assert (there == GradientMatmul(product.weight[shuffled], product.unit)(g[:, shuffled])).all()
     exact = g.astype(np.float64) @ weight.astype(np.float64)
     largest = np.abs(weight).sum(axis=0).argmax()  # small columns share the unit of the large ones
     scale = np.linalg.norm(g, axis=1) * np.linalg.norm(weight[:, largest])

@@ -5,21 +5,17 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from mnistzip.errors import ModelError
+from mnistzip.nn.exact import SUM_MAX, Range, check_exact
+from mnistzip.nn.layer_base import Signal, forward, infer
 from mnistzip.nn.layers import (
-    SUM_MAX,
     Conv,
     DepthToSpace,
     Gain,
     Lookup,
     MaxPool,
-    Range,
     Residual,
-    Signal,
     SpaceToDepth,
     Upsample,
-    bound,
-    forward,
-    prove_exact,
 )
 from mnistzip.types import Floats
 
@@ -32,7 +28,7 @@ def conv(weight: Floats, shift: int = 3, kernel: int = 3, to: Range = ACTIVATION
     outputs = weight.shape[1]
     place = np.arange(outputs, dtype=np.float32).reshape(1, 1, outputs)
     quality = np.arange(2 * outputs, dtype=np.float32).reshape(2, outputs)
-    return Conv("conv", kernel, weight, place, quality, np.full(outputs, shift, np.float32), to)
+    return Conv.from_integers("conv", kernel, weight, place, quality, np.full(outputs, shift, np.float32), to)
 
 
 def reference(x: Floats, weight: Floats, shift: int, kernel: int = 3) -> np.ndarray:
@@ -68,7 +64,7 @@ def test_order_of_summation_does_not_matter_within_the_bound() -> None:
     inputs = 4096
     weight = random.integers(-8, 9, inputs).astype(np.float32)
     x = random.integers(0, 500, inputs).astype(np.float32)
-    prove_exact("layer", weight[:, None], 500, 0)
+    check_exact("layer", weight[:, None], 500, 0)
     sums = {float(np.add.accumulate((weight * x)[random.permutation(inputs)])[-1]) for _ in range(20)}
     assert sums == {float(weight.astype(int) @ x.astype(int))}
 
@@ -76,11 +72,11 @@ def test_order_of_summation_does_not_matter_within_the_bound() -> None:
 def test_weights_that_could_pass_the_exact_range_are_refused() -> None:
     weight = np.full((18, 1), 1000, np.float32)
     fits = SUM_MAX // (18 * 1000) - 1
-    conv(weight).bound(Signal(Range(0, fits), 4, 4, 2))
+    conv(weight).infer(Signal(Range(0, fits), 4, 4, 2))
     with pytest.raises(ModelError, match="stops being exact"):
-        conv(weight).bound(Signal(Range(0, fits + 2), 4, 4, 2))
+        conv(weight).infer(Signal(Range(0, fits + 2), 4, 4, 2))
     with pytest.raises(ModelError):
-        prove_exact("nan", np.full((1, 1), np.nan, np.float32), 1, 0)
+        check_exact("nan", np.full((1, 1), np.nan, np.float32), 1, 0)
 
 
 @pytest.mark.parametrize(
@@ -96,14 +92,14 @@ def test_weights_that_could_pass_the_exact_range_are_refused() -> None:
 )
 def test_layers_that_do_not_fit_together_are_refused(layer: object) -> None:
     with pytest.raises(ModelError, match="does not fit"):
-        bound([layer], PLAIN)  # type: ignore[list-item]
+        infer([layer], PLAIN)  # type: ignore[list-item]
 
 
 @pytest.mark.parametrize("layer", [MaxPool(), SpaceToDepth(2)])
 @pytest.mark.parametrize("sides", [(5, 4), (4, 5)])
 def test_odd_images_cannot_be_pooled_or_folded(layer: MaxPool | SpaceToDepth, sides: tuple[int, int]) -> None:
     with pytest.raises(ModelError):
-        layer.bound(Signal(Range(0, 1), *sides, 1))
+        layer.infer(Signal(Range(0, 1), *sides, 1))
 
 
 def test_space_to_depth_and_back_loses_no_pixel() -> None:
@@ -129,7 +125,7 @@ def test_each_image_gets_the_gain_of_its_own_quality() -> None:
 def test_residual_adds_and_clips() -> None:
     layers = (Residual((Lookup("table", 0, np.arange(256, dtype=np.float32) * -2),), Range(-100, 100)),)
     x = np.array([[10], [200]], np.float32).reshape(2, 1, 1, 1)
-    assert bound(layers, Signal(Range(0, 255), 1, 1, 1)).values == Range(-100, 100)
+    assert infer(layers, Signal(Range(0, 255), 1, 1, 1)).values == Range(-100, 100)
     assert forward(layers, x, ROWS).ravel().tolist() == [-10, -100]
 
 

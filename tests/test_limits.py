@@ -105,7 +105,7 @@ def test_many_small_images_are_limited_by_their_tiles(digits: Pixels, monkeypatc
 
 def test_a_model_that_is_too_slow_is_refused_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     slow = registry.read_model(forge.restless(95, 40), "slow")
-    most = slow.tiles_unasked(Mode.LOSSY)
+    most = slow.default_tile_limit(Mode.LOSSY)
     assert 20 < most < 300
     fits, large = (
         Header(Mode.LOSSY, 28, 28 * tiles, model=slow.named, quality=9).to_bytes() + b"x" for tiles in (most, most + 1)
@@ -131,7 +131,7 @@ def test_a_model_that_is_too_slow_is_refused_unasked(monkeypatch: pytest.MonkeyP
     with mnistzip.Archive(content, max_pixels=1 << 20) as archive, pytest.raises(mnistzip.FormatError, match="damaged"):
         archive[0]
     wide = registry.read_model(forge.wide_pixels(512), "wide")
-    monkeypatch.setitem(MACS_MAX, Mode.LOSSLESS, wide.tiles_unasked(Mode.LOSSLESS))
+    monkeypatch.setitem(MACS_MAX, Mode.LOSSLESS, wide.default_tile_limit(Mode.LOSSLESS))
     kept = Header(Mode.LOSSLESS, 28, 28, model=wide.named).to_bytes() + b"x"
     for decode in (mnistzip.decode, mnistzip.preview):
         with pytest.raises(mnistzip.LimitError, match="too large for 1 tiles"):
@@ -142,7 +142,7 @@ def test_a_model_that_is_too_slow_is_refused_unasked(monkeypatch: pytest.MonkeyP
 def test_what_a_large_model_packs_it_reads_unasked(lossless: bool, digits: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
     own = registry.read_model(registry.shipped("glyph").content, "own")
     mode = Mode.LOSSLESS if lossless else Mode.LOSSY
-    monkeypatch.setitem(MACS_MAX, mode, MACS_MAX[mode] * 10 // own.tiles_unasked(mode))
+    monkeypatch.setitem(MACS_MAX, mode, MACS_MAX[mode] * 10 // own.default_tile_limit(mode))
     archive = mnistzip.Archive(mnistzip.encode_archive(digits[:25], model=own, effort=0, lossless=lossless), model=own)
     assert [len(archive.group_of(k)) for k in (0, 24)] in ([10, 5], [9, 7])
     assert len(archive[:]) == 25
@@ -161,7 +161,7 @@ def test_what_a_large_model_packs_it_reads_unasked(lossless: bool, digits: Pixel
             "two layers are named 'made'",
         ),
         (lambda: forge.model([{"op": "residual", "layers": [], "to": [0, 1]}]), "a residual without layers"),
-        (lambda: forge.model(arrays={"meta": np.full(1 << 16, 32, np.uint8)}), "larger than model files have it"),
+        (lambda: forge.model(arrays={"meta": np.full(1 << 16, 32, np.uint8)}), "larger than a model file allows"),
         (lambda: forge.model(arrays={"prior.near_weight": np.zeros((196, 49 * 84), np.int8)}), "prior: the shape"),
     ],
 )
@@ -171,10 +171,10 @@ def test_a_model_that_would_take_much_memory_is_refused(content: Callable[[], by
 
 
 def test_wide_alphabets_and_priors_decode_less_unasked() -> None:
-    plain = registry.read_model(forge.model(), "plain").tiles_unasked(Mode.LOSSY)
+    plain = registry.read_model(forge.model(), "plain").default_tile_limit(Mode.LOSSY)
     wide = registry.read_model(forge.wide_prior(60, 20), "wide")
-    assert wide.tiles_unasked(Mode.LOSSY) * (2 * 49 * 60 + 196 * 20) <= PRIOR_VALUES_MAX
-    assert wide.tiles_unasked(Mode.LOSSY) < plain
+    assert wide.default_tile_limit(Mode.LOSSY) * (2 * 49 * 60 + 196 * 20) <= PRIOR_VALUES_MAX
+    assert wide.default_tile_limit(Mode.LOSSY) < plain
 
 
 def test_a_large_image_leaves_the_others_of_its_archive_readable(digits: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from mnistzip.coding.lossless import decode_payloads, encode_payloads, pixel_sym
 from mnistzip.entropy import rans
 from mnistzip.errors import FormatError, ModelError
 from mnistzip.models.pixel.pixel_model import PixelModel, Symbols
-from mnistzip.models.pixel.planes import ORDER, PIXELS, PLACE, SEEN_AS, STEP, STRIDE, VIEWS, Plane
+from mnistzip.models.pixel.planes import ORDER, PADDED_INDEX, SEEN_AS, STEP, STRIDE, TILE_PIXELS, VIEWS, Plane
 from mnistzip.models.registry import Model, read_model, shipped
 from mnistzip.training import splits
 from mnistzip.training.export import pack
@@ -72,7 +72,7 @@ def pixels_of(model: Model) -> PixelModel:
 
 
 def everywhere(images: Pixels) -> NDArray[np.bool_]:
-    return np.ones((len(images), PIXELS), bool)
+    return np.ones((len(images), TILE_PIXELS), bool)
 
 
 def bits_of(told: Symbols) -> NDArray[np.float64]:
@@ -125,7 +125,7 @@ def test_what_comes_later_changes_nothing_that_was_coded_before(digits: Pixels) 
     rng = np.random.default_rng(5)
     x = digits[:16].copy()
     before = model.intervals(x, everywhere(x))
-    for k, number in enumerate(rng.integers(200, PIXELS, 16)):
+    for k, number in enumerate(rng.integers(200, TILE_PIXELS, 16)):
         late = ORDER[number:]
         flat = x[k].reshape(-1)
         grey = flat[late]
@@ -133,7 +133,7 @@ def test_what_comes_later_changes_nothing_that_was_coded_before(digits: Pixels) 
         flat[late] = np.where(solid, 250 + (grey + 1) % 6, np.where(ink, ((grey - 1) // 32) * 32 + 1 + (grey + 3) % 25, 0))
     after = model.intervals(x, everywhere(x))
     assert (before.tile == after.tile).all()  # only shades were changed
-    first = [STEP[ORDER[number]] for number in np.random.default_rng(5).integers(200, PIXELS, 16)]
+    first = [STEP[ORDER[number]] for number in np.random.default_rng(5).integers(200, TILE_PIXELS, 16)]
     early = (before.plane < Plane.SHADE) | (before.step < np.array(first)[before.tile])
     for old, new in zip(before, after, strict=True):
         assert (old[early] == new[early]).all()
@@ -142,13 +142,14 @@ def test_what_comes_later_changes_nothing_that_was_coded_before(digits: Pixels) 
 
 def test_views_are_causal() -> None:
     """Of its own plane a pixel sees only earlier steps."""
-    row, column = np.divmod(np.arange(PIXELS), 28)
-    at = {place: pixel for pixel, place in enumerate(PLACE.tolist())}
+    row, column = np.divmod(np.arange(TILE_PIXELS), 28)
+    at = {place: pixel for pixel, place in enumerate(PADDED_INDEX.tolist())}
     for plane, views in VIEWS.items():
         own = [view for view in views if view.plane is plane]
         assert len(own) == 1
         for pixel in (0, 27, 400, 783):
-            seen = [at[PLACE[pixel] + distance] for distance in own[0].window.tolist() if PLACE[pixel] + distance in at]
+            around = PADDED_INDEX[pixel] + own[0].window
+            seen = [at[index] for index in around.tolist() if index in at]
             assert (STEP[seen] < STEP[pixel]).all()
             near = (np.abs(row[seen] - row[pixel]) <= 8) & (np.abs(column[seen] - column[pixel]) <= 7)
             assert near.all()  # nobody sees across the edge of a tile

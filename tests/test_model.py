@@ -14,7 +14,7 @@ import mnistzip
 from mnistzip import pretrained
 from mnistzip.errors import ModelError
 from mnistzip.models import registry
-from mnistzip.models.latent_prior import CHANNELS, PLACES, SYMBOLS
+from mnistzip.models.latent_prior import CHANNELS, POSITIONS, SYMBOLS
 
 Arrays = dict[str, NDArray[np.generic]]
 
@@ -143,7 +143,7 @@ def test_a_model_that_is_not_there_is_named() -> None:
         ("lmbda", np.full(100, -1, np.int8)),
         ("sigmoid.table", np.zeros(5, np.int16)),
         ("sigmoid.table", np.full(512, 256, np.int16)),  # no grey level
-        ("prior.near_weight", np.zeros((SYMBOLS, PLACES + 1), np.int8)),
+        ("prior.near_weight", np.zeros((SYMBOLS, POSITIONS + 1), np.int8)),
         ("prior.far_weight", np.zeros((5, 5), np.int8)),
         ("prior.skip_weight", np.zeros((SYMBOLS, 4), np.int8)),
         ("prior.head_weight", np.zeros((SYMBOLS, 8, 5), np.int8)),
@@ -252,12 +252,12 @@ def test_arrays_are_low_byte_first_and_there_once(arrays: Arrays) -> None:
     np.save(body, arrays["fine"])
     with zipfile.ZipFile(out, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
         archive.writestr("fine.npy", body.getvalue())
-    with pytest.raises(ModelError, match=r"fine\.npy is no array, or is there twice"):
+    with pytest.raises(ModelError, match=r"fine\.npy is in the file twice"):
         registry.read_model(out.getvalue(), "wrong")
     out = io.BytesIO(pack(arrays))
     with zipfile.ZipFile(out, "a") as archive:
         archive.writestr("notes.txt", b"")
-    with pytest.raises(ModelError, match=r"notes\.txt is no array"):
+    with pytest.raises(ModelError, match=r"notes\.txt is not an array"):
         registry.read_model(out.getvalue(), "wrong")
 
 

@@ -10,7 +10,8 @@ from PIL import Image
 
 from mnistzip import metrics
 from mnistzip.api import decode_many, encode_many
-from mnistzip.models.registry import CANDIDATES, QUALITIES, Model
+from mnistzip.models.model_file import QUALITIES
+from mnistzip.models.registry import CANDIDATES, Model
 from mnistzip.types import Pixels
 
 WEBP_QUALITY = 10

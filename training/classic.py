@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mnistzip.metrics import PEAK as WHITE, psnr_of_mse
-from mnistzip.nn.layers import ACTIVATION_MAX
+from mnistzip.nn.exact import ACTIVATION_MAX
 from mnistzip.training.splits import Split
 from mnistzip.training.torch_codec import (
     CHANNELS,

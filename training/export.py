@@ -15,8 +15,8 @@ from torch import Tensor
 
 from mnistzip.coding.latent_cost import BIT, LMBDA_SHIFT
 from mnistzip.metrics import PEAK as WHITE
-from mnistzip.models.registry import FILE_VERSION, QUALITIES
-from mnistzip.nn.layers import ACTIVATION_MAX
+from mnistzip.models.model_file import FILE_VERSION, QUALITIES
+from mnistzip.nn.exact import ACTIVATION_MAX
 from mnistzip.training.classic import SIGMOID_PEAK, Classic
 from mnistzip.training.rd_model import Coder
 from mnistzip.training.torch_codec import FINE_SHIFT, LATENT_PEAK, Block, Codec, Conv, Gain, Head, Prior, Transform

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from mnistzip.coding.latent_cost import BIT, COST
 from mnistzip.metrics import psnr_of_mse
-from mnistzip.models.registry import QUALITIES, Model, read_model
+from mnistzip.models.model_file import QUALITIES
+from mnistzip.models.registry import Model, read_model
 from mnistzip.tiling import TILE
 from mnistzip.training.export import export
 from mnistzip.training.rd_model import Coder
@@ -72,7 +73,7 @@ def measure(model: Model, images: Pixels, quality: int) -> tuple[Floats, NDArray
     for start in range(0, len(images), PART):
         part = slice(start, start + PART)
         x = images[part]
-        row = np.full(len(x), model.row(quality))
+        row = np.full(len(x), model.quality_index(quality))
         y = model.transforms.analyse(x, row)
         _, freqs = model.prior.intervals(y, row)
         size[part] = COST[freqs].sum(axis=1) / (8 * BIT)

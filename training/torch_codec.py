@@ -21,7 +21,8 @@ from torch.nn import functional as F
 
 from mnistzip.entropy.cdf import LOGITS_PER_OCTAVE
 from mnistzip.metrics import PEAK as WHITE
-from mnistzip.nn.layers import ACTIVATION_MAX, GAIN_SHIFT, SUM_MAX
+from mnistzip.nn.exact import ACTIVATION_MAX, SUM_MAX
+from mnistzip.nn.layers import GAIN_SHIFT
 
 PEAK = 4.0  # float value that the largest activation stands for
 SCALE = (ACTIVATION_MAX + 1) / PEAK  # integer steps per float unit of activations

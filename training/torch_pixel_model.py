@@ -18,8 +18,8 @@ from torch.nn import functional as F
 from mnistzip.entropy.cdf import LOGITS_PER_OCTAVE
 from mnistzip.models.pixel import planes
 from mnistzip.models.pixel.copy_attention import COPY_HIGH, COPY_LOW, KEY_PEAK, KEY_SHIFT
-from mnistzip.models.pixel.planes import PAD, PIXELS, RANGES, SHADES, STRIDE, VALUES, VIEWS, Plane, input_peaks
-from mnistzip.nn.layers import ACTIVATION_MAX
+from mnistzip.models.pixel.planes import PAD, RANGES, SHADES, STRIDE, TILE_PIXELS, VALUES, VIEWS, Plane, input_peaks
+from mnistzip.nn.exact import ACTIVATION_MAX
 from mnistzip.tiling import TILE
 from mnistzip.training.torch_codec import LOGIT_SCALE, SCALE, Quantizable, exact_shift, round_ste
 
@@ -227,9 +227,9 @@ class PixelModel(Quantizable):
         self.nets = nn.ModuleList(PlaneNet(plane, width) for plane, width in zip(Plane, widths, strict=True))
         self.copy = Copy(config.shade, config.key)
         self.blank: Tensor
-        self.register_buffer("blank", torch.full((PIXELS,), 1 / 64))
+        self.register_buffer("blank", torch.full((TILE_PIXELS,), 1 / 64))
         self.kind = torch.bfloat16
-        for name, value in {"step": planes.STEP, "place": planes.PLACE}.items():
+        for name, value in {"step": planes.STEP, "place": planes.PADDED_INDEX}.items():
             self.register_buffer(name, torch.from_numpy(value), persistent=False)
         self.step: Tensor
         self.place: Tensor
@@ -252,7 +252,7 @@ class PixelModel(Quantizable):
         padded = F.pad(x, (PAD, PAD, PAD, PAD))
         around = self._sees_ink(padded)
         seen = {plane: getattr(self, f"seen_{plane}")[padded.reshape(-1).long()] for plane in Plane}
-        grey = x.reshape(count, PIXELS)
+        grey = x.reshape(count, TILE_PIXELS)
         told = [self._plane(plane, grey, seen, around) for plane in Plane]
         chance = torch.where(grey > 0, self.blank, 1 - self.blank)
         told.append(-(torch.log2(chance) * ~around).sum(1))
@@ -260,10 +260,10 @@ class PixelModel(Quantizable):
 
     def _sees_ink(self, padded: Tensor) -> Tensor:
         """Which pixels have ink in their wide window: (N, 784)."""
-        return F.conv2d((padded > 0).float()[:, None], self.wide)[:, 0].reshape(-1, PIXELS) > 0.5
+        return F.conv2d((padded > 0).float()[:, None], self.wide)[:, 0].reshape(-1, TILE_PIXELS) > 0.5
 
     def _plane(self, plane: Plane, grey: Tensor, seen: dict[Plane, Tensor], around: Tensor) -> Tensor:
-        chosen = planes.chosen(plane, grey.cpu().numpy(), around.cpu().numpy())
+        chosen = planes.coded_pixels(plane, grey.cpu().numpy(), around.cpu().numpy())
         lane, pixel = (torch.from_numpy(part).to(grey.device) for part in chosen)
         at = lane * STRIDE**2 + self.place[pixel]
         near = {id(view.window): at[:, None] + torch.from_numpy(view.window).to(at.device) for view in VIEWS[plane]}
@@ -287,10 +287,10 @@ class PixelModel(Quantizable):
     @torch.no_grad()
     def count_blank(self, x: Tensor) -> None:
         """Count in images, uint8 (N, 28, 28), how often pixels that see no ink have some."""
-        total, ink = torch.zeros(PIXELS), torch.zeros(PIXELS)
+        total, ink = torch.zeros(TILE_PIXELS), torch.zeros(TILE_PIXELS)
         for part in torch.split(x, 1000):
             around = self._sees_ink(F.pad(part, (PAD, PAD, PAD, PAD)))
             total += (~around).sum(0)
-            ink += (~around & (part.reshape(-1, PIXELS) > 0)).sum(0)
+            ink += (~around & (part.reshape(-1, TILE_PIXELS) > 0)).sum(0)
         chance = (ink + 0.05) / (total + 1)
         self.blank.copy_(torch.round(chance * 65536).clamp(1, 65535) / 65536)

@@ -141,7 +141,7 @@ def _encode(coding: Coding, plans: Sequence[Plan], images: list[Pixels], place: 
     model, y = _latents(plans)
     counts = [len(plan.y) for plan in plans if plan.y is not None]
     tiles = [sum(counts[start : start + coding.per_lane]) for start in starts]
-    return encode_lanes(model, places, tiles, y, np.full(len(y), model.row(coding.quality), np.int64))
+    return encode_lanes(model, places, tiles, y, np.full(len(y), model.quality_index(coding.quality), np.int64))
 
 
 def _latents(plans: Sequence[Plan]) -> tuple[Model, Ints]:
@@ -154,7 +154,7 @@ def _latents(plans: Sequence[Plan]) -> tuple[Model, Ints]:
 def _decoded(plans: Sequence[Plan], images: Sequence[Pixels]) -> list[Pixels]:
     """What lossy plans decode to."""
     model, y = _latents(plans)
-    row = np.full(len(y), model.row(plans[0].quality or 0), np.int64)
+    row = np.full(len(y), model.quality_index(plans[0].quality or 0), np.int64)
     counts = [len(plan.y) for plan in plans if plan.y is not None]
     parts = np.split(model.transforms.synthesize(y, row), np.cumsum(counts)[:-1])
     return [from_tiles(part, *image.shape[::-1]) for part, image in zip(parts, images, strict=True)]
@@ -228,7 +228,7 @@ def unpack_lanes(
         return out
     assert 1 <= part.coding.quality <= QUALITY_MAX
     tiles = {k: [tiles_in(width, height) for height, width in shapes[k]] for k in coded}
-    row = model.row(part.coding.quality)
+    row = model.quality_index(part.coding.quality)
     latents = decode_lanes(model, row, places, [lanes[k] for k in coded], [sum(tiles[k]) for k in coded])
     for k, y in zip(coded, latents, strict=True):
         if isinstance(y, FormatError):

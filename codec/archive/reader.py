@@ -90,7 +90,7 @@ class Archive:
         if isinstance(source, os.PathLike) or (isinstance(source, str) and "://" not in source):
             again = os.path.abspath(os.fsdecode(source))  # a process that the archive is handed to may run elsewhere
         self._opened = (again, model, max_pixels, recover)
-        self._model = None if model is not None and registry.ships(model) else model
+        self._model = None if model is not None and registry.is_shipped(model) else model
         self._max_pixels = max_pixels
         self._models: dict[bytes, Model] = {}
         self._held: list[Model | MnistzipError | None] = []  # the model that the archive holds, once it was looked at
@@ -418,7 +418,7 @@ class Archive:
                 raise ModelError(f"the archive was written with the model {message}")
             self._models[coding.fingerprint] = model
         if self._max_pixels is None:
-            model.require_quick(coding.mode, part.shapes)
+            model.require_default_limit(coding.mode, part.shapes)
         return model
 
     def _embedded(self) -> Model | None:

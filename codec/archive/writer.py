@@ -102,7 +102,7 @@ class ArchiveWriter:
             raise OptionError(f"origin is {origin!r}: give one of mnistzip.Origin")
         self._setting = Setting(candidates(wanted.model, None if wanted.lossless else wanted.quality), wanted.effort)
         self._mode = Mode.LOSSLESS if wanted.lossless else Mode.LOSSY
-        most = (candidate.model.tiles_unasked(self._mode) for candidate in self._setting.candidates)
+        most = (candidate.model.default_tile_limit(self._mode) for candidate in self._setting.candidates)
         self._tiles_max = min(GROUP_TILES, *most)
         self._embedded = _file_of(wanted.model) if embed_model else None
         self._progress = progress
@@ -392,7 +392,7 @@ def _require_same(path: str | os.PathLike[str], state: object) -> None:
 def _file_of(model: str | Path | Model) -> bytes:
     """The file of a model that is worth being embedded."""
     first, *_ = registry.candidates(model)
-    if registry.ships(first):
+    if registry.is_shipped(first):
         raise OptionError(f"the model {first.name} ships with mnistzip: there is no need to embed it")
     return first.content
 

@@ -135,6 +135,6 @@ def _lossy(model: Model, images: list[Pixels], plans: Sequence[Plan]) -> list[by
     counts = [len(y) for y in symbols]
     pairs = zip(images, qualities, strict=True)
     headers = [header_of(model, image.shape, quality).to_bytes() for image, quality in pairs]
-    row = np.repeat([model.row(quality) for quality in qualities], counts)
+    row = np.repeat([model.quality_index(quality) for quality in qualities], counts)
     payloads = encode_streams(model, headers, counts, np.concatenate(symbols), row)
     return [header + payload for header, payload in zip(headers, payloads, strict=True)]

@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistzip.entropy.cdf import PROBABILITY_BITS, TOTAL, Cdf
-from mnistzip.models.latent_prior import CHANNELS, PLACES, SIDE
+from mnistzip.models.latent_prior import CHANNELS, POSITIONS, SIDE
 from mnistzip.models.registry import Model
-from mnistzip.nn.layers import Rows
 from mnistzip.tiling import TILE
-from mnistzip.types import Bools, Pixels
+from mnistzip.types import Bools, Integers, Pixels
 
 BIT = 256  # one bit in COST
 LMBDA_SHIFT = 14  # model.lmbda weighs squared grey levels against COST in units of 2^-14
@@ -31,7 +30,7 @@ COST = np.zeros(TOTAL + 1, np.int64)
 COST[1:] = np.rint(BIT * (PROBABILITY_BITS - np.log2(np.arange(1, TOTAL + 1))))
 
 
-def first_latents(model: Model, x: Pixels, inside: Bools, row: Rows) -> Ints:
+def first_latents(model: Model, x: Pixels, inside: Bools, row: Integers) -> Ints:
     """Symbols that the analysis gives, those beyond the picture replaced by cheap ones.
 
     Args:
@@ -57,20 +56,20 @@ def first_latents(model: Model, x: Pixels, inside: Bools, row: Rows) -> Ints:
     return y
 
 
-def bits_of(model: Model, y: Ints, row: Rows) -> Ints:
+def bits_of(model: Model, y: Ints, row: Integers) -> Ints:
     """Ideal code length of each latent in units of 1 / :data:`BIT` bits, shape ``(N,)``."""
     bits: Ints = COST[model.prior.intervals(y, row)[1]].sum(axis=1)
     return bits
 
 
-def error_of(model: Model, x: Pixels, inside: Bools, y: Ints, row: Rows) -> Ints:
+def error_of(model: Model, x: Pixels, inside: Bools, y: Ints, row: Integers) -> Ints:
     """Squared error of what each latent decodes to, in squared grey levels inside the picture, shape ``(N,)``."""
     off = (model.transforms.synthesize(y, row).astype(np.int64) - x) * inside
     error: Ints = np.square(off).reshape(len(off), TILE * TILE).sum(axis=1)
     return error
 
 
-def total_cost(model: Model, x: Pixels, inside: Bools, y: Ints, row: Rows) -> Ints:
+def total_cost(model: Model, x: Pixels, inside: Bools, y: Ints, row: Integers) -> Ints:
     """Bits + lmbda * squared error of each latent, in units of 2^-14 of :data:`COST`, shape ``(N,)``."""
     return (bits_of(model, y, row) << LMBDA_SHIFT) + model.lmbda[row] * error_of(model, x, inside, y, row)
 
@@ -81,7 +80,7 @@ def _kept(inside: Bools, margin: int) -> Bools:
     padded = np.pad(seen, ((0, 0), (margin, margin), (margin, margin)))
     shifts = range(2 * margin + 1)
     near = np.logical_or.reduce([padded[:, i : i + SIDE, j : j + SIDE] for i in shifts for j in shifts])
-    return near.reshape(len(inside), PLACES).repeat(CHANNELS, axis=1)
+    return near.reshape(len(inside), POSITIONS).repeat(CHANNELS, axis=1)
 
 
 class _MostProbable:

@@ -20,7 +20,7 @@ from mnistzip.entropy import rans
 from mnistzip.entropy.cdf import TOTAL
 from mnistzip.errors import FormatError
 from mnistzip.models.pixel.pixel_model import PixelModel
-from mnistzip.models.pixel.planes import PIXELS, STEPS, Plane
+from mnistzip.models.pixel.planes import STEPS, TILE_PIXELS, Plane
 from mnistzip.models.registry import Model
 from mnistzip.tiling import covered, from_tiles, tiles_in, to_tiles
 from mnistzip.types import Mode, Pixels
@@ -66,7 +66,7 @@ def pixel_symbols(model: PixelModel, images: Sequence[Pixels]) -> list[PixelSymb
     for batch in batches(range(len(images)), counts, TILES_TOGETHER):
         some = [images[k] for k in batch]
         x = np.concatenate([to_tiles(image, "constant") for image in some])
-        found = model.intervals(x, covered([image.shape for image in some]).reshape(-1, PIXELS))
+        found = model.intervals(x, covered([image.shape for image in some]).reshape(-1, TILE_PIXELS))
         order = np.argsort(found.tile, kind="stable")
         first = np.cumsum([0, *(counts[k] for k in batch)])
         cuts = np.searchsorted(found.tile[order], first)
@@ -101,7 +101,9 @@ def preview_kept(model: PixelModel, header: Header, payload: bytes) -> Pixels:
     """
     streams = Streams.of([tiles_in(header.width, header.height)])
     decoder = rans.Decoder(container.split_streams(payload, streams.streams[0]))
-    tiles, _ = model.decode(decoder, streams.owner, covered([(header.height, header.width)]).reshape(-1, PIXELS), preview=True)
+    tiles, _ = model.decode(
+        decoder, streams.owner, covered([(header.height, header.width)]).reshape(-1, TILE_PIXELS), preview=True
+    )
     return from_tiles(tiles, header.width, header.height)
 
 
@@ -152,7 +154,7 @@ def decode_payloads(
         streams = Streams.of([tiles[k] for k in batch])
         decoder = rans.Decoder([stream for k in batch for stream in sound[k]])
         every = [shape for k in batch for shape in shapes[k]]
-        x, possible = model.decode(decoder, streams.owner, covered(every).reshape(-1, PIXELS))
+        x, possible = model.decode(decoder, streams.owner, covered(every).reshape(-1, TILE_PIXELS))
         checks = streams.checks([places[k] for k in batch], x)
         whole = streams.all_of(decoder.verify(checks) & np.logical_and.reduceat(possible, streams.first))
         parts = iter(np.split(x, np.cumsum([tiles_in(width, height) for height, width in every])[:-1]))

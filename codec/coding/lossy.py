@@ -132,7 +132,7 @@ class LossyBatch:
     def _tiles(self, qualities: Sequence[int], which: Sequence[int]) -> tuple[Pixels, Bools, list[int], Ints]:
         """Tiles of some images, what the images cover of them, how many each image has, and the row of each tile's quality."""
         counts = [len(self.tiles[i]) for i in which]
-        row = np.repeat([self.model.row(quality) for quality in qualities], counts)
+        row = np.repeat([self.model.quality_index(quality) for quality in qualities], counts)
         tiles, inside = (np.concatenate([every[i] for i in which]) for every in (self.tiles, self.inside))
         return tiles, inside, counts, row
 

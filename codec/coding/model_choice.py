@@ -87,7 +87,7 @@ def candidates(model: str | Path | Model, quality: int | None) -> tuple[Candidat
     first, *others = registry.candidates(model)
     if quality is None:
         return tuple(Candidate(each, None) for each in (first, *others))
-    wanted = np.log2(first.lmbda[first.row(quality)])
+    wanted = np.log2(first.lmbda[first.quality_index(quality)])
     nearest = [1 + int(np.argmin(np.abs(np.log2(other.lmbda) - wanted))) for other in others]
     return (Candidate(first, quality), *(Candidate(other, at) for other, at in zip(others, nearest, strict=True)))
 
@@ -155,7 +155,7 @@ def plan_lossy(
 def _rows(candidate: Candidate, tiles: Ints) -> Ints:
     """The index of the quality, for each of some tiles."""
     assert candidate.quality is not None
-    return np.full(len(tiles), candidate.model.row(candidate.quality), np.int64)
+    return np.full(len(tiles), candidate.model.quality_index(candidate.quality), np.int64)
 
 
 def _first_look(
@@ -218,7 +218,7 @@ def _with_lossless(
 ) -> list[Plan]:
     """The plans, those replaced that keep every pixel for less, and alternatives for those that may."""
     first = every[0]
-    lmbda = int(first.model.lmbda[first.model.row(first.quality or 1)])
+    lmbda = int(first.model.lmbda[first.model.quality_index(first.quality or 1)])
     rate = BYTES_A_CHANGE if effort else BYTES_A_CHANGE_FAST
     poor = [_is_poor(image, plan, found) for image, plan, found in zip(images, plans, error.tolist(), strict=True)]
     limits = []
@@ -316,7 +316,7 @@ def _error(image: Pixels, plan: Plan) -> int:
     assert plan.model is not None
     assert plan.quality is not None
     assert plan.y is not None
-    row = np.full(len(plan.y), plan.model.row(plan.quality), np.int64)
+    row = np.full(len(plan.y), plan.model.quality_index(plan.quality), np.int64)
     return int(error_of(plan.model, to_tiles(image), covered([image.shape]), plan.y, row).sum())
 
 

@@ -25,11 +25,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistzip.coding.latent_cost import BIT, COST, LMBDA_SHIFT, first_latents
-from mnistzip.models.latent_prior import SYMBOLS, Tape as PriorTape
+from mnistzip.models.latent_prior import SYMBOLS, PriorTape
 from mnistzip.models.registry import Model
 from mnistzip.models.transforms import chunks
-from mnistzip.nn.backward import Tape
-from mnistzip.nn.layers import Rows
+from mnistzip.nn.backward import LayerTape
 from mnistzip.tiling import TILE
 from mnistzip.types import Bools, Floats, Integers, Pixels
 
@@ -56,7 +55,7 @@ def refine(
     x: Pixels,
     inside: Bools,
     y: Integers,
-    quality_index: Rows,
+    quality_index: Integers,
     effort: int,
     tick: Callable[[int], None] | None = None,
 ) -> Integers:
@@ -87,7 +86,7 @@ def refine(
     return out
 
 
-def refine_to_budget(model: Model, x: Pixels, inside: Bools, quality_index: Rows, effort: int, limit: Integers) -> Integers:
+def refine_to_budget(model: Model, x: Pixels, inside: Bools, quality_index: Integers, effort: int, limit: Integers) -> Integers:
     """Symbols of least error within a number of bits. The search may fail: symbols may exceed the limit.
 
     Args:
@@ -169,19 +168,19 @@ class Trial(NamedTuple):
     off: Integers
     freqs: Integers
     prior_tape: PriorTape
-    tapes: tuple[Tape, ...]
+    tapes: tuple[LayerTape, ...]
 
     def select(self, which: Bools) -> Trial:
         """The trial of some of the tiles."""
-        tapes = tuple(tape.of(which) for tape in self.tapes)
+        tapes = tuple(tape.select(which) for tape in self.tapes)
         arrays = self.y[which], self.bits[which], self.error[which], self.off[which], self.freqs[:, :, which]
-        return Trial(*arrays, self.prior_tape.of(which), tapes)
+        return Trial(*arrays, self.prior_tape.select(which), tapes)
 
 
 class CostSearch:
     """Searches some tiles for the symbols of least bits + lmbda * squared error, from given symbols on."""
 
-    def __init__(self, model: Model, x: Pixels, inside: Bools, quality_index: Rows, y: Integers) -> None:
+    def __init__(self, model: Model, x: Pixels, inside: Bools, quality_index: Integers, y: Integers) -> None:
         self._model, self._x, self._inside, self._quality_index = model, x, inside, quality_index
         self._everyone = np.arange(len(x))
         self._perturbed = np.zeros(y.shape, bool)
@@ -299,7 +298,7 @@ class CostSearch:
         """Predicted changes in bits, limited to what the cost can change by: no latent takes fewer bits than 0."""
         return np.maximum(change, (-self.state.bits / BIT)[:, None])
 
-    def _mean_curvature(self, tapes: tuple[Tape, ...]) -> Integers:
+    def _mean_curvature(self, tapes: tuple[LayerTape, ...]) -> Integers:
         """How much squared error a move by one makes where the gradient is zero, mean of the symbols inside: (N,).
 
         An image of random signs, taken back through the synthesis, has at each symbol the expected square of that symbol's
@@ -319,7 +318,7 @@ class BudgetSearch(CostSearch):
             other tiles of a batch.
     """
 
-    def __init__(self, model: Model, x: Pixels, inside: Bools, quality_index: Rows, y: Integers, limit: Integers) -> None:
+    def __init__(self, model: Model, x: Pixels, inside: Bools, quality_index: Integers, y: Integers, limit: Integers) -> None:
         super().__init__(model, x, inside, quality_index, y)
         self._limit = limit  # bits in units of COST, (N,)
         self.only_above = False

@@ -173,7 +173,7 @@ def _decode(
 ) -> list[Pixels | FormatError]:
     lanes = Streams.of(counts)
     decoder = rans.Decoder(streams)
-    quality_row = np.array([model.row(header.quality or 0) for header in headers], np.int64)
+    quality_row = np.array([model.quality_index(header.quality or 0) for header in headers], np.int64)
     stream_row = np.repeat(quality_row, lanes.streams)
     y = np.empty((sum(counts), SYMBOLS), np.int64)
     for depth in range(int(lanes.count.max())):

@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistzip.nn.layers import product
+from mnistzip.nn.exact import exact_matmul
 from mnistzip.types import Floats
 
 PROBABILITY_BITS = 16
@@ -63,7 +63,7 @@ class Cdf:
         """From logits of shape ``(..., values, n)``."""
         behind = (logits.max(axis=-2, keepdims=True) - logits).astype(np.int32).astype(np.intp)
         weights = _WEIGHTS.take(behind, mode="clip")
-        sums = product(_accumulator(logits.shape[-2]), weights)
+        sums = exact_matmul(_accumulator(logits.shape[-2]), weights)
         return Cdf(sums, sums[..., -1, :] / TOTAL)
 
     @staticmethod

@@ -1,8 +1,20 @@
-"""Analysis and synthesis: a 28x28 image to a 4x7x7 integer latent and back, by exact integers.
+"""Analysis and synthesis: an image of 28x28 to a latent of 7x7x4 integers and back, in exact integers.
 
-The analysis puts out a number per symbol; the quantizer multiplies it by a gain per quality and channel, divides by a power
-of two, rounds and clips. The synthesis multiplies symbols by a step per quality and channel before its first layer. So one
-pair of networks serves every quality.
+::
+
+    x       (N, 28, 28)    grey levels, 0..255
+    |  analysis            layers of the model file
+    v       (N, 7, 7, 4)   integers
+    |  * fine[quality], >> fine_shift, round half up, clip: the quantizer
+    v
+    y       (N, 196)       symbols, low..high, in the order row, column, channel; the prior codes them
+    |  * step[quality]
+    v       (N, 7, 7, 4)   integers
+    |  synthesis           layers of the model file
+    v
+    x_hat   (N, 28, 28)    grey levels, 0..255
+
+The quantizer's gain and the step depend on quality and channel, so one pair of networks serves all qualities.
 
 Source: Cui et al. 2021, arXiv 2003.02012 (gain units for variable rate).
 """
@@ -14,28 +26,26 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnistzip.models.latent_prior import CHANNELS, SIDE, SYMBOLS
-from mnistzip.nn.backward import Backward, Tape
-from mnistzip.nn.layers import Layer, Range, Rows, Signal, bound, forward, prove_exact, require
+from mnistzip.nn.backward import LayerTape
+from mnistzip.nn.exact import Range, check_exact, require_shape
+from mnistzip.nn.layer_base import Layer, Signal, backward, forward, infer, trace
 from mnistzip.tiling import TILE
-from mnistzip.types import Floats, Pixels
+from mnistzip.types import Floats, Integers, Pixels
 
-CHUNK = 16  # images that pass the networks together: small enough for the processor's cache
-PIXELS = Range(0, 255)
-
-Ints = NDArray[np.int64]
+IMAGES_PER_BATCH = 16  # run through the networks together: small enough for the processor's cache
+GREY_LEVELS = Range(0, 255)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Transforms:
     """Both networks, the quantizer between them, and the range of symbols.
 
     Attributes:
         fine: gain of the quantizer, integers of shape ``(qualities, 4)``.
-        fine_shift: bits that gained values are divided by.
-        step: what a symbol is multiplied by before the synthesis, integers of shape ``(qualities, 4)``.
+        fine_shift: bits that the products are divided by.
+        step: the factor of a symbol before the synthesis, integers of shape ``(qualities, 4)``.
         symbols: the alphabet of the latent.
     """
 
@@ -46,71 +56,69 @@ class Transforms:
     step: Floats
     symbols: Range
 
-    def prove(self) -> None:
+    def check_exact(self) -> None:
         """Raise :class:`~mnistzip.errors.ModelError` unless both networks fit and are exact."""
-        latent = bound(self.analysis, Signal(PIXELS, TILE, TILE, 1))
-        require((latent.height, latent.width, latent.channels) == (SIDE, SIDE, CHANNELS), "analysis")
-        require(self.fine.shape[1:] == self.step.shape[1:] == (CHANNELS,), "quantizer")
-        prove_exact("step", self.step.max(axis=0)[None], self.symbols.peak, 0)
-        image = self._image
-        require((image.height, image.width, image.channels) == (TILE, TILE, 1), "synthesis")
-        require(PIXELS.low <= image.values.low and image.values.high <= PIXELS.high, "synthesis")
+        latent = infer(self.analysis, Signal(GREY_LEVELS, TILE, TILE, 1))
+        require_shape((latent.height, latent.width, latent.channels) == (SIDE, SIDE, CHANNELS), "analysis")
+        require_shape(self.fine.shape[1:] == self.step.shape[1:] == (CHANNELS,), "quantizer")
+        check_exact("step", self.step.max(axis=0)[None], self.symbols.peak, 0)
+        image = self._image_signal
+        require_shape((image.height, image.width, image.channels) == (TILE, TILE, 1), "synthesis")
+        require_shape(GREY_LEVELS.low <= image.values.low and image.values.high <= GREY_LEVELS.high, "synthesis")
 
     @cached_property
-    def _image(self) -> Signal:
-        """What is known of what the synthesis makes."""
+    def _image_signal(self) -> Signal:
+        """The output of the synthesis."""
         peak = int(np.abs(self.step).max()) * self.symbols.peak
-        return bound(self.synthesis, Signal(Range(-peak, peak), SIDE, SIDE, CHANNELS))
+        return infer(self.synthesis, Signal(Range(-peak, peak), SIDE, SIDE, CHANNELS))
 
     @property
-    def work(self) -> int:
-        """About how many multiplications it takes to make an image of a latent."""
-        return self._image.work
+    def macs(self) -> int:
+        """Multiply-adds to make an image of a latent, roughly."""
+        return self._image_signal.macs
 
-    def analyse(self, x: Pixels, row: Rows) -> Ints:
+    def analyse(self, x: Pixels, quality_index: Integers) -> Integers:
         """Quantize images.
 
         Args:
             x: images, shape ``(N, 28, 28)``.
-            row: index of each image's quality, shape ``(N,)``.
+            quality_index: of each image, shape ``(N,)``.
 
         Returns:
             Symbols in coding order, shape ``(N, 196)``.
         """
         value = np.empty((len(x), SYMBOLS), np.int64)
         for part in chunks(len(x)):
-            out = forward(self.analysis, x[part, :, :, None].astype(np.float32), row[part])
-            gain = self.fine[row[part]].astype(np.int64)[:, None, None, :]
+            out = forward(self.analysis, x[part, :, :, None].astype(np.float32), quality_index[part])
+            gain = self.fine[quality_index[part]].astype(np.int64)[:, None, None, :]
             value[part] = (out.astype(np.int64) * gain).reshape(-1, SYMBOLS)
         half = 1 << (self.fine_shift - 1)
         return np.clip((value + half) >> self.fine_shift, self.symbols.low, self.symbols.high)
 
-    def synthesize(self, y: Ints, row: Rows) -> Pixels:
-        """Images of latents: ``(N, 196)`` symbols in coding order and ``(N,)`` rows to ``(N, 28, 28)``."""
+    def synthesize(self, y: Integers, quality_index: Integers) -> Pixels:
+        """Images of latents: ``(N, 196)`` symbols in coding order and ``(N,)`` indices to ``(N, 28, 28)``."""
         x_hat = np.empty((len(y), TILE, TILE), np.uint8)
         for part in chunks(len(y)):
-            x_hat[part] = forward(self.synthesis, self._scaled(y[part], row[part]), row[part])[..., 0]
+            scaled = self._scaled(y[part], quality_index[part])
+            x_hat[part] = forward(self.synthesis, scaled, quality_index[part])[..., 0]
         return x_hat
 
-    def trace(self, y: Ints, row: Rows) -> tuple[Floats, tuple[Tape, ...]]:
+    def trace(self, y: Integers, quality_index: Integers) -> tuple[Floats, tuple[LayerTape, ...]]:
         """Grey levels of latents, shape ``(N, 28, 28)``, and what :meth:`back` needs."""
-        tapes = self._backward.forward(self._scaled(y, row), row)
+        tapes = trace(self.synthesis, self._scaled(y, quality_index), quality_index)
         return tapes[-1].out[..., 0], tapes
 
-    def back(self, tapes: tuple[Tape, ...], g: Floats, row: Rows) -> Floats:
-        """How a number changes with each symbol, to first order, if it changes with grey levels by ``g``: (N, 196)."""
-        g_scaled = self._backward.back(tapes, g[..., None], row)
-        return (g_scaled * self.step[row][:, None, None, :]).reshape(-1, SYMBOLS)
+    def back(self, tapes: tuple[LayerTape, ...], g: Floats, quality_index: Integers) -> Floats:
+        """The gradient of a number by the symbols, ``(N, 196)``, given that by the grey levels, ``(N, 28, 28)``."""
+        g_scaled = backward(self.synthesis, tapes, g[..., None], quality_index)
+        return (g_scaled * self.step[quality_index][:, None, None, :]).reshape(-1, SYMBOLS)
 
-    @cached_property
-    def _backward(self) -> Backward:
-        return Backward(self.synthesis)
-
-    def _scaled(self, y: Ints, row: Rows) -> Floats:
-        scaled = y.reshape(-1, SIDE, SIDE, CHANNELS) * self.step[row][:, None, None, :]
+    def _scaled(self, y: Integers, quality_index: Integers) -> Floats:
+        """The input of the synthesis: (N, 196) -> (N, 7, 7, 4)."""
+        scaled = y.reshape(-1, SIDE, SIDE, CHANNELS) * self.step[quality_index][:, None, None, :]
         return scaled.astype(np.float32)
 
 
-def chunks(count: int, size: int = CHUNK) -> Iterator[slice]:
+def chunks(count: int, size: int = IMAGES_PER_BATCH) -> Iterator[slice]:
     """Cut ``count`` images into slices of at most ``size``."""
     return (slice(start, min(start + size, count)) for start in range(0, count, size))

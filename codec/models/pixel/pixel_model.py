@@ -1,11 +1,23 @@
-"""The pixel model: integer probabilities of every part of every grey level, given all that was coded before.
+"""The pixel model: integer probabilities of each part of each grey level, given everything coded before.
 
-Each plane of :mod:`mnistzip.models.pixel.planes` has a small network of exact integers: what a pixel sees and where it is,
-three hidden
-layers, logits. Shades are also copied (:mod:`mnistzip.models.pixel.copy_attention`).
+Each plane of :mod:`mnistzip.models.pixel.planes` has a small network of exact integers. For n pixels::
 
-The encoder evaluates all pixels at once, the decoder those of one step of all tiles. As sums of integers do not depend on
-order, both get the same frequencies bit for bit.
+    x       (n, inputs)    what the pixels see, of mnistzip.models.pixel.context
+    |  layers[0]           + rows[row] + columns[column]; of shades also + the weights of the pixel's range
+    v       (n, width)     0..1023
+    |  layers[1], layers[2]
+    v
+    h       (n, width)     features, 0..1023
+    |  head                of shades, the part for the pixel's range
+    v
+    logits  (values, n)    64ths of a power of two; mnistzip.entropy.cdf makes frequencies of them
+
+The frequencies of shades also depend on the shades that the tile has shown before
+(:mod:`mnistzip.models.pixel.copy_attention`). A pixel of the first plane that sees no ink needs no network: a table holds its
+frequencies.
+
+The encoder evaluates all pixels together, the decoder those of one step of all tiles. Sums of integers do not depend on order,
+so both get the same frequencies bit for bit.
 """
 
 from __future__ import annotations
@@ -15,44 +27,47 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnistzip.entropy import rans
 from mnistzip.entropy.cdf import TOTAL, Cdf
 from mnistzip.errors import ModelError
 from mnistzip.limits import PIXEL_WIDTH_MAX
 from mnistzip.models.latent_prior import LOGITS
-from mnistzip.models.pixel.context import Contexts, bits_to_inputs, inputs_of, places, size_of
-from mnistzip.models.pixel.copy_attention import Copies, Copying, shade_cdf
+from mnistzip.models.pixel.context import Contexts, bits_to_inputs, inputs_of, padded_index, size_of
+from mnistzip.models.pixel.copy_attention import CopyAttention, KeyValueCache, shade_cdf
 from mnistzip.models.pixel.planes import (
     LAST_SHADE,
-    PIXELS,
     RANGES,
     SHADES,
     SOLID,
     STEP,
     STEPS,
+    TILE_PIXELS,
     VALUES,
     Plane,
-    chosen,
+    coded_pixels,
     input_peaks,
     ranges,
     symbols,
 )
-from mnistzip.nn.layers import ACTIVATION_MAX, ACTIVATIONS, Affine, product, requantize, require
+from mnistzip.nn.exact import ACTIVATION_MAX, ACTIVATIONS, Affine, exact_matmul, requantize, require_shape
 from mnistzip.tiling import TILE
-from mnistzip.types import Bools, Floats, Pixels
+from mnistzip.types import Bools, Floats, Integers, Pixels
 
-TILES_TOGETHER = 16  # evaluated together: small enough for the processor's cache
+TILES_PER_BATCH = 16  # evaluated together: small enough for the processor's cache
 MIDDLE_SOLID = 253
-PIXEL_LAYERS = 3  # hidden ones, of each plane
-
-Ints = NDArray[np.int64]
+HIDDEN_LAYERS = 3  # of each plane
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PlaneNet:
-    """The network of one plane; ``rows`` and ``columns`` are biases of the first layer by where a pixel is, ``(28, width)``."""
+    """The network of one plane.
+
+    Attributes:
+        layers: the hidden layers.
+        rows, columns: biases of the first layer by the position of a pixel, integers of shape ``(28, width)``.
+        head: features to logits.
+    """
 
     plane: Plane
     layers: tuple[Affine, ...]
@@ -60,192 +75,200 @@ class PlaneNet:
     columns: Floats
     head: Affine
 
-    def prove(self) -> None:
+    def check_exact(self) -> None:
         """Raise :class:`~mnistzip.errors.ModelError` unless every shape fits and every sum is exact."""
         first, *others = self.layers
         width = first.weight.shape[1]
-        require(width <= PIXEL_WIDTH_MAX and self.rows.shape == (TILE, width) == self.columns.shape, first.name)
-        where = np.abs(self.rows).max(axis=0) + np.abs(self.columns).max(axis=0)
-        first.prove(input_peaks(self.plane), where * first.unit)
+        require_shape(width <= PIXEL_WIDTH_MAX and self.rows.shape == (TILE, width) == self.columns.shape, first.name)
+        position_bias = np.abs(self.rows).max(axis=0) + np.abs(self.columns).max(axis=0)
+        first.check_exact(input_peaks(self.plane), position_bias * first.unit)
         for layer in others:
-            require(layer.weight.shape == (width, width), layer.name)
-            layer.prove(ACTIVATION_MAX)
+            require_shape(layer.weight.shape == (width, width), layer.name)
+            layer.check_exact(ACTIVATION_MAX)
         outputs = RANGES * SHADES if self.plane is Plane.SHADE else VALUES[self.plane]
-        require(self.head.weight.shape == (width, outputs), self.head.name)
-        self.head.prove(ACTIVATION_MAX)
+        require_shape(self.head.weight.shape == (width, outputs), self.head.name)
+        self.head.check_exact(ACTIVATION_MAX)
 
     @cached_property
-    def _entry(self) -> Floats:
+    def _first_weight(self) -> Floats:
         """The first layer's weights, in the order in which :class:`Contexts` gives its inputs."""
-        first, where = self.layers[0], inputs_of(self.plane)
+        first, inputs = self.layers[0], inputs_of(self.plane)
         out = np.zeros((size_of(self.plane), first.weight.shape[1]), np.float32)
-        out[where] = first.weight[: len(where)]
+        out[inputs] = first.weight[: len(inputs)]
         return out
 
     @cached_property
-    def _place(self) -> Floats:
+    def _position_bias(self) -> Floats:
         """The first layer's bias, by pixel: (784, width)."""
         first = self.layers[0]
-        return (self.rows[:, None] + self.columns).reshape(PIXELS, -1) * first.unit + first.bias
+        return (self.rows[:, None] + self.columns).reshape(TILE_PIXELS, -1) * first.unit + first.bias
 
-    def features(self, x: Floats, pixel: Ints, where: Ints | None = None) -> Floats:
-        """What pixels see, (n, inputs), where they are and, if they have any, their ranges of shades, (n,) each: (n, width)."""
-        h = product(x, self._entry)
-        h += self._place[pixel]
-        if where is not None:
-            h += self.layers[0].weight[-RANGES:][where]
+    def features(self, x: Floats, pixel: Integers, shade_ranges: Integers | None = None) -> Floats:
+        """Features of pixels: (n, width).
+
+        Args:
+            x: what the pixels see, shape ``(n, inputs)``.
+            pixel: their positions, shape ``(n,)``.
+            shade_ranges: their ranges, in the plane of shades only, shape ``(n,)``.
+        """
+        h = exact_matmul(x, self._first_weight)
+        h += self._position_bias[pixel]
+        if shade_ranges is not None:
+            h += self.layers[0].weight[-RANGES:][shade_ranges]
         h = requantize(h, ACTIVATIONS)
         for layer in self.layers[1:]:
             h = layer(h, ACTIVATIONS)
         return h
 
-    def shade_logits(self, h: Floats, where: Ints) -> Floats:
-        """Logits of the shades of each pixel's own range: (n, width) -> (32, n)."""
+    def shade_logits(self, h: Floats, shade_ranges: Integers) -> Floats:
+        """Logits of the shades of each pixel's range: (n, width) -> (32, n)."""
         out = np.empty((SHADES, len(h)), np.float32)
         for k in range(RANGES):
-            if (mine := np.flatnonzero(where == k)).size:
-                own = slice(k * SHADES, (k + 1) * SHADES)
-                total = product(self.head.weight[:, own].T, h[mine].T)
-                total += self.head.bias[own, None]
-                out[:, mine] = requantize(total, LOGITS)
+            if (pixels := np.flatnonzero(shade_ranges == k)).size:
+                outputs = slice(k * SHADES, (k + 1) * SHADES)
+                total = exact_matmul(self.head.weight[:, outputs].T, h[pixels].T)
+                total += self.head.bias[outputs, None]
+                out[:, pixels] = requantize(total, LOGITS)
         return out
 
 
 class Symbols(NamedTuple):
     """Coded symbols: tile, plane and step of each, start and frequency of its interval; by plane, tile, pixel."""
 
-    tile: Ints
-    plane: Ints
-    step: Ints
-    start: Ints
-    freq: Ints
+    tile: Integers
+    plane: Integers
+    step: Integers
+    start: Integers
+    freq: Integers
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PixelModel:
-    """All networks, and how shades are copied.
+    """All networks of lossless files.
 
     Attributes:
         nets: one for each plane.
+        copying: raises the frequencies of shades that the tile has shown before.
         blank: frequency of ink, out of 65536, of pixels that see none, ``(784,)``.
     """
 
     nets: tuple[PlaneNet, ...]
-    copying: Copying
-    blank: Ints
+    copying: CopyAttention
+    blank: Integers
 
     @property
-    def work(self) -> int:
-        """How many multiplications a pixel takes, of its range of shades alone."""
+    def macs(self) -> int:
+        """Multiply-adds for a pixel, with the shades of its range alone."""
         nets = sum(sum(layer.weight.size for layer in net.layers) + net.head.weight.size for net in self.nets)
-        others = self.nets[Plane.SHADE].head.weight.size // RANGES * (RANGES - 1)
-        return nets - others + self.copying.query.weight.size + self.copying.key.weight.size
+        other_ranges = self.nets[Plane.SHADE].head.weight.size // RANGES * (RANGES - 1)
+        return nets - other_ranges + self.copying.query.weight.size + self.copying.key.weight.size
 
-    def prove(self) -> None:
-        """Raise :class:`ModelError` unless every shape fits and every sum is exact in float32."""
-        require(len(self.nets) == len(Plane), "pixels")
+    def check_exact(self) -> None:
+        """Raise :class:`~mnistzip.errors.ModelError` unless every shape fits and every sum is exact in float32."""
+        require_shape(len(self.nets) == len(Plane), "pixels")
         for net in self.nets:
-            net.prove()
-        self.copying.prove(len(self.nets[Plane.SHADE].head.weight))
-        if self.blank.shape != (PIXELS,) or self.blank.min() < 1 or self.blank.max() >= TOTAL:
+            net.check_exact()
+        self.copying.check_exact(len(self.nets[Plane.SHADE].head.weight))
+        if self.blank.shape != (TILE_PIXELS,) or self.blank.min() < 1 or self.blank.max() >= TOTAL:
             raise ModelError(f"pixels blank: a frequency is outside 1..{TOTAL - 1}")
 
     def intervals(self, x: Pixels, inside: Bools) -> Symbols:
-        """The symbols of whole tiles, and where the coder finds them.
+        """The symbols of whole tiles, and their intervals.
 
         Args:
             x: grey levels, shape ``(N, 28, 28)``, 0 outside.
-            inside: which pixels the image covers, shape ``(N, 784)``.
+            inside: pixels that the image covers, shape ``(N, 784)``.
         """
-        grey = x.reshape(len(x), PIXELS)
-        seen = Contexts.of(grey)
-        told: list[tuple[Ints, ...]] = []
+        grey = x.reshape(len(x), TILE_PIXELS)
+        contexts = Contexts.of(grey)
+        planes: list[tuple[Integers, ...]] = []
         for plane in Plane:
-            tile, pixel = chosen(plane, grey, inside)
-            known = symbols(grey[tile, pixel], plane)
+            tile, pixel = coded_pixels(plane, grey, inside)
+            symbol = symbols(grey[tile, pixel], plane)
             start, freq = np.empty((2, len(tile)), np.int64)
-            for part in _parts(tile):
-                cdf = self._cdf(plane, seen, tile[part], pixel[part], grey[tile[part], pixel[part]])
-                start[part], freq[part] = cdf.interval(known[part])
-            told.append((tile, np.full(len(tile), plane), STEP[pixel], start, freq))
-        return Symbols(*(np.concatenate(column) for column in zip(*told, strict=True)))
+            for part in _batches(tile):
+                cdf = self._cdf(plane, contexts, tile[part], pixel[part], grey[tile[part], pixel[part]])
+                start[part], freq[part] = cdf.interval(symbol[part])
+            planes.append((tile, np.full(len(tile), plane), STEP[pixel], start, freq))
+        return Symbols(*(np.concatenate(column) for column in zip(*planes, strict=True)))
 
-    def _cdf(self, plane: Plane, seen: Contexts, tile: Ints, pixel: Ints, value: Pixels) -> Cdf:
-        """Frequencies of pixels of whole tiles, in coding order, all of whose grey levels are known."""
+    def _cdf(self, plane: Plane, contexts: Contexts, tile: Integers, pixel: Integers, value: Pixels) -> Cdf:
+        """Frequencies of pixels of whole tiles, in coding order, whose grey levels are all known."""
         if plane is not Plane.SHADE:
-            return self._frequencies(plane, seen, tile, pixel)
-        where = ranges(value)
-        h, logits = self._shades(seen, tile, pixel, where)
-        return shade_cdf(logits, self.copying.votes(h, tile, pixel, where, symbols(value, plane)))
+            return self._frequencies(plane, contexts, tile, pixel)
+        shade_ranges = ranges(value)
+        h, logits = self._shades(contexts, tile, pixel, shade_ranges)
+        return shade_cdf(logits, self.copying.votes(h, tile, pixel, shade_ranges, symbols(value, plane)))
 
-    def _frequencies(self, plane: Plane, seen: Contexts, tile: Ints, pixel: Ints) -> Cdf:
+    def _frequencies(self, plane: Plane, contexts: Contexts, tile: Integers, pixel: Integers) -> Cdf:
         """Frequencies of all planes but the last."""
         net = self.nets[plane]
-        at = places(tile, pixel)
+        index = padded_index(tile, pixel)
         if plane is not Plane.INK:
-            return Cdf.of_logits(net.head.transposed(net.features(seen.near(plane, at), pixel), LOGITS))
+            return Cdf.of_logits(net.head.transposed(net.features(contexts.near(plane, index), pixel), LOGITS))
         sums = np.zeros((3, len(tile)))
         sums[1], sums[2] = TOTAL - self.blank[pixel], TOTAL
         total = np.ones(len(tile))
-        ink = seen.ink_above(at)
-        if (some := np.flatnonzero(ink.any(axis=1))).size:
-            h = net.features(bits_to_inputs(ink[some]), pixel[some])
+        ink = contexts.ink_above(index)
+        if (inked := np.flatnonzero(ink.any(axis=1))).size:
+            h = net.features(bits_to_inputs(ink[inked]), pixel[inked])
             cdf = Cdf.of_logits(net.head.transposed(h, LOGITS))
-            sums[:, some], total[some] = cdf.sums, cdf.total
+            sums[:, inked], total[inked] = cdf.sums, cdf.total
         return Cdf(sums, total)
 
-    def _shades(self, seen: Contexts, tile: Ints, pixel: Ints, where: Ints) -> tuple[Floats, Floats]:
+    def _shades(self, contexts: Contexts, tile: Integers, pixel: Integers, shade_ranges: Integers) -> tuple[Floats, Floats]:
         """Features and logits of shades."""
         net = self.nets[Plane.SHADE]
-        h = net.features(seen.near(Plane.SHADE, places(tile, pixel)), pixel, where)
-        return h, net.shade_logits(h, where)
+        h = net.features(contexts.near(Plane.SHADE, padded_index(tile, pixel)), pixel, shade_ranges)
+        return h, net.shade_logits(h, shade_ranges)
 
-    def decode(self, decoder: rans.Decoder, stream: Ints, inside: Bools, preview: bool = False) -> tuple[Pixels, Bools]:
-        """Decode whole tiles or, for a preview, all but the shades.
+    def decode(self, decoder: rans.Decoder, stream: Integers, inside: Bools, preview: bool = False) -> tuple[Pixels, Bools]:
+        """Decode whole tiles or, for a preview, all planes but the shades.
 
         Args:
-            stream: the stream of each tile, rising, shape ``(N,)``.
-            inside: which pixels the image covers, shape ``(N, 784)``.
+            decoder: of the streams that hold the tiles.
+            stream: the stream of each tile, in ascending order, shape ``(N,)``.
+            inside: pixels that the image covers, shape ``(N, 784)``.
 
         Returns:
-            Grey levels, shape ``(N, 28, 28)``, in a preview those in the middle of their ranges; and which tiles have no shade
-            that is beyond its range, shape ``(N,)``.
+            Grey levels, shape ``(N, 28, 28)``, in a preview those in the middle of their ranges; and which tiles have all their
+            shades within their ranges, shape ``(N,)``.
         """
         count = len(stream)
-        grey = np.zeros((count, PIXELS), np.uint8)
-        sound = np.ones(count, bool)
-        seen = Contexts(count)
+        grey = np.zeros((count, TILE_PIXELS), np.uint8)
+        valid = np.ones(count, bool)
+        contexts = Contexts(count)
         for plane in list(Plane)[: Plane.SHADE] if preview else Plane:
-            tile, pixel = chosen(plane, grey, inside)
+            tile, pixel = coded_pixels(plane, grey, inside)
             order = np.argsort(STEP[pixel], kind="stable")
             ends = np.searchsorted(STEP[pixel][order], np.arange(STEPS + 1))
-            copies = Copies(self.copying, count, int(np.bincount(tile).max(initial=0)) if plane is Plane.SHADE else 0)
+            cache = KeyValueCache(self.copying, count, int(np.bincount(tile).max(initial=0)) if plane is Plane.SHADE else 0)
             for step in range(STEPS):
                 now = order[ends[step] : ends[step + 1]]
                 if not now.size:
                     continue
                 t, p = tile[now], pixel[now]
                 if plane is Plane.SHADE:
-                    where = ranges(grey[t, p])
-                    h, logits = self._shades(seen, t, p, where)
-                    symbol = decoder.decode(shade_cdf(logits, copies.votes(h, t, where)), stream[t])
-                    copies.add(h, t, where, symbol)
-                    sound[t[symbol > LAST_SHADE[where]]] = False
+                    shade_ranges = ranges(grey[t, p])
+                    h, logits = self._shades(contexts, t, p, shade_ranges)
+                    symbol = decoder.decode(shade_cdf(logits, cache.votes(h, t, shade_ranges)), stream[t])
+                    cache.add(h, t, shade_ranges, symbol)
+                    valid[t[symbol > LAST_SHADE[shade_ranges]]] = False
                 else:
-                    symbol = decoder.decode(self._frequencies(plane, seen, t, p), stream[t])
-                value = _known(plane, symbol, grey[t, p])
+                    symbol = decoder.decode(self._frequencies(plane, contexts, t, p), stream[t])
+                value = _lowest_grey(plane, symbol, grey[t, p])
                 grey[t, p] = value
-                at = places(t, p)
-                seen.tell(plane, at, value)
+                index = padded_index(t, p)
+                contexts.update(plane, index, value)
                 if plane is Plane.SOLID:
-                    seen.tell_solid(at[symbol > 0], RANGES)
+                    contexts.set_level(index[symbol > 0], RANGES)
         if preview:
             grey = np.where(grey == 0, 0, np.where(grey >= SOLID, MIDDLE_SOLID, grey + SHADES // 2 - 1)).astype(np.uint8)
-        return grey.reshape(count, TILE, TILE), sound
+        return grey.reshape(count, TILE, TILE), valid
 
 
-def _known(plane: Plane, symbol: Ints, grey: Pixels) -> Pixels:
-    """The grey levels after a plane: the lowest that its symbol leaves possible."""
+def _lowest_grey(plane: Plane, symbol: Integers, grey: Pixels) -> Pixels:
+    """The lowest grey levels that the symbols of a plane leave possible, given those of the plane before."""
     if plane is Plane.INK:
         value = symbol
     elif plane is Plane.SOLID:
@@ -257,7 +280,7 @@ def _known(plane: Plane, symbol: Ints, grey: Pixels) -> Pixels:
     return np.minimum(value, 255).astype(np.uint8)
 
 
-def _parts(tile: Ints) -> list[slice]:
-    """Cut pixels, sorted by tile, into whole tiles, some at a time."""
-    cuts = np.searchsorted(tile, np.arange(0, int(tile.max(initial=-1)) + TILES_TOGETHER + 1, TILES_TOGETHER))
+def _batches(tile: Integers) -> list[slice]:
+    """Cut pixels, sorted by tile, into batches of whole tiles."""
+    cuts = np.searchsorted(tile, np.arange(0, int(tile.max(initial=-1)) + TILES_PER_BATCH + 1, TILES_PER_BATCH))
     return [slice(a, b) for a, b in zip(cuts[:-1].tolist(), cuts[1:].tolist(), strict=True) if a < b]

@@ -1,15 +1,20 @@
-"""In which order the pixels of a tile are coded without loss, and what is known when each of their parts is.
+"""The order in which the pixels of a tile are coded without loss, and what each of their parts may depend on.
 
-A grey level is told in four parts, plane after plane over the whole tile, so that a later part sees the earlier ones of *all*
-pixels, below and to the right as well:
+A grey level is coded in four parts. Each part is a *plane* that is coded over the whole tile before the next, so a later part
+sees the earlier parts of all pixels, below and to the right as well:
 
-- ink: is it more than 0?
-- solid: if so, is it 250 or more?
-- level: if not, which of eight ranges of 32 is it in?
-- shade: its place in the range; of solid pixels, which of 250 to 255.
+======  ========================================================  ==================================
+plane   symbol                                                    in other words
+======  ========================================================  ==================================
+ink     is it more than 0?                                        significance
+solid   if so, is it 250 or more?                                 saturation
+level   if not, in which of eight ranges of 32 it lies            high bits
+shade   its position in the range; of solid pixels, in 250..255   low bits
+======  ========================================================  ==================================
 
-In each plane pixels go along slanted lines: all of one step are coded knowing all earlier steps. So one tile needs 109
-steps a plane rather than 784, and the pixel before and those above a pixel, up to two to the right, are known.
+Within a plane, pixels are coded in *steps* along slanted lines. All pixels of a step are coded together and may depend on all
+earlier steps, so a tile takes 109 steps a plane instead of 784. The earlier steps hold the pixel to the left and those above,
+up to two columns to the right.
 
 Sources: van den Oord et al. 2016, arXiv 1601.06759 (pixels given their causal neighbours); Reed et al. 2017, arXiv
 1703.03664 (coarse to fine, in parallel).
@@ -24,10 +29,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistzip.tiling import TILE
-from mnistzip.types import Pixels
+from mnistzip.types import Bools, Floats, Integers, Pixels
 
-PIXELS = TILE * TILE
-SLOPE = 3  # a step's line goes so many columns to the left for one row down
+TILE_PIXELS = TILE * TILE
+SLOPE = 3  # columns to the left for each row down, of the line of a step
 STEPS = TILE + SLOPE * (TILE - 1)
 PAD = 8  # zeros around a tile
 STRIDE = TILE + 2 * PAD
@@ -35,8 +40,6 @@ SOLID = 250
 LEVELS, SHADES = 8, 32
 RANGES = LEVELS + 1  # of shades: those of the levels and the solid one
 SHADE_PEAK = 16
-
-Ints = NDArray[np.int64]
 
 
 class Plane(IntEnum):
@@ -53,7 +56,7 @@ VALUES = {Plane.INK: 2, Plane.SOLID: 2, Plane.LEVEL: LEVELS, Plane.SHADE: SHADES
 
 
 def _tables() -> dict[Plane, NDArray[np.int8]]:
-    """For each plane, the number by which other pixels know a grey level of 0..255: 0 if not at all."""
+    """For each plane, the number that other pixels see for a grey level of 0..255; 0 if the plane has no symbol for it."""
     grey = np.arange(256)
     level, shade = grey - 1 >> 5, (grey - 1 & 31) - SHADE_PEAK + 1
     ink, solid = grey > 0, grey >= SOLID
@@ -68,8 +71,8 @@ def _tables() -> dict[Plane, NDArray[np.int8]]:
 SEEN_AS = _tables()
 
 
-def symbols(x: NDArray[np.integer], plane: Plane) -> Ints:
-    """The symbols of grey levels in a plane; nonsense where :func:`chosen` leaves them out."""
+def symbols(x: NDArray[np.integer], plane: Plane) -> Integers:
+    """The symbols of grey levels in a plane; meaningless where :func:`coded_pixels` leaves them out."""
     x = x.astype(np.int64)
     if plane is Plane.INK:
         return (x > 0).astype(np.int64)
@@ -80,13 +83,13 @@ def symbols(x: NDArray[np.integer], plane: Plane) -> Ints:
     return np.where(x >= SOLID, x - SOLID, x - 1 & 31)
 
 
-def ranges(x: NDArray[np.integer]) -> Ints:
-    """Which range of shades grey levels above 0 are in: 0..7, 8 if solid."""
+def ranges(x: NDArray[np.integer]) -> Integers:
+    """The range of shades of grey levels above 0: 0..7, or 8 if solid."""
     return np.where(x >= SOLID, LEVELS, x.astype(np.int64) - 1 >> 5)
 
 
-def _window(up: int, down: int, side: int, causal: bool) -> Ints:
-    """Places around a pixel, row by row, as distances in a padded tile; if ``causal``, those of earlier steps."""
+def _window(up: int, down: int, side: int, causal: bool) -> Integers:
+    """Positions around a pixel, row by row, as distances in a padded tile; if ``causal``, those of earlier steps only."""
     around = [(dy, dx) for dy in range(-up, down + 1) for dx in range(-side, side + 1) if (dy, dx) != (0, 0)]
     return np.array([dy * STRIDE + dx for dy, dx in around if not causal or dx + SLOPE * dy < 0], np.int64)
 
@@ -98,10 +101,10 @@ BEFORE = _window(5, 3, 5, causal=True)
 
 @dataclass(frozen=True)
 class View:
-    """How a pixel sees others: which plane of theirs, and where they are."""
+    """What a pixel sees of others: one plane of theirs, in a window of distances in a padded tile."""
 
     plane: Plane
-    window: Ints
+    window: Integers
 
 
 VIEWS = {
@@ -118,29 +121,29 @@ VIEWS = {
 PEAKS = {Plane.INK: 1, Plane.SOLID: 1, Plane.LEVEL: RANGES, Plane.SHADE: SHADE_PEAK}  # largest magnitudes in SEEN_AS
 
 
-def input_peaks(plane: Plane) -> NDArray[np.float32]:
-    """The largest magnitude of each number that the network of a plane is given, the range of shades at the end: (inputs,)."""
+def input_peaks(plane: Plane) -> Floats:
+    """The largest magnitude of each input of a plane's network, the range of shades last: (inputs,)."""
     peaks = [np.full(len(view.window), PEAKS[view.plane]) for view in VIEWS[plane]]
     return np.concatenate([*peaks, np.ones(RANGES if plane is Plane.SHADE else 0)]).astype(np.float32)
 
 
-ROW, COLUMN = np.divmod(np.arange(PIXELS), TILE)
+ROW, COLUMN = np.divmod(np.arange(TILE_PIXELS), TILE)
 STEP = COLUMN + SLOPE * ROW  # of each pixel, (784,)
 ORDER = np.lexsort((ROW, STEP))  # pixels in coding order
-PLACE = (ROW + PAD) * STRIDE + COLUMN + PAD  # of each pixel in a padded tile
+PADDED_INDEX = (ROW + PAD) * STRIDE + COLUMN + PAD  # of each pixel in a padded tile
 
 
-def chosen(plane: Plane, grey: Pixels, inside: NDArray[np.bool_]) -> tuple[Ints, Ints]:
-    """Tile and pixel of all that have a symbol in a plane, tile by tile in coding order.
+def coded_pixels(plane: Plane, grey: Pixels, inside: Bools) -> tuple[Integers, Integers]:
+    """Tile and pixel of all symbols of a plane, tile by tile in coding order.
 
     Args:
-        grey: of tiles, shape ``(N, 784)``, with as much of each grey level as earlier planes tell.
+        grey: grey levels of tiles, as far as earlier planes determine them, shape ``(N, 784)``.
         inside: pixels that the image covers, shape ``(N, 784)``.
     """
-    which = inside
+    coded = inside
     if plane is not Plane.INK:
-        which = grey > 0
+        coded = grey > 0
     if plane is Plane.LEVEL:
-        which = which & (grey < SOLID)
-    tile, number = np.nonzero(which[:, ORDER])
+        coded = coded & (grey < SOLID)
+    tile, number = np.nonzero(coded[:, ORDER])
     return tile, ORDER[number]

@@ -1,0 +1,141 @@
+"""A model: the networks of a model file, computed by an engine, and the limits on what it decodes by default."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnistzip.bitstream.container import HASH_BYTES, require_pixels
+from mnistzip.errors import LimitError, ModelError
+from mnistzip.limits import MACS_MAX, PIXELS_MAX, PRIOR_VALUES_MAX
+from mnistzip.models import model_file
+from mnistzip.models.engine import DEFAULT, Engine
+from mnistzip.models.latent_prior import Prior
+from mnistzip.models.transforms import Transforms
+from mnistzip.tiling import TILE, tiles_in
+from mnistzip.types import Mode
+
+if TYPE_CHECKING:
+    from mnistzip.models.pixel.pixel_model import PixelModel
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A model whose file was read, checked and proved exact.
+
+    Attributes:
+        name: for people: the shipped name or the file's stem.
+        number: the id of a shipped model in files, or None.
+        content: the model file.
+        lmbda: weight of the squared error that each quality was trained for, shape ``(100,)``; only encoders use it.
+        has_pixel_model: whether it can code images without loss.
+        engine: computes the networks.
+    """
+
+    name: str
+    number: int | None
+    content: bytes
+    transforms: Transforms
+    prior: Prior
+    lmbda: NDArray[np.int64]
+    has_pixel_model: bool
+    engine: Engine
+
+    @cached_property
+    def fingerprint(self) -> bytes:
+        """First 8 bytes of a SHA-256 of what the file holds."""
+        return model_file.fingerprint(self.content, self.name)
+
+    @cached_property
+    def pixels(self) -> PixelModel | None:
+        """The pixel model, read when it is first used; None if there is none."""
+        if not self.has_pixel_model:
+            return None
+        return self.engine.pixel_model(model_file.read_pixel_model(self.content, self.name))
+
+    def pixel_model(self) -> PixelModel:
+        """The pixel model, or :class:`~mnistzip.errors.ModelError` if there is none."""
+        if self.pixels is None:
+            raise ModelError(f"the file is lossless and needs the pixel model of {self.name}, which has none")
+        return self.pixels
+
+    def default_tile_limit(self, mode: Mode) -> int:
+        """Tiles that are decoded without ``max_pixels``: some seconds of work. Shipped models have a limit of pixels only."""
+        if mode is Mode.STORED or self.number is not None or not (self.has_pixel_model or mode is Mode.LOSSY):
+            return PIXELS_MAX
+        if mode is Mode.LOSSY:
+            macs = self.transforms.macs + self.prior.macs
+            return min(MACS_MAX[mode] // macs, PRIOR_VALUES_MAX // self.prior.values_per_latent)
+        return MACS_MAX[mode] // (self.pixel_model().macs * TILE**2)
+
+    def require_default_limit(self, mode: Mode, shapes: Iterable[Iterable[int]]) -> None:
+        """Raise :class:`~mnistzip.errors.LimitError` if images of such ``(H, W)`` exceed the default limit together."""
+        if self.number is not None:
+            return
+        if mode is Mode.LOSSY:
+            tiles = sum(tiles_in(width, height) for height, width in shapes)
+        else:
+            tiles = sum(height * width for height, width in shapes) // TILE**2
+        limit = self.default_tile_limit(mode)
+        if tiles > limit:
+            raise LimitError(
+                f"the model {self.name} is too large for {tiles} tiles: {limit} take it some seconds. "
+                "max_pixels (--max-pixels) allows more"
+            )
+
+    @property
+    def named(self) -> int | bytes:
+        """The model's name in single files: its id, or the first bytes of its fingerprint."""
+        return self.fingerprint[:HASH_BYTES] if self.number is None else self.number
+
+    def quality_index(self, quality: int) -> int:
+        """The row of a quality 1..100 in tables per quality."""
+        return quality - 1
+
+
+def read_model(content: bytes, name: str, number: int | None = None, engine: Engine | None = None) -> Model:
+    """Read, check and prove all of a model file.
+
+    Args:
+        engine: computes the networks; None for the default one.
+
+    Raises:
+        ModelError: it is no model file, or not for this version, or damaged, or its sums are not provably exact.
+    """
+    model = read_lossy(content, name, number, engine)
+    _ = model.pixels, model.fingerprint
+    return model
+
+
+def read_lossy(content: bytes, name: str, number: int | None, engine: Engine | None = None) -> Model:
+    """The same, but the pixel model is read when it is first used."""
+    engine = engine or DEFAULT.engine
+    parts = model_file.read_lossy_parts(content, name)
+    return Model(
+        name=name,
+        number=number,
+        content=content,
+        transforms=engine.transforms(parts.transforms),
+        prior=engine.prior(parts.prior),
+        lmbda=parts.lmbda,
+        has_pixel_model=parts.has_pixel_model,
+        engine=engine,
+    )
+
+
+def within_limits(mode: Mode, model: Model | None, shapes: Iterable[tuple[int, int]]) -> bool:
+    """Whether images of such ``(H, W)`` are decoded without ``max_pixels``; model is None where they are stored."""
+    shapes = list(shapes)
+    try:
+        for height, width in shapes:
+            require_pixels(mode, width, height, None)
+        if model is not None:
+            model.require_default_limit(mode, shapes)
+    except LimitError:
+        return False
+    return True
