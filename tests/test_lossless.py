@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 import mnistzip
 from mnistzip import pretrained
-from mnistzip.coding.image_files import lossless_files
+from mnistzip.coding.image_files import encode_lossless
 from mnistzip.coding.lossless import decode_payloads, encode_payloads, pixel_symbols
 from mnistzip.entropy import rans
 from mnistzip.errors import FormatError, ModelError
@@ -159,7 +159,7 @@ def test_views_are_causal() -> None:
 
 def test_every_damage_is_noticed(small: Model, digits: Pixels) -> None:
     for model in (small, shipped("mnist")):
-        good = lossless_files([digits[3]], [model])[0]
+        good = encode_lossless([digits[3]], [model])[0]
         for at in range(3, len(good)):
             for bit in range(8):
                 bad = bytearray(good)
