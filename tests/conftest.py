@@ -13,9 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mnistzip.idx import read_idx
-
-HERE = Path(__file__).parent
-DATA = HERE / "data"
+from support.paths import DATA
 
 
 @pytest.fixture(scope="session", autouse=True)

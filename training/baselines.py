@@ -83,14 +83,14 @@ def advice(rows: dict[str, Any]) -> str:
 def table(rows: dict[str, Any]) -> list[str]:
     """The same as a table in Markdown, and the advice below it."""
     lines = [
-        "| | bytes a file | PSNR |",
+        "| | bytes per file | PSNR |",
         "|---|---|---|",
-        f"| PNG | {rows['png_bytes']:.1f} | every pixel |",
-        f"| WebP lossless | {rows['webp_lossless_bytes']:.1f} | every pixel |",
-        f"| this model, `--lossless` | {rows['lossless_bytes']:.1f} | every pixel |",
+        f"| PNG | {rows['png_bytes']:.1f} | lossless |",
+        f"| WebP lossless | {rows['webp_lossless_bytes']:.1f} | lossless |",
+        f"| this model, `--lossless` | {rows['lossless_bytes']:.1f} | lossless |",
     ]
     shipped = rows.get("shipped", {})
-    lines += [f"| `{name}`, `--lossless` | {row['lossless_bytes']:.1f} | every pixel |" for name, row in shipped.items()]
+    lines += [f"| `{name}`, `--lossless` | {row['lossless_bytes']:.1f} | lossless |" for name, row in shipped.items()]
     lines += [
         f"| WebP, quality {rows['webp_quality']:.0f} | {rows['webp_bytes']:.1f} | {rows['webp_psnr_db']:.2f} dB |",
         f"| this model, `-q {rows['quality']:.0f}` | {rows['bytes']:.1f} | {rows['psnr_db']:.2f} dB |",

@@ -1,0 +1,389 @@
+"""Measured figures as Markdown: one function for each that the README or a page of docs/ shows."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mnistzip.bench.report.markdown import bd_rate_table, benchmark_table, codec_table, markdown_table
+from mnistzip.bench.report.tables import named
+from mnistzip.bench.results import Results, Row, read_results
+
+README_ROWS = (
+    *("mnist@q10", "mnist@q50", "mnist@q100", "mnist-fast-e0@q50", "mnistzip-lossless"),
+    *("webp@q10", "jpegxl-lossless@e10", "png"),
+)
+BILLION, CLUSTER = 1_000_000_000, 64  # images and processors of docs/clusters.md
+
+
+@dataclass(frozen=True)
+class Sources:
+    """All files of results.
+
+    Attributes:
+        results: ``bench/results/results.json``, by ``mnistzip bench``.
+        performance: ``docs/performance.json``, by ``benchmarks/speed.py``.
+        flat: ``docs/flat.json``, by ``benchmarks/flat.py``.
+        measurements: ``docs/measurements.json``, results of commands that print them.
+    """
+
+    results: Results
+    performance: dict[str, Any]
+    flat: dict[str, Any]
+    measurements: dict[str, Any]
+
+    def row(self, key: str) -> Row:
+        """One codec at one setting of the benchmark."""
+        return next(row for row in self.results.rows if row.key == key)
+
+
+def read_sources(root: Path) -> Sources:
+    """Read all files of results below ``root``."""
+    performance, flat, measurements = (
+        json.loads((root / "docs" / f"{name}.json").read_text()) for name in ("performance", "flat", "measurements")
+    )
+    return Sources(read_results(root / "bench" / "results" / "results.json"), performance, flat, measurements)
+
+
+def number(value: float | None) -> float:
+    """A result that must be there."""
+    assert value is not None
+    return value
+
+
+# Results of the benchmark: README.md and docs/benchmark.md.
+
+
+def readme_results(sources: Sources) -> str:
+    """The table of the README."""
+    return codec_table(sources.results, [sources.row(key) for key in README_ROWS])
+
+
+def all_results(sources: Sources) -> str:
+    """The table of docs/benchmark.md: all settings of mnistzip, and the selected settings of other codecs."""
+    return benchmark_table(sources.results)
+
+
+def bd_rates(sources: Sources) -> str:
+    """The BD-rates of docs/benchmark.md."""
+    return bd_rate_table(sources.results)
+
+
+def digit_size(sources: Sources) -> str:
+    """The size of a digit by default."""
+    row = sources.row("mnist@q50")
+    assert round(number(row.ratio_png)) == 12
+    return f"about {row.mean_bytes:.0f} bytes, a twelfth of its PNG"
+
+
+def speed_sentence(sources: Sources) -> str:
+    """The speed of encoding in one sentence."""
+    default, fast, webp = (
+        f"{number(sources.row(key).encode_per_second):,.0f}" for key in ("mnist@q50", "mnist-e0@q50", "webp@q10")
+    )
+    return (
+        f"At the default effort it encodes {default} images per second of processor time, and {fast} at effort 0; "
+        f"WebP encodes {webp}."
+    )
+
+
+def speed_table(sources: Sources) -> str:
+    """Images a second of the models, and of WebP and PNG."""
+    keys = ("mnist@q50", "mnist-e0@q50", "mnist-fast@q50", "mnist-fast-e0@q50", "mnistzip-lossless", "webp@q10", "png")
+    rows = [
+        [named(row), f"{number(row.encode_per_second):,.0f}", f"{number(row.decode_per_second):,.0f}"]
+        for row in map(sources.row, keys)
+    ]
+    return markdown_table(["", "encoded", "decoded"], rows)
+
+
+def overhead(sources: Sources) -> str:
+    """The bytes of a digit beyond its ideal code length, in a file and in an archive."""
+    row, archive = sources.row("mnist-e0@q50"), sources.measurements["archive-bytes"]
+    header, ideal = number(row.header_bytes), number(row.ideal_bytes)
+    file = number(row.mean_bytes) - ideal
+    share = archive["bytes"] / archive["images"] - ideal
+    return (
+        f"A single file takes {file:.1f} bytes more than the ideal code length: {header:.0f} bytes of header "
+        f"(4 for models other than `mnist`), and {file - header:.1f} bytes for checksum and entropy coder.\n"
+        f"In an archive of {archive['images']:,} digits an image takes {share:.1f} bytes more than that length."
+    )
+
+
+# docs/archives.md and docs/clusters.md
+
+
+def archive_bytes(sources: Sources) -> str:
+    """What an archive saves."""
+    row, archive = sources.row("mnist-e0@q50"), sources.measurements["archive-bytes"]
+    share, ideal = archive["bytes"] / archive["images"], number(row.ideal_bytes)
+    return (
+        f"All {archive['images']:,} test digits at quality 50 and effort 0 take {share:.2f} bytes each in an archive, and "
+        f"{number(row.mean_bytes):.2f} bytes in single files.\n"
+        f"The ideal code length is {ideal:.2f} bytes."
+    )
+
+
+def archive_scale(sources: Sources) -> str:
+    """Speed, memory and random access of an archive of a million digits."""
+    scale = sources.measurements["archive-scale"]
+    rows = [
+        ("size of the archive", f"{scale['images'] * scale['bytes_an_image'] / 1e6:.1f} MB"),
+        ("compress, command line", f"{scale['pack_rate']:,} images/s"),
+        ("decompress to IDX, command line", f"{scale['unpack_rate']:,} images/s"),
+        ("peak memory of either", f"{scale['peak_mb']} MB"),
+        ("read one image from anywhere", f"{scale['access_median_ms']} ms"),
+        (
+            "bytes read for one image",
+            f"{scale['access_bytes_median']:,} (median), {scale['access_bytes_max']:,} (largest of 200)",
+        ),
+    ]
+    slower = scale["encode_many_rate"] / scale["encode_archive_rate"]
+    return (
+        f"Measured {scale['date']} with `{scale['command']}`: {scale['images']:,} digits at effort 0, shifted copies of the "
+        "training digits.\nRates are per second of processor time.\n\n"
+        + markdown_table(["", ""], rows)
+        + f"\n\n`encode_archive` takes {slower:.1f} times as long as `encode_many` at effort 0, because it also decodes each "
+        "image: for the checksum of each group's pixels, and for the reported PSNR."
+    )
+
+
+def duration(seconds: float) -> str:
+    """A time with two digits, in seconds, minutes or hours."""
+    value, unit = next(((seconds / size, unit) for size, unit in ((3600, "h"), (60, "min")) if seconds >= size), (seconds, "s"))
+    return f"{value:.0f} {unit}" if value >= 9.95 else f"{value:.1f} {unit}"
+
+
+def cluster_rates(sources: Sources) -> dict[str, tuple[float, float | None]]:
+    """Images a second and bytes an image of each way to pack."""
+    parquet = sources.measurements["parquet-bytes"]
+    return {
+        "Parquet, effort 0": (
+            number(sources.row("mnist-e0@q50").encode_per_second),
+            parquet["DELTA_LENGTH_BYTE_ARRAY and zstd"],
+        ),
+        "archives, effort 0": (sources.measurements["archive-scale"]["pack_rate"], parquet["rows of archives"]),
+        "Parquet or archives, effort 3": (number(sources.row("mnist@q50").encode_per_second), None),
+    }
+
+
+def cluster_cost(sources: Sources) -> str:
+    """Processor hours and bytes of a million and a billion digits."""
+    header = [
+        "",
+        "images/s per processor",
+        "processor hours per million",
+        f"a billion on {CLUSTER} processors",
+        "bytes per million",
+    ]
+    rows = []
+    for name, (rate, size) in cluster_rates(sources).items():
+        hours = f"{1e6 / rate / 3600:.2g}"
+        whole = duration(BILLION / rate / CLUSTER)
+        rows.append([name, f"{rate:,.0f}", hours, whole, "about the same, at higher PSNR" if size is None else f"{size} MB"])
+    rows.append(["raw IDX, for comparison", "", "", "", "784 MB"])
+    return markdown_table(header, rows)
+
+
+def cluster_shards(sources: Sources) -> str:
+    """Time and size of shards."""
+    rates = cluster_rates(sources)
+    (fast, size), (slow, _) = rates["Parquet, effort 0"], rates["Parquet or archives, effort 3"]
+    rows = [
+        [
+            f"{count:,}{' (default)' * (count == 65_536)}",
+            f"{-(-BILLION // count):,}",
+            duration(count / fast),
+            duration(count / slow),
+            f"{count * number(size) / 1e6:.3g} MB",
+        ]
+        for count in (65_536, 1_000_000, 10_000_000)
+    ]
+    return markdown_table(["images per shard", "shards of a billion", "Parquet, effort 0", "effort 3", "size"], rows)
+
+
+def cluster_workers(sources: Sources) -> str:
+    """How two workers share a machine, and the memory of one."""
+    workers, memory = sources.measurements["ray-speed"], sources.measurements["ray-memory"]
+    pairs = list(zip(workers["one_worker"], workers["two_workers"], strict=True))
+    gains = " and ".join(f"{two / one:.1f}" for one, two in pairs)
+    return (
+        f"On two processors, two workers pack {gains} times as many images per second as one, in two runs "
+        f"({workers['images']:,} digits, {workers['archives']} archives, effort 0, start of the actors included; "
+        f"{workers['date']}, `{workers['command']}`).\n"
+        f"A worker that packs digits takes {memory['mb']} MB, including Ray, pandas and pyarrow.\nAllow 1 GB per worker."
+    )
+
+
+# docs/performance.md
+
+PERFORMANCE_ROWS = {
+    "mnist-e0": "`mnist`, effort 0",
+    "mnist": "`mnist`, default effort",
+    "mnist-fast-e0": "`mnist-fast`, effort 0",
+    "mnist-fast": "`mnist-fast`, default effort",
+    "lossless": "lossless, `mnist`",
+    "mnist-fast-lossless": "lossless, `mnist-fast`",
+}
+
+
+def relative_speed(sources: Sources) -> str:
+    """Speed as a share of WebP's, and the time of one digit."""
+    rates = sources.performance["a batch, images a second of processor time"]
+    singles = sources.performance["one digit, warm, ms"]
+    rows = [
+        [
+            label,
+            *(f"{rates[name][f'{way}, of WebP' + chr(39) + 's']:.1%}" for way in ("encode", "decode")),
+            *(f"{singles[name][f'{way}_ms']:.1f} ms" for way in ("encode", "decode")),
+        ]
+        for name, label in PERFORMANCE_ROWS.items()
+    ]
+    return markdown_table(
+        ["", "encode, of WebP's rate", "decode, of WebP's rate", "encode one digit", "decode one digit"], rows
+    )
+
+
+def start_times(sources: Sources) -> str:
+    """The time of one command from its start to its end."""
+    starts = sources.performance["cold start, s"]
+    rows = [
+        [f"`mnistzip {name}`", f"{starts[name]:.2f} s", f"{starts[f'{name}, of the imports']:.1f}"]
+        for name in ("compress", "compress -e 0", "decompress", "info")
+    ]
+    return markdown_table(["command", "time", "as a multiple of the imports of numpy, Pillow and click"], rows)
+
+
+def thread_times(sources: Sources) -> str:
+    """What a second thread of the command gains."""
+    times = sources.performance["threads, s"]
+    images = sources.performance["images"]
+    return (
+        f"Packing {images:,} digits at effort 1 takes {times['-T1']:.1f} s with `-T 1` and {times['-T2']:.1f} s with `-T 2`: "
+        f"{times['-T1 over -T2']:.2f} times as fast."
+    )
+
+
+def flat_costs(sources: Sources) -> str:
+    """Time and memory of an image in archives of several sizes."""
+    flat = sources.flat
+    rows = [
+        [
+            f"{row['images']:,}",
+            *(f"{row[f'{way}, µs']:.0f} µs" for way in ("compress", "decompress")),
+            f"{row['compress, MB']} MB",
+        ]
+        for row in flat["rows"]
+    ]
+    return markdown_table(["images in the archive", "compress, per image", "decompress, per image", "peak memory"], rows)
+
+
+def blas_threads(sources: Sources) -> str:
+    """What one thread of BLAS gains."""
+    times = sources.measurements["blas-threads"]
+    idle, busy = (" to ".join(map(str, times[name])) for name in ("all_threads_s", "all_threads_busy_s"))
+    return (
+        f"Example, {times['date']}: {times['command']} take {times['one_thread_s']} s with one thread of BLAS, "
+        f"and {idle} s with two.\n"
+        f"While two other processes are busy they take {times['one_thread_busy_s']} s, and {busy} s."
+    )
+
+
+# docs/plugins.md, docs/train-your-own.md and docs/small-pictures.md
+
+
+def torch_speed(sources: Sources) -> str:
+    """Images a second out of data sets of PyTorch."""
+    speed = sources.measurements["torch-speed"]
+    mnist, archive = speed["MNIST"], speed["ArchiveDataset"]
+    workers = ", ".join(f"{rate:,}" for rate in archive["two_workers"])
+    header = ["", "on disk", "first epoch, in order", "first epoch, shuffled", "later epochs"]
+    rows = [
+        ["`torchvision.datasets.MNIST`", f"{mnist['bytes']:,} B gzipped", *(f"{rate:,}" for rate in mnist["rates"])],
+        ["`ArchiveDataset`", f"{archive['bytes']:,} B", *(f"{rate:,}" for rate in archive["rates"])],
+    ]
+    return (
+        "The 10,000 test digits at effort 0 in batches of 64, images per second of processor time "
+        f"({speed['date']}, `{speed['command']}`):\n\n"
+        + markdown_table(header, rows)
+        + f"\n\nWith two workers on two processors, by the clock: {workers} (MNIST: {mnist['two_workers']:,}).\n"
+        "Each worker decodes every group once, so workers gain nothing in the first epoch."
+    )
+
+
+def parquet_bytes(sources: Sources) -> str:
+    """What the encodings of Parquet take for an image."""
+    parquet = sources.measurements["parquet-bytes"]
+    names = {
+        "PLAIN": "plain encoding",
+        "DELTA_LENGTH_BYTE_ARRAY": "`DELTA_LENGTH_BYTE_ARRAY`",
+        "DELTA_LENGTH_BYTE_ARRAY and zstd": "`DELTA_LENGTH_BYTE_ARRAY` and zstd, as above",
+        "DELTA_BYTE_ARRAY": "`DELTA_BYTE_ARRAY`, which not every reader supports",
+        "rows of archives": "one archive of 1,024 images per row",
+    }
+    return (
+        f"Bytes per image of {parquet['images']:,} test digits at effort 0, in files of {parquet['files']} bytes "
+        f"({parquet['date']}):\n\n"
+        + markdown_table(["column", "bytes per image"], [[label, str(parquet[name])] for name, label in names.items()])
+    )
+
+
+def zarr_chunks(sources: Sources) -> str:
+    """Speed of chunks of several sizes."""
+    chunks = sources.measurements["zarr-chunks"]
+    rows = [[count, *(f"{rate:,}" for rate in rates)] for count, rates in chunks["rates"].items()]
+    return (
+        f"Images per second of processor time, for {chunks['command']} ({chunks['date']}):\n\n"
+        + markdown_table(["images per chunk", "written", "read"], [[f"{int(count):,}", *rates] for count, *rates in rows])
+        + f"\n\nReading one digit of a chunk of 1,000 takes {chunks['access_ms']} ms."
+    )
+
+
+def unseen_glyphs(sources: Sources) -> str:
+    """What the model glyph takes for fonts that it did not see."""
+    glyphs = sources.measurements["unseen-glyphs"]
+    (size, psnr), (webp_size, webp_psnr) = glyphs["glyph"], glyphs["webp"]
+    return (
+        f"{glyphs['command'].split(',')[0]} take {size} bytes each at {psnr} dB; "
+        f"WebP takes {webp_size} bytes at {webp_psnr} dB ({glyphs['date']})."
+    )
+
+
+def fashion(sources: Sources) -> str:
+    """What models for Fashion-MNIST take."""
+    large, small = sources.measurements["fashion-60000"], sources.measurements["fashion-1000"]
+    rows = [[name, f"{size:.1f}", "lossless" if psnr is None else f"{psnr:.2f} dB"] for name, size, psnr in large["rows"]]
+    size, psnr = small["model"]
+    return (
+        f"Fashion-MNIST (grey textures of clothes, 28x28), {large['images']:,} images, `--time 20m -T 2`: "
+        f"{large['minutes']} minutes on two cores and {large['gb']} GB of memory ({large['date']}).\n"
+        "Whole files of 500 of its test images:\n\n"
+        + markdown_table(["", "bytes per file", "PSNR"], rows)
+        + f"\n\nA model trained on {small['images']:,} of these images, `--time 8m -T 1`, takes {size} bytes at {psnr} dB on "
+        f"{small['held_out']} held-out images; WebP takes {small['webp']} bytes.\n"
+        f"Lossless it takes {small['model_lossless']} bytes; WebP takes {small['webp_lossless']} bytes."
+    )
+
+
+def strokes(sources: Sources) -> str:
+    """What mnist-fast saves against WebP."""
+    entries = {(entry["codec"], entry["against"]): entry for entry in sources.results.bd_rate}
+    return f"{-entries['mnist-fast', 'webp']['percent']:.0f}% fewer bytes"
+
+
+def choice_cost(sources: Sources) -> str:
+    """What the choice of models costs for digits."""
+    cost = sources.measurements["choice-cost"]
+
+    def cell(size: float, psnr: float | None) -> str:
+        return f"{size:.2f} B, " + ("lossless" if psnr is None else f"{psnr:.2f} dB")
+
+    rows = [
+        [name, cell(size, psnr), cell(other_size, other_psnr), change, f"{factor:.2f}x"]
+        for name, size, psnr, other_size, other_psnr, change, factor in cost["rows"]
+    ]
+    return markdown_table(["options", "`mnist`", "default", "bytes", "time"], rows) + (
+        f"\n\nMeasured {cost['date']} with `{cost['command']}`."
+    )

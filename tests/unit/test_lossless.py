@@ -1,0 +1,261 @@
+"""The pixel model: every pixel comes back, whatever is coded beside it, and the networks are those that were trained."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings, strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from numpy.typing import NDArray
+
+import mnistzip
+from mnistzip import pretrained
+from mnistzip.coding.image_files import encode_lossless
+from mnistzip.coding.lossless import decode_payloads, encode_payloads, pixel_symbols
+from mnistzip.entropy import rans
+from mnistzip.errors import FormatError, ModelError
+from mnistzip.models.pixel.pixel_model import PixelModel, Symbols
+from mnistzip.models.pixel.planes import ORDER, PADDED_INDEX, SEEN_AS, STEP, STRIDE, TILE_PIXELS, VIEWS, Plane
+from mnistzip.models.registry import Model, read_model, shipped
+from mnistzip.training import splits
+from mnistzip.training.export import pack
+from mnistzip.training.pixel_export import export_pixels
+from mnistzip.training.pixel_stages import PixelStage, measure, train_pixel_stage
+from mnistzip.training.torch_codec import quantize
+from mnistzip.training.torch_pixel_model import PixelConfig, PixelModel as Twin
+from mnistzip.training.trainer import Run, Schedule
+from mnistzip.types import Pixels
+from support.paths import DIGITS
+
+SMALL = PixelConfig(ink=8, solid=8, level=8, shade=12, key=4)
+GREYS = [0, 0, 0, 1, 7, 249, 250, 255]
+
+
+@pytest.fixture(scope="module")
+def twin() -> Twin:
+    """Untrained weights that say something: none is zero."""
+    torch.manual_seed(3)
+    model = Twin(SMALL)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.1)
+    quantize(model.eval())
+    return model
+
+
+def contents(model: Model) -> tuple[dict[str, object], dict[str, NDArray[np.generic]]]:
+    """The parts of a shipped model's file."""
+    path = Path(pretrained.__file__).parent / f"{model.name}.npz"
+    with np.load(path, allow_pickle=False) as file:
+        found = dict(file)
+    return json.loads(found.pop("meta").tobytes()), found
+
+
+@pytest.fixture(scope="module")
+def small(twin: Twin) -> Model:
+    """The shipped model with the small pixel model in the place of its own."""
+    meta, found = contents(shipped("mnist"))
+    rest = {name: array for name, array in found.items() if not name.startswith("pixels.")}
+    return read_model(pack(meta | {"pixels": True}, rest | export_pixels(twin)), "mnist", 0)
+
+
+def pixels_of(model: Model) -> PixelModel:
+    assert model.pixels is not None
+    return model.pixels
+
+
+def everywhere(images: Pixels) -> NDArray[np.bool_]:
+    return np.ones((len(images), TILE_PIXELS), bool)
+
+
+def bits_of(told: Symbols) -> NDArray[np.float64]:
+    """Ideal bits of each tile."""
+    return np.bincount(told.tile, weights=16 - np.log2(told.freq))
+
+
+def test_integers_take_the_bits_of_their_torch_twin(small: Model, twin: Twin, digits: Pixels) -> None:
+    told = pixels_of(small).intervals(digits, everywhere(digits))
+    with torch.no_grad():
+        bits = twin.bits(torch.from_numpy(digits)).sum(0).numpy()
+    assert bits.min() > 100
+    off = bits_of(told) / bits - 1  # what rounding of frequencies to 16 bits leaves
+    assert np.abs(off).max() < 2e-3
+    assert abs(off.mean()) < 3e-4
+
+
+@pytest.mark.parametrize("kind", ["small", "shipped"])
+def test_a_file_is_the_same_and_comes_back_whatever_is_coded_beside_it(kind: str, small: Model, digits: Pixels) -> None:
+    model = small if kind == "small" else shipped("mnist")
+    images = [*digits[:12], digits[12][3:20, 5:9], np.hstack(list(digits[:18])), np.zeros((28, 28), np.uint8)]
+    assert len(images) > rans.FEW_STREAMS
+    headers = [bytes([k]) for k in range(len(images))]
+    together = encode_payloads(headers, images, pixel_symbols(pixels_of(model), images))
+    shapes = [[(image.shape[0], image.shape[1])] for image in images]
+    for out in (
+        decode_payloads(pixels_of(model), headers, together, shapes),
+        [decode_payloads(pixels_of(model), [h], [f], [s])[0] for h, f, s in zip(headers, together, shapes, strict=True)],
+    ):
+        for image, found in zip(images, out, strict=True):
+            assert isinstance(found, list)
+            assert (found[0] == image).all()
+    for header, image, payload in zip(headers, images, together, strict=True):
+        assert encode_payloads([header], [image], pixel_symbols(pixels_of(model), [image])) == [payload]
+
+
+@settings(deadline=None, max_examples=40)
+@given(arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=40), elements=st.sampled_from(GREYS)))
+def test_any_image_comes_back_from_the_pixel_model_itself(image: Pixels) -> None:
+    model = pixels_of(shipped("mnist"))
+    payload = encode_payloads([b"x"], [image], pixel_symbols(model, [image]))
+    out = decode_payloads(model, [b"x"], payload, [[(image.shape[0], image.shape[1])]])[0]
+    assert isinstance(out, list)
+    assert (out[0] == image).all()
+
+
+def test_what_comes_later_changes_nothing_that_was_coded_before(digits: Pixels) -> None:
+    """Whoever breaks this cannot decode: the encoder would know what the decoder does not."""
+    model = pixels_of(shipped("mnist"))
+    rng = np.random.default_rng(5)
+    x = digits[:16].copy()
+    before = model.intervals(x, everywhere(x))
+    for k, number in enumerate(rng.integers(200, TILE_PIXELS, 16)):
+        late = ORDER[number:]
+        flat = x[k].reshape(-1)
+        grey = flat[late]
+        solid, ink = grey >= 250, grey > 0
+        flat[late] = np.where(solid, 250 + (grey + 1) % 6, np.where(ink, ((grey - 1) // 32) * 32 + 1 + (grey + 3) % 25, 0))
+    after = model.intervals(x, everywhere(x))
+    assert (before.tile == after.tile).all()  # only shades were changed
+    first = [STEP[ORDER[number]] for number in np.random.default_rng(5).integers(200, TILE_PIXELS, 16)]
+    early = (before.plane < Plane.SHADE) | (before.step < np.array(first)[before.tile])
+    for old, new in zip(before, after, strict=True):
+        assert (old[early] == new[early]).all()
+    assert (before.freq != after.freq).any()
+
+
+def test_views_are_causal() -> None:
+    """Of its own plane a pixel sees only earlier steps."""
+    row, column = np.divmod(np.arange(TILE_PIXELS), 28)
+    at = {place: pixel for pixel, place in enumerate(PADDED_INDEX.tolist())}
+    for plane, views in VIEWS.items():
+        own = [view for view in views if view.plane is plane]
+        assert len(own) == 1
+        for pixel in (0, 27, 400, 783):
+            around = PADDED_INDEX[pixel] + own[0].window
+            seen = [at[index] for index in around.tolist() if index in at]
+            assert (STEP[seen] < STEP[pixel]).all()
+            near = (np.abs(row[seen] - row[pixel]) <= 8) & (np.abs(column[seen] - column[pixel]) <= 7)
+            assert near.all()  # nobody sees across the edge of a tile
+    assert STRIDE - 28 >= 2 * 8
+    assert (SEEN_AS[Plane.INK] == np.array([0, *[1] * 255])).all()
+
+
+def test_every_damage_is_noticed(small: Model, digits: Pixels) -> None:
+    for model in (small, shipped("mnist")):
+        good = encode_lossless([digits[3]], [model])[0]
+        for at in range(3, len(good)):
+            for bit in range(8):
+                bad = bytearray(good)
+                bad[at] ^= 1 << bit
+                try:
+                    decoded = mnistzip.decode(bytes(bad), model=model)
+                except FormatError:
+                    continue
+                assert (decoded == digits[3]).all()  # a bit of a deflate stream that nothing hangs on
+        for end in range(len(good)):
+            with pytest.raises(FormatError):
+                mnistzip.decode(good[:end], model=model)
+        with pytest.raises(FormatError):
+            mnistzip.decode(good + b"\0", model=model)
+
+
+def test_lossless_never_takes_more_than_raw_or_zlib_and_eight_bytes(digits: Pixels) -> None:
+    rng = np.random.default_rng(0)
+    smooth = (np.add.outer(np.arange(60), np.arange(80)) + rng.integers(0, 3, (60, 80))).astype(np.uint8)
+    noise, white = rng.integers(0, 256, (28, 28), dtype=np.uint8), np.full((28, 28), 255, np.uint8)
+    images = [noise, smooth, white, digits[0].T, 255 - digits[1]]
+    for image in images:
+        file = mnistzip.encode(image, lossless=True)
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+            archive.writestr("x", image.tobytes())
+        with zipfile.ZipFile(packed) as archive:
+            deflated = archive.getinfo("x").compress_size
+        assert len(file) <= min(image.size, deflated) + 8
+        assert (mnistzip.decode(file) == image).all()
+
+
+def test_a_model_without_pixels_still_keeps_them(digits: Pixels) -> None:
+    file = mnistzip.encode(digits[0], lossless=True, model="classic")
+    assert (mnistzip.decode(file) == digits[0]).all()
+    claimed = b"\xca\xe1\x91" + file[3:]
+    with pytest.raises(ModelError, match="classic, which has none"):
+        mnistzip.decode(claimed)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"pixels.ink.0.weight": lambda a: a * 100}, "stops being exact"),
+        ({"pixels.shade.head.weight": lambda a: a[:, 1:]}, "shape"),
+        ({"pixels.solid.1.weight": lambda a: a[1:]}, "shape"),
+        ({"pixels.level.rows": lambda a: a[1:]}, "shape"),
+        ({"pixels.query.weight": lambda a: a[:, 1:]}, "shape"),
+        ({"pixels.levels": lambda a: a[1:]}, "shape"),
+        ({"pixels.blank": lambda a: a * 0}, "outside 1"),
+        ({"pixels.key.shift": lambda a: a + 40}, "shifts outside"),
+    ],
+    ids=lambda change: next(iter(change)) if isinstance(change, dict) else "",
+)
+def test_a_pixel_model_that_does_not_fit_is_refused(change: dict, says: str, small: Model, twin: Twin) -> None:  # type: ignore[type-arg]
+    meta, found = contents(shipped("mnist"))
+    found |= export_pixels(twin)
+    for name, how in change.items():
+        found[name] = how(found[name].astype(np.int32))
+    with pytest.raises(ModelError, match=says):
+        read_model(pack(meta | {"pixels": True}, found), "odd")
+
+
+def test_training_lowers_the_bits_and_a_stopped_run_goes_on_as_if_it_had_not(tmp_path: Path) -> None:
+    torch.set_num_threads(1)
+    split = splits.load(str(DIGITS))
+    stages = [
+        PixelStage("a", Schedule(epochs=2, batch=16, rate=4e-3, matrix_rate=0.02, warm_up=1)),
+        PixelStage("b", Schedule(epochs=1, batch=16, rate=1e-4, warm_up=1), quantized=True),
+    ]
+
+    def follow(folder: Path, some: list[PixelStage]) -> Twin:
+        torch.manual_seed(1)
+        model = Twin(SMALL)
+        model.count_blank(split.train[:, 0])
+        for stage in some:
+            train_pixel_stage(model, split, stage, Run(folder, 1))
+        return model
+
+    torch.manual_seed(1)
+    untrained = measure(Twin(SMALL), split.held_out[:, 0])
+    whole = follow(tmp_path / "whole", stages)
+    assert measure(whole, split.held_out[:, 0])["bytes"] < untrained["bytes"]
+    first = replace(stages[0], schedule=replace(stages[0].schedule, epochs=1, fall_over=2))
+    follow(tmp_path / "parts", [first])
+    parts = follow(tmp_path / "parts", stages)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, parts.state_dict()[name]), name
+
+
+def test_a_preview_shows_every_pixel_in_its_range(digits: Pixels) -> None:
+    wide = np.hstack(list(digits[:18]))  # two streams
+    for image in (digits[4], wide[:40, 3:]):
+        shown = mnistzip.preview(mnistzip.encode(image, lossless=True))
+        assert ((shown == 0) == (image == 0)).all()
+        assert ((shown >= 250) == (image >= 250)).all()
+        assert np.abs(shown.astype(int) - image).max() <= 16
+    lossy = mnistzip.encode(digits[4])
+    assert (mnistzip.preview(lossy) == mnistzip.decode(lossy)).all()

@@ -1,0 +1,137 @@
+"""How many damaged files decode to wrong pixels without an error. No test: a million takes ten minutes.
+
+    python tools/corruptions.py [--count 1000000] [--seed 1] [--processes 2]
+
+Files of the sample digits, lossy at five qualities by ``mnist``, lossless and stored, are damaged at random: one bit, one byte,
+two to eight bytes anywhere, a run overwritten, a byte lost, one too many, bytes turned round, or anything in the header
+alone. A damaged header may claim any size, so more than 4,096 pixels are refused. Theory says how many go unnoticed if what the
+coder ends on is random: a state of n + 1 bits, each n of 16 to 23 as likely as another, of which one in 2^n is right; of stored
+files one in 2^16.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache, partial
+from pathlib import Path
+
+import numpy as np
+
+import mnistzip
+from mnistzip.api import decode_each
+from mnistzip.idx import read_idx
+from mnistzip.types import Pixels
+
+DIGITS = Path(__file__).parents[1] / "tests" / "data" / "digits-idx3-ubyte.gz"
+BATCH = 1024
+MAX_PIXELS = 4096
+QUALITIES = (1, 25, 50, 75, 100)
+SHARES = {"lossy": 0.88, "lossless": 0.08, "stored": 0.04}  # lossless files take five times as long
+UNNOTICED = {"lossy": sum(2.0**-n for n in range(16, 24)) / 8, "stored": 2.0**-16}
+UNNOTICED["lossless"] = UNNOTICED["lossy"]
+HEADER_BYTES = 3  # of all these files
+
+Random = np.random.Generator
+
+
+@cache
+def originals() -> dict[str, list[tuple[bytes, Pixels]]]:
+    """Files, and what they decode to."""
+    digits = read_idx(DIGITS)
+    files = {
+        "lossy": [file for quality in QUALITIES for file in mnistzip.encode_many(digits, quality=quality, effort=0)],
+        "lossless": mnistzip.encode_many(digits, lossless=True),
+        "stored": mnistzip.encode_many(digits, lossless=True, model="classic"),
+    }
+    return {mode: list(zip(some, mnistzip.decode_many(some), strict=True)) for mode, some in files.items()}
+
+
+def one_bit(data: bytearray, random: Random) -> None:
+    data[random.integers(len(data))] ^= 1 << random.integers(8)
+
+
+def one_byte(data: bytearray, random: Random) -> None:
+    data[random.integers(len(data))] ^= random.integers(1, 256)
+
+
+def several_bytes(data: bytearray, random: Random) -> None:
+    for at in random.choice(len(data), min(len(data), random.integers(2, 9)), replace=False):
+        data[at] ^= random.integers(1, 256)
+
+
+def a_run(data: bytearray, random: Random) -> None:
+    at = random.integers(len(data))
+    size = min(len(data) - at, random.integers(2, 17))
+    data[at : at + size] = random.bytes(size)
+
+
+def a_byte_lost(data: bytearray, random: Random) -> None:
+    del data[random.integers(len(data))]
+
+
+def a_byte_more(data: bytearray, random: Random) -> None:
+    data.insert(random.integers(len(data) + 1), random.integers(256))
+
+
+def turned(data: bytearray, random: Random) -> None:
+    at, end = sorted(random.integers(len(data) + 1, size=2))
+    data[at:end] = data[at:end][::-1]
+
+
+def header(data: bytearray, random: Random) -> None:
+    for at in random.choice(HEADER_BYTES, random.integers(1, HEADER_BYTES + 1), replace=False):
+        data[at] ^= random.integers(1, 256)
+
+
+DAMAGES = (one_bit, one_byte, several_bytes, a_run, a_byte_lost, a_byte_more, turned, header)
+
+
+def attempt(seed: int, batch: int) -> Counter[tuple[str, str, str]]:
+    """Counts of mode, damage and outcome over a batch of damaged files."""
+    random = np.random.default_rng([seed, batch])
+    found: Counter[tuple[str, str, str]] = Counter()
+    files: list[bytes] = []
+    told: list[tuple[str, str, Pixels]] = []
+    while len(files) < BATCH:
+        mode = random.choice(list(SHARES), p=list(SHARES.values()))
+        whole, pixels = originals()[mode][random.integers(len(originals()[mode]))]
+        damage = DAMAGES[random.integers(len(DAMAGES))]
+        data = bytearray(whole)
+        damage(data, random)
+        if data != whole:
+            files.append(bytes(data))
+            told.append((mode, damage.__name__.replace("_", " "), pixels))
+    for (mode, damage_name, pixels), image in zip(told, decode_each(files, max_pixels=MAX_PIXELS), strict=True):
+        if isinstance(image, mnistzip.MnistzipError):
+            outcome = "noticed"
+        else:
+            outcome = "same pixels" if np.array_equal(image, pixels) else "WRONG PIXELS"
+        found[mode, damage_name, outcome] += 1
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Count damaged files that decode to wrong pixels.")
+    parser.add_argument("--count", type=int, default=1_000_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=2)
+    options = parser.parse_args()
+    start = time.perf_counter()
+    found: Counter[tuple[str, str, str]] = Counter()
+    with ProcessPoolExecutor(options.processes) as pool:
+        for counts in pool.map(partial(attempt, options.seed), range(-(-options.count // BATCH))):
+            found += counts
+    print(f"{found.total()} damaged files, seed {options.seed}, {time.perf_counter() - start:.0f} s")
+    print("| files | damage | noticed | same pixels | wrong pixels | by theory |\n|---|---|---|---|---|---|")
+    for mode in SHARES:
+        for damage in (damage.__name__.replace("_", " ") for damage in DAMAGES):
+            noticed, same, wrong = (found[mode, damage, outcome] for outcome in ("noticed", "same pixels", "WRONG PIXELS"))
+            theory = (noticed + same + wrong) * UNNOTICED[mode]
+            print(f"| {mode} | {damage} | {noticed} | {same} | {wrong} | {theory:.2f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""Fuzz the parsers: coverage-guided, from the corpus here and the golden vectors.
+
+    pip install 'mnistzip[fuzz]'
+    python tools/fuzz_parsers.py --seconds 900             # of a processor, every target; a table at the end
+    python tools/fuzz_parsers.py --seconds 60 archive model
+    python tools/fuzz_parsers.py --seconds 0 --keep        # put what reaches something new into the corpus here
+    python tools/fuzz_parsers.py --seconds 0 --coverage    # what the corpus covers of codec/
+
+Inputs that were found, and those that broke something, lie in ``--out``; a later run goes on from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import io
+import re
+import resource
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from mnistzip.idx import idx_header
+from mnistzip.plugins.chunk_format import join
+from support.fuzz_targets import DIGIT, TARGETS, good
+from support.paths import TESTS, VECTORS
+
+CORPUS = TESTS / "fuzz" / "corpus"
+LONGEST = 16384  # bytes of an input
+RUNS = 8000  # of one process: what atheris instruments takes up to 0.4 MB more at each
+
+
+def seeds(target: str) -> Iterator[bytes]:
+    """Inputs to begin with, but for those of the corpus."""
+    folders = {
+        "single": ["valid", "invalid"],
+        "picture": ["valid"],
+        "bare": ["bare"],
+        "archive": ["archive", "invalid-archive"],
+    }
+    for path in sorted(path for folder in folders.get(target, []) for path in (VECTORS / folder).iterdir()):
+        content = path.read_bytes()
+        if path.suffix == ".cae" and target == "archive":
+            yield from (b"\0" + content, b"\1" + content)
+        elif path.suffix == ".cae":
+            yield content
+        elif path.suffix == ".bare":
+            yield bytes([29, 8, 27, 27]) + content
+    if target == "chunk":
+        yield join((2, 1), [good(), good()])
+    if target == "model":
+        yield from (b"\1" + struct.pack("<BBHi", what, which, 3, 5) for what in range(8) for which in range(0, 30, 5))
+    if target == "data_set":
+        arrays = io.BytesIO(), io.BytesIO()
+        np.save(arrays[0], DIGIT[None])
+        np.savez_compressed(arrays[1], DIGIT)
+        idx = idx_header((1, 28, 28)) + DIGIT.tobytes()
+        held = (idx, arrays[0].getvalue(), arrays[1].getvalue(), gzip.compress(idx, mtime=0))
+        yield from (bytes([kind]) + content for kind, content in enumerate(held))
+    if target == "image_file":
+        for kind in ("PNG", "BMP", "GIF", "TIFF", "PPM", "WEBP", "JPEG"):
+            for mode in ("L", "RGBA") if kind in ("PNG", "WEBP", "TIFF") else ("L",):
+                out = io.BytesIO()
+                Image.fromarray(DIGIT[8:16, 8:16]).convert(mode).save(out, kind)
+                yield from (out.getvalue(), out.getvalue() + b"\0")
+
+
+def fuzz(target: str, seconds: int, out: Path) -> tuple[float, int, int]:
+    """Seconds of a processor that were spent, how many inputs were tried, and how many of them are findings."""
+    findings = out / "findings"
+    for folder in (out / target, out / "seeds" / target, findings):
+        folder.mkdir(parents=True, exist_ok=True)
+    for number, seed in enumerate(seeds(target)):
+        (out / "seeds" / target / f"{number:04}").write_bytes(seed)
+    tried, start = 0, _spent()
+    while (left := seconds + start - _spent()) > 1:  # libFuzzer stops at a finding; it goes on with another seed of its own
+        options = [
+            f"-max_total_time={left:.0f}",
+            f"-runs={RUNS}",
+            f"-max_len={LONGEST}",
+            "-timeout=60",
+            "-report_slow_units=60",
+            "-rss_limit_mb=4096",
+            "-print_final_stats=1",
+        ]
+        folders = [out / target, CORPUS / target, out / "seeds" / target]
+        done = _atheris(target, [*options, f"-artifact_prefix={findings}/{target}-"], folders)
+        tried += sum(map(int, re.findall(r"number_of_executed_units: (\d+)", done.stderr)))
+        (out / f"{target}.log").write_text(done.stderr)
+        if not re.search(r"Done \d+ runs", done.stderr) and not list(findings.glob(f"{target}-*")):
+            raise RuntimeError(f"{target} did not run: {done.stderr[-2000:]}")
+    return _spent() - start, tried, len(list(findings.glob(f"{target}-*")))
+
+
+def _spent() -> float:
+    """Seconds of a processor that the processes begun here took, once they ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def keep(target: str, out: Path) -> None:
+    """Add to the corpus here what reaches something that it does not."""
+    (CORPUS / target).mkdir(parents=True, exist_ok=True)
+    done = _atheris(target, ["-merge=1", f"-max_len={LONGEST}"], [CORPUS / target, out / target])
+    if done.returncode:
+        raise RuntimeError(f"merging {target} failed: {done.stderr[-2000:]}")
+    for path in (CORPUS / target).iterdir():
+        path.rename(path.with_name(path.name[:12]))
+
+
+def _atheris(target: str, options: list[str], folders: list[Path]) -> subprocess.CompletedProcess[str]:
+    there = [str(folder) for folder in folders if folder.is_dir()]
+    return subprocess.run(
+        [sys.executable, str(HERE / "fuzz_worker.py"), target, *options, *there], capture_output=True, text=True, check=False
+    )
+
+
+def replay(target: str, *folders: Path) -> int:
+    """Run a target over its seeds and all inputs in folders; how many."""
+    inputs = [
+        *seeds(target),
+        *(path.read_bytes() for folder in folders if folder.is_dir() for path in sorted(folder.iterdir())),
+    ]
+    for data in inputs:
+        TARGETS[target](data)
+    return len(inputs)
+
+
+def covered(targets: list[str], out: Path) -> None:
+    """Print which lines and branches of the codec the inputs reach."""
+    script = f"import sys; sys.path.insert(0, {str(HERE)!r})\nfrom pathlib import Path\nimport fuzz_parsers\n" + "".join(
+        f"fuzz_parsers.replay({target!r}, fuzz_parsers.CORPUS / {target!r}, Path({str(out / target)!r}))\n"
+        for target in targets
+    )
+    data = f"--data-file={out / 'coverage'}"
+    command = [sys.executable, "-m", "coverage", "run", "--branch", "--source=mnistzip", data, "-c", script]
+    (out / "replay.py").write_text(script)
+    subprocess.run([*command[:-2], str(out / "replay.py")], check=True)
+    engine = "*/codec/*.py,*/mnistzip/*.py"  # as a checkout, as installed
+    rooms = ["bench", "cli", "data", "plugins", "pretrained", "training"]
+    omit = ",".join(f"*/mnistzip/{room}/*" for room in rooms)
+    subprocess.run([sys.executable, "-m", "coverage", "report", data, f"--include={engine}", f"--omit={omit}"], check=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=f"of {', '.join(TARGETS)}; by default all")
+    parser.add_argument("--seconds", type=int, default=60, help="of a processor, for each target")
+    parser.add_argument("--out", type=Path, default=Path("runs/fuzz"))
+    parser.add_argument("--keep", action="store_true", help="add what was found to the corpus here")
+    parser.add_argument("--coverage", action="store_true", help="replay everything and say what it covers of codec/")
+    options = parser.parse_args()
+    chosen = options.targets or list(TARGETS)
+    if unknown := set(chosen) - set(TARGETS):
+        parser.error(f"no target {', '.join(unknown)}: there are {', '.join(TARGETS)}")
+    options.out.mkdir(parents=True, exist_ok=True)
+    failed = 0
+    if options.seconds:
+        print("| target | processor seconds | executions | corpus | findings |\n|---|---|---|---|---|", flush=True)
+        for target in chosen:
+            spent, tried, findings = fuzz(target, options.seconds, options.out)
+            size = len(list((options.out / target).iterdir()))
+            print(f"| {target} | {spent:.0f} | {tried} | {size} | {findings} |", flush=True)
+            failed += findings
+    for target in chosen if options.keep else []:
+        keep(target, options.out)
+    if options.coverage:
+        covered(chosen, options.out)
+    sys.exit(min(failed, 100))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""The same bytes and pixels everywhere: prints a digest of both for each shipped model and holds it against what is recorded.
+
+    python tools/sameness.py [--batch 64] [--reverse] [--record]
+
+It needs no more than mnistzip itself, so that it runs on any machine: ``tools/everywhere.sh`` runs it under other processors'
+kernels and threads and other versions of Python and numpy, ``tools/aarch64.sh`` on another architecture. It decodes the golden
+files, too. Exit code 1 if anything differs. ``--record`` writes ``tests/data/sameness.json``: on purpose, where coding
+changes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import platform
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+import mnistzip
+from mnistzip.idx import read_idx
+from mnistzip.models.registry import AUTO, SHIPPED
+from mnistzip.types import Pixels
+
+MODELS = (AUTO, *SHIPPED)
+TESTS = Path(__file__).parents[1] / "tests"
+RECORDED = TESTS / "data" / "sameness.json"
+DIGITS = read_idx(TESTS / "data" / "digits-idx3-ubyte.gz")
+WAYS = ({"quality": 20, "effort": 0}, {"quality": 85, "effort": 3}, {"lossless": True})
+
+
+def images() -> list[Pixels]:
+    """Digits, and other sizes and textures."""
+    rows, columns = np.mgrid[:61, :90]
+    plaid = ((rows * 5 % 256) ^ (columns * 3 % 256)).astype(np.uint8)
+    return [*DIGITS[:24], plaid, DIGITS[30][4:13, 4:24], np.hstack(list(DIGITS[24:44]))]
+
+
+def digest(model: str, batch: int, reverse: bool) -> str:
+    """Of all files, archives and pixels that a model makes, coded so many images at a time, the last first if ``reverse``."""
+    every = images()[:: -1 if reverse else 1]
+    found = hashlib.sha256()
+    for how in WAYS:
+        files: list[bytes] = []
+        for start in range(0, len(every), batch):
+            files += mnistzip.encode_many(every[start : start + batch], model=model, **how)
+        decoded: list[Pixels] = []
+        for start in range(0, len(files), batch):
+            decoded += mnistzip.decode_many(files[start : start + batch])
+        pairs = list(zip(files, decoded, strict=True))[:: -1 if reverse else 1]
+        for file, image in pairs:
+            found.update(file + image.tobytes())
+        archive = mnistzip.encode_archive(images(), model=model, **how)
+        found.update(archive)
+        for image in mnistzip.Archive(archive):
+            found.update(image.tobytes())
+    return found.hexdigest()
+
+
+def wrong_vectors() -> list[str]:
+    """Golden files that do not decode to their pixels."""
+    wrong = []
+    for path in sorted((TESTS / "vectors" / "valid").glob("*.cae")):
+        image = mnistzip.decode(path.read_bytes())
+        header = b"P5 %d %d 255\n" % (image.shape[1], image.shape[0])
+        if header + image.tobytes() != path.with_suffix(".pgm").read_bytes():
+            wrong.append(path.name)
+    for name, told in json.loads((TESTS / "vectors" / "archive" / "expected.json").read_text()).items():
+        found = [zlib.crc32(image.tobytes()) for image in mnistzip.Archive(TESTS / "vectors" / "archive" / f"{name}.cae")]
+        if found != told["crc32"]:
+            wrong.append(f"archive {name}")
+    return wrong
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Are bytes and pixels the same here as elsewhere?")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--reverse", action="store_true")
+    parser.add_argument("--record", action="store_true")
+    parser.add_argument("--model", action="append", choices=MODELS, help="by default all")
+    options = parser.parse_args()
+    found = {model: digest(model, options.batch, options.reverse) for model in options.model or MODELS}
+    if options.record:
+        RECORDED.write_text(json.dumps(found, indent=2) + "\n")
+    recorded = json.loads(RECORDED.read_text())
+    wrong = wrong_vectors() + [model for model, value in found.items() if value != recorded.get(model)]
+    where = f"{platform.machine()} {sys.byteorder}-endian, Python {platform.python_version()}, numpy {np.__version__}"
+    told = " ".join(f"{model}={value[:12]}" for model, value in found.items())
+    print(f"{'DIFFERS: ' + ', '.join(wrong) if wrong else 'same'} | {where} | {told}")
+    sys.exit(bool(wrong))
+
+
+if __name__ == "__main__":
+    main()
