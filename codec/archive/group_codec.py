@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from mnistzip.archive.group import write_group
 from mnistzip.archive.group_header import CodedPart, Coding, Shape
 from mnistzip.archive.group_table import size_table
+from mnistzip.bitstream.checksums import CHECK16_BYTES as CHECK_BYTES
 from mnistzip.bitstream.container import NAMED_BY_HASH, QUALITY_MAX, Method
-from mnistzip.bitstream.stored import CHECK_BYTES, inflate, smallest_body, undone
+from mnistzip.bitstream.stored import inflate, smallest_body, undone
 from mnistzip.coding.interleave import decode_lanes, encode_lanes
 from mnistzip.coding.latent_cost import BIT
 from mnistzip.coding.lossless import decode_payloads, encode_payloads

@@ -78,7 +78,7 @@ def _parse_codings(head: Head, table: bytes) -> tuple[list[Coding], Bytes, int]:
         packed = inflate(reader.take(size, WHAT), head.images)
         part_of = np.frombuffer(packed, np.uint8)
     _require_one_form(head, codings, part_of)
-    return codings, part_of, reader.at
+    return codings, part_of, reader.offset
 
 
 def _require_one_form(head: Head, codings: Sequence[Coding], part_of: Bytes) -> None:
