@@ -232,7 +232,7 @@ def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFi
 def test_data_that_cannot_be_trained_on_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "labels"
     path.write_bytes(bytes.fromhex("00000801 00000002 0102"))
-    with pytest.raises(ImageError, match="give an array of \\(N, H, W\\)"):
+    with pytest.raises(ImageError, match="give an array of shape \\(N, H, W\\)"):
         splits.load(str(path))
     path.write_bytes(bytes.fromhex("00000803 00000002 0000001c 0000001c") + bytes(2 * 784))
     with pytest.raises(ImageError, match="too few"):
