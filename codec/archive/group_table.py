@@ -103,7 +103,7 @@ def _parse_codings(header: GroupHeader, table: bytes) -> tuple[list[PartCoding],
         size = reader.varint(TABLE, len(table))
         part_of = np.frombuffer(inflate(reader.take(size, TABLE), header.images), np.uint8)
     _require_canonical(header, codings, part_of)
-    return codings, part_of, reader.at
+    return codings, part_of, reader.offset
 
 
 def _require_canonical(header: GroupHeader, codings: Sequence[PartCoding], part_of: PartNumbers) -> None:
