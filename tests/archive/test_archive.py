@@ -438,14 +438,14 @@ def test_a_writer_that_failed_once_gives_up(threads: int, lossy: bytes, digits: 
     path.write_bytes(lossy)
     writer = mnistzip.ArchiveWriter(path, append=True, threads=threads, **FAST)
     writer._out = FullForAMoment()
-    told = []
+    messages = []
     for digit in digits:
         try:
             writer.add(digit, name="x", label=1)
         except (OSError, mnistzip.OptionError) as error:
-            told.append(str(error))
-    assert told[0] == "no space left"
-    assert {"given up" in text for text in told[1:]} == {True}
+            messages.append(str(error))
+    assert messages[0] == "no space left"
+    assert {"given up" in text for text in messages[1:]} == {True}
     with pytest.raises(mnistzip.OptionError, match="given up"):
         writer.close()
     assert path.read_bytes() == lossy
@@ -616,7 +616,7 @@ def test_no_images_of_too_long_a_side_are_refused_too(shape: tuple[int, int, int
         mnistzip.encode_archive(np.zeros(shape, np.uint8))
 
 
-# Archives made to do harm: every check matches, what they say does not.
+# Malicious archives: every check matches, but the content contradicts itself.
 
 
 def group_start(table: bytes, **change: Any) -> bytes:
@@ -723,8 +723,8 @@ def test_a_file_full_of_false_groups_is_searched_in_few_reads() -> None:
             read.append(count)
             return super().read(offset, count)
 
-    found = RecoveredIndex(Counting(content))
-    assert [found.extent(number).offset for number in range(found.groups)] == [len(content) - len(GROUP)]
+    recovered = RecoveredIndex(Counting(content))
+    assert [recovered.extent(number).offset for number in range(recovered.groups)] == [len(content) - len(GROUP)]
     assert sum(count for count in read if count > READ_AHEAD) <= 3 * len(content)
 
 
@@ -796,7 +796,7 @@ def test_an_archive_that_holds_its_model_needs_no_other(lossless: bool, own_mode
         mnistzip.encode_archive(digits[:5], embed_model=True)
 
 
-def test_a_held_model_is_kept_when_appending_and_is_the_only_one(own_model: Path, digits: Pixels, tmp_path: Path) -> None:
+def test_an_embedded_model_stays_when_appending_and_is_the_only_one(own_model: Path, digits: Pixels, tmp_path: Path) -> None:
     path = tmp_path / "a.cae"
     path.write_bytes(mnistzip.encode_archive(digits[:5], model=own_model, embed_model=True))
     with mnistzip.ArchiveWriter(path, model="mnist", append=True) as writer:
@@ -812,7 +812,7 @@ def test_a_held_model_is_kept_when_appending_and_is_the_only_one(own_model: Path
     assert path.read_bytes() == before
 
 
-def test_a_held_model_that_is_damaged_or_not_the_one_named_is_refused(own_model: Path, digits: Pixels) -> None:
+def test_an_embedded_model_that_is_damaged_or_another_is_refused(own_model: Path, digits: Pixels) -> None:
     whole = bytearray(mnistzip.encode_archive(digits[:5], model=own_model, embed_model=True))
     damaged = bytearray(whole)
     damaged[-100_000] ^= 1
@@ -829,7 +829,7 @@ def test_a_held_model_that_is_damaged_or_not_the_one_named_is_refused(own_model:
         mnistzip.Archive(without)
 
 
-def test_a_held_model_is_read_once_be_it_the_right_one_or_not(
+def test_an_embedded_model_is_read_once_even_if_it_is_another(
     own_model: Path, digits: Pixels, monkeypatch: pytest.MonkeyPatch, small_groups: None
 ) -> None:
     read: list[str] = []
@@ -854,7 +854,7 @@ def test_a_held_model_is_read_once_be_it_the_right_one_or_not(
         assert read == ["in the archive"]
 
 
-def test_a_part_of_a_group_is_told_of_as_such(digits: Pixels) -> None:
+def test_a_range_within_a_group_decodes_and_reports_errors(digits: Pixels) -> None:
     data = bytearray(mnistzip.encode_archive(digits[:20], lossless=True))  # lanes of four
     group = next(iter(mnistzip.Archive(bytes(data)).groups()))
     assert not isinstance(group, mnistzip.MnistzipError)
