@@ -9,6 +9,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -410,7 +411,12 @@ def test_the_result_of_an_input_at_an_address_goes_into_the_current_folder(input
         ("compress 0.png -o simplecache::memory://b/x.cae", 1, "chain of addresses, which can only be read"),
         ("compress 0.png -o nosuch://b/x.cae", 1, "no address that fsspec supports"),
         ("compress many.npy -o nosuch://b/x.cae", 1, "no address that fsspec supports"),
-        ("compress many.npy --engine ray -o memory://b/x", 1, "folder that all workers see"),
+        pytest.param(
+            "compress many.npy --engine ray -o memory://b/x",
+            1,
+            "folder that all workers see",
+            marks=pytest.mark.skipif(find_spec("ray") is None, reason="needs Ray"),
+        ),
         ("bench 0.png -o memory://b/x", 2, "give a local path"),
         ("train many.npy -o memory://b/x.npz", 2, "give a local path"),
         ("train many.npy -o x.npz --folder memory://b/x", 2, "give a local path"),

@@ -253,6 +253,7 @@ def test_what_a_file_system_does_not_take_for_a_name_is_renamed(tmp_path: Path, 
         assert (np.asarray(Image.open(found[name])) == digits[k]).all()
 
 
+@pytest.mark.slow
 def test_a_hostile_archive_of_millions_is_told_of_in_one_line(tmp_path: Path) -> None:
     groups = 60
     group = forge.group(images=65535, per_lane=256, table=b"\3" + bytes(256), lane=bytes(3 * 256))
@@ -666,6 +667,7 @@ def ten_thousand(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_ten_thousand_files_on_one_command_line_go_into_an_archive(ten_thousand: Path, tmp_path: Path) -> None:
     names = [f"{k:04}.png" for k in range(10_000)]
     done = mz("compress", *names, "--lossless", "--quiet", "-o", tmp_path / "all.cae", cwd=ten_thousand)
