@@ -32,7 +32,7 @@ from mnistzip.bench.registry import Job
 from mnistzip.errors import FormatError
 from mnistzip.io.output_folders import OutputFolder
 from mnistzip.io.readers import Source
-from mnistzip.storage.backends import AtomicFile
+from mnistzip.storage.atomic import AtomicFile
 from mnistzip.types import Pixels
 
 IMAGES = "images.npz"

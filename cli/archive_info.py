@@ -9,7 +9,7 @@ import click
 import numpy as np
 
 from mnistzip.archive.entry_names import shown
-from mnistzip.archive.group_header import Coding
+from mnistzip.archive.group_header import PartCoding
 from mnistzip.archive.reader import Archive
 from mnistzip.bitstream.container import NAMED_BY_HASH
 from mnistzip.cli.damage_report import DAMAGED, NOT_READ, OK, DamageReport, errors_of, report_lost_names, status_of
@@ -29,7 +29,7 @@ def describe(name: str, archive: Archive, as_json: bool, verbose: bool) -> int:
             damaged += 1
             click.echo(f"mnistzip: {name}: {group}", err=True)
             continue
-        coded += group.head.lanes_bytes
+        coded += group.header.lanes_bytes
         for part in group.parts:
             codings[_described(part.coding)] += len(part.images)
             if part.coding.mode is not Mode.STORED:
@@ -72,7 +72,7 @@ def describe(name: str, archive: Archive, as_json: bool, verbose: bool) -> int:
     return damaged
 
 
-def _described(coding: Coding) -> tuple[str, str, int | None]:
+def _described(coding: PartCoding) -> tuple[str, str, int | None]:
     """Mode, name of the model, and quality."""
     if coding.mode is Mode.STORED:
         return "lossless", "none", None
@@ -90,7 +90,7 @@ def _list(archive: Archive) -> None:
             label = "" if labels is None else f" label {labels[k]}"
             name = "" if names is None else f" {shown(names[k])}"
             click.echo(f"  {index + k}: {width}x{height}{label}{name}")
-        index += group.head.images
+        index += group.header.images
 
 
 def check(name: str, archive: Archive, quiet: bool) -> str:

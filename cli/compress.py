@@ -14,6 +14,7 @@ from mnistzip.cli import compress_ray, outputs as files, params
 from mnistzip.cli.messages import format_error
 from mnistzip.cli.progress import Progress
 from mnistzip.cli.report import Report, Style
+from mnistzip.coding.batches import batches
 from mnistzip.errors import MnistzipError
 from mnistzip.io import image_file
 from mnistzip.io.read_options import Input, InputOptions, Piped, open_input
@@ -243,27 +244,16 @@ def _code(jobs: Iterator[Job], encoding: EncodeOptions, threads: int) -> Iterato
                 return [(batch[0], error)]
             return [pair for job in batch for pair in work([job])]
 
-    def batches() -> Iterator[list[Job]]:
-        batch: list[Job] = []
-        size = 0
-        for job in jobs:
-            batch.append(job)
-            size += job.pixels.size
-            if size >= BATCH_PIXELS:
-                yield batch
-                batch, size = [], 0
-        if batch:
-            yield batch
-
+    grouped = batches(jobs, lambda job: job.pixels.size, BATCH_PIXELS)
     if threads == 1:
-        for batch in batches():
+        for batch in grouped:
             yield from work(batch)
         return
     from concurrent.futures import ThreadPoolExecutor  # slow to import, and one thread does not need it
 
     with ThreadPoolExecutor(threads) as pool:
         waiting = []
-        for batch in batches():
+        for batch in grouped:
             waiting.append(pool.submit(work, batch))
             if len(waiting) > threads:
                 yield from waiting.pop(0).result()

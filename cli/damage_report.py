@@ -5,14 +5,14 @@ from __future__ import annotations
 import click
 
 from mnistzip.archive.entry_names import shown
-from mnistzip.archive.reader import Part
+from mnistzip.archive.reader import GroupImages
 from mnistzip.errors import FormatError, MnistzipError, UnsupportedError
 
 OK, DAMAGED, NOT_READ = "ok", "damaged", "not read"
 NAMES_MAX = 16  # names of images in a message
 
 
-def errors_of(part: Part, with_labels: bool) -> list[MnistzipError | None]:
+def errors_of(part: GroupImages, with_labels: bool) -> list[MnistzipError | None]:
     """The error of each image of a part; ``with_labels``, damaged labels are an error of every image."""
     if with_labels and isinstance(part.labels, MnistzipError):
         return [part.labels] * len(part.images)
@@ -36,7 +36,7 @@ class DamageReport:
         self._first = self._stop = 0
         self._names: list[str] = []
 
-    def add(self, part: Part, with_labels: bool) -> None:
+    def add(self, part: GroupImages, with_labels: bool) -> None:
         """Take the next part of the archive."""
         for k, error in enumerate(errors_of(part, with_labels)):
             if error is None:
@@ -64,24 +64,24 @@ class DamageReport:
         self._error = None
 
 
-def report_lost_names(archive: str, part: Part) -> bool:
+def report_lost_names(archive: str, part: GroupImages) -> bool:
     """Whether the names of readable images are damaged; if so, print it."""
     return _report_lost(archive, part, "names", part.names)
 
 
-def report_lost_labels(archive: str, part: Part) -> bool:
+def report_lost_labels(archive: str, part: GroupImages) -> bool:
     """Whether the labels of readable images are damaged; if so, print it."""
     return _report_lost(archive, part, "labels", part.labels)
 
 
-def _report_lost(archive: str, part: Part, noun: str, values: object) -> bool:
+def _report_lost(archive: str, part: GroupImages, noun: str, values: object) -> bool:
     lost = is_lost_alone(values, part)
     if lost:
         click.echo(f"mnistzip: {archive}: {_image_range(part.first, len(part.images))} lost the {noun}: {values}", err=True)
     return lost
 
 
-def is_lost_alone(values: object, part: Part) -> bool:
+def is_lost_alone(values: object, part: GroupImages) -> bool:
     """Whether names or labels are damaged, and no image of the part is lost with them."""
     return isinstance(values, MnistzipError) and all(image is not values for image in part.images)
 

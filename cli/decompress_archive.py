@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 from mnistzip.archive.entry_names import shown
-from mnistzip.archive.reader import Archive, Part
+from mnistzip.archive.reader import Archive, GroupImages
 from mnistzip.cli import outputs as files, params
 from mnistzip.cli.damage_report import (
     DamageReport,
@@ -23,12 +23,12 @@ from mnistzip.cli.damage_report import (
 from mnistzip.cli.output_format import select_format
 from mnistzip.cli.params import DecompressOptions
 from mnistzip.cli.progress import Progress
-from mnistzip.errors import ImageError, MnistzipError
+from mnistzip.errors import ImageError, MnistzipError, located
 from mnistzip.io import image_file
 from mnistzip.io.folder_writer import LABELS_FILE
 from mnistzip.io.formats import FOLDER, SET_FORMATS, OutputFormat
 from mnistzip.io.targets import Target, Writer, open_writer
-from mnistzip.storage.backends import AtomicFile
+from mnistzip.storage.atomic import AtomicFile
 from mnistzip.storage.remote import is_address
 
 IMAGES_PART, LABELS_PART = "images-idx3", "labels-idx1"  # of the names of MNIST's files
@@ -140,16 +140,16 @@ def _write_all(
         click.echo(f"mnistzip: {name}: {message}", err=True)
 
 
-def _write_part(part: Part, writer: Writer, name: str, output: Output, keep_going: bool) -> None:
+def _write_part(part: GroupImages, writer: Writer, name: str, output: Output, keep_going: bool) -> None:
     """Write the images of a part; with ``keep_going`` without those that cannot be read."""
     names, labels = part.names, part.labels
     if isinstance(names, MnistzipError):
         if is_lost_alone(names, part) and not keep_going and output.holds_names:
-            raise type(names)(f"{name}: names from image {part.first} on: {names}") from names
+            raise located(names, f"{name}: names from image {part.first} on") from names
         names = None
     if isinstance(labels, MnistzipError):
         if is_lost_alone(labels, part) and not keep_going and output.holds_labels:
-            raise type(labels)(f"{name}: labels from image {part.first} on: {labels}") from labels
+            raise located(labels, f"{name}: labels from image {part.first} on") from labels
         labels = None
     errors = errors_of(part, output.needs_labels)
     for k, image in enumerate(part.images):
@@ -158,7 +158,7 @@ def _write_part(part: Part, writer: Writer, name: str, output: Output, keep_goin
             continue
         if isinstance(image, MnistzipError):
             status = f"{status_of(image)} (--keep-going saves the others)"
-            raise type(image)(f"{name}: image {index} is {status}: {image}") from image
+            raise located(image, f"{name}: image {index} is {status}") from image
         writer.add(index, image, names[k] if names else "", None if labels is None else int(labels[k]))
 
 

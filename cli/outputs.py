@@ -16,7 +16,7 @@ from mnistzip.errors import ImageError
 from mnistzip.io import formats
 from mnistzip.io.folders import find_images, walk
 from mnistzip.io.image_file import BARE_SUFFIX, IMAGE_SUFFIXES, STREAM, SUFFIX
-from mnistzip.storage.backends import AtomicFile
+from mnistzip.storage.atomic import AtomicFile
 from mnistzip.storage.remote import Address, is_address
 
 ONE_STREAM = "stdout takes one output: name a folder with -o for several"

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         OptionError as OptionError,
         UnsupportedError as UnsupportedError,
     )
+    from mnistzip.idx import read_idx as read_idx
     from mnistzip.metrics import bpp as bpp, mse as mse, psnr as psnr
 
 __version__ = "0.1.0"
@@ -43,6 +44,7 @@ _PUBLIC = {  # module: its public names
     "archive.reader": ("Archive",),
     "archive.writer": ("ArchiveWriter", "encode_archive"),
     "errors": ("FormatError", "ImageError", "LimitError", "MnistzipError", "ModelError", "OptionError", "UnsupportedError"),
+    "idx": ("read_idx",),
     "metrics": ("bpp", "mse", "psnr"),
 }
 _MODULE_OF = {name: module for module, names in _PUBLIC.items() for name in names}

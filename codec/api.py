@@ -17,9 +17,9 @@ from numpy.typing import ArrayLike
 from mnistzip.bitstream import container
 from mnistzip.bitstream.container import Header
 from mnistzip.bitstream.stored import unstore
-from mnistzip.coding.stream_layout import decode_images, header_of, sound
+from mnistzip.coding.stream_layout import decode_images, image_or_raise, lossy_header
 from mnistzip.entropy import rans
-from mnistzip.errors import MnistzipError, ModelError, OptionError, require_within
+from mnistzip.errors import MnistzipError, ModelError, OptionError, located, require_within
 from mnistzip.limits import SIDE_MAX
 from mnistzip.models import registry
 from mnistzip.models.registry import Model
@@ -88,9 +88,9 @@ def preview(data: bytes, *, model: str | Path | Model | None = None, max_pixels:
     header, payload = container.parse(_as_bytes(data), max_pixels)
     if header.mode is not Mode.LOSSLESS:
         return decode(data, model=model, max_pixels=max_pixels)
-    from mnistzip.coding.lossless import preview_kept
+    from mnistzip.coding.lossless import preview_file
 
-    return preview_kept(_model_of(header, model, max_pixels).pixel_model(), header, payload)
+    return preview_file(_model_of(header, model, max_pixels).pixel_model(), header, payload)
 
 
 @one_thread
@@ -124,8 +124,8 @@ def decode_bare(
         require_within("side", side, 1, SIDE_MAX)
     container.require_pixels(Mode.LOSSY, width, height, max_pixels)
     used = registry.find_bare(model)
-    header = header_of(used, (height, width), quality)
-    return sound(decode_images(used, [(header, _as_bytes(stream))], check_bits)[0])
+    header = lossy_header(used, (height, width), quality)
+    return image_or_raise(decode_images(used, [(header, _as_bytes(stream))], check_bits)[0])
 
 
 @one_thread
@@ -145,12 +145,12 @@ def encode_many(images: Sequence[ArrayLike] | Pixels, **options: Unpack[EncodeKe
 
     models = registry.candidates(wanted.model)
     if wanted.lossless:
-        return image_files.lossless_files(pixels, models, wanted.max_bytes)
+        return image_files.encode_lossless(pixels, models, wanted.max_bytes)
     if wanted.min_psnr is not None:
-        return image_files.files_that_reach(pixels, models, wanted.effort, wanted.min_psnr, wanted.max_bytes)
+        return image_files.encode_to_psnr(pixels, models, wanted.effort, wanted.min_psnr, wanted.max_bytes)
     if wanted.max_bytes is not None:
-        return image_files.files_within(pixels, models, wanted.effort, wanted.max_bytes)
-    return image_files.lossy_files(pixels, model_choice.candidates(wanted.model, wanted.quality), wanted.effort)
+        return image_files.encode_to_size(pixels, models, wanted.effort, wanted.max_bytes)
+    return image_files.encode_at_quality(pixels, model_choice.candidates(wanted.model, wanted.quality), wanted.effort)
 
 
 def _bare_streams(images: list[Pixels], options: EncodeOptions) -> list[bytes]:
@@ -159,8 +159,8 @@ def _bare_streams(images: list[Pixels], options: EncodeOptions) -> list[bytes]:
 
     lossy = LossyBatch(registry.find_bare(options.model), images, options.effort, options.check_bits)
     if options.max_bytes is not None:
-        return lossy.squeeze(options.max_bytes, options.quality)
-    return lossy.files([options.quality] * len(images), range(len(images)))
+        return lossy.encode_bare_to_size(options.max_bytes, options.quality)
+    return lossy.encode([options.quality] * len(images), range(len(images)))
 
 
 def decode_many(
@@ -168,11 +168,11 @@ def decode_many(
 ) -> list[Pixels]:
     """Decode many files together: the same images as :func:`decode` gives one by one, faster."""
     images: list[Pixels] = []
-    every = decode_each(files, model=model, max_pixels=max_pixels)
-    for index, found in enumerate(every):
-        if isinstance(found, MnistzipError):
-            raise found if len(every) == 1 else type(found)(f"file {index}: {found}") from found
-        images.append(found)
+    results = decode_each(files, model=model, max_pixels=max_pixels)
+    for index, result in enumerate(results):
+        if isinstance(result, MnistzipError):
+            raise result if len(results) == 1 else located(result, f"file {index}") from result
+        images.append(result)
     return images
 
 
@@ -180,7 +180,7 @@ def decode_many(
 def decode_each(
     files: Iterable[bytes], *, model: str | Path | Model | None = None, max_pixels: int | None = None
 ) -> list[Pixels | MnistzipError]:
-    """Of each of many files its image, or the error that :func:`decode` would raise."""
+    """For each of many files its image, or the error that :func:`decode` would raise."""
     container.require_limit(max_pixels)
     out: dict[int, Pixels | MnistzipError] = {}
     coded: dict[tuple[Model, Mode], dict[int, tuple[Header, bytes]]] = {}
@@ -213,9 +213,9 @@ def _model_of(header: Header, given: str | Path | Model | None, max_pixels: int 
 def _decode_by(model: Model, mode: Mode, parsed: list[tuple[Header, bytes]]) -> Sequence[Pixels | MnistzipError]:
     if mode is Mode.LOSSY:
         return decode_images(model, parsed)
-    from mnistzip.coding.lossless import decode_kept
+    from mnistzip.coding.lossless import decode_files
 
-    return decode_kept(model.pixel_model(), parsed)
+    return decode_files(model.pixel_model(), parsed)
 
 
 def decodes_unasked(data: bytes, model: str | Path | Model | None = None) -> bool:

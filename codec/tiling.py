@@ -6,16 +6,20 @@ from collections.abc import Sequence
 from typing import Literal, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mnistzip.types import Bools, Pixels
+from mnistzip.types import Bools, Integers, Pixels
 
 TILE = 28  # pixels a side
-Sides = TypeVar("Sides", int, NDArray[np.int64])
+Sides = TypeVar("Sides", int, Integers)
 
 
 def to_tiles(image: Pixels, beyond: Literal["edge", "constant"] = "edge") -> Pixels:
-    """Cut an image into 28x28 tiles, row by row, its edge pixels repeated or, if constant, zeros beyond: (tiles, 28, 28)."""
+    """Cut an image into tiles, row by row: uint8 ``(H, W)`` to ``(tiles, 28, 28)``.
+
+    Args:
+        image: of any size.
+        beyond: what tiles hold beyond the image: its edge pixels repeated, or zeros (``"constant"``).
+    """
     height, width = image.shape
     if (height, width) == (TILE, TILE):
         return image[None]
@@ -25,7 +29,7 @@ def to_tiles(image: Pixels, beyond: Literal["edge", "constant"] = "edge") -> Pix
 
 
 def covered(shapes: Sequence[tuple[int, ...]]) -> Bools:
-    """Which pixels of their tiles images of such ``(H, W)`` cover: (tiles, 28, 28)."""
+    """Which pixels of their tiles images of these shapes ``(H, W)`` cover: ``(tiles, 28, 28)``."""
     by_shape = {shape: to_tiles(np.ones(shape, np.uint8), "constant") > 0 for shape in set(shapes)}
     return np.concatenate([by_shape[shape] for shape in shapes])
 
@@ -38,5 +42,10 @@ def from_tiles(tiles: Pixels, width: int, height: int) -> Pixels:
 
 
 def tiles_in(width: Sides, height: Sides) -> Sides:
-    """How many tiles cover an image, or each of several."""
+    """How many tiles cover an image of this size, or each of several."""
     return -(-width // TILE) * -(-height // TILE)
+
+
+def tiles_of(image: Pixels) -> int:
+    """How many tiles cover an image."""
+    return tiles_in(image.shape[1], image.shape[0])

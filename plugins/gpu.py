@@ -25,13 +25,13 @@ from torch import Tensor
 
 from mnistzip.entropy.cdf import OCTAVES, TOTAL, Cdf
 from mnistzip.models.engine import DEFAULT, NUMPY
-from mnistzip.models.latent_prior import CHANNELS, LOGITS, POSITIONS, SIDE, SYMBOLS, Prior, SymbolSource
+from mnistzip.models.latent_prior import CHANNELS, LOGITS, POSITIONS, SIDE, SYMBOLS, NextSymbols, Prior
 from mnistzip.models.transforms import Transforms, chunks
 from mnistzip.nn.exact import ACTIVATIONS, Range
 from mnistzip.nn.layer_base import forward
 from mnistzip.tiling import TILE
 from mnistzip.training.distributed import device as find_device
-from mnistzip.types import Bools, Floats, Integers, Pixels
+from mnistzip.types import Floats, Integers, Pixels
 
 if TYPE_CHECKING:
     from mnistzip.models.pixel.pixel_model import PixelModel
@@ -189,7 +189,7 @@ class TorchPrior(Prior):
         behind = (logits.amax(-2, keepdim=True) - logits).long()
         return self.engine.weights(OCTAVES)[behind.clamp(max=len(OCTAVES) - 1)]
 
-    def decode(self, source: SymbolSource, quality_index: Integers, more: Bools) -> Integers:
+    def decode(self, next_symbols: NextSymbols, quality_index: Integers) -> Integers:
         engine, weights, requantize = self.engine, self.engine.weights, self.engine.requantize
         n, a, b = len(quality_index), self.near_weight.shape[1] // POSITIONS, self.head_weight.shape[1]
         index = engine.tensor(quality_index)
@@ -209,6 +209,6 @@ class TorchPrior(Prior):
                 far = shared[:, c * b : (c + 1) * b] + x[:, s : s + c] @ weights(self.skip_weight)[s : s + c, symbol_far]
                 logits = weights(self._heads)[s + c] @ requantize(far, ACTIVATIONS).T
                 logits = requantize(logits + weights(self.head_bias)[s + c, :, None], LOGITS)
-                value = source.take(Cdf.of_weights(self._frequency_weights(logits).cpu().numpy()), more)
+                value = next_symbols(Cdf.of_weights(self._frequency_weights(logits).cpu().numpy()))
                 x[:, s + c] = engine.tensor(value + self.low).float()
         return x.long().cpu().numpy()

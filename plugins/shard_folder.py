@@ -14,7 +14,7 @@ from pathlib import Path
 
 from mnistzip.errors import FormatError, OptionError
 from mnistzip.plugins.sharding import BEGUN, REPORTS, Job, Report, Shard, Summary
-from mnistzip.storage.backends import PARTIAL_SUFFIX, AtomicFile, partial_prefix
+from mnistzip.storage.atomic import PARTIAL_SUFFIX, AtomicFile, partial_prefix
 
 MANIFEST = "_manifest.json"  # readers of Parquet folders leave out what begins with _
 

@@ -18,6 +18,7 @@ from typing import Any
 from mnistzip import api, metrics
 from mnistzip.archive.index import Origin
 from mnistzip.archive.writer import GROUP_IMAGES, GROUP_PIXELS, ArchiveWriter
+from mnistzip.coding.batches import batches
 from mnistzip.errors import FormatError, ImageError, MnistzipError, ModelError, OptionError, require_within
 from mnistzip.io.detect import holds_many
 from mnistzip.io.folders import image_files, natural
@@ -28,7 +29,7 @@ from mnistzip.io.read_options import InputOptions, Item, Stream, ignore
 from mnistzip.models import registry
 from mnistzip.models.registry import Model
 from mnistzip.options import DEFAULT_EFFORT, DEFAULT_QUALITY, ArchiveOptions
-from mnistzip.storage.backends import AtomicFile
+from mnistzip.storage.atomic import AtomicFile
 from mnistzip.storage.remote import is_address, local_path
 
 KINDS = {"cae": ".cae", "parquet": ".parquet"}
@@ -333,7 +334,9 @@ def _write_parquet(job: Job, model: str | Model, shard: Shard, report: Report) -
             writer.write_table(pyarrow.Table.from_pylist(rows, schema=schema))
             rows.clear()
 
-        for batch in _batches(_items(job, shard, report)):
+        items = _items(job, shard, report)
+        # as many together as a group of an archive has
+        for batch in batches(items, lambda item: item.image.size, GROUP_PIXELS, GROUP_IMAGES):  # type: ignore[union-attr]
             files = api.encode_many([item.image for item in batch], model=model, **how)  # type: ignore[misc]
             rows += [{"image": file, "name": item.name, "label": item.label} for file, item in zip(files, batch, strict=True)]
             if len(rows) >= ROWS or sum(len(row["image"]) for row in rows) >= ROW_BYTES:
@@ -341,17 +344,3 @@ def _write_parquet(job: Job, model: str | Model, shard: Shard, report: Report) -
         if rows:
             flush()
         writer.close()
-
-
-def _batches(items: Iterator[Item]) -> Iterator[list[Item]]:
-    """Images that are coded together: as many as an archive's group has."""
-    batch: list[Item] = []
-    pixels = 0
-    for item in items:
-        batch.append(item)
-        pixels += item.image.size  # type: ignore[union-attr]
-        if len(batch) >= GROUP_IMAGES or pixels >= GROUP_PIXELS:
-            yield batch
-            batch, pixels = [], 0
-    if batch:
-        yield batch

@@ -399,7 +399,7 @@ def lying_indices() -> dict[str, tuple[bytes, str, str]]:
             ("images-without-groups", forge.archive([], [0], count=5), unfilled),
             ("count-of-2-to-the-32", forge.archive([one], [0, 2], count=(1 << 32) - 1), unfilled),
             ("groups-of-2-to-the-60", forge.archive([one], [0, 2], groups=1 << 60), unfilled),
-            ("index-at-2-to-the-63", forge.archive([one], [0, 2], index_at=1 << 63), unfilled),
+            ("index-at-2-to-the-63", forge.archive([one], [0, 2], index_offset=1 << 63), unfilled),
             ("images-of-2-to-the-62", forge.archive(many, [0, 2, 1 << 62]), unfilled),
             ("more-groups-than-images", forge.archive(many, [0, 1, 1]), unfilled),
             ("more-images-than-a-group-takes", forge.archive([large], [0, 65536]), unfilled),

@@ -28,6 +28,7 @@ from types import ModuleType
 
 ROOT = Path(__file__).parents[1]
 CODEC = ROOT / "codec"
+ARCHIVES = ["conformance/test_vectors", "archive/test_archive", "unit/test_limits", "archive/test_archive_machine"]
 TESTS = {
     "bitstream.container": ["unit/test_container", "conformance/test_vectors", "unit/test_limits", "unit/test_api"],
     "entropy.rans": ["unit/test_rans", "conformance/test_vectors", "unit/test_api"],
@@ -38,7 +39,8 @@ TESTS = {
         "unit/test_registry",
         "unit/test_backward",
     ],
-    "archive.reader": ["conformance/test_vectors", "archive/test_archive", "unit/test_limits", "archive/test_archive_machine"],
+    "archive.reader": ARCHIVES,
+    "archive.group_reader": ARCHIVES,
 }
 ENOUGH = 0.85
 SKIPPED = {"core/VariableReplacer", "core/VariableInserter"}  # they put any number in any place, mostly where no code runs

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 import mnistzip
-from mnistzip.archive.group_header import MIXED, SIZES, Coding
+from mnistzip.archive.group_header import MIXED, SIZES, PartCoding
 from mnistzip.bitstream.container import varint
 from mnistzip.bitstream.stored import deflate
 from mnistzip.idx import read_idx
@@ -15,9 +15,9 @@ from mnistzip.types import Mode
 from support import forge
 from support.paths import DIGITS
 
-STORED = Coding(Mode.STORED, 0, 0, 2, bytes(8))
-ALONE = Coding(Mode.STORED, 0, 0, 1, bytes(8))
-LOSSY = Coding(Mode.LOSSY, 0, 5, 1, b"12345678")
+STORED = PartCoding(Mode.STORED, 0, 0, 2, bytes(8))
+ALONE = PartCoding(Mode.STORED, 0, 0, 1, bytes(8))
+LOSSY = PartCoding(Mode.LOSSY, 0, 5, 1, b"12345678")
 
 
 def valid() -> dict[str, bytes]:
@@ -39,16 +39,16 @@ def valid() -> dict[str, bytes]:
     }
 
 
-def described(codings: list[Coding], image_parts: bytes = b"", packed: bytes | None = None) -> bytes:
+def described(codings: list[PartCoding], image_parts: bytes = b"", packed: bytes | None = None) -> bytes:
     """The table up to where lanes are listed."""
     packed = deflate(image_parts) if packed is None else packed
     mapped = varint(len(packed)) + packed if packed and len(codings) > 1 else b""
     return bytes([len(codings)]) + b"".join(coding.to_bytes() for coding in codings) + mapped
 
 
-def lane(coding: Coding, body: bytes, levels: bytes, images: int) -> bytes:
+def lane(coding: PartCoding, body: bytes, levels: bytes, images: int) -> bytes:
     """A stored lane of images of 1x1."""
-    return forge.checked(coding.place(images, 1, 1, b"") + bytes(4), body, levels)
+    return forge.checked(coding.seed(images, 1, 1, b"") + bytes(4), body, levels)
 
 
 def faults() -> dict[str, tuple[bytes, str, str]]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from mnistzip.errors import ModelError
-from mnistzip.storage.backends import AtomicFile
+from mnistzip.storage.atomic import AtomicFile
 
 Clock = Callable[[], float]  # seconds since an arbitrary time
 

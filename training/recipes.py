@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from mnistzip import metrics
 from mnistzip.api import decode_many, encode_many
 from mnistzip.bitstream.stored import store
-from mnistzip.coding.lossless import encode_payloads, header_of, kept_files, pixel_symbols
+from mnistzip.coding.lossless import encode_files, encode_payloads, lossless_header, pixel_symbols
 from mnistzip.models.registry import SHIPPED, Model, read_model
-from mnistzip.storage.backends import AtomicFile
+from mnistzip.storage.atomic import AtomicFile
 from mnistzip.training import distributed
 from mnistzip.training.baselines import compare
 from mnistzip.training.classic import AUTOENCODER, Classic, ClassicConfig, float_psnr, train_classic
@@ -204,11 +204,11 @@ def lossless_sizes(model: Model, images: list[NDArray[np.uint8]]) -> dict[str, f
         ``stored_bytes``: if methods without a model code all images.
     """
     assert model.pixels is not None
-    headers = [header_of(model, image.shape).to_bytes() for image in images]
+    headers = [lossless_header(model, image.shape).to_bytes() for image in images]
     symbols = pixel_symbols(model.pixels, images)
     payloads = encode_payloads(headers, images, symbols)
     means = {
-        "file_bytes": kept_files(model, images, symbols),
+        "file_bytes": encode_files(model, images, symbols),
         "coded_bytes": [header + payload for header, payload in zip(headers, payloads, strict=True)],
         "stored_bytes": [store(image) for image in images],
     }

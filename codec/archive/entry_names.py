@@ -1,4 +1,4 @@
-"""Names of images in archives: paths below a folder that cannot lead out of it, whatever the system they are written on."""
+"""Names of images in archives: relative paths that lead out of no folder on any operating system."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import unicodedata
 from mnistzip.errors import FormatError, ImageError
 
 NAME_MAX = 4096  # bytes of UTF-8
-PART_MAX = 255  # bytes between two slashes; what file systems take
+PART_MAX = 255  # bytes between two slashes: the limit of common file systems
 
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
 def fault(name: str) -> str | None:
-    """What is wrong with a name, or None. An empty name stands for none."""
+    """Why a name is not allowed, or None if it is. An empty name means that an image has none."""
     if not name:
         return None
     try:
@@ -34,15 +34,16 @@ def fault(name: str) -> str | None:
 
 
 def require_name(name: str) -> str:
-    """The name, or an :class:`~mnistzip.errors.ImageError` if an archive cannot hold it."""
-    if not isinstance(name, str) or (wrong := fault(name)):
-        told = repr(name) if len(repr(name)) < 80 else f"{name!r:.60}..."
-        raise ImageError(f"the name {told} {'is not text' if not isinstance(name, str) else wrong}: an archive cannot hold it")
+    """Return a name, or raise :class:`~mnistzip.errors.ImageError` if an archive cannot hold it."""
+    reason = fault(name) if isinstance(name, str) else "is not text"
+    if reason:
+        shortened = repr(name) if len(repr(name)) < 80 else f"{name!r:.60}..."
+        raise ImageError(f"the name {shortened} {reason}: an archive cannot hold it")
     return name
 
 
 def shown(name: str) -> str:
-    """A name for people: what would steer a terminal, or turn the direction of the text, is escaped."""
+    """A name for display: characters that control a terminal or the direction of text are escaped."""
     return "".join(
         char if unicodedata.category(char)[0] != "C" and char not in "\u2028\u2029" else char.encode("unicode_escape").decode()
         for char in name
@@ -50,7 +51,7 @@ def shown(name: str) -> str:
 
 
 def pack_names(names: list[str]) -> bytes:
-    """UTF-8, each name followed by a zero byte."""
+    """Names in UTF-8, each followed by a zero byte."""
     return b"".join(name.encode() + b"\0" for name in names)
 
 
@@ -58,7 +59,7 @@ def unpack_names(raw: bytes, count: int) -> list[str]:
     """The inverse of :func:`pack_names`.
 
     Raises:
-        FormatError: not so many names, not UTF-8, or a name that could lead out of a folder.
+        FormatError: another number of names than ``count``, invalid UTF-8, or a name that is not allowed.
     """
     try:
         names = raw.decode().split("\0")
@@ -67,6 +68,6 @@ def unpack_names(raw: bytes, count: int) -> list[str]:
     if names.pop() or len(names) != count:
         raise FormatError(f"the names are damaged: they are not {count}")
     for name in names:
-        if wrong := fault(name):
-            raise FormatError(f"the name {name[:60]!r} {wrong}: the file is damaged or was made to do harm")
+        if reason := fault(name):
+            raise FormatError(f"the name {name[:60]!r} {reason}: the file is damaged or malicious")
     return names

@@ -1,132 +1,154 @@
-"""Groups, the independent sections of an archive: bytes to head and tables, and back. FORMAT.md section 9 is the norm.
+"""Groups, the independent sections of an archive: bytes to header and table, and back. FORMAT.md section 9 is the norm.
 
-A group is a head of 52 bytes, a table, the lanes, and as far as it has them labels and names. Its images are coded alike, or in
-parts that are each coded alike. A lane holds the same number of images throughout a part, but the last, and can be read and
-decoded without the others.
+A group is a header of 52 bytes, a table, the lanes, then optional labels and names. Its images form one part or several. The
+images of a part are coded alike. A lane is one payload that holds a fixed number of images of a part, the last lane the rest;
+it can be read and decoded without the others.
 """
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnistzip.archive.entry_names import NAME_MAX, pack_names, unpack_names
 from mnistzip.archive.group_header import (
-    CRC_BYTES,
-    HEAD_BYTES,
+    HEADER_BYTES,
     LABELS,
     NAMES,
+    NO_FINGERPRINT,
     SIZES,
     CodedPart,
-    Coding,
-    Head,
-    Shape,
-    parse_head,
-    require_known,
+    GroupHeader,
+    ImageShape,
 )
-from mnistzip.archive.group_table import pack_lengths, pack_map, parse_parts, parse_sizes, sizes_of
+from mnistzip.archive.group_table import (
+    EncodedPart,
+    common_size,
+    parse_parts,
+    parse_sizes,
+    write_codings,
+    write_lengths,
+    write_sizes,
+)
+from mnistzip.bitstream.checksums import CRC32_BYTES, crc32, crc32_bytes
 from mnistzip.bitstream.container import require_pixels
 from mnistzip.bitstream.stored import deflate, inflate
-from mnistzip.errors import FormatError, LimitError
+from mnistzip.errors import FormatError, LimitError, located
 from mnistzip.limits import DECODED_PIXELS_MAX, GROUP_NAMES_MAX, GROUP_PIXELS_MAX, PIXELS_MAX
 from mnistzip.tiling import TILE, tiles_in
-from mnistzip.types import Mode
+from mnistzip.types import Integers, Mode
 
-READ_AHEAD = 2048  # read at once, as head and table are nearly always within
+READ_AHEAD = 2048  # the first read of a group, which nearly always contains header and table
 
-Ints = NDArray[np.int64]
-Read = Callable[[int, int], bytes]  # offset and size -> so many bytes
+Read = Callable[[int, int], bytes]  # offset and size -> that many bytes
 
 
 @dataclass(frozen=True)
 class Group:
-    """Head and table of a group, checked.
+    """Verified header and table of a group.
 
     Attributes:
-        offset: where it begins in the file.
-        shapes: ``(H, W)`` of every image, shape ``(images, 2)``.
-        parts: one, or several that are coded in ways of their own.
-        part_of: number of the part that each image belongs to, shape ``(images,)``.
+        offset: where the group begins in the file.
+        shapes: ``(H, W)`` of every image, ``(images, 2)``.
+        parts: the images that are coded alike; one part or several.
+        part_of: the number of each image's part, ``(images,)``.
     """
 
-    head: Head
+    header: GroupHeader
     offset: int
-    shapes: Ints
+    shapes: Integers
     parts: tuple[CodedPart, ...]
     part_of: NDArray[np.uint8]
 
     @property
-    def lanes_at(self) -> int:
+    def lanes_offset(self) -> int:
         """Where the lanes begin in the file."""
-        return self.offset + HEAD_BYTES + self.head.table_bytes
+        return self.offset + HEADER_BYTES + self.header.table_bytes
+
+    @property
+    def labels_offset(self) -> int:
+        """Where the labels begin in the file."""
+        return self.lanes_offset + self.header.lanes_bytes
+
+    @property
+    def names_offset(self) -> int:
+        """Where the names begin in the file."""
+        return self.labels_offset + self.header.labels_bytes
 
     def locate(self, image: int) -> tuple[int, int, int]:
-        """Part and lane of an image, and its place among the images of the lane."""
+        """The part and the lane of an image, and its position in the lane."""
         number = int(self.part_of[image])
         part = self.parts[number]
         return number, *divmod(int(np.searchsorted(part.images, image)), part.coding.per_lane)
 
-    def read_labels(self, read: Read) -> Ints | None:
-        """The labels, shape ``(images,)``, or None if it has none."""
-        if not self.head.flags & LABELS:
+    def read_labels(self, read: Read) -> Integers | None:
+        """The labels, ``(images,)``, or None if the group has none.
+
+        Raises:
+            FormatError: they are damaged.
+        """
+        images = self.header.images
+        if not self.header.flags & LABELS:
             return None
-        at = self.lanes_at + self.head.lanes_bytes
-        raw = _section(read(at, self.head.labels_bytes), 1 + 8 * self.head.images, "the labels")
+        raw = _unpack_section(read(self.labels_offset, self.header.labels_bytes), 1 + 8 * images, "the labels")
         width = raw[0] if raw else 0
-        if width not in (1, 2, 4, 8) or len(raw) != 1 + width * self.head.images:
+        if width not in (1, 2, 4, 8) or len(raw) != 1 + width * images:
             raise FormatError("the labels are damaged: they are not one for each image")
         labels = np.frombuffer(raw, f"<i{width}", offset=1).astype(np.int64)
-        if width != _label_width(labels):
-            raise FormatError("the labels are damaged: they are not in as few bytes as hold them")
+        if width != _label_bytes(labels):
+            raise FormatError("the labels are damaged: they are not in as few bytes as possible")
         return labels
 
     def read_names(self, read: Read) -> list[str] | None:
-        """The names, or None if it has none."""
-        if not self.head.flags & NAMES:
+        """The names, or None if the group has none.
+
+        Raises:
+            FormatError: they are damaged.
+        """
+        images = self.header.images
+        if not self.header.flags & NAMES:
             return None
-        at = self.lanes_at + self.head.lanes_bytes + self.head.labels_bytes
-        limit = min(GROUP_NAMES_MAX, self.head.images * (NAME_MAX + 1))
-        return unpack_names(_section(read(at, self.head.names_bytes), limit, "the names"), self.head.images)
+        limit = min(GROUP_NAMES_MAX, images * (NAME_MAX + 1))
+        return unpack_names(_unpack_section(read(self.names_offset, self.header.names_bytes), limit, "the names"), images)
 
 
 def read_group(read: Read, offset: int, room: int, max_pixels: int | None = None) -> Group:
-    """Read and check head and table of a group.
+    """Read and verify header and table of a group.
 
     Args:
-        offset: where it begins.
-        room: bytes from there to where the next thing begins; the group may not be larger.
-        max_pixels: larger images are refused, by default than :data:`~mnistzip.limits.DECODED_PIXELS_MAX` says; so are lanes,
-        and
-            groups of more pixels than :data:`~mnistzip.limits.GROUP_PIXELS_MAX` says.
+        read: reads from the file.
+        offset: where the group begins.
+        room: bytes from there to the next structure, which the group may not exceed.
+        max_pixels: limit for the pixels of an image, a lane and a group. The default limits are
+            :data:`~mnistzip.limits.DECODED_PIXELS_MAX` and :data:`~mnistzip.limits.GROUP_PIXELS_MAX`.
 
     Raises:
-        FormatError: no group there, or a damaged one.
-        UnsupportedError: a method, model or flag that this version does not know.
-        LimitError: an image of more pixels than allowed.
+        FormatError: there is no group, or it is damaged.
+        UnsupportedError: a method, model or flag that this version does not support.
+        LimitError: an image, a lane or the group has too many pixels.
     """
     start = read(offset, min(room, READ_AHEAD))
-    head = parse_head(start)
-    end = HEAD_BYTES + head.table_bytes
-    if head.size > room:
-        raise FormatError(f"the group at byte {offset} is damaged: it has {head.size} bytes where {room} are left for it")
+    header = GroupHeader.parse(start)
+    end = HEADER_BYTES + header.table_bytes
+    if header.size > room:
+        raise FormatError(f"the group at byte {offset} is damaged: it has {header.size} bytes, but {room} are left for it")
     if end > len(start):
         start += read(offset + len(start), end - len(start))
-    table = start[HEAD_BYTES:end]
-    if head.to_bytes(table)[:HEAD_BYTES] != start[:HEAD_BYTES]:
-        raise FormatError(f"the group at byte {offset} is damaged: its head and table do not match their check")
-    require_known(head)
-    shapes, sizes = parse_sizes(head, table)
-    parts, part_of = parse_parts(head, shapes, sizes, table[len(sizes) :])
-    _require_room(offset, parts, max_pixels)
-    return Group(head, offset, shapes, parts, part_of)
+    table = start[HEADER_BYTES:end]
+    if header.to_bytes(table) != start[:HEADER_BYTES]:
+        raise FormatError(f"the group at byte {offset} is damaged: its header and table do not match their check")
+    header.require_valid()
+    shapes, sizes = parse_sizes(header, table)
+    parts, part_of = parse_parts(header, shapes, sizes, table[len(sizes) :])
+    _require_within_limits(offset, parts, max_pixels)
+    return Group(header, offset, shapes, parts, part_of)
 
 
-def _require_room(offset: int, parts: Sequence[CodedPart], max_pixels: int | None) -> None:
-    """Refuse images, or so many of them, that take too long to decode; a tile costs nearly the same however little it shows."""
+def _require_within_limits(offset: int, parts: Sequence[CodedPart], max_pixels: int | None) -> None:
+    """Refuse images, lanes and groups that take too long to decode. A tile costs about the same however little of it shows."""
     pixels = [part.shapes[:, 0] * part.shapes[:, 1] for part in parts]
     for part, sizes in zip(parts, pixels, strict=True):
         height, width = part.shapes[int(sizes.argmax())].tolist()
@@ -145,68 +167,77 @@ def _require_room(offset: int, parts: Sequence[CodedPart], max_pixels: int | Non
     _require_at_most(offset, tiles * TILE**2, GROUP_PIXELS_MAX[Mode.LOSSY], "pixels in whole tiles", max_pixels)
 
 
-def _require_at_most(offset: int, found: int, limit: int, what: str, max_pixels: int | None) -> None:
-    if found > (most := min(max(limit, max_pixels or 0), PIXELS_MAX)):
+def _require_at_most(offset: int, count: int, default_limit: int, what: str, max_pixels: int | None) -> None:
+    limit = min(max(default_limit, max_pixels or 0), PIXELS_MAX)
+    if count > limit:
         raise LimitError(
-            f"the group at byte {offset} has {found} {what}, more than the limit of {most}: max_pixels (--max-pixels) raises it"
+            f"the group at byte {offset} has {count} {what}, more than the limit of {limit}: "
+            "max_pixels (--max-pixels) raises it"
         )
 
 
-def _section(section: bytes, limit: int, what: str) -> bytes:
-    """The content of labels or names: a check, then a deflate stream."""
+def _unpack_section(section: bytes, limit: int, what: str) -> bytes:
+    """The content of labels or names, which are stored as a check and a deflate stream."""
     try:
-        raw = inflate(section[CRC_BYTES:], limit)
+        raw = inflate(section[CRC32_BYTES:], limit)
     except FormatError as cause:
-        raise FormatError(f"{what} are damaged: {cause}") from cause
-    if len(raw) > limit or zlib.crc32(raw).to_bytes(CRC_BYTES, "little") != section[:CRC_BYTES]:
+        raise located(cause, f"{what} are damaged") from cause
+    if len(raw) > limit or crc32_bytes(raw) != section[:CRC32_BYTES]:
         raise FormatError(f"{what} are damaged: they do not match their check")
     return raw
 
 
-def _to_section(raw: bytes) -> bytes:
-    return zlib.crc32(raw).to_bytes(CRC_BYTES, "little") + deflate(raw)
+def _pack_section(raw: bytes) -> bytes:
+    return crc32_bytes(raw) + deflate(raw)
 
 
 def write_group(
-    shapes: Sequence[Shape],
-    parts: Sequence[tuple[Coding, Sequence[int], Sequence[bytes]]],
+    shapes: Sequence[ImageShape],
+    parts: Sequence[EncodedPart],
     pixels_crc: int,
-    labels: Ints | None,
+    labels: Integers | None,
     names: list[str] | None,
 ) -> bytes:
-    """A group's bytes.
+    """The bytes of a group.
 
     Args:
         shapes: ``(H, W)`` of each image.
-        parts: how each is coded, the numbers of its images, rising, and its lanes; in order of their first images. One part
-            that is not stored gives a group as every version reads it.
-        pixels_crc: check of the grey levels of all images.
-        labels, names: of each image.
+        parts: in the order of their first images. A single part that is not stored gives a group that is not in parts, which
+            every version reads.
+        pixels_crc: CRC-32 of the grey levels of all images.
+        labels, names: one for each image, or None.
     """
-    width, height, sizes = sizes_of(shapes)
-    method, coding, described = None, Coding(Mode.STORED, 0, 0, 1, bytes(8)), b""
-    if len(parts) == 1 and parts[0][0].mode is not Mode.STORED:
-        coding = parts[0][0]
-        method = coding.mode
+    width, height = common_size(shapes)
+    sizes = b"" if width else write_sizes(shapes)
+    if len(parts) == 1 and parts[0].coding.mode is not Mode.STORED:
+        header, codings = parts[0].coding.header(len(shapes), width, height), b""
     else:
-        described = bytes([len(parts)]) + b"".join(part.to_bytes() for part, _, _ in parts) + pack_map(len(shapes), parts)
-    coded = b"".join(lane for _, _, lanes in parts for lane in lanes)
-    table = sizes + described + b"".join(pack_lengths(lanes) for _, _, lanes in parts)
-    label_part = b"" if labels is None else _to_section(_pack_labels(labels))
-    name_part = b"" if names is None else _to_section(pack_names(names))
-    flags = SIZES * bool(sizes) | LABELS * bool(label_part) | NAMES * bool(name_part)
-    how = (len(shapes), method, flags, coding.model, coding.quality, coding.per_lane, width, height, coding.fingerprint)
-    sections = (len(table), len(coded), len(label_part), len(name_part), zlib.crc32(coded), pixels_crc)
-    return Head(*how, *sections).to_bytes(table) + coded + label_part + name_part
+        header = GroupHeader(len(shapes), None, 0, 0, 0, 1, width, height, NO_FINGERPRINT)
+        codings = write_codings(len(shapes), parts)
+    table = sizes + codings + b"".join(write_lengths(part.lanes) for part in parts)
+    lanes = b"".join(lane for part in parts for lane in part.lanes)
+    label_section = b"" if labels is None else _pack_section(_pack_labels(labels))
+    name_section = b"" if names is None else _pack_section(pack_names(names))
+    header = replace(
+        header,
+        flags=SIZES * bool(sizes) | LABELS * bool(label_section) | NAMES * bool(name_section),
+        table_bytes=len(table),
+        lanes_bytes=len(lanes),
+        labels_bytes=len(label_section),
+        names_bytes=len(name_section),
+        lanes_crc=crc32([lanes]),
+        pixels_crc=pixels_crc,
+    )
+    return header.to_bytes(table) + table + lanes + label_section + name_section
 
 
-def _pack_labels(labels: Ints) -> bytes:
-    """The width of a label in bytes, then the labels in as few bytes as hold them all."""
-    width = _label_width(labels)
-    return bytes([width]) + labels.astype(f"<i{width}").tobytes()
+def _pack_labels(labels: Integers) -> bytes:
+    """The bytes of a label, then the labels, each in as few bytes as hold all of them."""
+    size = _label_bytes(labels)
+    return bytes([size]) + labels.astype(f"<i{size}").tobytes()
 
 
-def _label_width(labels: Ints) -> int:
+def _label_bytes(labels: Integers) -> int:
     """The fewest bytes that hold every label."""
     low, high = int(labels.min()), int(labels.max())
-    return next(width for width in (1, 2, 4, 8) if -(1 << 8 * width - 1) <= low and high < 1 << 8 * width - 1)
+    return next(size for size in (1, 2, 4, 8) if -(1 << 8 * size - 1) <= low and high < 1 << 8 * size - 1)

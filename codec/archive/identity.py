@@ -1,4 +1,4 @@
-"""What tells one archive from another that has taken its place: for processes that open an archive again."""
+"""Tell an archive from another one that has replaced its file, for processes that open it again."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mnistzip.archive.group import Group
-from mnistzip.archive.index import CRC_BYTES, Extent, Footer, Index
+from mnistzip.archive.index import Extent, Footer, Index
+from mnistzip.bitstream.checksums import CRC32_BYTES
 from mnistzip.errors import MnistzipError
 from mnistzip.storage.backends import Storage
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Size and footer of an archive, and the checks of its first, middle and last group; empty for a group that cannot be read.
+    """Size and footer of an archive, and the checks of its first, middle and last group.
 
-    It does not depend on where the file is or when it was written: a copy is the same archive.
+    The identity does not depend on path or time: a copy is the same archive.
+
+    Attributes:
+        checks: of each of these groups; empty if the group cannot be read.
     """
 
     size: int
@@ -30,18 +34,17 @@ class Identity:
         return cls(storage.size, index.footer, tuple(_checks(storage, index, group_of, number) for number in numbers))
 
     def matches(self, other: Identity) -> bool:
-        """Whether both are of one archive, as far as its groups can be read."""
+        """Whether both are the same archive, as far as its groups can be read."""
         checks = zip(self.checks, other.checks, strict=False)
         return (self.size, self.footer) == (other.size, other.footer) and all(a == b for a, b in checks if a and b)
 
 
 def _checks(storage: Storage, index: Index, group_of: Callable[[Extent], Group], number: int) -> bytes:
-    """The head of a group, which holds the checks of its images, and the checks of its labels and names."""
+    """The header of a group, which holds the checks of its images, and the checks of its labels and names."""
     try:
         group = group_of(index.extent(number))
-        head, at = group.head, group.lanes_at + group.head.lanes_bytes
-        labels = storage.read(at, min(head.labels_bytes, CRC_BYTES))
-        names = storage.read(at + head.labels_bytes, min(head.names_bytes, CRC_BYTES))
-        return head.to_bytes(b"") + labels + names
-    except MnistzipError:  # damaged, or the archive is closed
+        labels = storage.read(group.labels_offset, min(group.header.labels_bytes, CRC32_BYTES))
+        names = storage.read(group.names_offset, min(group.header.names_bytes, CRC32_BYTES))
+        return group.header.fields() + labels + names
+    except MnistzipError:  # the group is damaged, or the archive is closed
         return b""

@@ -1,83 +1,87 @@
-"""Write archives, image by image, in bounded memory; append to one."""
+"""Write archives image by image in bounded memory, or append to one."""
 
 from __future__ import annotations
 
-import errno
 import io
 import operator
 import os
-import threading
-from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import repeat
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Unpack
+from typing import IO, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from mnistzip.archive.append import copy_archive, file_state, require_unchanged
 from mnistzip.archive.entry_names import require_name
-from mnistzip.archive.group_codec import Packed, Setting, pack_group
-from mnistzip.archive.index import START, Footer, Index, Origin, entry
+from mnistzip.archive.group_codec import EncodedGroup, GroupOptions
+from mnistzip.archive.group_queue import GroupQueue, PendingGroup
+from mnistzip.archive.index import ENTRY_BYTES, START, Footer, Origin, entry
 from mnistzip.coding.model_choice import candidates
-from mnistzip.errors import FormatError, ImageError, OptionError, require_within
+from mnistzip.errors import ImageError, OptionError, require_within
 from mnistzip.limits import DECODED_PIXELS_MAX, SIDE_MAX
 from mnistzip.models import registry
 from mnistzip.models.registry import Model
 from mnistzip.options import ArchiveKeywords, ArchiveOptions, with_options
-from mnistzip.storage.backends import AtomicFile, copy_range, open_storage
-from mnistzip.storage.remote import Address, is_address, local_path
+from mnistzip.storage.atomic import AtomicFile
+from mnistzip.storage.remote import local_path
 from mnistzip.tiling import tiles_in
-from mnistzip.types import Mode, Pixels
+from mnistzip.types import Mode
 from mnistzip.validation import as_image, as_label, require_one_each
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future, ThreadPoolExecutor
 
 GROUP_IMAGES = 1024
 GROUP_PIXELS = 1 << 21  # a group ends before the image that exceeds this
 GROUP_TILES = 1 << 12  # or this
-GROUP_NAMES = 1 << 20  # or these bytes of names
-
-Ints = NDArray[np.int64]
+GROUP_NAMES = 1 << 20  # or after the image whose name reaches these bytes of names
 
 
 class ArchiveWriter:
-    """Write an archive, in a ``with`` statement; the file appears when that ends without an error, and whole.
+    """Write an archive in a ``with`` statement. The file appears, complete, when the block ends without an error.
 
-    Images are coded in groups of 1,024, of fewer if they are large; ``model="auto"`` chooses for each group. What is in memory
-    is a few groups. The bytes are the same whatever the number of threads and however the images are handed over. One thread at
-    a time may use a writer. After an error of the system it takes nothing more, and what was there before stays.
+    Images are coded in groups of 1,024, or fewer if they are large. Each image takes the best of the models that ``model``
+    allows. A few groups are in memory at a time. The bytes depend neither on the number of threads nor on how the images are
+    passed. Only one thread at a time may use a writer. After an error of the system the writer takes no more images, and an
+    existing file stays as it is.
 
     Args:
-        target: path of the file, an address that fsspec knows (``s3://...``, with the extra ``fsspec``), or a file opened for
-            writing in binary. What goes to an address is kept in a local temporary file until it is whole.
+        target: path of the file, an address that fsspec supports (``s3://...``, with the extra ``fsspec``), or a file opened
+            for writing in binary. A file for an address is kept in a local temporary file until it is complete.
         quality, lossless, effort, model: as for :func:`mnistzip.encode`.
-        append: go on behind the images of the archive that is there, if there is one. It is copied: until the end the old
-            archive stays as it is.
-        threads: groups coded side by side.
-        origin: what the images come from, for ``mnistzip decompress`` to give back the like.
-        shape: ``(H, W)`` that an archive without images says to be of.
-        embed_model: put the model's file into the archive, which then can be read without it.
-        progress: called with the number of images whose coding was just done, fractions of images while a group is searched; by
-            one thread at a time, but not always by the one that adds images.
-        like: a file whose modification time the archive gets, and its permissions if it replaces no file.
-        overwrite: replace a file that is at ``target`` in the end. Without it, :class:`FileExistsError` names the temporary
-            file that holds the archive.
+        append: add the images to the archive at ``target``, if there is one. It is copied, and stays as it is until the end.
+        threads: groups coded at the same time.
+        origin: the kind of data that the images come from; ``mnistzip decompress`` writes the same kind.
+        shape: ``(H, W)`` that an archive without images states.
+        embed_model: store the model's file in the archive, so that readers do not need it.
+        progress: called with the number of images that were just coded. While a group is searched these are fractions. Calls
+            come from one thread at a time, which need not be the caller's.
+        like: a file whose modification time the archive gets, and whose permissions unless it replaces a file.
+        overwrite: replace a file that is at ``target`` at the end. Otherwise :class:`FileExistsError` names the temporary file
+            that holds the archive.
 
     Raises:
-        OptionError: an option outside its range, or a model to embed that ships anyway or is not the one there already.
+        OptionError: an option outside its range, or a model to embed that is shipped or differs from the one in the archive.
         ModelError: no such model.
-        FormatError: ``append`` to a file that is no archive or has a damaged index.
-        OSError: the file cannot be written; or another process changed it since ``append`` began.
+        FormatError: the file to append to is not an archive, or has a damaged index.
+        OSError: the file cannot be written, or another process changed it while images were appended.
 
     Attributes:
-        count: images given so far.
-        raw_bytes, squared_error: sums over the images coded so far.
-        size: bytes of the finished archive.
-        large: images so large that only who raises ``max_pixels`` can read them.
-        poor: images that are far worse than what the quality gives on pictures that the model knows.
+        count: images added so far.
+        raw_bytes: bytes of the pixels of the images coded so far.
+        squared_error: sum over these pixels, in squared grey levels.
+        size: bytes of the finished archive; 0 before.
+        large: images so large that readers have to raise ``max_pixels``.
+        poor: images far worse than this quality gives on images that resemble the model's training data.
+
+    Example:
+        >>> import io, mnistzip, numpy as np
+        >>> out = io.BytesIO()
+        >>> with mnistzip.ArchiveWriter(out, quality=30) as writer:
+        ...     for label in range(3):
+        ...         writer.add(np.zeros((28, 28), np.uint8), name=f"{label}/0.png", label=label)
+        >>> mnistzip.Archive(out.getvalue()).names
+        ['0/0.png', '1/0.png', '2/0.png']
     """
 
     @with_options(ArchiveOptions)
@@ -95,91 +99,69 @@ class ArchiveWriter:
         overwrite: bool = True,
         **options: Unpack[ArchiveKeywords],
     ) -> None:
-        wanted = ArchiveOptions(**options)
-        wanted.require_valid()
+        coding = ArchiveOptions(**options)
+        coding.require_valid()
         require_within("threads", threads, 1, 1 << 10)
         if origin not in set(Origin):
             raise OptionError(f"origin is {origin!r}: give one of mnistzip.Origin")
-        self._setting = Setting(candidates(wanted.model, None if wanted.lossless else wanted.quality), wanted.effort)
-        self._mode = Mode.LOSSLESS if wanted.lossless else Mode.LOSSY
-        most = (candidate.model.default_tile_limit(self._mode) for candidate in self._setting.candidates)
-        self._tiles_max = min(GROUP_TILES, *most)
-        self._embedded = _file_of(wanted.model) if embed_model else None
-        self._progress = progress
-        self._reporting = threading.Lock()
-        self._threads = threads
-        self._pool = _pool(threads) if threads > 1 else None
-        self._waiting: deque[Future[Packed]] = deque()
-        self._images: list[Pixels] = []
-        self._names: list[str] = []
-        self._labels: list[int] = []
-        self._pixels = self._tiles = self._name_bytes = 0
-        self._named: bool | None = None  # until there is an image
-        self._labelled: bool | None = None
+        models = candidates(coding.model, None if coding.lossless else coding.quality)
+        self._mode = Mode.LOSSLESS if coding.lossless else Mode.LOSSY
+        self._tiles_max = min(GROUP_TILES, *(candidate.model.default_tile_limit(self._mode) for candidate in models))
+        self._model_file = _embeddable_file(coding.model) if embed_model else None
+        self._pending = PendingGroup()
+        self._queue = GroupQueue(GroupOptions(models, coding.effort), threads, progress)
+        self._has_names: bool | None = None  # unknown until there is an image
+        self._has_labels: bool | None = None
         self._origin = origin
-        self._shape = None if shape is None else _known_shape(shape)
-        self._mixed = False
+        self._shape = None if shape is None else _shape_of_empty(shape)
+        self._shapes_differ = False
         self._entries = bytearray()
-        self._coded = 0  # images in groups that were written
-        self._at = len(START)
+        self._images_written = 0
+        self._offset = len(START)  # of the next group
         self.count = self.raw_bytes = self.size = self.large = self.poor = 0
         self.squared_error = 0.0
-        self._whole: AtomicFile | None = None
-        self._old: str | None = None
-        self._ended = self._closed = self._given_up = False  # nothing more is taken; there for good; never will be
+        self._file: AtomicFile | None = None
+        self._is_finished = self._is_closed = self._is_abandoned = False
         self._out = self._open(target, append, like, overwrite)
         try:
-            if append and self._whole is not None and isinstance(target, (str, os.PathLike)):
-                self._begin_append(target, self._whole)
-            if self._old is None:
-                self._out.write(START)
-            else:
-                self._copy(self._old)
+            self._begin(target, append)
         except BaseException:
             self.abandon()
             raise
 
     def _open(self, target: str | os.PathLike[str] | IO[bytes], append: bool, like: str | None, overwrite: bool) -> IO[bytes]:
-        """The file that is written to."""
+        """Open the output file."""
         if isinstance(target, (str, os.PathLike)):
-            self._whole = AtomicFile(target, like, new=not overwrite)
-            return self._whole.file
+            self._file = AtomicFile(target, like, new=not overwrite)
+            return self._file.file
         if append:
             raise OptionError("only an archive in a file can be appended to: give its path")
         if isinstance(target, io.TextIOBase) or not hasattr(target, "write"):
             raise OptionError(f"an archive is written to {type(target).__name__}: give a path, or a file opened in binary")
         return target
 
-    def _begin_append(self, target: str | os.PathLike[str], whole: AtomicFile) -> None:
-        """Remember what is there, to be copied, and to be still there at the end."""
-        target = local_path(target) if isinstance(target, str) else target
-        state = _state(target)
-        self._old = None if state is None else os.fspath(target)
-        whole.last_look = lambda: _require_same(target, state)
+    def _begin(self, target: str | os.PathLike[str] | IO[bytes], append: bool) -> None:
+        """Write the start of the archive, or copy the existing archive."""
+        if append and self._file is not None and isinstance(target, (str, os.PathLike)):
+            path = local_path(target) if isinstance(target, str) else target
+            state = file_state(path)
+            self._file.before_replace = lambda: require_unchanged(path, state)
+            if state is not None:
+                self._copy(os.fspath(path))
+                return
+        self._out.write(START)
 
-    def _copy(self, old: str) -> None:
-        """Take over the groups of an archive."""
-        storage = open_storage(old)
-        try:
-            index = Index(storage)
-            footer = index.footer
-            for number in range(footer.groups):
-                extent = index.extent(number)
-                self._entries += entry(extent.first, extent.offset)
-            held = index.model()
-            if held is not None and self._embedded not in (None, held):
-                raise OptionError(f"{old} holds another model already: it can hold one")
-            self._embedded = held or self._embedded
-            copy_range(storage, 0, footer.index_at, self._out)
-        except FormatError as cause:
-            raise type(cause)(f"{old} cannot be appended to: {cause}") from cause
-        finally:
-            storage.close()
-        self._at = footer.index_at
-        self._coded = self.count = footer.count
+    def _copy(self, path: str) -> None:
+        """Continue from the groups of an existing archive."""
+        copied = copy_archive(path, self._out, self._model_file)
+        footer = copied.footer
+        self._model_file = copied.model
+        self._entries += copied.entries
+        self._offset = footer.index_offset
+        self._images_written = self.count = footer.count
         if footer.count:
-            self._named, self._labelled = footer.names, footer.labels
-            self._mixed = not footer.width
+            self._has_names, self._has_labels = footer.names, footer.labels
+            self._shapes_differ = not footer.width
             self._origin = footer.origin
         if footer.width:
             self._shape = (footer.height, footer.width)
@@ -194,43 +176,42 @@ class ArchiveWriter:
             self.abandon()
 
     def add(self, image: ArrayLike, *, name: str | None = None, label: int | None = None) -> None:
-        """Add an image, uint8 ``(H, W)``. Either every image of an archive has a name, or none has; likewise a label.
+        """Add an image.
+
+        Either all images of an archive have a name, or none has. The same holds for labels.
 
         Args:
-            name: a path below a folder, with ``/``; may be empty.
-            label: an integer of 64 bits; an array or tensor without dimensions will do.
+            image: uint8 ``(H, W)``.
+            name: a relative path with ``/``; may be empty.
+            label: a 64-bit integer; an array or tensor without dimensions will do.
 
         Raises:
-            ImageError: not a greyscale image of 8 bits, or a name that could lead out of a folder.
-            OptionError: a name or label is missing or one too many.
+            ImageError: not an 8-bit greyscale image, or a name that is not allowed.
+            OptionError: a name or label is missing, or the images before have none; or the archive is closed.
         """
         self._require_open()
         pixels = as_image(image, self.count)
-        for what, told, every in (("name", name, self._named), ("label", label, self._labelled)):
-            if every is not None and (told is not None) != every:
-                raise OptionError(f"image {self.count} has {'a' if told is not None else 'no'} {what}, unlike those before it")
+        for what, value, others_have in (("name", name, self._has_names), ("label", label, self._has_labels)):
+            if others_have is not None and (value is not None) != others_have:
+                raise OptionError(f"image {self.count} has {'no' if value is None else 'a'} {what}, unlike those before it")
         number = None if label is None else as_label(label, self.count)
         if name is not None:
             require_name(name)
-        self._named, self._labelled = name is not None, label is not None
+        self._has_names, self._has_labels = name is not None, label is not None
         tiles = tiles_in(pixels.shape[1], pixels.shape[0])
-        # What is refused unasked is not to take others with it.
-        alone = pixels.size > DECODED_PIXELS_MAX[self._mode] or tiles > self._tiles_max
-        if self._images and (alone or self._pixels + pixels.size > GROUP_PIXELS or self._tiles + tiles > self._tiles_max):
+        # An image above the default limits gets a group of its own, so that readers can decode the images next to it.
+        is_alone = pixels.size > DECODED_PIXELS_MAX[self._mode] or tiles > self._tiles_max
+        exceeds = self._pending.pixels + pixels.size > GROUP_PIXELS or self._pending.tiles + tiles > self._tiles_max
+        if self._pending.images and (is_alone or exceeds):
             self._end_group()
-        if name is not None:
-            self._names.append(name)
-            self._name_bytes += len(name.encode()) + 1
-        if number is not None:
-            self._labels.append(number)
-        self._images.append(pixels.copy())
-        self._pixels += pixels.size
-        self._tiles += tiles
+        self._pending.add(pixels, name, number)
         if self.count == 0:
             self._shape = (pixels.shape[0], pixels.shape[1])
-        self._mixed = self._mixed or self._shape != pixels.shape
+        self._shapes_differ = self._shapes_differ or self._shape != pixels.shape
         self.count += 1
-        if alone or len(self._images) >= GROUP_IMAGES or self._pixels >= GROUP_PIXELS or self._name_bytes >= GROUP_NAMES:
+        pending = self._pending
+        is_full = len(pending.images) >= GROUP_IMAGES or pending.pixels >= GROUP_PIXELS or pending.name_bytes >= GROUP_NAMES
+        if is_alone or is_full:
             self._end_group()
 
     def extend(
@@ -240,126 +221,99 @@ class ArchiveWriter:
         names: Iterable[str] | None = None,
         labels: Iterable[int] | NDArray[np.integer] | None = None,
     ) -> None:
-        """Add several images, with a name and a label for each if given.
+        """Add several images.
 
         Args:
-            images: uint8 array of shape ``(N, H, W)`` or ``(H, W)`` arrays of any sizes.
+            images: uint8 ``(N, H, W)``, or ``(H, W)`` arrays of any sizes.
             names: N paths, as for :meth:`add`.
-            labels: N integers, or an array or tensor of shape ``(N,)``.
+            labels: N integers, or an array or tensor ``(N,)``.
 
         Raises:
-            ImageError, OptionError: as for :meth:`add`; or there are not as many names or labels as images.
+            ImageError, OptionError: as for :meth:`add`, or the number of names or labels differs from that of images.
         """
         for what, values in (("names", names), ("labels", labels)):
             if values is not None:
                 require_one_each(what, values, images)
-        all_names = repeat(None) if names is None else names
-        all_labels = repeat(None) if labels is None else labels
-        every, more_names, more_labels = iter(images), iter(all_names), iter(all_labels)
+        name_iterator = iter(repeat(None) if names is None else names)
+        label_iterator = iter(repeat(None) if labels is None else labels)
         missing = object()
-        for image in every:
-            name, label = next(more_names, missing), next(more_labels, missing)
+        for image in images:
+            name, label = next(name_iterator, missing), next(label_iterator, missing)
             if name is missing or label is missing:
                 raise OptionError("there are fewer names or labels than images")
             self.add(image, name=name, label=label)  # type: ignore[arg-type]
-        for given, left in ((names, more_names), (labels, more_labels)):
-            if given is not None and next(left, missing) is not missing:
+        for option, rest in ((names, name_iterator), (labels, label_iterator)):
+            if option is not None and next(rest, missing) is not missing:
                 raise OptionError("there are more names or labels than images")
 
     def close(self) -> None:
-        """Write what is left, index and footer, and move the file into place. Closing twice does no harm."""
-        if self._closed:
+        """Write the rest of the archive and move the file into place. Closing again has no effect."""
+        if self._is_closed:
             return
-        if self._given_up:
+        if self._is_abandoned:
             self._require_open()
         try:
             self.finish()
-            if self._whole is not None:
-                self._whole.commit()
+            if self._file is not None:
+                self._file.commit()
         except BaseException:
             self.abandon()
             raise
-        self._closed = True
+        self._is_closed = True
 
     def finish(self) -> None:
-        """Write what is left, index and footer; nothing can be added then."""
+        """Write the images that are left, index and footer. Afterwards nothing can be added."""
         if self.size:
             return
         self._require_open()
-        if self._images:
+        if self._pending.images:
             self._end_group()
-        while self._waiting:
-            self._put(self._waiting.popleft().result())
-        self._ended = True
-        if self._pool is not None:
-            self._pool.shutdown()
-        height, width = self._shape if self._shape and not self._mixed else (0, 0)
-        groups = len(self._entries) // len(entry(0, 0))
-        has = bool(self._labelled), bool(self._named), self._embedded is not None
-        footer = Footer(self.count, groups, self._at, self._origin, width, height, *has)
-        end = bytes(self._entries) + entry(self._coded, self._at) + (self._embedded or b"") + footer.to_bytes()
+        for encoded in self._queue.finish():
+            self._write(encoded)
+        self._is_finished = True
+        height, width = self._shape if self._shape and not self._shapes_differ else (0, 0)
+        groups = len(self._entries) // ENTRY_BYTES
+        has = bool(self._has_labels), bool(self._has_names), self._model_file is not None
+        footer = Footer(self.count, groups, self._offset, self._origin, width, height, *has)
+        last_entry = entry(self._images_written, self._offset)
+        end = bytes(self._entries) + last_entry + (self._model_file or b"") + footer.to_bytes()
         self._out.write(end)
-        self.size = self._at + len(end)
+        self.size = self._offset + len(end)
 
     def abandon(self) -> None:
-        """Give up; what was there before stays."""
-        self._ended = self._given_up = True
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
-        if self._whole is not None:
-            self._whole.abandon()
+        """Discard the archive; an existing file stays as it is."""
+        self._is_finished = self._is_abandoned = True
+        self._queue.cancel()
+        if self._file is not None:
+            self._file.abandon()
 
     def _require_open(self) -> None:
         """Raise unless images can be added."""
-        if self._ended:
+        if self._is_finished:
             raise OptionError("the archive is closed, or was given up after an error: nothing can be added")
 
     def _end_group(self) -> None:
-        names = self._names if self._named else None
-        labels = np.array(self._labels, np.int64) if self._labelled else None
-        images = self._images
-        self._images, self._names, self._labels = [], [], []
-        self._pixels = self._tiles = self._name_bytes = 0
+        group, self._pending = self._pending, PendingGroup()
         try:
-            if self._pool is None:
-                self._put(self._packed(images, labels, names))
-                return
-            self._waiting.append(self._pool.submit(self._packed, images, labels, names))
-            if len(self._waiting) > self._threads:
-                self._put(self._waiting.popleft().result())
-        except BaseException:  # images are lost that count as added
+            for encoded in self._queue.submit(group):
+                self._write(encoded)
+        except BaseException:  # images are lost that were counted as added
             self.abandon()
             raise
 
-    def _packed(self, images: list[Pixels], labels: Ints | None, names: list[str] | None) -> Packed:
-        """Code a group, and report how far that has come."""
-        tiles = sum(tiles_in(image.shape[1], image.shape[0]) for image in images)
-        left = float(len(images))
-
-        def report(share: float) -> None:
-            nonlocal left
-            if self._progress is not None and share > 0:
-                left -= share
-                with self._reporting:
-                    self._progress(share)
-
-        packed = pack_group(self._setting, images, labels, names, lambda done: report(len(images) * done / tiles))
-        report(left)
-        return packed
-
-    def _put(self, packed: Packed) -> None:
-        self._entries += entry(self._coded, self._at)
-        self._coded += packed.images
-        self.raw_bytes += packed.raw_bytes
-        self.squared_error += packed.squared_error
-        self.large += packed.images if packed.large else 0
-        self.poor += packed.poor
-        self._at += len(packed.content)
-        self._out.write(packed.content)
+    def _write(self, group: EncodedGroup) -> None:
+        self._entries += entry(self._images_written, self._offset)
+        self._images_written += group.images
+        self.raw_bytes += group.raw_bytes
+        self.squared_error += group.squared_error
+        self.large += group.images if group.above_limits else 0
+        self.poor += group.poor
+        self._offset += len(group.content)
+        self._out.write(group.content)
 
 
-def _known_shape(shape: tuple[int, int]) -> tuple[int, int] | None:
-    """``(H, W)`` that an archive without images can be said to be of."""
+def _shape_of_empty(shape: tuple[int, int]) -> tuple[int, int] | None:
+    """``(H, W)`` that an archive without images can state; None for ``(0, 0)``."""
     try:
         height, width = map(operator.index, shape)
     except (TypeError, ValueError) as cause:
@@ -371,36 +325,12 @@ def _known_shape(shape: tuple[int, int]) -> tuple[int, int] | None:
     return height, width
 
 
-def _state(path: str | os.PathLike[str]) -> object:
-    """What tells whether a file is still the same; None if it is gone."""
-    if isinstance(path, str) and is_address(path):
-        return Address(path).state()
-    try:
-        status = os.stat(path)
-    except FileNotFoundError:
-        return None
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _require_same(path: str | os.PathLike[str], state: object) -> None:
-    """Raise unless a file is as it was, or as absent."""
-    if _state(path) != state:
-        told = "was changed while images were added, by somebody else: nothing was written"
-        raise OSError(errno.EBUSY, told, os.fspath(path))
-
-
-def _file_of(model: str | Path | Model) -> bytes:
-    """The file of a model that is worth being embedded."""
+def _embeddable_file(model: str | Path | Model) -> bytes:
+    """The file of a model that is to be embedded."""
     first, *_ = registry.candidates(model)
     if registry.is_shipped(first):
         raise OptionError(f"the model {first.name} ships with mnistzip: there is no need to embed it")
     return first.content
-
-
-def _pool(threads: int) -> ThreadPoolExecutor:
-    from concurrent.futures import ThreadPoolExecutor  # it takes a while to import, and most programs do without
-
-    return ThreadPoolExecutor(threads)
 
 
 @with_options(ArchiveOptions)
@@ -416,17 +346,23 @@ def encode_archive(
     """Code many images into the bytes of one archive.
 
     Args:
-        images: uint8 array of shape ``(N, H, W)`` or ``(H, W)`` arrays of any sizes.
-        names: of each, a path below a folder, with ``/``; may be empty.
-        labels: of each, an integer of 64 bits.
+        images: uint8 ``(N, H, W)``, or ``(H, W)`` arrays of any sizes.
+        names: one for each image, a relative path with ``/``; may be empty.
+        labels: one for each image, a 64-bit integer.
         quality, lossless, effort, model: as for :func:`mnistzip.encode`.
-        threads: groups coded side by side; the bytes are the same.
-        embed_model: put the model's file into the archive, which then can be read without it.
+        threads: groups coded at the same time; the bytes do not depend on it.
+        embed_model: store the model's file in the archive, so that readers do not need it.
 
     Raises:
-        ImageError: an image that is not greyscale of 8 bits, or a name that could lead out of a folder.
-        OptionError: an option outside its range, or not as many names or labels as images.
+        ImageError: an image is not 8-bit greyscale, or a name is not allowed.
+        OptionError: an option outside its range, or the number of names or labels differs from that of images.
         ModelError: no such model.
+
+    Example:
+        >>> import mnistzip, numpy as np
+        >>> data = mnistzip.encode_archive(np.zeros((100, 28, 28), np.uint8))
+        >>> len(data) < 500, len(mnistzip.Archive(data))
+        (True, 100)
     """
     out = io.BytesIO()
     shape = images.shape[1:] if isinstance(images, np.ndarray) and images.ndim == 3 and min(images.shape[1:]) else None

@@ -1,17 +1,17 @@
-"""Bytes of a single ``.cae`` file to header and payload, and back. FORMAT.md is the norm; this is its shape in code.
+"""Bytes of a single ``.cae`` file to header and payload, and back. FORMAT.md section 1 specifies them.
 
 | offset | bytes | meaning |
 |---|---|---|
 | 0 | 2 | ``CA E1``: "CAE" and format version 1 |
 | 2 | 1 | 1..100: lossy, model ``mnist``, 28x28, this quality; the header ends here |
-|   |   | 101: every pixel, model ``mnist``, 28x28; the header ends here |
+|   |   | 101: lossless, model ``mnist``, 28x28; the header ends here |
 |   |   | 127: an archive of many images, which :mod:`mnistzip.archive.reader` reads |
 |   |   | 128..255: bit 6 = size follows, bits 5-4 = mode, bits 3-0 = model or method |
 |   | 4 | first bytes of the model's fingerprint, if the model is 15 |
 |   | 1 | quality 1..100, if lossy |
 |   | 2-6 | width and height as varints, if the size follows; else 28x28 |
 
-A header has exactly one form: the shortest. Anything else is refused.
+A header has exactly one form, the shortest. Any other is refused.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ MAGIC = b"\xca\xe1"
 DEFAULT_SIDE = 28
 QUALITY_MAX = 100
 NAMED_BY_HASH = 15
-HASH_BYTES = 4  # of its fingerprint: enough to tell one's models apart, and a file has few bytes
-KEPT = 101  # the kind of a 28x28 image that the pixel model of ``mnist`` coded
-ARCHIVE = 127  # the kind of a file of many images
+HASH_BYTES = 4  # of a fingerprint: enough to tell a user's models apart, and a file has few bytes
+KEPT = 101  # first byte of the header of a 28x28 image that the pixel model of ``mnist`` coded
+ARCHIVE = 127  # first byte of the header of an archive
 
 
 class Method(IntEnum):
@@ -43,12 +43,14 @@ class Method(IntEnum):
 
 @dataclass(frozen=True)
 class Header:
-    """What stands before the payload.
+    """What precedes the payload.
 
     Attributes:
-        model: id of a shipped model, or the first bytes of the fingerprint of another; None if stored.
+        mode: how the payload codes the pixels.
+        width, height: in pixels.
+        model: id of a shipped model, or the first bytes of another model's fingerprint; None if stored.
         quality: 1..100 if lossy, else None.
-        method: how pixels are stored, else None.
+        method: how a stored payload holds the pixels, else None.
     """
 
     mode: Mode
@@ -59,7 +61,7 @@ class Header:
     method: Method | None = None
 
     def to_bytes(self) -> bytes:
-        """The one form that this header has."""
+        """The bytes of the header in its one form."""
         sized = (self.width, self.height) != (DEFAULT_SIDE, DEFAULT_SIDE)
         size = varint(self.width) + varint(self.height) if sized else b""
         if self.mode is Mode.STORED:
@@ -74,17 +76,17 @@ class Header:
 
 
 def is_cae(data: bytes) -> bool:
-    """Whether bytes begin as a mnistzip file of any version does."""
+    """Whether the bytes begin like a mnistzip file of any version."""
     return len(data) >= len(MAGIC) and data[0] == MAGIC[0] and data[1] & 0xF0 == MAGIC[1] & 0xF0
 
 
 def is_archive(data: bytes) -> bool:
-    """Whether bytes begin as an archive of many images does."""
+    """Whether the bytes begin like an archive of many images."""
     return is_cae(data) and data[2:3] == bytes([ARCHIVE])
 
 
 def require_magic(data: bytes) -> None:
-    """Raise unless bytes begin as a mnistzip file of this version does: FormatError, or UnsupportedError."""
+    """Raise FormatError or UnsupportedError unless the bytes begin like a mnistzip file of this version."""
     if not is_cae(data):
         raise FormatError(f"not a mnistzip file: it begins with {data[:4].hex(' ') or 'nothing'}, not with ca e1")
     if data[1] != MAGIC[1]:
@@ -97,19 +99,19 @@ def parse(data: bytes, max_pixels: int | None = None) -> tuple[Header, bytes]:
     Raises:
         FormatError: not a mnistzip file, cut short, or a header in a form that no encoder writes.
         UnsupportedError: a version, mode or bit that this version does not know.
-        LimitError: more pixels than ``max_pixels``, which is by default what :data:`~mnistzip.limits.DECODED_PIXELS_MAX` says.
+        LimitError: more pixels than ``max_pixels``, by default :data:`~mnistzip.limits.DECODED_PIXELS_MAX` of the mode.
     """
     require_magic(data)
     reader = Reader(data, len(MAGIC))
     header = _fields(reader)
-    if header.to_bytes() != data[: reader.at]:
+    if header.to_bytes() != data[: reader.offset]:
         raise FormatError("the header is damaged: it is not in its shortest form")
     require_pixels(header.mode, header.width, header.height, max_pixels)
-    return header, data[reader.at :]
+    return header, data[reader.offset :]
 
 
 def require_pixels(mode: Mode, width: int, height: int, max_pixels: int | None) -> None:
-    """Raise :class:`~mnistzip.errors.LimitError` for an image that is too large to be decoded unasked."""
+    """Raise :class:`~mnistzip.errors.LimitError` for an image above ``max_pixels`` or the default decode limit."""
     limit = DECODED_PIXELS_MAX[mode] if max_pixels is None else max_pixels
     if width * height > limit:
         raise LimitError(f"{width}x{height} is more than the limit of {limit} pixels: max_pixels (--max-pixels) raises it")
@@ -152,7 +154,7 @@ def _fields(reader: Reader) -> Header:
 
 
 def varint(value: int) -> bytes:
-    """Little-endian base 128, the top bit of a byte says that another follows."""
+    """A number in little-endian base 128; the top bit of a byte says that another byte follows."""
     out = bytearray()
     while value > 127:
         out.append(value & 127 | 128)
@@ -162,34 +164,35 @@ def varint(value: int) -> bytes:
 
 
 class Reader:
-    """Takes fields off the front of a file and says which one was cut off."""
+    """Reads the fields of a file in order. Its errors name the field that was cut off."""
 
-    def __init__(self, data: bytes, at: int = 0) -> None:
+    def __init__(self, data: bytes, offset: int = 0) -> None:
         self.data = data
-        self.at = at
+        self.offset = offset
 
-    def take(self, count: int, what: str) -> bytes:
-        piece = self.data[self.at : self.at + count]
+    def take(self, count: int, field: str) -> bytes:
+        piece = self.data[self.offset : self.offset + count]
         if len(piece) < count:
-            raise FormatError(f"the file is cut short in {what}: it ends after {len(self.data)} bytes")
-        self.at += count
+            raise FormatError(f"the file is cut short in {field}: it ends after {len(self.data)} bytes")
+        self.offset += count
         return piece
 
-    def byte(self, what: str) -> int:
-        return self.take(1, what)[0]
+    def byte(self, field: str) -> int:
+        return self.take(1, field)[0]
 
-    def varint(self, what: str, limit: int) -> int:
+    def varint(self, field: str, limit: int) -> int:
         value = shift = 0
         while True:
-            byte = self.byte(what)
+            byte = self.byte(field)
             value |= (byte & 127) << shift
             shift += 7
             if value > limit or shift > 35:
-                raise FormatError(f"{what} is larger than {limit}: the file is damaged")
+                raise FormatError(f"{field} is larger than {limit}: the file is damaged")
             if byte < 128:
                 return value
 
     def size(self, sized: bool) -> tuple[int, int]:
+        """Width and height; 28x28 if the file has none."""
         if not sized:
             return DEFAULT_SIDE, DEFAULT_SIDE
         width, height = self.varint("the width", SIDE_MAX), self.varint("the height", SIDE_MAX)
@@ -199,7 +202,7 @@ class Reader:
 
 
 def join_streams(streams: list[bytes]) -> bytes:
-    """Streams of one payload: the length of each but the last as a varint, then their bytes."""
+    """The payload of some streams: the length of each but the last as a varint, then their bytes."""
     return b"".join([varint(len(stream)) for stream in streams[:-1]] + streams)
 
 
@@ -214,7 +217,7 @@ def split_streams(payload: bytes, count: int) -> list[bytes]:
     reader = Reader(payload)
     lengths = [reader.varint("the length of a stream", len(payload)) for _ in range(count - 1)]
     streams = [reader.take(length, "a stream") for length in lengths]
-    streams.append(payload[reader.at :])
+    streams.append(payload[reader.offset :])
     if join_streams(streams) != payload:
         raise FormatError("the lengths of the streams are damaged: they are not in their shortest form")
     return streams

@@ -1,4 +1,7 @@
-"""Files that keep every pixel without a model: raw, deflated, or deflated differences, whichever is smallest, and a check."""
+"""Lossless files without a model: pixels raw, deflated, or as deflated differences, whichever is smallest, and a check.
+
+FORMAT.md section 2 specifies them. Source of deflate: RFC 1951.
+"""
 
 from __future__ import annotations
 
@@ -8,82 +11,84 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mnistzip.bitstream.checksums import CHECK16_BYTES, check16
 from mnistzip.bitstream.container import Header, Method
 from mnistzip.errors import FormatError
 from mnistzip.types import Mode, Pixels
 
-CHECK_BYTES = 2
-LITERAL_BITS = 5  # what a deflate stream spends on each byte value that occurs, at least
+LITERAL_BITS = 5  # the least that a deflate stream spends on each byte value that occurs
 ONE_BLOCK = 1 << 15  # bytes that :func:`deflate` puts into one block and perhaps one symbol of another
+WINDOW_LOSS = 262  # bytes of its window that zlib cannot look back
 
 
 def store(image: Pixels) -> bytes:
-    """The smallest file that keeps every pixel without a model."""
+    """The smallest lossless file without a model."""
     return _file(image, *smallest_body([image]))
 
 
 def smaller_stored(file: bytes, image: Pixels) -> bytes:
-    """A file that a model coded, or the stored one if that is no larger."""
+    """The stored file of an image if it is no larger than this file of a model, else this file."""
     body = body_below(image, len(file) + 1)
     return file if body is None else min(_file(image, *body), file, key=len)
 
 
 def smallest_body(images: Sequence[Pixels]) -> tuple[Method, bytes]:
-    """How the pixels of some images take the fewest bytes: raw, or deflated by the best method."""
-    return _smallest(b"".join(image.tobytes() for image in images), _ways(images))
+    """The method by which the pixels of some images take the fewest bytes, and these bytes."""
+    return _smallest(b"".join(image.tobytes() for image in images), _deflatable(images))
 
 
 def body_below(image: Pixels, limit: int) -> tuple[Method, bytes] | None:
-    """The same for one image; None if it is sure that body and check take as many bytes as a limit or more."""
-    ways = [way for way in _ways([image]) if worth_deflating(way[1], limit)]
-    return _smallest(image.tobytes(), ways) if ways else None  # where there are none, raw pixels are too many as well
+    """The same for one image; None if body and check surely take ``limit`` bytes or more. A body may still be larger."""
+    worth = [(method, raw) for method, raw in _deflatable([image]) if worth_deflating(raw, limit)]
+    return _smallest(image.tobytes(), worth) if worth else None  # if none is worth it, raw pixels are too many as well
 
 
-def _ways(images: Sequence[Pixels]) -> list[tuple[Method, bytes]]:
-    """What can be deflated: grey levels, and two kinds of differences, modulo 256."""
+def _deflatable(images: Sequence[Pixels]) -> list[tuple[Method, bytes]]:
+    """The bytes that each method deflates: grey levels, and two kinds of differences, modulo 256."""
     ups = [np.diff(image, axis=0, prepend=np.uint8(0)) for image in images]
     gradients = [np.diff(up, axis=1, prepend=np.uint8(0)) for up in ups]
     kinds = ((Method.DEFLATE, images), (Method.UP, ups), (Method.GRADIENT, gradients))
     return [(method, b"".join(values.tobytes() for values in kind)) for method, kind in kinds]
 
 
-def _smallest(raw: bytes, ways: Sequence[tuple[Method, bytes]]) -> tuple[Method, bytes]:
-    """The smallest of raw pixels and of what is deflated."""
-    bodies = [(Method.RAW, raw), *((method, deflate(body)) for method, body in ways)]
-    return min(bodies, key=lambda way: len(way[1]))
+def _smallest(raw: bytes, deflatable: Sequence[tuple[Method, bytes]]) -> tuple[Method, bytes]:
+    """The smallest of the raw pixels and the deflated bytes."""
+    bodies = [(Method.RAW, raw), *((method, deflate(content)) for method, content in deflatable)]
+    return min(bodies, key=lambda body: len(body[1]))
 
 
 def _file(image: Pixels, method: Method, body: bytes) -> bytes:
     header = Header(Mode.STORED, image.shape[1], image.shape[0], method=method).to_bytes()
-    return header + body + _check(header, image)
+    return header + body + check16(header, image.tobytes())
 
 
 def worth_deflating(raw: bytes, size: int) -> bool:
-    """Whether a deflated body and its check could be smaller than so many bytes.
+    """Whether a deflated body and its check could be smaller than ``size`` bytes.
 
-    Nearly always they cannot be, and nothing is deflated to find out. Each of m byte values that occur is a literal of the
-    stream at least once. In one block a prefix code gives m literals log2(m) bits each on average or more, and zlib fills a
-    block of that many symbols but for the last. Over many blocks literals may take fewer, but five bits each at the least: a
-    code that spends fewer has few literals, and the heads of the many blocks that have them all take more than that saves.
+    Nearly always they cannot, and this bound saves the time to deflate. Each of the m byte values that occur is a literal of
+    the stream at least once. In one block a prefix code gives m literals log2(m) bits each on average or more, and zlib fills
+    every block but the last with as many symbols as one holds. Over many blocks literals may take fewer bits, but at least
+    five each: a code that spends fewer has few literals, and the headers of the many blocks that cover all of them take more
+    than that saves.
     """
     levels = int(np.count_nonzero(np.bincount(np.frombuffer(raw, np.uint8))))
     bits = LITERAL_BITS if len(raw) > ONE_BLOCK else max(LITERAL_BITS, math.log2(max(levels - 1, 1)))
-    return CHECK_BYTES + (levels - 1) * bits // 8 < size
+    return CHECK16_BYTES + (levels - 1) * bits // 8 < size
 
 
 def deflate(raw: bytes) -> bytes:
-    """A raw deflate stream, as small as zlib makes it; of little, with tables no larger than it asks for."""
-    window = min(max((len(raw) + 262).bit_length(), 9), 15)  # zlib looks back as far as its window less 262 bytes
-    memory = min(max((len(raw) - 1).bit_length() - 6, 1), 9)  # symbols of one block: 2^6 times that of these bits
+    """A raw deflate stream, as small as zlib makes it. Short inputs get a small window and small tables."""
+    window = min(max((len(raw) + WINDOW_LOSS).bit_length(), 9), 15)  # log2 of its bytes
+    memory = min(max((len(raw) - 1).bit_length() - 6, 1), 9)  # a block has 2^(memory + 6) symbols
     packer = zlib.compressobj(9, zlib.DEFLATED, -window, memory)
     return packer.compress(raw) + packer.flush()
 
 
 def inflate(packed: bytes, limit: int) -> bytes:
-    """The inverse of :func:`deflate`; no more than ``limit + 1`` bytes of it.
+    """The inverse of :func:`deflate`. It inflates ``limit + 1`` bytes at most.
 
     Raises:
-        FormatError: not a deflate stream that ends with the bytes given, or one of more than ``limit`` bytes.
+        FormatError: not a deflate stream, or one that does not end where ``packed`` does, or one of more than ``limit`` bytes.
     """
     unpacker = zlib.decompressobj(-15)
     try:
@@ -95,17 +100,13 @@ def inflate(packed: bytes, limit: int) -> bytes:
     return raw
 
 
-def _check(header: bytes, image: Pixels) -> bytes:
-    return (zlib.crc32(image.tobytes(), zlib.crc32(header)) & 0xFFFF).to_bytes(CHECK_BYTES, "big")
-
-
 def unstore(header: Header, payload: bytes) -> Pixels:
-    """The image of a stored payload.
+    """The image of a stored payload: uint8 ``(H, W)``.
 
     Raises:
-        FormatError: damaged, or not as many pixels as the header says.
+        FormatError: damaged, or another number of pixels than the header says.
     """
-    body, check = payload[:-CHECK_BYTES], payload[-CHECK_BYTES:]
+    body, check = payload[:-CHECK16_BYTES], payload[-CHECK16_BYTES:]
     pixels = header.width * header.height
     if header.method is not Method.RAW:
         body = inflate(body, pixels)
@@ -113,13 +114,13 @@ def unstore(header: Header, payload: bytes) -> Pixels:
         raise FormatError(f"the file holds {len(body)} pixels, not the {pixels} of a {header.width}x{header.height} image")
     assert header.method is not None
     image = undone(header.method, np.frombuffer(body, np.uint8).reshape(header.height, header.width).copy())
-    if _check(header.to_bytes(), image) != check:
+    if check16(header.to_bytes(), image.tobytes()) != check:
         raise FormatError("the file is damaged: its content does not match its check")
     return image
 
 
 def undone(method: Method, image: Pixels) -> Pixels:
-    """Grey levels of what a method stores of them."""
+    """The grey levels of an image, from the values that a method stores."""
     if method is Method.GRADIENT:
         image = np.add.accumulate(image, axis=1, dtype=np.uint8)
     if method in (Method.UP, Method.GRADIENT):

@@ -1,60 +1,63 @@
-"""Files of single images: by a quality, without loss, or within a budget, by one model or by whichever suits an image."""
+"""Files of single images: at a quality, lossless, or within a budget, by one model or by the best of several."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from mnistzip.bitstream.stored import store
-from mnistzip.coding.lossless import kept_files
-from mnistzip.coding.lossy import LossyBatch, encode_streams, is_lossy, require_fits
+from mnistzip.coding import lossless, lossy
+from mnistzip.coding.batches import batches
+from mnistzip.coding.lossy import LossyBatch, is_lossy, require_fits
 from mnistzip.coding.model_choice import Candidate, Plan, grouped, plan_lossless, plan_lossy
-from mnistzip.coding.stream_layout import TILES_TOGETHER, batches, header_of
+from mnistzip.coding.stream_layout import TILES_TOGETHER, lossy_header
 from mnistzip.errors import LimitError
 from mnistzip.metrics import mse
 from mnistzip.models.registry import Model
-from mnistzip.tiling import tiles_in
+from mnistzip.tiling import tiles_of
 from mnistzip.types import Mode, Pixels
 
 
-def lossy_files(images: list[Pixels], every: Sequence[Candidate], effort: int) -> list[bytes]:
-    """Files at the quality of the candidates, some of which keep every pixel: see :mod:`mnistzip.coding.model_choice`."""
+def encode_at_quality(images: list[Pixels], candidates: Sequence[Candidate], effort: int) -> list[bytes]:
+    """Files at the quality of the candidates, some of them lossless: see :mod:`mnistzip.coding.model_choice`."""
     out: list[bytes] = []
-    for some in _batches(images):
-        out += _files(some, plan_lossy(some, every, effort))
+    for batch in batches(images, tiles_of, TILES_TOGETHER):
+        out += _files_of_plans(batch, plan_lossy(batch, candidates, effort))
     return out
 
 
-def lossless_files(images: list[Pixels], models: Sequence[Model], max_bytes: int | None = None) -> list[bytes]:
-    """The smallest files that keep every pixel.
+def encode_lossless(images: list[Pixels], models: Sequence[Model], max_bytes: int | None = None) -> list[bytes]:
+    """The smallest lossless files.
 
     Raises:
         LimitError: a file has more than ``max_bytes``.
     """
     out: list[bytes] = []
-    for some in _batches(images):
-        out += _files(some, plan_lossless(some, models))
+    for batch in batches(images, tiles_of, TILES_TOGETHER):
+        out += _files_of_plans(batch, plan_lossless(batch, models))
     for index, file in enumerate(out):
         require_fits(file, max_bytes, index, "lossless")
     return out
 
 
-def files_within(images: list[Pixels], models: Sequence[Model], effort: int, max_bytes: int) -> list[bytes]:
-    """Files of at most so many bytes with the least error that any model gives; none, where every pixel fits.
+def encode_to_size(images: list[Pixels], models: Sequence[Model], effort: int, max_bytes: int) -> list[bytes]:
+    """Files of ``max_bytes`` at most, each of the model with the least error; lossless if that fits.
 
     Raises:
         LimitError: an image takes more bytes at the lowest quality of every model.
     """
-    kept = lossless_files(images, models)
+    lossless_files = encode_lossless(images, models)
+    return _best_of_models(
+        images,
+        models,
+        effort,
+        encode=lambda batch: batch.encode_to_size(max_bytes, lossless_files),
+        rank=lambda size, error: (error, size),
+    )
 
-    def files(batch: LossyBatch) -> Sequence[bytes | LimitError]:
-        return batch.fit(max_bytes, kept)
 
-    return _best(images, models, effort, files, lambda size, error: (error, size))
-
-
-def files_that_reach(
+def encode_to_psnr(
     images: list[Pixels], models: Sequence[Model], effort: int, min_psnr: float, max_bytes: int | None
 ) -> list[bytes]:
     """The smallest files that reach a PSNR in dB.
@@ -62,32 +65,46 @@ def files_that_reach(
     Raises:
         LimitError: a file has more than ``max_bytes``.
     """
-    kept = lossless_files(images, models)
-    best = _best(images, models, effort, lambda batch: batch.reach(min_psnr, kept), lambda size, error: (size, error))
+    lossless_files = encode_lossless(images, models)
+    best = _best_of_models(
+        images,
+        models,
+        effort,
+        encode=lambda batch: batch.encode_to_psnr(min_psnr, lossless_files),
+        rank=lambda size, error: (size, error),
+    )
     for index, file in enumerate(best):
         require_fits(file, max_bytes, index, f"for {min_psnr:g} dB")
     return best
 
 
-def _best(
+def _best_of_models(
     images: list[Pixels],
     models: Sequence[Model],
     effort: int,
-    files: Callable[[LossyBatch], Sequence[bytes | LimitError]],
+    encode: Callable[[LossyBatch], Sequence[bytes | LimitError]],
     rank: Callable[[int, float], tuple[float, float]],
 ) -> list[bytes]:
-    """For each image the file of lowest rank that a model makes of it; ``rank`` is given bytes and mean squared error."""
+    """For each image the file of lowest rank among those of all models.
+
+    Args:
+        images: uint8 ``(H, W)`` each.
+        models: tried one by one.
+        effort: 0..9.
+        encode: the files of a model, or errors.
+        rank: of a file, by its bytes and its mean squared error.
+    """
     best: dict[int, tuple[tuple[float, float], bytes]] = {}
     failures: dict[int, LimitError] = {}
     for model in models:
         batch = LossyBatch(model, images, effort)
-        made = files(batch)
-        good = {k: file for k, file in enumerate(made) if isinstance(file, bytes)}
-        failures = {k: error for k, error in enumerate(made) if isinstance(error, LimitError)} | failures
-        for k, error in _errors(batch, good).items():
-            ranked = rank(len(good[k]), error)
+        results = encode(batch)
+        files = {k: file for k, file in enumerate(results) if isinstance(file, bytes)}
+        failures = {k: error for k, error in enumerate(results) if isinstance(error, LimitError)} | failures
+        for k, error in _errors(batch, files).items():
+            ranked = rank(len(files[k]), error)
             if k not in best or ranked < best[k][0]:
-                best[k] = ranked, good[k]
+                best[k] = ranked, files[k]
     for k, failure in failures.items():
         if k not in best:
             raise failure
@@ -96,45 +113,39 @@ def _best(
 
 def _errors(batch: LossyBatch, files: dict[int, bytes]) -> dict[int, float]:
     """Mean squared error of the files of some images."""
-    lossy = [k for k, file in files.items() if is_lossy(file)]
-    decoded = batch.decode([files[k] for k in lossy])
-    errors = {k: mse(batch.images[k], image) for k, image in zip(lossy, decoded, strict=True)}
+    lossy_images = [k for k, file in files.items() if is_lossy(file)]
+    decoded = batch.decode([files[k] for k in lossy_images])
+    errors = {k: mse(batch.images[k], image) for k, image in zip(lossy_images, decoded, strict=True)}
     return {k: errors.get(k, 0.0) for k in files}
 
 
-def _batches(images: list[Pixels]) -> Iterator[list[Pixels]]:
-    tiles = [tiles_in(image.shape[1], image.shape[0]) for image in images]
-    for batch in batches(range(len(images)), tiles, TILES_TOGETHER):
-        yield [images[k] for k in batch]
-
-
-def _files(images: list[Pixels], plans: Sequence[Plan]) -> list[bytes]:
-    """The files of plans."""
+def _files_of_plans(images: list[Pixels], plans: Sequence[Plan]) -> list[bytes]:
+    """The file of each image by its plan, or by the plan's alternative if that file is no larger."""
     out: dict[int, bytes] = {}
     for which, alike in grouped(plans):
         some, model = [images[k] for k in which], alike[0].model
         if model is None:
             files = [store(image) for image in some]
         elif alike[0].mode is Mode.LOSSLESS:
-            files = kept_files(model, some, [plan.symbols for plan in alike if plan.symbols is not None])
+            files = lossless.encode_files(model, some, [plan.symbols for plan in alike if plan.symbols is not None])
         else:
-            files = _lossy(model, some, alike)
+            files = _lossy_files(model, some, alike)
         out |= zip(which, files, strict=True)
     others = [k for k, plan in enumerate(plans) if plan.alternative is not None]
     if others:
         alternatives = [plan.alternative for plan in plans if plan.alternative is not None]
-        for k, file in zip(others, _files([images[k] for k in others], alternatives), strict=True):
+        for k, file in zip(others, _files_of_plans([images[k] for k in others], alternatives), strict=True):
             out[k] = min(file, out[k], key=len)
     return [out[k] for k in range(len(images))]
 
 
-def _lossy(model: Model, images: list[Pixels], plans: Sequence[Plan]) -> list[bytes]:
-    """Lossy files of one model."""
+def _lossy_files(model: Model, images: list[Pixels], plans: Sequence[Plan]) -> list[bytes]:
+    """Lossy files of one model, given their symbols."""
     symbols = [plan.y for plan in plans if plan.y is not None]
     qualities = [plan.quality or 0 for plan in plans]
     counts = [len(y) for y in symbols]
     pairs = zip(images, qualities, strict=True)
-    headers = [header_of(model, image.shape, quality).to_bytes() for image, quality in pairs]
-    row = np.repeat([model.quality_index(quality) for quality in qualities], counts)
-    payloads = encode_streams(model, headers, counts, np.concatenate(symbols), row)
+    headers = [lossy_header(model, image.shape, quality).to_bytes() for image, quality in pairs]
+    quality_index = np.repeat([model.quality_index(quality) for quality in qualities], counts)
+    payloads = lossy.encode_payloads(model, headers, counts, np.concatenate(symbols), quality_index)
     return [header + payload for header, payload in zip(headers, payloads, strict=True)]

@@ -1,51 +1,55 @@
-"""Latents of several images in one lane, as archives keep them, and back.
+"""Latents of several images in one lane, as archives store them, and back.
 
-A lane is a payload of section 3 of FORMAT.md in which the tiles of a stream take turns, symbol by symbol. The coder's start and
-the check, some 2.6 bytes, are paid once a lane, and the prior is asked for all tiles of a lane at once.
+A lane is a payload of section 3 of FORMAT.md in which the tiles of a stream take turns, symbol by symbol. The initial state of
+the coder and the check, about 2.6 bytes, occur once in a lane, and the prior evaluates all tiles of a lane together.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mnistzip.coding.stream_layout import TILES_TOGETHER, Streams, batches, sound_streams
+from mnistzip.coding.batches import batches
+from mnistzip.coding.stream_layout import TILES_TOGETHER, Streams, split_payloads
 from mnistzip.entropy import rans
 from mnistzip.errors import FormatError
 from mnistzip.models.registry import Model
+from mnistzip.types import Integers
 
-Ints = NDArray[np.int64]
 
-
-def encode_lanes(model: Model, places: Sequence[bytes], tiles: Sequence[int], y: Ints, row: Ints) -> list[bytes]:
+def encode_lanes(
+    model: Model, checksum_seeds: Sequence[bytes], tiles: Sequence[int], y: Integers, quality_index: Integers
+) -> list[bytes]:
     """The bytes of each lane.
 
     Args:
-        places: what each lane's check begins with: it says where the lane belongs.
-        tiles: how many of the latents each lane holds, 1 or more.
+        model: whose prior codes the latents.
+        checksum_seeds: the position of each lane; its checks begin with it.
+        tiles: number of latents of each lane, 1 or more.
         y: symbols in coding order, shape ``(sum of tiles, 196)``.
-        row: index of each latent's quality, shape ``(sum of tiles,)``.
+        quality_index: of each latent, shape ``(sum of tiles,)``.
     """
-    streams = Streams.of(tiles)
-    intervals = model.prior.intervals(y, row)
-    return streams.payloads(streams.encode(intervals, streams.checks(places, y), turns=True))
+    streams = Streams.from_tile_counts(tiles)
+    intervals = model.prior.intervals(y, quality_index)
+    return streams.payloads(streams.encode(intervals, streams.checks(checksum_seeds, y), interleaved=True))
 
 
 def decode_lanes(
-    model: Model, row: int, places: Sequence[bytes], lanes: Sequence[bytes], tiles: Sequence[int]
-) -> list[Ints | FormatError]:
-    """Of each lane its symbols, shape ``(tiles, 196)``, or what is wrong with it. ``row`` is the index of the quality."""
-    sound, damaged = sound_streams(lanes, tiles)
-    out: dict[int, Ints | FormatError] = dict(damaged)
-    for batch in batches(sound, tiles, TILES_TOGETHER):
+    model: Model, quality_index: int, checksum_seeds: Sequence[bytes], lanes: Sequence[bytes], tiles: Sequence[int]
+) -> list[Integers | FormatError]:
+    """For each lane its symbols, shape ``(tiles, 196)``, or its error. All lanes have one quality."""
+    split, damaged = split_payloads(lanes, tiles)
+    out: dict[int, Integers | FormatError] = dict(damaged)
+    for batch in batches(split, tiles.__getitem__, TILES_TOGETHER):
         counts = [tiles[lane] for lane in batch]
-        streams = Streams.of(counts)
-        decoder = rans.SharedDecoder([stream for lane in batch for stream in sound[lane]], streams.count)
-        rows = np.full(sum(counts), row, np.int64)
-        y = model.prior.decode(decoder, rows, np.ones(len(rows), bool))
-        whole = streams.all_of(decoder.finish(streams.checks([places[lane] for lane in batch], y)))
-        for lane, good, symbols in zip(batch, whole, np.split(y, np.cumsum(counts)[:-1]), strict=True):
-            out[lane] = symbols if good else FormatError("its content does not match its check")
+        streams = Streams.from_tile_counts(counts)
+        decoder = rans.Decoder([stream for lane in batch for stream in split[lane]])
+        of_tiles = np.full(sum(counts), quality_index, np.int64)
+        y = model.prior.decode(partial(decoder.decode, stream=streams.owner), of_tiles)
+        passed = decoder.verify(streams.checks([checksum_seeds[lane] for lane in batch], y))
+        valid = streams.payloads_with_all(passed)
+        for lane, intact, symbols in zip(batch, valid, np.split(y, np.cumsum(counts)[:-1]), strict=True):
+            out[lane] = symbols if intact else FormatError("its content does not match its check")
     return [out[lane] for lane in range(len(lanes))]

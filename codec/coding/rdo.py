@@ -1,14 +1,17 @@
-"""Search for a better latent: fewer bits + lmbda * squared error, counted as the coder and the decoder count them.
+"""Rate-distortion optimized quantization: a search for the latent of least bits + lmbda * squared error.
 
-The analysis network guesses the latent in one go and leaves a fifth of the bytes on the table. Each pass of the search moves
-by one the symbols for which most is promised by three things: the exact change of their own code length, the gradient by
-way of later symbols and of the image, and the mean curvature of the squared error. All of them move at once; where that
-does not lower an image's cost it is undone, and the next pass moves fewer. High efforts go on from there by kicks: moves
-that promise a loss, searched on from and kept where the loss was made good. Costs are integers and the gradient is the
-same everywhere (see :mod:`mnistzip.nn.backward`), so every machine finds the same latent. The decoder never knows.
+The analysis network quantizes a latent in one go and leaves a fifth of the bytes to gain. The search starts from its symbols
+and moves some of them by one in each pass: those with the largest predicted gain. The prediction adds up the exact change of
+the symbol's own code length, the gradients through later symbols and through the image, and the mean curvature of the squared
+error. All these moves are tried at once. If they do not lower the cost of an image, they are undone, and the next pass moves
+fewer symbols. High efforts then perturb the latent: they make a move of predicted loss, search on from there, and keep the
+result if its cost is lower.
 
-Where a latent has to fit so many bits, bits below that limit are free: the search lowers lmbda until the latent fits, and
-from there on only takes what lessens the error within the limit.
+:class:`CostSearch` minimizes the cost at a fixed lmbda. :class:`BudgetSearch` minimizes the error within a number of bits: it
+lowers lmbda until the latent fits, and then accepts only what lessens the error within the limit.
+
+Costs are integers, and the gradient is the same on every machine (see :mod:`mnistzip.nn.backward`), so every machine finds the
+same latent. The decoder does not depend on the search.
 
 Source: Campos et al. 2019, arXiv 1906.01223 (content-adaptive refinement), here as a discrete search.
 """
@@ -16,36 +19,34 @@ Source: Campos et al. 2019, arXiv 1906.01223 (content-adaptive refinement), here
 from __future__ import annotations
 
 from collections.abc import Callable
-from copy import copy
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnistzip.coding.latent_cost import BIT, COST, LMBDA_SHIFT, first_latents
-from mnistzip.models.latent_prior import SYMBOLS
+from mnistzip.models.latent_prior import SYMBOLS, PriorTape
 from mnistzip.models.registry import Model
 from mnistzip.models.transforms import chunks
 from mnistzip.nn.backward import LayerTape
 from mnistzip.tiling import TILE
-from mnistzip.types import Bools, Integers, Pixels
+from mnistzip.types import Bools, Floats, Integers, Pixels
 
 PASSES = (0, 2, 5, 9, 15, 25, 40, 70, 120, 200)  # at effort 0..9
-KICKS = (0, 0, 0, 0, 0, 0, 0, 0, 20, 100)
+PERTURBATIONS = (0, 0, 0, 0, 0, 0, 0, 0, 20, 100)
 FIRST_MOVES = 8  # symbols moved at once in the first pass
-MOST_MOVES = 40
-KICK_MOVES, KICK_PASSES = 3, 4  # first moves and passes after a kick
-FIT_PASSES = (0, 15, 20, 30, 40, 60, 60, 80, 100, 120)  # the same where there is a limit
-FIT_KICKS = (0, 0, 0, 0, 0, 0, 10, 25, 60, 150)
-FIT_STARTS = (0, 4, 8)  # qualities below the one asked for, whose analysis the search begins from; the best end counts
-FIT_MOVES = 4  # symbols moved at once where lmbda was lowered and nothing was left to move
-LATE_PASSES, LATE_KICKS = 80, 20  # more of them for images that are still above their limit, lmbda lowered in every pass
-TOGETHER = 32  # images searched together
+MOVES_MAX = 40  # symbols moved at once
+PERTURBED_MOVES, PERTURBED_PASSES = 3, 4  # first moves and passes after a perturbation
+BUDGET_PASSES = (0, 15, 20, 30, 40, 60, 60, 80, 100, 120)  # the same for a budget
+BUDGET_PERTURBATIONS = (0, 0, 0, 0, 0, 0, 10, 25, 60, 150)
+BUDGET_STARTS = (0, 4, 8)  # qualities below the requested one whose analysis the search starts from; the best result counts
+BUDGET_MOVES = 4  # symbols moved at once after lmbda was lowered because no move was left
+LATE_PASSES, LATE_PERTURBATIONS = 80, 20  # extra ones for images above their limit, where every pass lowers lmbda
+TILES_TOGETHER = 32
 
-STATE = ("y", "bits", "error", "weight", "up", "down", "slope")
+Doubles = NDArray[np.float64]
 
-Ints = NDArray[np.int64]
-
-# A fixed image of signs that look random: the 17th bit of multiples of 2^32 over the golden ratio.
+# A fixed image of pseudo-random signs: the 17th bit of multiples of 2^32 over the golden ratio. Shape (28, 28).
 SIGNS = (1 - 2 * (np.arange(1, TILE * TILE + 1) * 2654435769 >> 16 & 1)).astype(np.float32).reshape(TILE, TILE)
 
 
@@ -53,20 +54,20 @@ def refine(
     model: Model,
     x: Pixels,
     inside: Bools,
-    y: Ints,
-    row: Integers,
+    y: Integers,
+    quality_index: Integers,
     effort: int,
     tick: Callable[[int], None] | None = None,
-) -> Ints:
-    """Better symbols for tiles.
+) -> Integers:
+    """Symbols of lower cost.
 
     Args:
         x: tiles, shape ``(N, 28, 28)``.
         inside: which pixels the picture covers; errors of the others count nothing. Shape ``(N, 28, 28)``.
-        y: the symbols to begin from, shape ``(N, 196)``.
-        row: index of each tile's quality, shape ``(N,)``.
+        y: the symbols to start from, shape ``(N, 196)``.
+        quality_index: of each tile, shape ``(N,)``.
         effort: 0..9, how long to search.
-        tick: told of tiles whose search is done.
+        tick: called with the number of tiles whose search has ended.
 
     Returns:
         Symbols, shape ``(N, 196)``.
@@ -74,204 +75,298 @@ def refine(
     if not PASSES[effort]:
         return y
     out = y.copy()
-    for part in chunks(len(x), TOGETHER):
-        search = _Search(model, x[part], inside[part], y[part], row[part])
+    for part in chunks(len(x), TILES_TOGETHER):
+        search = CostSearch(model, x[part], inside[part], quality_index[part], y[part])
         search.descend(PASSES[effort], FIRST_MOVES)
-        for _ in range(KICKS[effort]):
-            search.kick()
-        out[part] = search.y
+        for _ in range(PERTURBATIONS[effort]):
+            search.perturb()
+        out[part] = search.state.y
         if tick is not None:
-            tick(len(search.y))
+            tick(len(x[part]))
     return out
 
 
-def fit(model: Model, x: Pixels, inside: Bools, row: Integers, effort: int, limit: Ints) -> Ints:
-    """Symbols of least error within so many bits, as far as the search finds some.
+def refine_to_budget(model: Model, x: Pixels, inside: Bools, quality_index: Integers, effort: int, limit: Integers) -> Integers:
+    """Symbols of least error within a number of bits. The search may fail: symbols may exceed the limit.
 
     Args:
         x: tiles, shape ``(N, 28, 28)``.
         inside: which pixels the picture covers; errors of the others count nothing. Shape ``(N, 28, 28)``.
-        row: index of each tile's quality, shape ``(N,)``.
-        effort: 0..9, how long to search; at 0 the symbols are those of the analysis, whether they fit or not.
-        limit: most bits of each image in units of :data:`COST`, shape ``(N,)``.
+        quality_index: of each tile, shape ``(N,)``.
+        effort: 0..9, how long to search; 0 returns the symbols of the analysis whether they fit or not.
+        limit: bits allowed for each tile in units of :data:`COST`, shape ``(N,)``.
 
     Returns:
         Symbols, shape ``(N, 196)``.
     """
-    if not FIT_PASSES[effort]:
-        return first_latents(model, x, inside, row)
+    if not BUDGET_PASSES[effort]:
+        return first_latents(model, x, inside, quality_index)
     out = np.empty((len(x), SYMBOLS), np.int64)
-    for part in chunks(len(x), TOGETHER):
-        found: _Search | None = None
-        for lower in FIT_STARTS:
-            y = first_latents(model, x[part], inside[part], np.maximum(row[part] - lower, 0))
-            search = _Search(model, x[part], inside[part], y, row[part], limit[part])
-            search.descend(FIT_PASSES[effort], FIRST_MOVES)
-            if found is None:
-                found = search
-            else:
-                found.adopt(search)
-        assert found is not None
-        for number in range(FIT_KICKS[effort] + LATE_KICKS):
-            late = number >= FIT_KICKS[effort]
-            if late and not found.above.any():
+    for part in chunks(len(x), TILES_TOGETHER):
+        searches = []
+        for lower in BUDGET_STARTS:
+            y = first_latents(model, x[part], inside[part], np.maximum(quality_index[part] - lower, 0))
+            searches.append(BudgetSearch(model, x[part], inside[part], quality_index[part], y, limit[part]))
+            searches[-1].descend(BUDGET_PASSES[effort], FIRST_MOVES)
+        search, *others = searches
+        for other in others:
+            search.adopt(other.state)
+        for _ in range(BUDGET_PERTURBATIONS[effort]):
+            search.perturb()
+        search.only_above = True
+        for _ in range(LATE_PERTURBATIONS):
+            if not search.above.any():
                 break
-            found.kick(only_above=late)
-        out[part] = found.y
+            search.perturb()
+        out[part] = search.state.y
     return out
 
 
-class _Search:
-    """Some images, their symbols, and what each symbol's move up or down would change, to first order.
+class State(NamedTuple):
+    """The symbols of some tiles, their cost, and how a move of each symbol by one would change it, to first order.
 
     Attributes:
-        y: symbols, (N, 196).
-        bits, error: what they cost, in units of :data:`COST` and in squared grey levels, (N,).
-        weight: of the squared error, in the unit of the model's ``lmbda``, (N,).
-        up, down: the change in bits that moving a symbol by one promises, (N, 196).
-        slope: the gradient of the squared error, (N, 196).
+        y: symbols, shape ``(N, 196)``.
+        bits: ideal code length in units of :data:`COST`, shape ``(N,)``.
+        error: squared error in squared grey levels, shape ``(N,)``.
+        weight: of the squared error, in the unit of the model's ``lmbda``, shape ``(N,)``.
+        up, down: predicted change in bits if a symbol rises or falls by one, shape ``(N, 196)``.
+        slope: gradient of the squared error, shape ``(N, 196)``.
     """
 
-    def __init__(self, model: Model, x: Pixels, inside: Bools, y: Ints, row: Integers, limit: Ints | None = None) -> None:
-        self._model, self._x, self._inside, self._row = model, x, inside, row
-        self._fitting = limit is not None
-        self._limit = np.zeros(len(x), np.int64) if limit is None else limit
-        self.y = y.copy()
-        self.weight = model.lmbda[row]
-        self.bits = np.full(len(x), np.iinfo(np.int32).max, np.int64)
-        self.error = self.bits.copy()
-        self.up, self.down, self.slope = (np.empty(y.shape) for _ in range(3))
-        self._curvature: Ints | None = None
-        self._kicked = np.zeros(y.shape, bool)
-        self.attempt(np.arange(len(x)), y)
+    y: Integers
+    bits: Integers
+    error: Integers
+    weight: Integers
+    up: Doubles
+    down: Doubles
+    slope: Doubles
+
+    def copy(self) -> State:
+        return State._make(array.copy() for array in self)
+
+    def replace(self, which: Bools, other: State) -> None:
+        """Take the chosen tiles from another state of the same tiles."""
+        for array, others in zip(self, other, strict=True):
+            array[which] = others[which]
+
+
+class Trial(NamedTuple):
+    """Symbols that are tried, and what the networks made of them.
+
+    Attributes:
+        y: symbols, shape ``(N, 196)``.
+        bits, error: as in :class:`State`, shape ``(N,)``.
+        off: decoded less original grey levels, 0 outside the picture, shape ``(N, 28, 28)``.
+        freqs: of every value of every symbol, shape ``(196, values, N)``.
+        prior_tape, tapes: what the gradients through prior and synthesis need.
+    """
+
+    y: Integers
+    bits: Integers
+    error: Integers
+    off: Integers
+    freqs: Integers
+    prior_tape: PriorTape
+    tapes: tuple[LayerTape, ...]
+
+    def select(self, which: Bools) -> Trial:
+        """The trial of some of the tiles."""
+        tapes = tuple(tape.select(which) for tape in self.tapes)
+        arrays = self.y[which], self.bits[which], self.error[which], self.off[which], self.freqs[:, :, which]
+        return Trial(*arrays, self.prior_tape.select(which), tapes)
+
+
+class CostSearch:
+    """Searches some tiles for the symbols of least bits + lmbda * squared error, from given symbols on."""
+
+    def __init__(self, model: Model, x: Pixels, inside: Bools, quality_index: Integers, y: Integers) -> None:
+        self._model, self._x, self._inside, self._quality_index = model, x, inside, quality_index
+        self._everyone = np.arange(len(x))
+        self._perturbed = np.zeros(y.shape, bool)
+        bits, error = np.zeros((2, len(x)), np.int64)
+        self.state = State(y.copy(), bits, error, model.lmbda[quality_index], *np.zeros((3, *y.shape)))
+        trial = self._evaluate(self._everyone, y)
+        self._curvature = self._mean_curvature(trial.tapes)
+        self._update(self._everyone, trial)
 
     def descend(self, passes: int, first_moves: int) -> None:
-        """Move symbols for which less cost is promised until none is left."""
-        moves = np.full(len(self.y), first_moves)
-        tried = np.zeros(self.y.shape, bool)  # moved alone, in vain
-        above = self.above
-        for number in range(passes + LATE_PASSES):
-            late = number >= passes
-            if late and not above.any():
-                break
-            promised, direction = self.promised()
-            change = np.where(tried, np.inf, promised)
-            rank = np.argsort(np.argsort(change, axis=1, kind="stable"), axis=1, kind="stable")
-            moved = (rank < moves[:, None]) & (change < 0) & (above | (not late))[:, None]
-            idle = ~moved.any(axis=1)
-            slow = idle | (moves == 1)
-            active = np.flatnonzero(~idle)
-            if len(active):
-                better = self.attempt(active, (self.y + np.where(moved, direction, 0))[active])
-                won, lost = active[better], active[~better]
-                alone = lost[moves[lost] == 1]
-                tried[alone] |= moved[alone]
-                moves[won] = np.clip(moves[won] * 3 // 2, 2, MOST_MOVES)
-                moves[lost] = np.maximum(moves[lost] // 2, 1)
-            above = self.above
-            self.weight[above & (slow | late)] = self.weight[above & (slow | late)] * 4 // 5
-            moves[above & idle] = FIT_MOVES
-            tried[above & idle] = False
-            if not len(active) and not above.any():
+        """Move symbols until no move has a predicted gain, or for a number of passes."""
+        moves = np.full(len(self._x), first_moves)
+        failed = np.zeros(self.state.y.shape, bool)
+        for _ in range(passes):
+            if self._step(moves, failed, np.ones(len(self._x), bool)).all():
                 break
 
-    @property
-    def above(self) -> NDArray[np.bool_]:
-        """Which images take more bits than they may: (N,)."""
-        return self._fitting & (self.bits > self._limit)
+    def _step(self, moves: Integers, failed: Bools, allowed: Bools) -> Bools:
+        """One pass.
 
-    def kick(self, only_above: bool = False) -> None:
-        """Make the move that promises least loss among those not yet made so, search from there, and keep what is better.
+        Args:
+            moves: how many symbols of each tile to move at most; changed in place, shape ``(N,)``.
+            failed: symbols whose move alone raised the cost; changed in place, shape ``(N, 196)``.
+            allowed: which tiles may change, shape ``(N,)``.
 
-        With ``only_above``, images that are within their limit stay as they are, so that they do not hang on others of a batch.
+        Returns:
+            Which tiles had no move to make, shape ``(N,)``.
         """
-        everyone = np.arange(len(self.y))
-        promised, direction = self.promised()
-        at = np.where(self._kicked, np.inf, promised).argmin(axis=1)
-        self._kicked[everyone, at] = True
+        gain, direction = self._predicted_gain()
+        gain = np.where(failed, -np.inf, gain)
+        rank = np.argsort(np.argsort(-gain, axis=1, kind="stable"), axis=1, kind="stable")
+        moved = (rank < moves[:, None]) & (gain > 0) & allowed[:, None]
+        idle: Bools = np.logical_not(moved.any(axis=1))
+        active = np.flatnonzero(~idle)
+        if len(active):
+            better = self._attempt(active, (self.state.y + np.where(moved, direction, 0))[active])
+            won, lost = active[better], active[~better]
+            alone = lost[moves[lost] == 1]
+            failed[alone] |= moved[alone]
+            moves[won] = np.clip(moves[won] * 3 // 2, 2, MOVES_MAX)
+            moves[lost] = np.maximum(moves[lost] // 2, 1)
+        return idle
+
+    def perturb(self) -> None:
+        """Make the move of least predicted loss that was not made before, search on from there, and keep what is better."""
+        gain, direction = self._predicted_gain()
+        symbol = np.where(self._perturbed, -np.inf, gain).argmax(axis=1)
+        self._perturbed[self._everyone, symbol] = True
         symbols = self._model.transforms.symbols
-        y = self.y.copy()
-        y[everyone, at] = np.clip(y[everyone, at] + direction[everyone, at], symbols.low, symbols.high)
-        other = copy(self)
-        for name in STATE:
-            setattr(other, name, getattr(self, name).copy())
-        other.bits[:] = other.error[:] = np.iinfo(np.int32).max
-        other.attempt(everyone, y)
-        other.descend(KICK_PASSES, KICK_MOVES)
-        self.adopt(other, only_above)
+        y = self.state.y.copy()
+        moved = y[self._everyone, symbol] + direction[self._everyone, symbol]
+        y[self._everyone, symbol] = np.clip(moved, symbols.low, symbols.high)
+        best, self.state = self.state, self.state.copy()
+        self._update(self._everyone, self._evaluate(self._everyone, y))
+        self.descend(PERTURBED_PASSES, PERTURBED_MOVES)
+        other, self.state = self.state, best
+        self.adopt(other)
 
-    def adopt(self, other: _Search, only_above: bool = False) -> None:
-        """Take over what another search of the same images found better."""
-        everyone = np.arange(len(self.y))
-        won = self.better(everyone, other.bits, other.error)
-        if self._fitting:
-            now, then = np.maximum(self.bits, self._limit), np.maximum(other.bits, self._limit)
-            won = (then < now) | ((then == now) & (other.error < self.error))
-        if only_above:
-            won &= self.above
-        for name in STATE:
-            getattr(self, name)[won] = getattr(other, name)[won]
+    def adopt(self, other: State) -> None:
+        """Take what another search of the same tiles found better."""
+        self.state.replace(self._is_better(self._everyone, other.bits, other.error), other)
 
-    def promised(self) -> tuple[NDArray[np.float64], Ints]:
-        """The change of cost in bits that the better move of each symbol promises, and that move, 1 or -1: (N, 196)."""
-        lmbda = (self.weight / (BIT << LMBDA_SHIFT))[:, None]  # bits per squared grey level
-        assert self._curvature is not None
-        curved = 0.5 * lmbda * self._curvature[:, None]
-        room = ((self._limit - self.bits) / BIT)[:, None]
-        free = np.maximum(room, 0)
-        up = np.maximum(self.up, room) - free + lmbda * self.slope + curved
-        down = np.maximum(self.down, room) - free - lmbda * self.slope + curved
-        return np.minimum(up, down), np.where(up < down, 1, -1)
-
-    def better(self, which: Ints, bits: Ints, error: Ints) -> NDArray[np.bool_]:
-        """Whether images would cost less with so many bits and so much error; what fits the limit must go on to."""
-        limit, weight = self._limit[which], self.weight[which]
-        now = (np.maximum(self.bits[which], limit) << LMBDA_SHIFT) + weight * self.error[which]
-        less: NDArray[np.bool_] = (np.maximum(bits, limit) << LMBDA_SHIFT) + weight * error < now
-        return less & ((bits <= limit) | (self.bits[which] > limit))
-
-    def attempt(self, which: Ints, y: Ints) -> NDArray[np.bool_]:
-        """Give images other symbols where that lowers their cost; whether it did."""
-        row = self._row[which]
-        freqs, prior_tape = self._model.prior.frequencies(y, row)
-        x_hat, tapes = self._model.transforms.trace(y, row)
-        off = (x_hat.astype(np.int64) - self._x[which]) * self._inside[which]
-        bits = COST[_at(freqs, y.T - self._model.prior.low)].sum(axis=0)
-        error = np.square(off).reshape(len(y), TILE * TILE).sum(axis=1)
-        better = self.better(which, bits, error)
-        won = which[better]
-        if len(won):
-            self.y[won], self.bits[won], self.error[won] = y[better], bits[better], error[better]
-            tapes = tuple(tape.select(better) for tape in tapes)
-            if self._curvature is None:
-                self._curvature = self._probed(tapes, self._inside[which][better], row[better])
-            self.slope[won] = self._model.transforms.back(tapes, 2 * off[better].astype(np.float32), row[better])
-            self._promise(won, freqs[:, :, better], self._model.prior.back(prior_tape.select(better), y[better]))
+    def _is_better(self, which: Integers, bits: Integers, error: Integers) -> Bools:
+        """Whether some tiles would cost less with these bits and errors: shape of ``which``."""
+        weight = self.state.weight[which]
+        now = (self.state.bits[which] << LMBDA_SHIFT) + weight * self.state.error[which]
+        better: Bools = (bits << LMBDA_SHIFT) + weight * error < now
         return better
 
-    def _probed(self, tapes: tuple[LayerTape, ...], inside: Bools, row: Integers) -> Ints:
-        """How much squared error moving a symbol by one makes where the gradient is zero, mean of the symbols inside: (N,).
+    def _attempt(self, which: Integers, y: Integers) -> Bools:
+        """Give some tiles other symbols if that lowers their cost; returns whether it did."""
+        trial = self._evaluate(which, y)
+        better = self._is_better(which, trial.bits, trial.error)
+        if better.any():
+            self._update(which[better], trial.select(better))
+        return better
+
+    def _evaluate(self, which: Integers, y: Integers) -> Trial:
+        """What some tiles would cost with these symbols."""
+        quality_index = self._quality_index[which]
+        freqs, prior_tape = self._model.prior.frequencies(y, quality_index)
+        x_hat, tapes = self._model.transforms.trace(y, quality_index)
+        off = (x_hat.astype(np.int64) - self._x[which]) * self._inside[which]
+        bits = COST[_frequency_at(freqs, y.T - self._model.prior.low)].sum(axis=0)
+        error = np.square(off).reshape(len(y), TILE * TILE).sum(axis=1)
+        return Trial(y, bits, error, off, freqs, prior_tape, tapes)
+
+    def _update(self, which: Integers, trial: Trial) -> None:
+        """Set the symbols of some tiles, and predict what further moves would change."""
+        state, model = self.state, self._model
+        state.y[which], state.bits[which], state.error[which] = trial.y, trial.bits, trial.error
+        state.slope[which] = model.transforms.back(trial.tapes, 2 * trial.off.astype(np.float32), self._quality_index[which])
+        later = model.prior.back(trial.prior_tape, trial.y)
+        state.up[which], state.down[which] = self._predicted_bits(trial, later)
+
+    def _predicted_bits(self, trial: Trial, later: Floats) -> tuple[Doubles, Doubles]:
+        """How the bits change if each symbol rises or falls by one, given the gradient through later symbols: (N, 196) each."""
+        symbols = self._model.transforms.symbols
+        index = trial.y.T - symbols.low
+        own = COST[_frequency_at(trial.freqs, index)]
+        up = (COST[_frequency_at(trial.freqs, np.minimum(index + 1, symbols.high - symbols.low))] - own).T / BIT + later
+        down = (COST[_frequency_at(trial.freqs, np.maximum(index - 1, 0))] - own).T / BIT - later
+        return np.where(trial.y < symbols.high, up, np.inf), np.where(trial.y > symbols.low, down, np.inf)
+
+    def _predicted_gain(self) -> tuple[Doubles, Integers]:
+        """How much the better move of each symbol lowers the cost in bits, and that move, 1 or -1: (N, 196) each."""
+        state = self.state
+        lmbda = (state.weight / (BIT << LMBDA_SHIFT))[:, None]  # bits per squared grey level
+        curved = 0.5 * lmbda * self._curvature[:, None]
+        up = self._counted(state.up) + lmbda * state.slope + curved
+        down = self._counted(state.down) - lmbda * state.slope + curved
+        return -np.minimum(up, down), np.where(up < down, 1, -1)
+
+    def _counted(self, change: Doubles) -> Doubles:
+        """Predicted changes in bits, limited to what the cost can change by: no latent takes fewer bits than 0."""
+        return np.maximum(change, (-self.state.bits / BIT)[:, None])
+
+    def _mean_curvature(self, tapes: tuple[LayerTape, ...]) -> Integers:
+        """How much squared error a move by one makes where the gradient is zero, mean of the symbols inside: (N,).
 
         An image of random signs, taken back through the synthesis, has at each symbol the expected square of that symbol's
         effect on the grey levels (Hutchinson 1990).
         """
-        squares = np.square(self._model.transforms.back(tapes, SIGNS * inside, row))
-        pixels = inside.reshape(len(inside), -1).sum(axis=1)
-        mean: Ints = np.rint(squares).astype(np.int64).sum(axis=1) * (TILE * TILE) // (SYMBOLS * pixels)
+        squares = np.square(self._model.transforms.back(tapes, SIGNS * self._inside, self._quality_index))
+        pixels = self._inside.reshape(len(self._inside), -1).sum(axis=1)
+        mean: Integers = np.rint(squares).astype(np.int64).sum(axis=1) * (TILE * TILE) // (SYMBOLS * pixels)
         return mean
 
-    def _promise(self, which: Ints, freqs: Ints, later: NDArray[np.float32]) -> None:
-        """Note how moves would change the bits, given the gradient by way of later symbols."""
-        symbols = self._model.transforms.symbols
-        y = self.y[which]
-        index = y.T - symbols.low
-        own = COST[_at(freqs, index)]
-        up = (COST[_at(freqs, np.minimum(index + 1, symbols.high - symbols.low))] - own).T / BIT + later
-        down = (COST[_at(freqs, np.maximum(index - 1, 0))] - own).T / BIT - later
-        self.up[which] = np.where(y < symbols.high, up, np.inf)
-        self.down[which] = np.where(y > symbols.low, down, np.inf)
+
+class BudgetSearch(CostSearch):
+    """Searches some tiles for the symbols of least squared error within a limit of bits each. Bits below the limit are free.
+
+    Attributes:
+        only_above: whether :meth:`adopt` leaves tiles alone that are within their limit, so that they do not depend on the
+            other tiles of a batch.
+    """
+
+    def __init__(self, model: Model, x: Pixels, inside: Bools, quality_index: Integers, y: Integers, limit: Integers) -> None:
+        super().__init__(model, x, inside, quality_index, y)
+        self._limit = limit  # bits in units of COST, (N,)
+        self.only_above = False
+
+    @property
+    def above(self) -> Bools:
+        """Which tiles take more bits than their limit: (N,)."""
+        above: Bools = self.state.bits > self._limit
+        return above
+
+    def descend(self, passes: int, first_moves: int) -> None:
+        """As :meth:`CostSearch.descend`, lowering lmbda for tiles above their limit; they get extra passes."""
+        moves = np.full(len(self._x), first_moves)
+        failed = np.zeros(self.state.y.shape, bool)
+        weight = self.state.weight
+        for number in range(passes + LATE_PASSES):
+            late = number >= passes
+            if late and not self.above.any():
+                break
+            single = moves == 1
+            idle = self._step(moves, failed, self.above | (not late))
+            above = self.above
+            slow = above & (idle | single | late)
+            weight[slow] = weight[slow] * 4 // 5
+            moves[above & idle] = BUDGET_MOVES
+            failed[above & idle] = False
+            if idle.all() and not above.any():
+                break
+
+    def adopt(self, other: State) -> None:
+        """Take what another search of the same tiles found better: nearer to the limit from above, or of less error."""
+        now, then = np.maximum(self.state.bits, self._limit), np.maximum(other.bits, self._limit)
+        better: Bools = (then < now) | ((then == now) & (other.error < self.state.error))
+        self.state.replace(better & self.above if self.only_above else better, other)
+
+    def _is_better(self, which: Integers, bits: Integers, error: Integers) -> Bools:
+        """As :meth:`CostSearch._is_better`; a tile within its limit must stay there."""
+        limit, weight, before = self._limit[which], self.state.weight[which], self.state.bits[which]
+        now = (np.maximum(before, limit) << LMBDA_SHIFT) + weight * self.state.error[which]
+        less: Bools = (np.maximum(bits, limit) << LMBDA_SHIFT) + weight * error < now
+        return less & ((bits <= limit) | (before > limit))
+
+    def _counted(self, change: Doubles) -> Doubles:
+        """Predicted changes of the bits above the limit."""
+        room = ((self._limit - self.state.bits) / BIT)[:, None]
+        return np.maximum(change, room) - np.maximum(room, 0)
 
 
-def _at(freqs: Ints, index: Ints) -> Ints:
-    """The frequency of each symbol: (196, values, N) at (196, N)."""
+def _frequency_at(freqs: Integers, index: Integers) -> Integers:
+    """The frequency of one value of each symbol: (196, values, N) at (196, N)."""
     return np.take_along_axis(freqs, index[:, None], 1)[:, 0]

@@ -78,11 +78,11 @@ class Cdf:
         sums += np.arange(values + 1)[:, None] * total
         return Cdf(sums, total)
 
-    def find(self, slots: Ints) -> Ints:
+    def symbol_at(self, slots: Ints) -> Ints:
         """The values whose intervals hold these numbers of 0..65535: (n,) -> (n,)."""
         below = self.sums[1:] < (slots + 1) * self.total
-        found: Ints = below.view(np.uint8).sum(axis=0, dtype=np.uint8).astype(np.int64)
-        return found
+        symbols: Ints = below.view(np.uint8).sum(axis=0, dtype=np.uint8).astype(np.int64)
+        return symbols
 
     def interval(self, value: Ints) -> tuple[Ints, Ints]:
         """Start and frequency of one value of each alphabet: (..., n)."""
@@ -98,8 +98,8 @@ class Cdf:
         """All cumulative frequencies: (..., values + 1, n)."""
         return _quotient(self.sums, self.total[..., None, :])
 
-    def of(self, which: NDArray[np.integer]) -> Cdf:
-        """Some of the alphabets, of those in ``n``."""
+    def select(self, which: NDArray[np.integer]) -> Cdf:
+        """Some of the n alphabets."""
         return Cdf(self.sums[..., which], self.total[..., which])
 
 

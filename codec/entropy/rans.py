@@ -1,18 +1,21 @@
-"""Byte-wise rANS over lanes: integer frequencies to bytes and back.
+"""Byte-wise rANS over many streams: integer frequencies to bytes and back.
 
-A lane is one independent stream with one state ``x``. All lanes take each step together in numpy. Coding a symbol of
-frequency ``f`` and start ``c`` (frequencies of an alphabet sum to 2^16) maps ``x`` to ``(x // f) * 2^16 + c + x % f``; low
-bytes leave the state beforehand so that it stays below 2^31.
+Each stream has one state ``x``, and all streams take each step together in numpy. Frequencies of an alphabet sum to 2^16.
+To code a symbol of frequency ``f`` and start ``c``, ``x`` becomes ``(x // f) * 2^16 + c + x % f``. Before that, low bytes
+leave the state, so that it stays below 2^31.
 
-The state begins at ``2^n + check`` instead of a constant, the check being n bits, and the decoder must end there with no byte
-unread: n bits of integrity check that cost n bits and nothing on top, since the state may grow to the normal interval by
-coding. The highest bit of the decoder's last state tells n. The encoder takes the largest n that needs no more bytes than the
-smallest allowed: what rounding up to whole bytes would waste makes the check stronger.
-The final state is written in as few bytes as hold it, up to four.
+The state begins at ``2^n + check`` instead of a constant, where the check has n bits. The decoder must end there with no byte
+unread. The check therefore costs n bits and nothing more, because coding raises the state to the normal interval anyway. The
+highest bit of the decoder's last state gives n. The encoder takes the largest n that needs no more bytes than the smallest
+allowed n, so the bits that rounding up to whole bytes would waste make the check stronger. The final state is written in as
+few bytes as hold it, four at most.
 
-A state below 2^16 would grow too much where its symbol's slots lie far up. There, that is only in streams whose check has fewer
-bits than 16, the slots of each symbol are spread evenly: slot ``s`` belongs to the symbol whose interval holds the bits of
-``s`` in reverse (van der Corput's sequence), and the n-th of a symbol's slots counts as n.
+A state below 2^16 would grow too much for a symbol whose slots lie high. Such states occur only in streams whose check has
+fewer than 16 bits. For them the slots of each symbol are spread evenly: slot ``s`` belongs to the symbol whose interval holds
+the bits of ``s`` in reverse (van der Corput's sequence), and the n-th slot of a symbol counts as n.
+
+Few streams are stepped one by one in plain integers (the scalar way), many together in numpy (the vector way). Both ways give
+the same bytes and symbols.
 
 Sources: Duda 2013, arXiv 1311.2540 (rANS); Giesen 2014, arXiv 1402.3392 (byte-wise renormalization).
 """
@@ -21,90 +24,79 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnistzip.entropy.cdf import PROBABILITY_BITS, TOTAL, Cdf
 from mnistzip.errors import FormatError
+from mnistzip.types import Bools, Integers
 
 CHECK_BITS_MIN = 16  # of a check in a file; streams without a header may ask for fewer
 CHECK_BITS_MAX = 23
-LOW = 1 << 23  # a state below this takes in a byte, if the lane has one left
-FEW_LANES = 8  # so many are stepped faster one by one than by numpy
+LOW = 1 << 23  # a state below this takes in a byte, if the stream has one left
+FEW_STREAMS = 8  # the scalar way is faster for up to this many
 _EMIT = 31 - PROBABILITY_BITS  # a state of f << _EMIT or more gives off a byte before coding f
 
-Ints = NDArray[np.int64]
+Number = TypeVar("Number", int, Integers)  # of one stream, or of each of several: (streams,)
 
 
-def encode(starts: Ints, freqs: Ints, checks: Ints, check_bits: int = CHECK_BITS_MIN) -> list[bytes]:
-    """Code each row of symbols into the bytes of one lane.
+def encode(starts: Integers, freqs: Integers, checks: Integers, check_bits: int = CHECK_BITS_MIN) -> list[bytes]:
+    """Code each row of symbols into the bytes of one stream.
 
     Args:
-        starts: cumulative frequency below each symbol, shape ``(lanes, symbols)``, in ``0..65535``.
-        freqs: frequency of each symbol, same shape, in ``1..65536``. Start 0 with frequency 65536 codes nothing: it fills
-            up lanes that hold fewer symbols than others.
-        checks: what each decoder must find in its last state, shape ``(lanes,)``, 23 bits of which the low ones are used.
-        check_bits: how many bits at least, 0 to 23.
+        starts: cumulative frequency below each symbol, shape ``(streams, symbols)``, in ``0..65535``.
+        freqs: frequency of each symbol, same shape, in ``1..65536``. Start 0 with frequency 65536 codes nothing: it pads
+            streams that hold fewer symbols than others.
+        checks: the check of each stream, shape ``(streams,)``; as many of its low bits are used as fit, 23 at most.
+        check_bits: the fewest bits of the check, 0 to 23.
 
     Returns:
-        One byte string per lane.
+        One byte string per stream.
     """
     bits = np.full(len(starts), check_bits, np.int64)
-    streams = _encode(starts, freqs, _first_states(checks, bits))
+    streams = _encode(starts, freqs, _initial_states(checks, bits))
     spare = np.array([_spare_bits(stream) for stream in streams], np.int64)
     spare = np.minimum(spare, CHECK_BITS_MAX - check_bits)
     while (rest := np.flatnonzero(spare)).size:
-        stronger = _encode(starts[rest], freqs[rest], _first_states(checks[rest], bits[rest] + spare[rest]))
-        for lane, stream in zip(rest.tolist(), stronger, strict=True):
-            if len(stream) == len(streams[lane]):
-                streams[lane] = stream
-                spare[lane] = 0
-            else:  # the spare bits were reckoned without the rounding in the coder
-                spare[lane] -= 1
+        stronger = _encode(starts[rest], freqs[rest], _initial_states(checks[rest], bits[rest] + spare[rest]))
+        for k, stream in zip(rest.tolist(), stronger, strict=True):
+            if len(stream) == len(streams[k]):
+                streams[k] = stream
+                spare[k] = 0
+            else:  # the estimate of spare bits ignores that the coder rounds
+                spare[k] -= 1
     return streams
 
 
-def _first_states(checks: Ints, bits: Ints) -> Ints:
-    """``2^bits`` and the low ``bits`` of the checks: (lanes,)."""
+def _initial_states(checks: Integers, bits: Integers) -> Integers:
+    """``2^bits`` and the low ``bits`` of the checks: (streams,)."""
     one = np.left_shift(np.int64(1), bits)
     return one | (checks & (one - 1))
 
 
 def _spare_bits(stream: bytes) -> int:
-    """By how many bits the number that a stream is could grow without another byte."""
+    """By how many bits the number that a stream spells could grow without another byte."""
     return 8 - stream[0].bit_length()
 
 
-def _encode(starts: Ints, freqs: Ints, x: Ints) -> list[bytes]:
-    """The bytes of each lane, from its first state."""
-    lanes, symbols = starts.shape
-    if lanes <= FEW_LANES and x.min(initial=TOTAL) >= TOTAL:
-        return [_encode_one(*lane) for lane in zip(starts.tolist(), freqs.tolist(), x.tolist(), strict=True)]
-    out = np.empty((lanes, 2 * symbols + 4), np.uint8)  # a symbol gives off two bytes at most
-    size = np.zeros(lanes, np.int64)
-    for t in reversed(range(symbols)):
-        f = freqs[:, t]
-        limit = f << _EMIT
-        while (full := np.flatnonzero(x >= limit)).size:
-            _put(out, size, x, full)
-        quotient = x // f
-        given, x = x, (quotient << PROBABILITY_BITS) + (x - quotient * f) + starts[:, t]
-        if (low := np.flatnonzero(quotient == 0)).size:
-            x[low] = _nth_spread_slot(given[low], starts[low, t], f[low])
-    while (rest := np.flatnonzero(x)).size:
-        _put(out, size, x, rest)
-    return [out[lane, : size[lane]][::-1].tobytes() for lane in range(lanes)]
+def _encode(starts: Integers, freqs: Integers, x: Integers) -> list[bytes]:
+    """The bytes of each stream, from its initial state."""
+    if len(x) <= FEW_STREAMS:
+        return [_encode_scalar(*stream) for stream in zip(starts.tolist(), freqs.tolist(), x.tolist(), strict=True)]
+    return _encode_vector(starts, freqs, x)
 
 
-def _encode_one(starts: list[int], freqs: list[int], x: int) -> bytes:
-    """The bytes of one lane, in plain integers: faster where lanes are few."""
+def _encode_scalar(starts: list[int], freqs: list[int], x: int) -> bytes:
+    """The bytes of one stream."""
     out = bytearray()
     for start, freq in zip(reversed(starts), reversed(freqs), strict=True):
         while x >= freq << _EMIT:
             out.append(x & 255)
             x >>= 8
-        x = (x // freq << PROBABILITY_BITS) + x % freq + start
+        quotient, remainder = divmod(x, freq)
+        x = (quotient << PROBABILITY_BITS) + remainder + start if quotient else _nth_spread_slot(x, start, freq)
     while x:
         out.append(x & 255)
         x >>= 8
@@ -112,204 +104,154 @@ def _encode_one(starts: list[int], freqs: list[int], x: int) -> bytes:
     return bytes(out)
 
 
-def _put(out: NDArray[np.uint8], size: Ints, x: Ints, which: Ints) -> None:
-    """Move the low byte of the chosen states to their lanes."""
+def _encode_vector(starts: Integers, freqs: Integers, x: Integers) -> list[bytes]:
+    """The bytes of each stream, all streams step by step."""
+    streams, symbols = starts.shape
+    out = np.empty((streams, 2 * symbols + 4), np.uint8)  # a symbol gives off two bytes at most
+    size = np.zeros(streams, np.int64)
+    for t in reversed(range(symbols)):
+        f = freqs[:, t]
+        limit = f << _EMIT
+        while (full := np.flatnonzero(x >= limit)).size:
+            _emit(out, size, x, full)
+        quotient = x // f
+        previous, x = x, (quotient << PROBABILITY_BITS) + (x - quotient * f) + starts[:, t]
+        if (low := np.flatnonzero(quotient == 0)).size:
+            x[low] = _nth_spread_slot(previous[low], starts[low, t], f[low])
+    while (rest := np.flatnonzero(x)).size:
+        _emit(out, size, x, rest)
+    return [out[k, : size[k]][::-1].tobytes() for k in range(streams)]
+
+
+def _emit(out: NDArray[np.uint8], size: Integers, x: Integers, which: Integers) -> None:
+    """Move the low byte of the chosen states to their streams."""
     out[which, size[which]] = x[which] & 255
     size[which] += 1
     x[which] >>= 8
 
 
-def _nth_spread_slot(n: Ints, start: Ints, freq: Ints) -> Ints:
-    """The n-th smallest of ``reverse(start) ... reverse(start + freq - 1)``, counted from 0, digit by digit: (lanes,)."""
-    n, prefix, value = n.copy(), np.zeros_like(n), np.zeros_like(n)
+def _nth_spread_slot(n: Number, start: Number, freq: Number) -> Number:
+    """The n-th smallest of ``reverse(start) ... reverse(start + freq - 1)``, counted from 0, digit by digit."""
+    slot = prefix = n * 0
     for k in range(PROBABILITY_BITS):
         zeros = _with_low_bits(prefix, k + 1, start, freq)
-        one = n >= zeros
-        n -= np.where(one, zeros, 0)
-        prefix |= np.where(one, 1 << k, 0)
-        value |= np.where(one, TOTAL >> k + 1, 0)
-    return value
+        bit = (n >= zeros) * 1
+        n = n - bit * zeros
+        prefix = prefix | (bit << k)
+        slot = slot << 1 | bit
+    return slot
 
 
-def _spread_slots_below(value: Ints, start: Ints, freq: Ints) -> Ints:
-    """How many of ``reverse(start) ... reverse(start + freq - 1)`` are smaller than ``value``: (lanes,)."""
-    count, prefix = np.zeros_like(value), np.zeros_like(value)
+def _spread_slots_below(slot: Number, start: Number, freq: Number) -> Number:
+    """How many of ``reverse(start) ... reverse(start + freq - 1)`` are smaller than ``slot``."""
+    count = prefix = slot * 0
     for k in range(PROBABILITY_BITS):
-        one = (value & (TOTAL >> k + 1)) != 0
-        count += np.where(one, _with_low_bits(prefix, k + 1, start, freq), 0)
-        prefix |= np.where(one, 1 << k, 0)
+        bit = slot >> PROBABILITY_BITS - 1 - k & 1
+        count = count + bit * _with_low_bits(prefix, k + 1, start, freq)
+        prefix = prefix | (bit << k)
     return count
 
 
-def _spread_slots_below_one(value: int, start: int, freq: int) -> int:
-    """The same in plain integers, for one lane."""
-    count = prefix = 0
-    for k in range(PROBABILITY_BITS):
-        if value & (TOTAL >> k + 1):
-            count += ((start + freq - prefix - 1) >> k + 1) - ((start - prefix - 1) >> k + 1)
-            prefix |= 1 << k
-    return count
-
-
-def _with_low_bits(pattern: Ints, bits: int, start: Ints, freq: Ints) -> Ints:
-    """How many of ``start ... start + freq - 1`` have this pattern of low bits: (lanes,)."""
+def _with_low_bits(pattern: Number, bits: int, start: Number, freq: Number) -> Number:
+    """How many of ``start ... start + freq - 1`` have this pattern of low bits."""
     return ((start + freq - pattern - 1) >> bits) - ((start - pattern - 1) >> bits)
 
 
-def _reverse(slot: Ints) -> Ints:
-    """The 16 bits of each slot the other way round."""
-    out = np.zeros_like(slot)
+def _reverse(slot: Number) -> Number:
+    """The 16 bits of a slot in reverse order."""
+    out = slot * 0
     for k in range(PROBABILITY_BITS):
-        out |= ((slot >> k) & 1) << (PROBABILITY_BITS - 1 - k)
+        out = out << 1 | (slot >> k & 1)
     return out
 
 
-def _reverse_one(slot: int) -> int:
-    """The 16 bits of a slot the other way round."""
-    return int(f"{slot:0{PROBABILITY_BITS}b}"[::-1], 2)
-
-
 class Decoder:
-    """Steps all lanes through their symbols: :meth:`take` them, given their frequencies, and :meth:`finish`.
+    """The states of some streams: :meth:`decode` their symbols, given the frequencies, and :meth:`verify` the checks.
 
     Raises:
-        FormatError: a lane is too short or its first state is not one that the encoder writes.
+        FormatError: a stream is too short, or its first state is not one that the encoder writes.
     """
 
-    def __init__(self, lanes: Sequence[bytes]) -> None:
-        self._bytes = np.frombuffer(b"".join(lanes), np.uint8)
-        sizes = np.array([len(lane) for lane in lanes], np.int64)
-        if sizes.size and not sizes.min():
+    def __init__(self, streams: Sequence[bytes]) -> None:
+        if not all(streams):
             raise FormatError("a coded stream is empty: the file is cut short")
-        self._end = np.cumsum(sizes)
-        self._at = self._end - sizes
-        head = [lane[: 3 if lane[0] >= 128 else 4] for lane in lanes]
-        self._at += np.array([len(state) for state in head], np.int64)
-        self._x = np.array([int.from_bytes(state, "big") for state in head], np.int64)
-        for state in head:
+        states = [stream[: 3 if stream[0] >= 128 else 4] for stream in streams]
+        for state in states:
             if state[0] == 0:  # a shorter form exists
                 raise FormatError(f"a coded stream begins with the impossible state {state.hex()}: the file is damaged")
-        self._few = len(lanes) <= FEW_LANES
-        self._scalars = [list(map(int, state)) for state in zip(self._x, self._at, self._end, strict=True)]
+        self._bytes = b"".join(streams)
+        self._array = np.frombuffer(self._bytes, np.uint8)
+        self._x = np.array([int.from_bytes(state, "big") for state in states], np.int64)
+        self._end = np.cumsum([len(stream) for stream in streams], dtype=np.int64)
+        unread = [len(stream) - len(state) for stream, state in zip(streams, states, strict=True)]
+        self._position = self._end - np.array(unread, np.int64)
+        # The scalar way reads and writes the same numbers, several times faster than by indexing an array.
+        self._scalars = self._x.data, self._position.data, self._end.data
 
-    def take(self, cdf: Cdf, more: NDArray[np.bool_]) -> Ints:
-        """The next symbol's index in its alphabet, taken off every lane: (lanes,).
-
-        Args:
-            cdf: one alphabet for each lane.
-            more: which lanes hold another symbol, shape ``(lanes,)``; the others stay as they are.
-        """
-        if self._few:
-            index = np.zeros(len(more), np.int64)
-            for lane, edges in enumerate(cdf.edges().T.tolist()):
-                if more[lane]:
-                    index[lane] = self._take_one(lane, edges)
-            return index
-        index = cdf.find(self._slots())
-        starts, freqs = cdf.interval(index)
-        if not more.all():
-            starts, freqs = np.where(more, starts, 0), np.where(more, freqs, TOTAL)
-        self._advance(starts, freqs)
-        return index
-
-    def _take_one(self, lane: int, edges: list[int]) -> int:
-        """The next symbol of one lane, in plain integers, given the cumulative frequencies of its alphabet."""
-        x, at, end = self._scalars[lane]
-        slot = x & (TOTAL - 1)
-        index = bisect_right(edges, slot if x >= TOTAL else _reverse_one(slot)) - 1
-        start, freq = edges[index], edges[index + 1] - edges[index]
-        x = freq * (x >> PROBABILITY_BITS) + slot - start if x >= TOTAL else _spread_slots_below_one(x, start, freq)
-        while x < LOW and at < end:
-            x = x << 8 | int(self._bytes[at])
-            at += 1
-        self._scalars[lane] = [x, at, end]
-        return index
-
-    def _slots(self) -> Ints:
-        """The number in ``0..65535`` that falls into each lane's next symbol's interval, shape ``(lanes,)``."""
-        slots = self._x & (TOTAL - 1)
-        if (low := np.flatnonzero(self._x < TOTAL)).size:
-            slots[low] = _reverse(slots[low])
-        return slots
-
-    def _advance(self, starts: Ints, freqs: Ints) -> None:
-        """Take one symbol per lane off, given its start and frequency, each of shape ``(lanes,)``."""
-        x = freqs * (self._x >> PROBABILITY_BITS) + (self._x & (TOTAL - 1)) - starts
-        if (low := np.flatnonzero(self._x < TOTAL)).size:
-            x[low] = _spread_slots_below(self._x[low], starts[low], freqs[low])
-        while (hungry := np.flatnonzero((x < LOW) & (self._at < self._end))).size:
-            x[hungry] = (x[hungry] << 8) | self._bytes[self._at[hungry]]
-            self._at[hungry] += 1
-        self._x = x
-
-    def finish(self, checks: Ints, check_bits: int = CHECK_BITS_MIN) -> NDArray[np.bool_]:
-        """Which lanes used up all their bytes and ended on their check, of at least so many bits: (lanes,) bool."""
-        if self._few:
-            self._x, self._at, _ = np.array(self._scalars, np.int64).reshape(-1, 3).T
-        bits = np.frexp(self._x.astype(np.float64))[1].astype(np.int64) - 1  # of the check: those below the highest
-        strong = (check_bits <= bits) & (bits <= CHECK_BITS_MAX)
-        expected = _first_states(checks, np.clip(bits, 0, CHECK_BITS_MAX))
-        return (self._at == self._end) & strong & (self._x == expected)
-
-
-class SharedDecoder(Decoder):
-    """Lanes from which several symbols are taken at each step: those of several latents or tiles, or several pixels.
-
-    Each step thus asks for many symbols together, which costs little more than asking for one. The checks have 16
-    bits at least; no state of such a lane lies below 2^16, and one that does is damaged.
-
-    Args:
-        lanes: as for :class:`Decoder`.
-        counts: how many symbols :meth:`take` takes off each lane, 1 or more, shape ``(lanes,)``.
-    """
-
-    def __init__(self, lanes: Sequence[bytes], counts: Ints) -> None:
-        super().__init__(lanes)
-        self._owner = np.repeat(np.arange(len(lanes)), counts)
-        self._sunk = np.zeros(len(lanes), bool)
-
-    def take(self, cdf: Cdf, more: NDArray[np.bool_]) -> Ints:
-        """As :meth:`Decoder.take`, for all latents, those of a lane beside each other: (latents,)."""
-        return self.take_of(cdf, self._owner)
-
-    def take_of(self, cdf: Cdf, lane: Ints) -> Ints:
-        """The next symbols of some lanes, those of a lane one after the other: (n,).
+    def decode(self, cdf: Cdf, stream: Integers) -> Integers:
+        """The next symbols of some streams, as indices into their alphabets: (n,).
 
         Args:
             cdf: n alphabets.
-            lane: that each symbol is taken off, rising, shape ``(n,)``.
+            stream: the stream of each symbol, rising, shape ``(n,)``. A stream that occurs k times gives its next k symbols.
         """
-        if self._few:
-            return self._take_one_by_one(cdf, lane)
-        index = np.empty(len(lane), np.int64)
-        first = np.searchsorted(lane, lane)
-        turn = np.arange(len(lane)) - first
-        for depth in range(int(turn.max(initial=-1)) + 1):
-            now = np.flatnonzero(turn == depth) if depth else np.flatnonzero(first == np.arange(len(lane)))
-            mine, table = lane[now], cdf.of(now)
-            x = self._x[mine]
-            self._sunk[mine[x < TOTAL]] = True
+        if len(self._x) <= FEW_STREAMS:
+            return self._decode_scalar(cdf, stream)
+        if (stream[1:] > stream[:-1]).all():
+            return self._decode_vector(cdf, stream)
+        symbols = np.empty(len(stream), np.int64)
+        turn = np.arange(len(stream)) - np.searchsorted(stream, stream)
+        for depth in range(int(turn.max()) + 1):
+            now = np.flatnonzero(turn == depth)
+            symbols[now] = self._decode_vector(cdf.select(now), stream[now])
+        return symbols
+
+    def _decode_scalar(self, cdf: Cdf, stream: Integers) -> Integers:
+        """The next symbols of some streams, one by one."""
+        states, positions, ends = self._scalars
+        symbols = []
+        for k, edges in zip(stream.tolist(), cdf.edges().T.tolist(), strict=True):
+            x = states[k]
             slot = x & (TOTAL - 1)
-            found = table.find(slot)
-            start, freq = table.interval(found)
-            x = freq * (x >> PROBABILITY_BITS) + slot - start
-            at, end = self._at[mine], self._end[mine]
-            while (hungry := np.flatnonzero((x < LOW) & (at < end))).size:
-                x[hungry] = (x[hungry] << 8) | self._bytes[at[hungry]]
-                at[hungry] += 1
-            self._x[mine], self._at[mine] = x, at
-            index[now] = found
-        return index
+            symbol = bisect_right(edges, slot if x >= TOTAL else _reverse(slot)) - 1
+            start, freq = edges[symbol], edges[symbol + 1] - edges[symbol]
+            x = freq * (x >> PROBABILITY_BITS) + slot - start if x >= TOTAL else _spread_slots_below(x, start, freq)
+            if x < LOW:
+                position, end = positions[k], ends[k]
+                while x < LOW and position < end:
+                    x = x << 8 | self._bytes[position]
+                    position += 1
+                positions[k] = position
+            states[k] = x
+            symbols.append(symbol)
+        return np.array(symbols, np.int64)
 
-    def _take_one_by_one(self, cdf: Cdf, lane: Ints) -> Ints:
-        """The same in plain integers."""
-        index = []
-        for mine, edges in zip(lane.tolist(), cdf.edges().T.tolist(), strict=True):
-            if self._scalars[mine][0] < TOTAL:
-                self._sunk[mine] = True
-            index.append(self._take_one(mine, edges))
-        return np.array(index, np.int64)
+    def _decode_vector(self, cdf: Cdf, stream: Integers) -> Integers:
+        """The next symbol of each of some streams, which differ."""
+        which = slice(None) if len(stream) == len(self._x) else stream  # all of them: arrays are not gathered
+        x, position, end = self._x[which], self._position[which], self._end[which]
+        slot = x & (TOTAL - 1)
+        low = np.flatnonzero(x < TOTAL)
+        if low.size:
+            slot[low] = _reverse(slot[low])
+        symbol = cdf.symbol_at(slot)
+        start, freq = cdf.interval(symbol)
+        after = freq * (x >> PROBABILITY_BITS) + (x & (TOTAL - 1)) - start
+        if low.size:
+            after[low] = _spread_slots_below(x[low], start[low], freq[low])
+        while (hungry := np.flatnonzero((after < LOW) & (position < end))).size:
+            after[hungry] = (after[hungry] << 8) | self._array[position[hungry]]
+            position[hungry] += 1
+        self._x[which], self._position[which] = after, position
+        return symbol
 
-    def finish(self, checks: Ints, check_bits: int = CHECK_BITS_MIN) -> NDArray[np.bool_]:
-        """As :meth:`Decoder.finish`: (lanes,) bool."""
-        return super().finish(checks, check_bits) & ~self._sunk
+    def verify(self, checks: Integers, check_bits: int = CHECK_BITS_MIN) -> Bools:
+        """Which streams used up their bytes and ended on their check of at least ``check_bits`` bits: (streams,).
+
+        A state that ran below 2^16 never rises above it, as its bytes are used up: no check of 16 bits or more passes then.
+        """
+        bits = np.frexp(self._x.astype(np.float64))[1].astype(np.int64) - 1  # of the check: those below the highest
+        strong = (check_bits <= bits) & (bits <= CHECK_BITS_MAX)
+        expected = _initial_states(checks, np.clip(bits, 0, CHECK_BITS_MAX))
+        passed: Bools = (self._position == self._end) & strong & (self._x == expected)
+        return passed

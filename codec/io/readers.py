@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mnistzip.errors import ImageError, ModelError
+from mnistzip.errors import ImageError, ModelError, located
 from mnistzip.io.detect import holds_many
 from mnistzip.io.folders import image_suffixes, walk
 from mnistzip.io.image_file import SUFFIX, any_image, image_of
@@ -85,7 +85,7 @@ def _read(source: str, convert: bool, train: bool, model: str | None) -> Iterato
         options = InputOptions(convert=convert, model=model)
         for index, item in enumerate(open_stream([opened], options=options).items):
             if isinstance(item.image, Exception):
-                raise type(item.image)(f"{item.where}: {item.image}") from item.image
+                raise located(item.image, item.where) from item.image
             yield item.name or str(index), item.image
     elif isinstance(opened, Piped):
         yield source, image_of(source, opened.content, convert, model)

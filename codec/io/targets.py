@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Protocol
 
 from mnistzip.io.formats import OutputFormat
-from mnistzip.storage.backends import AtomicFile
+from mnistzip.storage.atomic import AtomicFile
 from mnistzip.types import Pixels
 
 OpenFile = Callable[[str], AtomicFile]

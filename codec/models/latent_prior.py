@@ -26,10 +26,9 @@ He et al. 2022, arXiv 2202.07513 (integer priors).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 
@@ -57,11 +56,8 @@ MACS_PER_FREQUENCY = 8
 LATENTS_PER_BATCH = 256  # evaluated together: small enough for the processor's cache
 
 
-class SymbolSource(Protocol):
-    """A source of latents, symbol by symbol: a decoder of streams or a replacement for one."""
-
-    def take(self, cdf: Cdf, more: Bools) -> Integers:
-        """The next symbol of each of N latents as an index into the alphabet, shape ``(N,)``."""
+# Decodes the next symbol of each of N latents from N alphabets: indices into them, shape (N,).
+NextSymbols = Callable[[Cdf], Integers]
 
 
 @dataclass(frozen=True, eq=False)
@@ -268,13 +264,12 @@ class Prior:
             GradientMatmul.from_weights(self._heads),
         )
 
-    def decode(self, source: SymbolSource, quality_index: Integers, more: Bools) -> Integers:
-        """Decode one latent from each stream.
+    def decode(self, next_symbols: NextSymbols, quality_index: Integers) -> Integers:
+        """Decode N latents, symbol by symbol.
 
         Args:
-            source: N streams.
-            quality_index: of each stream, shape ``(N,)``.
-            more: which streams hold another latent, shape ``(N,)``; the others stay unchanged.
+            next_symbols: decodes the next symbol of each latent, given its frequencies.
+            quality_index: of each latent, shape ``(N,)``.
 
         Returns:
             Symbols in coding order, shape ``(N, 196)``.
@@ -301,7 +296,7 @@ class Prior:
                 requantize(far, ACTIVATIONS)
                 logits = exact_matmul(self._heads[s + c], far.T)
                 logits += self.head_bias[s + c, :, None]
-                value = source.take(Cdf.of_logits(requantize(logits, LOGITS)), more)
+                value = next_symbols(Cdf.of_logits(requantize(logits, LOGITS)))
                 x[:, s + c] = value + self.low
         return x.astype(np.int64)
 

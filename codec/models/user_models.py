@@ -56,7 +56,7 @@ def add(name: str, content: bytes, force: bool) -> Path:
     Raises:
         ModelError: there is no home directory; or another file has that name there, and ``force`` is not set.
     """
-    from mnistzip.storage.backends import AtomicFile
+    from mnistzip.storage.atomic import AtomicFile
 
     folder = home()
     if folder is None:

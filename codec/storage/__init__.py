@@ -1,1 +1,1 @@
-"""Where bytes lie: memory, local files, remote addresses, and files that appear whole or not at all."""
+"""Byte ranges in memory, local files and remote files, and files that appear whole or not at all."""

@@ -10,6 +10,7 @@ import traceback
 import tracemalloc
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,12 @@ from hypothesis.extra.numpy import arrays
 import mnistzip
 from mnistzip.archive import group_codec, writer as pack
 from mnistzip.archive.group import READ_AHEAD
-from mnistzip.archive.group_header import HEAD_BYTES, LABELS, MARKER, Head
+from mnistzip.archive.group_header import HEADER_BYTES, LABELS, MARKER, GroupHeader
 from mnistzip.archive.index import ENTRY_BYTES, FOOTER_BYTES, START, Footer, Origin, RecoveredIndex, entry
 from mnistzip.bitstream.stored import deflate
 from mnistzip.coding.model_choice import candidates
-from mnistzip.storage.backends import Held
-from mnistzip.types import Pixels
+from mnistzip.storage.backends import MemoryStorage
+from mnistzip.types import Mode, Pixels
 from support import forge
 from support.forge import archive as forged
 
@@ -156,13 +157,13 @@ def test_the_callers_buffer_may_be_used_again(digits: Pixels) -> None:
 def test_one_image_of_many_reads_little(digits: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
     data = mnistzip.encode_archive(np.tile(digits, (50, 1, 1)), lossless=True)  # 3,200 images, 4 groups
     taken: list[int] = []
-    whole = Held.read
+    whole = MemoryStorage.read
 
-    def read(self: Held, offset: int, count: int) -> bytes:
+    def read(self: MemoryStorage, offset: int, count: int) -> bytes:
         taken.append(count)
         return whole(self, offset, count)
 
-    monkeypatch.setattr(Held, "read", read)
+    monkeypatch.setattr(MemoryStorage, "read", read)
     archive = mnistzip.Archive(data)
     assert np.array_equal(archive[2999], digits[2999 % 64])
     assert sum(taken) < 20_000
@@ -437,14 +438,14 @@ def test_a_writer_that_failed_once_gives_up(threads: int, lossy: bytes, digits: 
     path.write_bytes(lossy)
     writer = mnistzip.ArchiveWriter(path, append=True, threads=threads, **FAST)
     writer._out = FullForAMoment()
-    told = []
+    messages = []
     for digit in digits:
         try:
             writer.add(digit, name="x", label=1)
         except (OSError, mnistzip.OptionError) as error:
-            told.append(str(error))
-    assert told[0] == "no space left"
-    assert {"given up" in text for text in told[1:]} == {True}
+            messages.append(str(error))
+    assert messages[0] == "no space left"
+    assert {"given up" in text for text in messages[1:]} == {True}
     with pytest.raises(mnistzip.OptionError, match="given up"):
         writer.close()
     assert path.read_bytes() == lossy
@@ -570,7 +571,7 @@ def test_damage_in_one_group_leaves_the_others_and_names_its_images(digits: Pixe
     data = bytearray(mnistzip.encode_archive(digits, **FAST))
     images = list(mnistzip.Archive(bytes(data)))
     groups = [group for group in mnistzip.Archive(bytes(data)).groups() if not isinstance(group, mnistzip.MnistzipError)]
-    data[groups[1].lanes_at + 10] ^= 1  # in the first lane
+    data[groups[1].lanes_offset + 10] ^= 1  # in the first lane
     data[groups[2].offset + 20] ^= 1  # in the head
     archive = mnistzip.Archive(bytes(data))
     lost = [
@@ -615,17 +616,17 @@ def test_no_images_of_too_long_a_side_are_refused_too(shape: tuple[int, int, int
         mnistzip.encode_archive(np.zeros(shape, np.uint8))
 
 
-# Archives made to do harm: every check matches, what they say does not.
+# Malicious archives: every check matches, but the content contradicts itself.
 
 
-def head(**change: Any) -> Head:
-    """The head of a group of 2 stored images of 1x1."""
-    usual = (2, group_codec.Mode.STORED, 0, 0, 0, 2, 1, 1, bytes(8), 0, 0, 0, 0, 0, 0)
-    return Head(*usual).__class__(**(dict(zip(Head.__dataclass_fields__, usual, strict=True)) | change))
+def group_start(table: bytes, **change: Any) -> bytes:
+    """Header and table of a group of 2 stored images of 1x1."""
+    usual = GroupHeader(2, Mode.STORED, 0, 0, 0, 2, 1, 1, bytes(8))
+    return replace(usual, **change).to_bytes(table) + table
 
 
-GROUP = group_codec.pack_group(
-    group_codec.Setting(candidates("classic", None), 0), [np.full((1, 1), k, np.uint8) for k in (7, 9)], None, None
+GROUP = group_codec.encode_group(
+    group_codec.GroupOptions(candidates("classic", None), 0), [np.full((1, 1), k, np.uint8) for k in (7, 9)], None, None
 ).content
 
 
@@ -634,7 +635,7 @@ GROUP = group_codec.pack_group(
     [
         (forged([GROUP], [0, 2], count=(1 << 32) - 1), mnistzip.FormatError, "do not fill"),
         (forged([GROUP], [0, 2], groups=1 << 60), mnistzip.FormatError, "do not fill"),
-        (forged([GROUP], [0, 2], index_at=1 << 63), mnistzip.FormatError, "do not fill"),
+        (forged([GROUP], [0, 2], index_offset=1 << 63), mnistzip.FormatError, "do not fill"),
         (forged([GROUP, GROUP], [0, 2, 4], [4, 4]), mnistzip.FormatError, "no part of the file"),  # a section twice
         (forged([GROUP, GROUP], [0, 2, 4], [4, 20]), mnistzip.FormatError, "no part of the file"),  # overlapping
         (forged([GROUP, GROUP], [0, 2, 4], [4 + len(GROUP), 4]), mnistzip.FormatError, "no part of the file"),  # backwards
@@ -690,7 +691,7 @@ def test_an_index_that_lies_is_refused(data: bytes, error: type[Exception], says
 )
 def test_a_group_that_lies_is_refused(change: dict[str, Any], table: bytes, error: type[Exception], says: str) -> None:
     lanes = bytes(24) if change.get("lanes_bytes") == 24 else b"abc"
-    lying = head(**({"table_bytes": len(table), "lanes_bytes": 3} | change)).to_bytes(table) + lanes
+    lying = group_start(table, **({"table_bytes": len(table), "lanes_bytes": 3} | change)) + lanes
     with pytest.raises(error, match=says):
         [*mnistzip.Archive(forged([lying], [0, max(change.get("images", 2), 1)]))]
 
@@ -700,9 +701,9 @@ def test_bombs_take_no_memory() -> None:
     table = b"\xff\xff\xff\x07\0"
     many = {"images": 10000, "per_lane": 256, "width": 28, "height": 28}
     values = [
-        head(table_bytes=2, lanes_bytes=3, **many | {"width": 65535, "height": 65535}).to_bytes(b"\3\0") + b"abc",
+        group_start(b"\3\0", table_bytes=2, lanes_bytes=3, **many | {"width": 65535, "height": 65535}) + b"abc",
         forge.group(body=bomb),
-        head(table_bytes=len(table), lanes_bytes=(1 << 24) - 1, **many).to_bytes(table) + b"abc",
+        group_start(table, table_bytes=len(table), lanes_bytes=(1 << 24) - 1, **many) + b"abc",
     ]
     tracemalloc.start()
     for value in values:
@@ -713,23 +714,23 @@ def test_bombs_take_no_memory() -> None:
 
 
 def test_a_file_full_of_false_groups_is_searched_in_few_reads() -> None:
-    false = [head(images=65535, table_bytes=52 * (500 - k), lanes_bytes=0).to_bytes(b"")[:52] for k in range(500)]
+    false = [group_start(b"", images=65535, table_bytes=52 * (500 - k), lanes_bytes=0) for k in range(500)]
     content = START + b"".join(false) + bytes(52) + GROUP  # each claims all that follows as its table
     read: list[int] = []
 
-    class Counting(Held):
+    class Counting(MemoryStorage):
         def read(self, offset: int, count: int) -> bytes:
             read.append(count)
             return super().read(offset, count)
 
-    found = RecoveredIndex(Counting(content))
-    assert [found.extent(number).offset for number in range(found.groups)] == [len(content) - len(GROUP)]
+    recovered = RecoveredIndex(Counting(content))
+    assert [recovered.extent(number).offset for number in range(recovered.groups)] == [len(content) - len(GROUP)]
     assert sum(count for count in read if count > READ_AHEAD) <= 3 * len(content)
 
 
 def test_what_is_too_large_is_found_by_the_search_too_and_named() -> None:
     many = {"images": 1, "per_lane": 1, "width": 4000, "height": 4000, "table_bytes": 2, "lanes_bytes": 3}
-    large = head(method=group_codec.Mode.LOSSLESS, model=1, **many).to_bytes(b"\3\0") + b"abc"
+    large = group_start(b"\3\0", method=Mode.LOSSLESS, model=1, **many) + b"abc"
     with mnistzip.Archive(START + large + GROUP, recover=True) as archive:
         assert len(archive) == 3
         with pytest.raises(mnistzip.LimitError, match="4000x4000"):
@@ -743,7 +744,7 @@ def test_what_is_too_large_is_found_by_the_search_too_and_named() -> None:
 def test_hostile_names_never_leave_the_archive(raw: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mnistzip.archive.group.pack_names", lambda names: raw)
     images = [np.full((1, 1), k, np.uint8) for k in (7, 9)]
-    group = group_codec.pack_group(group_codec.Setting(candidates("classic", None), 0), images, None, ["", ""]).content
+    group = group_codec.encode_group(group_codec.GroupOptions(candidates("classic", None), 0), images, None, ["", ""]).content
     archive = mnistzip.Archive(forged([group], [0, 2], names=True))
     with pytest.raises(mnistzip.FormatError, match="name"):
         archive.names  # noqa: B018
@@ -751,11 +752,11 @@ def test_hostile_names_never_leave_the_archive(raw: bytes, monkeypatch: pytest.M
 
 
 def test_a_group_whose_pixels_come_out_otherwise_is_refused(digits: Pixels) -> None:
-    setting = group_codec.Setting(candidates("classic", None), 0)
-    good = group_codec.pack_group(setting, list(digits[:8]), None, None).content
+    setting = group_codec.GroupOptions(candidates("classic", None), 0)
+    good = group_codec.encode_group(setting, list(digits[:8]), None, None).content
     raw = bytearray(good)
     raw[44:48] = struct.pack("<I", 1)  # the check of the pixels
-    table = bytes(raw[HEAD_BYTES : HEAD_BYTES + struct.unpack_from("<I", raw, 24)[0]])
+    table = bytes(raw[HEADER_BYTES : HEADER_BYTES + struct.unpack_from("<I", raw, 24)[0]])
     raw[48:52] = zlib.crc32(table, zlib.crc32(bytes(raw[:48]))).to_bytes(4, "little")
     archive = mnistzip.Archive(forged([bytes(raw)], [0, 8]))
     with pytest.raises(mnistzip.FormatError, match="group 0 does not match its check"):
@@ -763,7 +764,7 @@ def test_a_group_whose_pixels_come_out_otherwise_is_refused(digits: Pixels) -> N
 
 
 def test_the_frame_keeps_its_bytes_for_ever() -> None:
-    assert (START.hex(), MARKER.hex(), HEAD_BYTES, ENTRY_BYTES, FOOTER_BYTES) == ("cae17f00", "cae17f47", 52, 20, 40)
+    assert (START.hex(), MARKER.hex(), HEADER_BYTES, ENTRY_BYTES, FOOTER_BYTES) == ("cae17f00", "cae17f47", 52, 20, 40)
     assert [(origin.name, origin.value) for origin in Origin] == [
         ("NONE", 0), ("IDX", 1), ("FOLDER", 2), ("NPY", 3), ("NPZ", 4), ("PARQUET", 5)
     ]  # fmt: skip
@@ -795,7 +796,7 @@ def test_an_archive_that_holds_its_model_needs_no_other(lossless: bool, own_mode
         mnistzip.encode_archive(digits[:5], embed_model=True)
 
 
-def test_a_held_model_is_kept_when_appending_and_is_the_only_one(own_model: Path, digits: Pixels, tmp_path: Path) -> None:
+def test_an_embedded_model_stays_when_appending_and_is_the_only_one(own_model: Path, digits: Pixels, tmp_path: Path) -> None:
     path = tmp_path / "a.cae"
     path.write_bytes(mnistzip.encode_archive(digits[:5], model=own_model, embed_model=True))
     with mnistzip.ArchiveWriter(path, model="mnist", append=True) as writer:
@@ -811,7 +812,7 @@ def test_a_held_model_is_kept_when_appending_and_is_the_only_one(own_model: Path
     assert path.read_bytes() == before
 
 
-def test_a_held_model_that_is_damaged_or_not_the_one_named_is_refused(own_model: Path, digits: Pixels) -> None:
+def test_an_embedded_model_that_is_damaged_or_another_is_refused(own_model: Path, digits: Pixels) -> None:
     whole = bytearray(mnistzip.encode_archive(digits[:5], model=own_model, embed_model=True))
     damaged = bytearray(whole)
     damaged[-100_000] ^= 1
@@ -828,7 +829,7 @@ def test_a_held_model_that_is_damaged_or_not_the_one_named_is_refused(own_model:
         mnistzip.Archive(without)
 
 
-def test_a_held_model_is_read_once_be_it_the_right_one_or_not(
+def test_an_embedded_model_is_read_once_even_if_it_is_another(
     own_model: Path, digits: Pixels, monkeypatch: pytest.MonkeyPatch, small_groups: None
 ) -> None:
     read: list[str] = []
@@ -838,7 +839,7 @@ def test_a_held_model_is_read_once_be_it_the_right_one_or_not(
         read.append(name)
         return read_model(content, name)
 
-    monkeypatch.setattr("mnistzip.archive.reader.models.read_model", counted)
+    monkeypatch.setattr("mnistzip.archive.part_models.registry.read_model", counted)
     whole = mnistzip.encode_archive(digits, model=own_model, embed_model=True, effort=0)
     at = whole.index(own_model.read_bytes())
     another = whole[:at] + forge.own("mnist-fast") + whole[at + own_model.stat().st_size :]
@@ -853,19 +854,19 @@ def test_a_held_model_is_read_once_be_it_the_right_one_or_not(
         assert read == ["in the archive"]
 
 
-def test_a_part_of_a_group_is_told_of_as_such(digits: Pixels) -> None:
+def test_a_range_within_a_group_decodes_and_reports_errors(digits: Pixels) -> None:
     data = bytearray(mnistzip.encode_archive(digits[:20], lossless=True))  # lanes of four
     group = next(iter(mnistzip.Archive(bytes(data)).groups()))
     assert not isinstance(group, mnistzip.MnistzipError)
-    assert group.head.per_lane == 4
+    assert group.header.per_lane == 4
     assert same(list(mnistzip.Archive(bytes(data))), list(digits[:20]))
     for start, stop in ((5, 20), (9, 11), (0, 7), (13, 14), (4, 8)):
         (part,) = mnistzip.Archive(bytes(data)).parts(start, stop)
         assert part.first == start
         assert same(part.images, list(digits[start:stop]))  # type: ignore[arg-type]
     data[4 + 16] ^= 1  # the fingerprint, so that no lane can be read
-    head, rest = bytes(data[4 : 4 + HEAD_BYTES - 4]), bytes(data[4 + HEAD_BYTES :])
-    check = zlib.crc32(rest[: group.head.table_bytes], zlib.crc32(head))
+    head, rest = bytes(data[4 : 4 + HEADER_BYTES - 4]), bytes(data[4 + HEADER_BYTES :])
+    check = zlib.crc32(rest[: group.header.table_bytes], zlib.crc32(head))
     data = bytearray(data[:4] + head + check.to_bytes(4, "little") + rest)
     for start, stop in ((5, 20), (9, 11), (0, 7)):
         (part,) = mnistzip.Archive(bytes(data)).parts(start, stop)

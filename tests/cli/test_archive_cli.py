@@ -256,7 +256,7 @@ def test_damaged_images_are_named_and_the_others_saved(packed: Path, digits: Pix
     data = bytearray(packed.read_bytes())
     group = list(mnistzip.Archive(packed).groups())[1]
     assert not isinstance(group, mnistzip.MnistzipError)
-    data[group.lanes_at + 100] ^= 4
+    data[group.lanes_offset + 100] ^= 4
     packed.write_bytes(bytes(data))
     assert mz("test", packed) == 1
     assert "images 16 to 19 are damaged" in capsys.readouterr().err
@@ -299,8 +299,8 @@ def test_nothing_is_written_outside_the_folder(
     for name in ("../../evil", "/tmp/evil-mnistzip", "C:\\evil", "a/../../../evil", "x" * 10000, "a\0b"):
         with monkeypatch.context() as patch:
             patch.setattr("mnistzip.archive.group.pack_names", lambda _names, name=name: name.encode() + b"\0")
-            content = group_codec.pack_group(
-                group_codec.Setting(candidates("classic", None), 0), [digits[0]], None, [""]
+            content = group_codec.encode_group(
+                group_codec.GroupOptions(candidates("classic", None), 0), [digits[0]], None, [""]
             ).content
         end = 4 + len(content)
         path.write_bytes(START + content + entry(0, 4) + entry(1, end) + Footer(1, 1, end, names=True).to_bytes())
@@ -311,7 +311,7 @@ def test_nothing_is_written_outside_the_folder(
             "deep/out/000000.png",
         }
     assert not Path("/tmp/evil-mnistzip").exists()
-    assert "damaged or was made to do harm" in capsys.readouterr().err
+    assert "damaged or malicious" in capsys.readouterr().err
 
 
 def test_a_link_in_the_output_folder_leads_nowhere(tmp_path: Path, digits: Pixels, capsys: Out) -> None:

@@ -206,7 +206,7 @@ def test_lost_names_are_told_and_leave_with_1(tmp_path: Path, digits: Pixels, ca
     packed, out = tmp_path / "x.cae", tmp_path / "out"
     group = next(iter(mnistzip.Archive(bytes(content)).groups()))
     assert not isinstance(group, mnistzip.MnistzipError)
-    content[group.offset + group.head.size - 2] ^= 1
+    content[group.offset + group.header.size - 2] ^= 1
     packed.write_bytes(content)
     assert run(["decompress", str(packed), "--to", "folder", "-o", str(out), "--keep-going", "--quiet"]) == 1
     assert "images 0 to 3 lost the names" in capsys.readouterr().err
@@ -253,6 +253,7 @@ def test_what_a_file_system_does_not_take_for_a_name_is_renamed(tmp_path: Path, 
         assert (np.asarray(Image.open(found[name])) == digits[k]).all()
 
 
+@pytest.mark.slow
 def test_a_hostile_archive_of_millions_is_told_of_in_one_line(tmp_path: Path) -> None:
     groups = 60
     group = forge.group(images=65535, per_lane=256, table=b"\3" + bytes(256), lane=bytes(3 * 256))
@@ -666,6 +667,7 @@ def ten_thousand(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_ten_thousand_files_on_one_command_line_go_into_an_archive(ten_thousand: Path, tmp_path: Path) -> None:
     names = [f"{k:04}.png" for k in range(10_000)]
     done = mz("compress", *names, "--lossless", "--quiet", "-o", tmp_path / "all.cae", cwd=ten_thousand)

@@ -180,7 +180,7 @@ def world(tmp_path: Path, inputs: dict[str, bytes], monkeypatch: pytest.MonkeyPa
     }.items():
         monkeypatch.setenv(name, str(tmp_path / value))
     monkeypatch.setenv("PATH", "")  # no tool of the desktop
-    monkeypatch.setattr("mnistzip.storage.backends._sync", lambda _: None)
+    monkeypatch.setattr("mnistzip.storage.atomic._sync", lambda _: None)
     monkeypatch.chdir(tmp_path / "work")
     return tmp_path
 

@@ -479,8 +479,9 @@ KINDS: dict[str, Callable[[Pixels], bytes]] = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_a_file_holds_is_found_whatever_its_name(kind: str, digits: Pixels, tmp_path: Path) -> None:
+    content = KINDS[kind](digits)
     for name in ("data.bin", "data", "data.png", "data.npz"):
-        (tmp_path / name).write_bytes(KINDS[kind](digits))
+        (tmp_path / name).write_bytes(content)
         assert same(taken(tmp_path / name)[0], digits), name
 
 

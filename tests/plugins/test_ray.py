@@ -108,7 +108,7 @@ def test_the_command_packs_and_goes_on_after_a_stop(idx: Path, digits: Pixels, t
     assert (row["images"], row["shards"], row["resumed"], row["bytes"]) == (64, 1, 0, single.stat().st_size)
     assert 26 < row["psnr_db"] < 32
     assert run([*command, "--shard-size", "1000", "--resume"]) == 0
-    assert "1 of them there before" in capsys.readouterr().out
+    assert "1 of them from an earlier call" in capsys.readouterr().out
 
 
 def test_what_cannot_be_packed_is_named_and_nothing_else_is_lost(digits: Pixels, tmp_path: Path, capsys: Out) -> None:

@@ -256,7 +256,7 @@ def test_a_damaged_image_is_named_and_the_others_are_read(archive: Path) -> None
         group = next(whole.groups())
     assert not isinstance(group, mnistzip.MnistzipError)
     content = bytearray(archive.read_bytes())
-    content[group.lanes_at + 5] ^= 1
+    content[group.lanes_offset + 5] ^= 1
     data = ArchiveDataset(bytes(content))
     with pytest.raises(FormatError, match="image 3"):
         data[3]

@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistzip import pretrained
-from mnistzip.archive.group_header import LABELS, NAMES, Coding, Head
+from mnistzip.archive.group_header import LABELS, NAMES, GroupHeader, PartCoding
 from mnistzip.archive.index import START, Footer, entry
 from mnistzip.bitstream.container import varint
 from mnistzip.bitstream.stored import deflate
 from mnistzip.types import Mode
 
 LEVELS = b"\7\x09"  # the grey levels of two images of 1x1
-PLAIN = Head(2, Mode.STORED, 0, 0, 0, 2, 1, 1, bytes(8), 0, 0, 0, 0, 0, zlib.crc32(LEVELS))
+PLAIN = GroupHeader(2, Mode.STORED, 0, 0, 0, 2, 1, 1, bytes(8), 0, 0, 0, 0, 0, zlib.crc32(LEVELS))
 
 
 def crc(*parts: bytes) -> bytes:
@@ -55,19 +55,19 @@ def group(
 ) -> bytes:
     """A group of two stored images of 1x1 in one lane, or what changes in its head and elsewhere make of it."""
     flags = LABELS * bool(labels) | NAMES * bool(names)
-    head = replace(PLAIN, **({"flags": flags} | change))
-    coding = Coding(head.method or Mode.LOSSY, head.model, head.quality, head.per_lane, head.fingerprint)
-    place = coding.place(head.images, head.width, head.height, sizes)
-    lane = checked(place + bytes(4), body, LEVELS) if lane is None else lane
+    header = replace(PLAIN, **({"flags": flags} | change))
+    coding = PartCoding(header.method or Mode.LOSSY, header.model, header.quality, header.per_lane, header.fingerprint)
+    seed = coding.seed(header.images, header.width, header.height, sizes)
+    lane = checked(seed + bytes(4), body, LEVELS) if lane is None else lane
     table = sizes + varint(len(lane)) + b"\0" if table is None else table
-    told = {
+    fields = {
         "table_bytes": len(table),
         "lanes_bytes": len(lane),
         "labels_bytes": len(labels),
         "names_bytes": len(names),
         "lanes_crc": zlib.crc32(lane),
     }
-    return replace(head, **(told | change)).to_bytes(table) + lane + labels + names
+    return replace(header, **(fields | change)).to_bytes(table) + table + lane + labels + names
 
 
 def archive(
@@ -82,7 +82,7 @@ def archive(
     body = START + b"".join(parts)
     where = offsets or [len(START) + sum(map(len, parts[:k])) for k in range(len(parts))]
     index = b"".join(entry(first, offset) for first, offset in zip(firsts, [*where, len(body)], strict=True))
-    told: dict[str, Any] = {"count": firsts[-1], "groups": len(parts), "index_at": len(body)} | footer
+    told: dict[str, Any] = {"count": firsts[-1], "groups": len(parts), "index_offset": len(body)} | footer
     return body + index + model + Footer(**told).to_bytes()
 
 

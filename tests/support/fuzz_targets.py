@@ -25,7 +25,7 @@ from PIL import Image, UnidentifiedImageError
 
 import mnistzip
 from mnistzip import api, pretrained
-from mnistzip.archive.group_header import HEAD_BYTES, LABELS, NAMES
+from mnistzip.archive.group_header import HEADER_BYTES, LABELS, NAMES
 from mnistzip.archive.index import END, ENTRY_BYTES, FOOTER_BYTES, START
 from mnistzip.bitstream import container
 from mnistzip.idx import read_idx
@@ -126,11 +126,11 @@ def mended(data: bytes) -> bytes:
     ):
         check(at + 16, at, at + 16)
         head = int.from_bytes(out[at + 8 : at + 16], "little")
-        if head + HEAD_BYTES > min(index_at, end):
+        if head + HEADER_BYTES > min(index_at, end):
             continue
         flags = out[head + 7]
         table, lanes, labels, names = struct.unpack_from("<IIII", out, head + 24)
-        lanes_at = head + HEAD_BYTES + table
+        lanes_at = head + HEADER_BYTES + table
         check(head + 40, lanes_at, lanes_at + lanes)
         for flag, start, size in ((LABELS, lanes_at + lanes, labels), (NAMES, lanes_at + lanes + labels, names)):
             if flags & flag and 4 <= size <= end - start:
@@ -139,8 +139,8 @@ def mended(data: bytes) -> bytes:
                 except zlib.error:
                     continue
                 out[start : start + 4] = zlib.crc32(raw).to_bytes(4, "little")
-        covered = bytes(out[head : head + HEAD_BYTES - 4]) + bytes(out[head + HEAD_BYTES : lanes_at])
-        out[head + HEAD_BYTES - 4 : head + HEAD_BYTES] = zlib.crc32(covered).to_bytes(4, "little")
+        covered = bytes(out[head : head + HEADER_BYTES - 4]) + bytes(out[head + HEADER_BYTES : lanes_at])
+        out[head + HEADER_BYTES - 4 : head + HEADER_BYTES] = zlib.crc32(covered).to_bytes(4, "little")
     return bytes(out)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import mnistzip
 from mnistzip import pretrained
-from mnistzip.coding.image_files import lossless_files
+from mnistzip.coding.image_files import encode_lossless
 from mnistzip.coding.lossless import decode_payloads, encode_payloads, pixel_symbols
 from mnistzip.entropy import rans
 from mnistzip.errors import FormatError, ModelError
@@ -94,7 +94,7 @@ def test_integers_take_the_bits_of_their_torch_twin(small: Model, twin: Twin, di
 def test_a_file_is_the_same_and_comes_back_whatever_is_coded_beside_it(kind: str, small: Model, digits: Pixels) -> None:
     model = small if kind == "small" else shipped("mnist")
     images = [*digits[:12], digits[12][3:20, 5:9], np.hstack(list(digits[:18])), np.zeros((28, 28), np.uint8)]
-    assert len(images) > rans.FEW_LANES
+    assert len(images) > rans.FEW_STREAMS
     headers = [bytes([k]) for k in range(len(images))]
     together = encode_payloads(headers, images, pixel_symbols(pixels_of(model), images))
     shapes = [[(image.shape[0], image.shape[1])] for image in images]
@@ -112,7 +112,7 @@ def test_a_file_is_the_same_and_comes_back_whatever_is_coded_beside_it(kind: str
 @pytest.mark.slow
 def test_every_damage_is_noticed(small: Model, digits: Pixels) -> None:
     for model in (small, shipped("mnist")):
-        good = lossless_files([digits[3]], [model])[0]
+        good = encode_lossless([digits[3]], [model])[0]
         for at in range(3, len(good)):
             for bit in range(8):
                 bad = bytearray(good)

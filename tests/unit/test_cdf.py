@@ -45,10 +45,10 @@ def test_what_is_found_and_its_interval_are_those_of_the_edges() -> None:
     for cdf in (Cdf.of_logits(logits), Cdf.of_weights(random.integers(0, 1 << 38, (32, 300)))):
         edges = cdf.edges()
         for slots in (random.integers(0, TOTAL, 300), np.zeros(300, np.int64), np.full(300, TOTAL - 1), edges[7], edges[7] - 1):
-            value = cdf.find(slots)
+            value = cdf.symbol_at(slots)
             start, freq = cdf.interval(value)
             assert (start <= slots).all()
             assert (slots < start + freq).all()
             assert (start == np.take_along_axis(edges, value[None], 0)[0]).all()
-        some = cdf.of(np.array([5, 3, 250]))
+        some = cdf.select(np.array([5, 3, 250]))
         assert (some.edges() == edges[:, [5, 3, 250]]).all()

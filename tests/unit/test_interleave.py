@@ -34,7 +34,7 @@ def lanes(model: Model, y: Ints) -> list[bytes]:
 
 
 def test_lanes_come_back_alone_and_together(model: Model, y: Ints, lanes: list[bytes]) -> None:
-    assert len(lanes) > rans.FEW_LANES  # by numpy; one by one in plain integers
+    assert len(lanes) > rans.FEW_STREAMS  # by numpy; one by one in plain integers
     expected = np.split(y, np.cumsum(TILES)[:-1])
     together = decode_lanes(model, 49, PLACES, lanes, TILES)
     for k, (symbols, other) in enumerate(zip(expected, together, strict=True)):

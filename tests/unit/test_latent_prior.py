@@ -21,9 +21,9 @@ def test_decoder_computes_the_same_frequencies_as_the_encoder(name: str, digits:
     y[1::2] = random.integers(model.transforms.symbols.low, model.transforms.symbols.high + 1, y[1::2].shape)  # far off, too
     checks = random.integers(0, 65536, len(y))
     streams = rans.encode(*model.prior.intervals(y, quality_index), checks)
-    lanes = rans.Decoder(streams)
-    assert (model.prior.decode(lanes, quality_index, np.ones(len(y), bool)) == y).all()
-    assert lanes.finish(checks).all()
+    decoder = rans.Decoder(streams)
+    assert (model.prior.decode(lambda cdf: decoder.decode(cdf, np.arange(len(y))), quality_index) == y).all()
+    assert decoder.verify(checks).all()
 
 
 def test_costs_of_the_search_do_not_depend_on_the_last_digit_of_a_logarithm() -> None:

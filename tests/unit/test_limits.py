@@ -190,9 +190,9 @@ def test_a_large_image_leaves_the_others_of_its_archive_readable(digits: Pixels,
 def test_names_that_would_swell_are_not_held_at_once(digits: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
     archive = mnistzip.Archive(mnistzip.encode_archive([digits[0]] * 50, names=["x"] * 50, effort=0))
     assert archive.names == ["x"] * 50
-    monkeypatch.setattr("mnistzip.archive.reader.NAMES_HELD", 100)
+    monkeypatch.setattr("mnistzip.archive.reader.NAMES_MEMORY", 100)
     assert archive.names == ["x"] * 50  # no more than such an archive may have
-    monkeypatch.setattr("mnistzip.archive.reader.NAMES_SWELL", 1)
+    monkeypatch.setattr("mnistzip.archive.reader.NAMES_EXPANSION", 1)
     with pytest.raises(mnistzip.LimitError, match="names_between"):
         _ = archive.names
     assert archive.names_between(3, 5) == ["x", "x"]

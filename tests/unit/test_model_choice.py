@@ -205,7 +205,7 @@ def test_damage_to_one_way_of_coding_spares_the_others(pictures: dict[str, list[
         assert isinstance(group, Group)
         expected = list(whole)
     part = group.parts[1]
-    archive[group.lanes_at + int(part.ends[0]) + 2] ^= 8
+    archive[group.lanes_offset + int(part.lane_offsets[0]) + 2] ^= 8
     with mnistzip.Archive(bytes(archive)) as opened:
         (section,) = opened.parts()
         lost = [k for k, image in enumerate(section.images) if isinstance(image, mnistzip.MnistzipError)]

@@ -25,20 +25,35 @@ def decode(streams: list[bytes], count: int, edges: Ints = EDGES) -> tuple[Ints,
     symbols = np.zeros((len(streams), count), np.int64)
     alphabets = Cdf(np.tile(edges[:, None], len(streams)), np.ones(len(streams), np.int64))
     for t in range(count):
-        symbols[:, t] = decoder.take(alphabets, np.ones(len(streams), bool))
+        symbols[:, t] = decoder.decode(alphabets, np.arange(len(streams)))
     return symbols, decoder
 
 
-def test_few_lanes_go_the_way_of_many() -> None:
+def test_few_streams_decode_as_many_do() -> None:
     random = np.random.default_rng(4)
-    many = 3 * rans.FEW_LANES
+    many = 3 * rans.FEW_STREAMS
     symbols = random.choice(6, (many, 40), p=np.diff(EDGES) / TOTAL)
     checks = random.integers(0, 1 << 32, many)
     streams = rans.encode(*intervals(symbols), checks, 0)  # whose first states are low, too
-    for size in (1, rans.FEW_LANES, rans.FEW_LANES + 1, many):
+    for size in (1, rans.FEW_STREAMS, rans.FEW_STREAMS + 1, many):
         decoded, decoder = decode(streams[:size], 40)
         assert (decoded == symbols[:size]).all()
-        assert decoder.finish(checks[:size], 0).all()
+        assert decoder.verify(checks[:size], 0).all()
+
+
+def test_a_stream_gives_several_symbols_at_once() -> None:
+    random = np.random.default_rng(6)
+    many = 3 * rans.FEW_STREAMS
+    symbols = random.choice(6, (many, 12), p=np.diff(EDGES) / TOTAL)
+    checks = random.integers(0, 1 << 32, many)
+    streams = rans.encode(*intervals(symbols), checks, 0)
+    for size in (2, many):
+        decoder = rans.Decoder(streams[:size])
+        for taken in (slice(0, 1), slice(1, 5), slice(5, 12)):
+            owner = np.repeat(np.arange(size), taken.stop - taken.start)
+            cdf = Cdf(np.tile(EDGES[:, None], len(owner)), np.ones(len(owner), np.int64))
+            assert (decoder.decode(cdf, owner) == symbols[:size, taken].ravel()).all()
+        assert decoder.verify(checks[:size], 0).all()
 
 
 def test_streams_keep_their_bytes_for_ever() -> None:
@@ -62,9 +77,9 @@ def test_every_stream_comes_back_and_ends_on_its_check(symbols: list[list[int]],
     streams = rans.encode(*intervals(array), checks, bits)
     decoded, decoder = decode(streams, 9)
     assert (decoded == array).all()
-    assert decoder.finish(checks, bits).all()
+    assert decoder.verify(checks, bits).all()
     if bits:
-        assert not decoder.finish(checks ^ 1, bits).any()
+        assert not decoder.verify(checks ^ 1, bits).any()
 
 
 def test_a_check_is_as_strong_as_its_bytes_allow_and_never_weaker_than_asked() -> None:
@@ -78,13 +93,13 @@ def test_a_check_is_as_strong_as_its_bytes_allow_and_never_weaker_than_asked() -
     assert 0.9 < (sizes[16] - sizes[8]).mean() < 1.1
     assert 0.4 < (sizes[8] - sizes[0]).mean() < 1  # the very first symbols cannot be told so finely
     _, decoder = decode(at_least[16], 60)
-    shares = [decoder.finish(checks, bits).mean() for bits in range(16, 25)]
+    shares = [decoder.verify(checks, bits).mean() for bits in range(16, 25)]
     assert shares[0] == 1
     assert all(0.05 < a - b < 0.2 for a, b in pairwise(shares))  # all lengths about equally often
     assert shares[-1] == 0
 
 
-def test_filling_up_a_lane_costs_no_byte() -> None:
+def test_padding_a_stream_costs_no_byte() -> None:
     symbols = np.array([[3, 2, 1, 4, 4]])
     starts, freqs = intervals(symbols)
     filled = np.hstack([starts, np.zeros((1, 7), np.int64)]), np.hstack([freqs, np.full((1, 7), TOTAL)])
@@ -121,9 +136,9 @@ def test_cutting_a_stream_is_noticed() -> None:
             _, decoder = decode([stream[:size]], 60)
         except FormatError:
             continue
-        assert not decoder.finish(check).any()
+        assert not decoder.verify(check).any()
     _, decoder = decode([stream + b"\0"], 60)
-    assert not decoder.finish(check).any()
+    assert not decoder.verify(check).any()
 
 
 @pytest.mark.parametrize("stream", [b"", b"\x00", b"\x00\xff\xff", b"\x00\xff\xff\xff\xff"])

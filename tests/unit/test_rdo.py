@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mnistzip.coding.latent_cost import BIT, COST, LMBDA_SHIFT
-from mnistzip.coding.rdo import PASSES, fit, refine
+from mnistzip.coding.rdo import PASSES, refine, refine_to_budget
 from mnistzip.models import registry
 from mnistzip.models.registry import Model
 
@@ -64,7 +64,7 @@ def test_a_limit_is_met_and_room_below_it_is_used(digits: NDArray[np.uint8]) -> 
 
     bits, _ = told(refine(model, x, WHOLE[:16], model.transforms.analyse(x, row), row, 3))
     less, more = bits * 9 // 10, bits * 11 // 10
-    (few, coarse), (many, fine) = (told(fit(model, x, WHOLE[:16], row, 3, limit)) for limit in (less, more))
+    (few, coarse), (many, fine) = (told(refine_to_budget(model, x, WHOLE[:16], row, 3, limit)) for limit in (less, more))
     assert (few <= less).all()
     assert (many <= more).all()
     assert (few > 0.95 * less).mean() > 0.8

@@ -6,7 +6,8 @@ from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 
-from mnistzip.bitstream.stored import CHECK_BYTES, deflate, inflate, smaller_stored, store, worth_deflating
+from mnistzip.bitstream.checksums import CHECK16_BYTES
+from mnistzip.bitstream.stored import deflate, inflate, smaller_stored, store, worth_deflating
 
 SIZES = (1, 2, 10, 63, 64, 65, 255, 256, 257, 511, 512, 513, 784, 4096, 32767, 32768, 32769, 70000)
 
@@ -31,7 +32,7 @@ def test_nothing_is_left_out_that_would_be_smaller(digits: NDArray[np.uint8]) ->
     for raw in [*bodies(), *(digit.tobytes() for digit in digits)]:
         packed = deflate(raw)
         assert inflate(packed, len(raw)) == raw
-        assert worth_deflating(raw, len(packed) + CHECK_BYTES + 1)
+        assert worth_deflating(raw, len(packed) + CHECK16_BYTES + 1)
 
 
 def test_most_digits_are_left_out_where_a_lossy_file_is_small(digits: NDArray[np.uint8]) -> None:

@@ -222,13 +222,11 @@ class PixelModel:
         h = net.features(contexts.near(Plane.SHADE, padded_index(tile, pixel)), pixel, shade_ranges)
         return h, net.shade_logits(h, shade_ranges)
 
-    def decode(
-        self, source: rans.SharedDecoder, stream: Integers, inside: Bools, preview: bool = False
-    ) -> tuple[Pixels, Bools]:
+    def decode(self, decoder: rans.Decoder, stream: Integers, inside: Bools, preview: bool = False) -> tuple[Pixels, Bools]:
         """Decode whole tiles or, for a preview, all planes but the shades.
 
         Args:
-            source: decodes streams that tiles share.
+            decoder: of the streams that hold the tiles.
             stream: the stream of each tile, in ascending order, shape ``(N,)``.
             inside: pixels that the image covers, shape ``(N, 784)``.
 
@@ -253,11 +251,11 @@ class PixelModel:
                 if plane is Plane.SHADE:
                     shade_ranges = ranges(grey[t, p])
                     h, logits = self._shades(contexts, t, p, shade_ranges)
-                    symbol = source.take_of(shade_cdf(logits, cache.votes(h, t, shade_ranges)), stream[t])
+                    symbol = decoder.decode(shade_cdf(logits, cache.votes(h, t, shade_ranges)), stream[t])
                     cache.add(h, t, shade_ranges, symbol)
                     valid[t[symbol > LAST_SHADE[shade_ranges]]] = False
                 else:
-                    symbol = source.take_of(self._frequencies(plane, contexts, t, p), stream[t])
+                    symbol = decoder.decode(self._frequencies(plane, contexts, t, p), stream[t])
                 value = _lowest_grey(plane, symbol, grey[t, p])
                 grey[t, p] = value
                 index = padded_index(t, p)

@@ -1,0 +1,208 @@
+"""Lane codecs: a few images of a part to one payload, and back. FORMAT.md section 9 is the norm.
+
+There is one codec for each mode, in :data:`LANE_CODECS`: a new mode is one more entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from mnistzip.archive.group_header import CodedPart, ImageShape, PartCoding
+from mnistzip.bitstream.checksums import CHECK16_BYTES, check16
+from mnistzip.bitstream.container import Method
+from mnistzip.bitstream.stored import inflate, smallest_body, undone
+from mnistzip.coding import interleave
+from mnistzip.coding.lossless import decode_payloads, encode_payloads
+from mnistzip.coding.model_choice import Plan
+from mnistzip.errors import FormatError, UnsupportedError
+from mnistzip.models.registry import Model
+from mnistzip.tiling import from_tiles, tiles_in
+from mnistzip.types import Integers, Mode, Pixels
+
+TILES_PER_LANE = 4  # a larger image has a lane of its own
+STORED_IMAGES_PER_LANE, STORED_PIXELS_PER_LANE = 16, 1 << 16  # likewise
+
+Decoded = list[Pixels] | FormatError  # the images of a lane, uint8 (H, W) each, or its damage
+
+
+@dataclass(frozen=True)
+class Lane:
+    """A coded lane.
+
+    Attributes:
+        content: its bytes.
+        shapes: ``(H, W)`` of its images.
+        checksum_seed: the first bytes that its check covers, which bind the lane to its position and its coding.
+    """
+
+    content: bytes
+    shapes: list[ImageShape]
+    checksum_seed: bytes
+
+
+class LaneCodec(Protocol):
+    """Codes and decodes the lanes of one mode."""
+
+    def images_per_lane(self, images: Sequence[Pixels]) -> int:
+        """How many of these images share a lane."""
+
+    def encode(self, images: Sequence[Pixels], plans: Sequence[Plan], per_lane: int, seeds: Sequence[bytes]) -> list[bytes]:
+        """Code images into lanes.
+
+        Args:
+            images: uint8 ``(H, W)`` each.
+            plans: of each image, all with the same mode, model and quality.
+            per_lane: images in each lane; the last lane has the rest.
+            seeds: of each lane, the first bytes that its check covers.
+        """
+
+    def decode(self, coding: PartCoding, model: Model | None, lanes: Sequence[Lane]) -> list[Decoded]:
+        """Decode lanes, each to its images or its damage; ``model`` is the one that the coding names."""
+
+
+def lane_codec(part: CodedPart, lane: int) -> LaneCodec:
+    """The codec that decodes a lane of a part."""
+    if not part.stored[lane]:
+        return LANE_CODECS[part.coding.mode]
+    return LANE_CODECS[Mode.STORED] if part.in_parts else UNMARKED_STORED
+
+
+def reconstruct(images: Sequence[Pixels], plans: Sequence[Plan]) -> list[Pixels]:
+    """The images that the lanes of lossy plans decode to."""
+    model, y = _latents_of(plans)
+    counts = [len(plan.y) for plan in plans if plan.y is not None]
+    x_hat = model.transforms.synthesize(y, _quality_indices(model, plans[0].quality or 0, len(y)))
+    return _cut(x_hat, counts, [(image.shape[0], image.shape[1]) for image in images])
+
+
+class _LatentLanes:
+    """Lossy lanes: the latents of several images interleaved, tile by tile."""
+
+    def images_per_lane(self, images: Sequence[Pixels]) -> int:
+        return _tiled_images_per_lane(images)
+
+    def encode(self, images: Sequence[Pixels], plans: Sequence[Plan], per_lane: int, seeds: Sequence[bytes]) -> list[bytes]:
+        model, y = _latents_of(plans)
+        counts = [len(plan.y) for plan in plans if plan.y is not None]
+        tiles = [sum(counts[start : start + per_lane]) for start in range(0, len(images), per_lane)]
+        return interleave.encode_lanes(model, seeds, tiles, y, _quality_indices(model, plans[0].quality or 0, len(y)))
+
+    def decode(self, coding: PartCoding, model: Model | None, lanes: Sequence[Lane]) -> list[Decoded]:
+        assert model is not None
+        counts = [[tiles_in(width, height) for height, width in lane.shapes] for lane in lanes]
+        latents = interleave.decode_lanes(
+            model,
+            model.quality_index(coding.quality),
+            [lane.checksum_seed for lane in lanes],
+            [lane.content for lane in lanes],
+            [sum(tiles) for tiles in counts],
+        )
+        sound = [(y, lane) for y, lane in zip(latents, lanes, strict=True) if not isinstance(y, FormatError)]
+        if not sound:
+            return [error for error in latents if isinstance(error, FormatError)]
+        y = np.concatenate([y for y, _ in sound])
+        x_hat = model.transforms.synthesize(y, _quality_indices(model, coding.quality, len(y)))
+        shapes = [shape for _, lane in sound for shape in lane.shapes]
+        images = iter(_cut(x_hat, [tiles_in(width, height) for height, width in shapes], shapes))
+        return [
+            y if isinstance(y, FormatError) else [next(images) for _ in lane.shapes]
+            for y, lane in zip(latents, lanes, strict=True)
+        ]
+
+
+class _PixelModelLanes:
+    """Lossless lanes: the symbols of the pixel model."""
+
+    def images_per_lane(self, images: Sequence[Pixels]) -> int:
+        return _tiled_images_per_lane(images)
+
+    def encode(self, images: Sequence[Pixels], plans: Sequence[Plan], per_lane: int, seeds: Sequence[bytes]) -> list[bytes]:
+        return encode_payloads(seeds, images, [plan.symbols for plan in plans if plan.symbols is not None], per_lane)
+
+    def decode(self, coding: PartCoding, model: Model | None, lanes: Sequence[Lane]) -> list[Decoded]:
+        assert model is not None
+        seeds, contents = [lane.checksum_seed for lane in lanes], [lane.content for lane in lanes]
+        return decode_payloads(model.pixel_model(), seeds, contents, [lane.shapes for lane in lanes])
+
+
+class _StoredLanes:
+    """Lanes without a model: a storage method, a body, and a check of two bytes."""
+
+    def images_per_lane(self, images: Sequence[Pixels]) -> int:
+        fitting = STORED_PIXELS_PER_LANE // max(image.size for image in images)
+        return max(1, min(STORED_IMAGES_PER_LANE, fitting, len(images)))
+
+    def encode(self, images: Sequence[Pixels], plans: Sequence[Plan], per_lane: int, seeds: Sequence[bytes]) -> list[bytes]:
+        starts = range(0, len(images), per_lane)
+        return [self._encode(images[start : start + per_lane], seed) for start, seed in zip(starts, seeds, strict=True)]
+
+    def _encode(self, images: Sequence[Pixels], seed: bytes) -> bytes:
+        method, body = smallest_body(images)
+        return bytes([method]) + body + check16(seed, *(image.tobytes() for image in images))
+
+    def decode(self, coding: PartCoding, model: Model | None, lanes: Sequence[Lane]) -> list[Decoded]:
+        out: list[Decoded] = []
+        for lane in lanes:
+            try:
+                out.append(self._decode(lane))
+            except FormatError as error:
+                out.append(error)
+        return out
+
+    def _decode(self, lane: Lane) -> list[Pixels]:
+        ends = np.cumsum([height * width for height, width in lane.shapes])
+        method, body = self._split(lane.content[:-CHECK16_BYTES], int(ends[-1]))
+        raw = body if method is Method.RAW else inflate(body, int(ends[-1]))
+        if len(raw) != ends[-1]:
+            raise FormatError("its content does not match its check")
+        parts = np.split(np.frombuffer(raw, np.uint8), ends[:-1])
+        images = [undone(method, part.reshape(shape).copy()) for part, shape in zip(parts, lane.shapes, strict=True)]
+        if check16(lane.checksum_seed, *(image.tobytes() for image in images)) != lane.content[-CHECK16_BYTES:]:
+            raise FormatError("its content does not match its check")
+        return images
+
+    def _split(self, content: bytes, pixels: int) -> tuple[Method, bytes]:
+        """Storage method and body of a lane of so many pixels."""
+        if content[0] not in tuple(Method):
+            raise UnsupportedError(f"storage method {content[0]} is unsupported: it is reserved for later versions")
+        return Method(content[0]), content[1:]
+
+
+class _UnmarkedStoredLanes(_StoredLanes):
+    """Stored lanes of groups that are not in parts: their length tells whether the body is deflated. Decoding only."""
+
+    def _split(self, content: bytes, pixels: int) -> tuple[Method, bytes]:
+        return Method.RAW if len(content) == pixels else Method.DEFLATE, content
+
+
+LANE_CODECS: dict[Mode, LaneCodec] = {
+    Mode.LOSSY: _LatentLanes(),
+    Mode.LOSSLESS: _PixelModelLanes(),
+    Mode.STORED: _StoredLanes(),
+}
+UNMARKED_STORED: LaneCodec = _UnmarkedStoredLanes()
+
+
+def _tiled_images_per_lane(images: Sequence[Pixels]) -> int:
+    return max(1, min(TILES_PER_LANE // max(tiles_in(*image.shape[::-1]) for image in images), len(images)))
+
+
+def _latents_of(plans: Sequence[Plan]) -> tuple[Model, Integers]:
+    """The model of lossy plans, and the latents of all their tiles, ``(tiles, 196)``."""
+    model = plans[0].model
+    assert model is not None
+    return model, np.concatenate([plan.y for plan in plans if plan.y is not None])
+
+
+def _quality_indices(model: Model, quality: int, tiles: int) -> Integers:
+    return np.full(tiles, model.quality_index(quality), np.int64)
+
+
+def _cut(x_hat: Pixels, counts: Sequence[int], shapes: Sequence[ImageShape]) -> list[Pixels]:
+    """Images from the tiles of all of them, of which each has so many."""
+    pieces = np.split(x_hat, np.cumsum(counts)[:-1])
+    return [from_tiles(tiles, width, height) for tiles, (height, width) in zip(pieces, shapes, strict=True)]
