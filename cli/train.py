@@ -113,7 +113,7 @@ def train(
         if recipe == budgeted_recipe.NAME:
             about["drawn"] = True
             options["--time"] = f"{budget:g}s"
-            steps = budgeted_recipe.own_recipe(split, budget, run, epochs)
+            steps = budgeted_recipe.make_recipe(split, budget, run, epochs)
         else:
             steps = recipes.RECIPES[recipe]
             steps = steps if epochs is None else budgeted_recipe.limit_epochs(steps, epochs)

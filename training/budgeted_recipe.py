@@ -49,7 +49,7 @@ CONFIG = Config(width=48, hidden=32, blocks=2, prior_width=10, prior_hidden=5, s
 PIXELS = PixelConfig(ink=32, solid=48, level=64, shade=96, key=8)
 
 
-def own_recipe(split: Split, seconds: float, run: Run, epochs: int | None = None) -> Recipe:
+def make_recipe(split: Split, seconds: float, run: Run, epochs: int | None = None) -> Recipe:
     """The recipe of a run; sets ``run.pacer``. The plan in the run's folder is read, or made if it does not exist.
 
     Args:

@@ -1,6 +1,11 @@
-"""The torch twin of the variable-rate model: analysis, synthesis and prior, trained in float, exported to integers.
+"""Torch twin of the variable-rate model: analysis, quantizer, prior and synthesis, trained in float, exported to integers.
 
-Its layers have the two modes of :mod:`mnistzip.training.torch_layers`: floats, and the same integers as the exported network.
+All layers have the two modes of :mod:`mnistzip.training.torch_layers`: floats, and the integers of the exported network.
+``level``, shape (N,) in 0..1, determines the quality and is an input of all parts.
+
+    x (N, 1, 28, 28) -> space to depth -> (N, 16, 7, 7) -> analysis -> y (N, 4, 7, 7) -> * gain(level) -> clip -> rounding
+    y_hat (N, 4, 7, 7) -> * step(level) -> synthesis -> (N, 16, 7, 7) -> depth to space -> x_hat (N, 1, 28, 28)
+    y_hat (N, 196) -> prior -> features (N, 196, hidden) -> head -> logits (N, 196, values)
 
 Sources: Ballé et al. 2017, arXiv 1611.01704 (transforms for rate and distortion); Cui et al. 2021, arXiv 2003.02012 (gains per
 level); Germain et al. 2015, arXiv 1502.03509 (masked autoregressive networks).
@@ -21,21 +26,21 @@ from mnistzip.models.latent_prior import CHANNELS, POSITIONS, SYMBOLS
 from mnistzip.nn.exact import ACTIVATION_MAX
 from mnistzip.training.torch_layers import SCALE, Conv, Gain, LevelTable, Quantizable, Units, exact_shift, levels, round_ste
 
-LATENT_SCALE = 1024  # integer steps per float unit of the analysis' output, before the quantizer
+LATENT_SCALE = 1024  # integer steps per float unit of the output of the analysis, before the quantizer
 LATENT_PEAK = 32 * LATENT_SCALE - 1
-STEP_SCALE = 1024  # integer steps per float unit of the synthesis' input; its steps are small at high quality
-FINE_SHIFT = 20  # bits of the quantizer's gain
+STEP_SCALE = 1024  # integer steps per float unit of the input of the synthesis; steps are small at high quality
+FINE_SHIFT = 20  # fractional bits of the gain of the quantizer
 LOGIT_SCALE = LOGITS_PER_OCTAVE / math.log(2)  # integer logits per nat
-HEAD_PACE = 12.0  # how much faster than others the head's weights change: features are small and logits are not
+HEAD_PACE = 12.0  # scale of the parameters of the head, a factor of its learning rate: features are small and logits are large
 QUALITY_POWER = 0.84  # with it quality 50, the default, takes about 24 bytes
 
 
 @dataclass(frozen=True)
 class Config:
-    """Sizes of the variable-rate model; the defaults are the shipped ``mnist``.
+    """Sizes of the variable-rate model. The defaults are those of the shipped ``mnist``.
 
-    ``lmbda_low`` and ``lmbda_high`` are the weights of the squared error (pixels in 0..1, summed over an image) against bits at
-    levels 0 and 1; the weight rises geometrically between them.
+    ``lmbda_low`` and ``lmbda_high`` are the weights of the squared error (pixels in 0..1, summed over an image) against bits
+    at levels 0 and 1. The weight grows geometrically between them.
     """
 
     width: int = 128
@@ -52,17 +57,17 @@ class Config:
         return asdict(self)
 
     def lmbda(self, level: Tensor) -> Tensor:
-        """The weight of the squared error at levels in 0..1."""
+        """The weight of the squared error at levels in 0..1: (N,) -> (N,)."""
         return self.lmbda_low * (self.lmbda_high / self.lmbda_low) ** level
 
 
 def qualities() -> Tensor:
-    """The level of each quality 1..100 before :mod:`mnistzip.training.quality_levels` chooses better ones, shape (100,)."""
+    """Default levels of the qualities 1..100, shape (100,). :mod:`mnistzip.training.quality_levels` chooses better ones."""
     return levels() ** QUALITY_POWER
 
 
 class Block(Quantizable):
-    """Residual block: convolution, gain per level, convolution, added to the input."""
+    """Residual block: convolution, gain per level, convolution, sum with the input: (N, width, 7, 7) -> same shape."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -78,7 +83,10 @@ class Block(Quantizable):
 
 
 class Transform(Quantizable):
-    """Entry convolution, residual blocks, exit convolution, all at 7x7; gains per level after entry and before exit."""
+    """Convolution, residual blocks, convolution, all at 7x7: (N, inputs, 7, 7) -> (N, outputs, 7, 7).
+
+    Gains per level follow the first convolution and precede the last one.
+    """
 
     def __init__(self, config: Config, inputs: int, outputs: int, units: Units) -> None:
         super().__init__()
@@ -177,7 +185,7 @@ class Prior(Quantizable):
 
 
 class Head(Quantizable):
-    """Logits of every value of every symbol from the prior's features."""
+    """Logits of all values of each symbol from the features of the prior."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()

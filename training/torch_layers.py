@@ -1,10 +1,10 @@
-"""Torch twins of the integer layers, and what all twins share.
+"""Torch twins of the integer layers, and the base class of all twins.
 
-Activations lie in ``[0, ACTIVATION_PEAK]``, and each layer has two modes. In float mode it is an ordinary layer that computes
-in the type of its input, so that training can run in bfloat16. In quantized mode (see :func:`quantize`) tensors hold the same
+Activations lie in ``[0, ACTIVATION_PEAK]``. Each layer has two modes. In float mode it is an ordinary layer and computes in the
+type of its input, so that training can run in bfloat16. In quantized mode (see :func:`quantize`) tensors hold the same
 integers as the exported network: weights and biases are rounded during the forward pass, and the gradient passes the rounding
 unchanged. Sums of integers below 2^24 are exact in float32, so the quantized twin equals :mod:`mnistzip.nn.layers` bit for
-bit; a test compares them.
+bit.
 
 The twin of a kind of layer with weights is a :class:`TwinLayer` with the same ``kind``. :mod:`mnistzip.training.export` needs
 nothing else to export it.

@@ -1,8 +1,13 @@
-"""The torch twin of the pixel model: four small networks, one for each plane of a grey level, and the copy attention.
+"""Torch twin of the pixel model: a small network for each of the four planes of a grey level, and the copy attention.
 
-Layers have the two modes of :mod:`mnistzip.training.torch_layers`: floats, and the same integers as the exported network.
+All layers have the two modes of :mod:`mnistzip.training.torch_layers`: floats, and the integers of the exported network.
+n is the number of coded pixels of a plane in all N images.
 
-Source: Gu et al. 2016, arXiv 1603.06393 (copying earlier values: here grey levels that the image has shown before).
+    x (N, 28, 28) uint8 -> windows of earlier pixels (n, inputs) -> three hidden layers (n, width) -> head -> logits (n, values)
+
+The copy attention adds votes of earlier pixels of the same image, (n, 32), to the logits of the plane of shades.
+
+Source: Gu et al. 2016, arXiv 1603.06393 (copying earlier values, here grey levels of earlier pixels).
 """
 
 from __future__ import annotations
@@ -23,13 +28,13 @@ from mnistzip.tiling import TILE
 from mnistzip.training.torch_codec import LOGIT_SCALE
 from mnistzip.training.torch_layers import SCALE, Quantizable, exact_shift, round_ste
 
-KEY_SCALE = math.sqrt(LOGITS_PER_OCTAVE * 2**KEY_SHIFT)  # integer steps of keys per unit: a product of one is an octave
-WAVES = 12  # cosines over the shades of a range, by which the head can change all shades together
+KEY_SCALE = math.sqrt(LOGITS_PER_OCTAVE * 2**KEY_SHIFT)  # integer steps of keys per float unit; a product of 1 is one octave
+WAVES = 12  # cosines over the shades of a range, with which the head changes all shades together
 
 
 @dataclass(frozen=True)
 class PixelConfig:
-    """Widths of the hidden layers of each plane's network, and of the keys; the defaults are those of the shipped ``mnist``."""
+    """Widths of the hidden layers of each plane, and of the keys. The defaults are those of the shipped ``mnist``."""
 
     ink: int = 64
     solid: int = 96

@@ -1,4 +1,4 @@
-"""Training on images of one's own: what is taken, how the time is shared out, stopping and going on."""
+"""Training on a user's images: accepted images, the time budget, interrupts and resumed runs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ QUICK = dict.fromkeys(budgeted_recipe.SHARES, 1)
 
 @pytest.fixture
 def images(digits: Pixels) -> Pixels:
-    """128 images, enough to be trained on."""
+    """128 images, more than the minimum."""
     return np.concatenate([digits, digits[:, ::-1]])
 
 
@@ -53,14 +53,14 @@ def source(images: Pixels, tmp_path: Path) -> str:
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Networks that train in a moment."""
+    """Networks that train within a second."""
     sizes = budgeted_recipe.Config(width=12, hidden=6, blocks=1, anchors=3, prior_width=2, prior_hidden=2, symbol_max=5)
     monkeypatch.setattr(budgeted_recipe, "CONFIG", sizes)
     monkeypatch.setattr(budgeted_recipe, "PIXELS", budgeted_recipe.PixelConfig(ink=4, solid=4, level=4, shade=8, key=2))
     monkeypatch.setattr(budgeted_recipe, "EPOCHS", dict.fromkeys(budgeted_recipe.SHARES, 2))
-    monkeypatch.setattr(budgeted_recipe, "MIN_PIXEL_STEPS", 0)  # a pixel model is trained however slow the machine is
+    monkeypatch.setattr(budgeted_recipe, "MIN_PIXEL_STEPS", 0)  # train a pixel model on slow machines as well
     monkeypatch.setattr(recipes, "pays", lambda _sizes: True)  # so that pixel models this small go into the file
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a test started in the background lacks
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a test in the background has none
     torch.set_num_threads(1)
     yield
     signal.signal(signal.SIGINT, before)
@@ -68,10 +68,10 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def test_steps_take_fewer_images_where_there_are_few_or_pixels_see_many(images: Pixels) -> None:
     def split(count: int, grey: int) -> splits.Split:
-        every = torch.zeros(count, 1, 28, 28, dtype=torch.uint8)
-        every[:, :, :10] = 9
-        every[:, :, 10:] = grey
-        return splits.Split(every, every)
+        same = torch.zeros(count, 1, 28, 28, dtype=torch.uint8)
+        same[:, :, :10] = 9
+        same[:, :, 10:] = grey
+        return splits.Split(same, same)
 
     assert budgeted_recipe.batches(split(60_000, 0)) == {
         **dict.fromkeys(budgeted_recipe.SHARES, budgeted_recipe.BATCH),
@@ -84,26 +84,26 @@ def test_steps_take_fewer_images_where_there_are_few_or_pixels_see_many(images: 
 @pytest.mark.parametrize("fit", splits.FITS)
 def test_images_of_other_sizes_are_fitted_and_that_is_said(fit: str, digits: Pixels) -> None:
     mixed = [np.hstack(list(digits[:2])), digits[2], np.pad(digits[3], 6)[:, :30], digits[4][:20]]
-    said: list[str] = []
-    out = splits.fitted(mixed, fit, said.append)
+    output: list[str] = []
+    out = splits.fitted(mixed, fit, output.append)
     assert out.shape == (8 if fit == "tile" else 4, 28, 28)
-    assert "images of 4 sizes" in said[0]
+    assert "images of 4 sizes" in output[0]
     if fit == "tile":
         assert (out == np.concatenate([to_tiles(image) for image in mixed])).all()
     elif fit == "crop":
         assert (out[0] == mixed[0][:, 14:42]).all()
         assert (out[3, 4:24] == mixed[3]).all()
     assert (out[1] == digits[2]).all() or fit == "tile"
-    assert splits.fitted(list(digits), fit, said.append).shape == digits.shape
-    assert len(said) == 1
+    assert splits.fitted(list(digits), fit, output.append).shape == digits.shape
+    assert len(output) == 1
 
 
 def test_what_cannot_be_learned_from_is_refused(tmp_path: Path, images: Pixels, source: str) -> None:
-    said: list[str] = []
+    output: list[str] = []
     with pytest.raises(ImageError, match="128 images: too few"):
         splits.load(source, fewest=200)
-    splits.load(source, log=said.append)
-    assert "128 images are few" in said[0]
+    splits.load(source, log=output.append)
+    assert "128 images are few" in output[0]
     np.save(tmp_path / "same.npy", np.repeat(images[:1], 120, 0))
     with pytest.raises(ImageError, match="are the same"):
         splits.load(str(tmp_path / "same.npy"))
@@ -125,7 +125,7 @@ def test_held_out_images_are_drawn_where_images_may_be_sorted(source: str, image
 
 
 def report_sentence(text: str) -> str:
-    """The one line that says which model to use."""
+    """The line with the advice."""
     (line,) = [line for line in text.splitlines() if line.startswith("Use ")]
     return line
 
@@ -135,21 +135,21 @@ def test_the_command_leads_from_images_to_files(
 ) -> None:
     out = tmp_path / "mine.npz"
     assert run(["train", source, "-o", str(out), "--time", "1s", "--epochs", "1", "-T", "1"]) == 0
-    said = capsys.readouterr().out
-    assert re.search(r"\| WebP, quality \d+ \|", said)
+    output = capsys.readouterr().out
+    assert re.search(r"\| WebP, quality \d+ \|", output)
     card = out.with_suffix(".md").read_text()
     assert "| this model, `--lossless` |" in card
     assert "| `glyph`, `--lossless` |" in card
-    assert report_sentence(said) == report_sentence(card)
+    assert report_sentence(output) == report_sentence(card)
     assert "`mnistzip train mine.npy --recipe own --time 1s --epochs 1 --seed 1 -T 1 -o mine.npz`" in card
     assert "12 drawn at random held out" in card
     with Image.open(tmp_path / "mine.npz.run" / "curves.png") as curves:
-        assert len(curves.convert("RGB").getcolors(1 << 20) or []) > 50  # not a blank sheet
+        assert len(curves.convert("RGB").getcolors(1 << 20) or []) > 50  # not blank
     report = json.loads(out.with_suffix(".json").read_text())
     assert report["beside"]["images"] == 12
     assert all(phase["epochs"] == 1 for phase in report["phases"])
-    kept = mnistzip.encode(images[0], model=out, lossless=True)
-    assert (mnistzip.decode(kept, model=out) == images[0]).all()
+    file = mnistzip.encode(images[0], model=out, lossless=True)
+    assert (mnistzip.decode(file, model=out) == images[0]).all()
     assert mnistzip.decode(mnistzip.encode(images[0], model=out), model=out).shape == (28, 28)
 
 
@@ -192,29 +192,29 @@ def test_a_pixel_model_that_is_of_no_use_is_left_out_and_that_is_said(
         monkeypatch.setattr(budgeted_recipe, "MAX_PASSES", dict.fromkeys(budgeted_recipe.SHARES, 10**9))
     out = tmp_path / "mine.npz"
     assert run(["train", source, "-o", str(out), "--time", "1s", "--epochs", "1", "-T", "1"]) == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     expected = (
         "no pixel model is trained" if why == "no time for it" else "the pixel model is left out: lossless files of held-out"
     )
-    assert expected in said
-    assert ("pixels epoch" in said) == (why == "it loses")
+    assert expected in output
+    assert ("pixels epoch" in output) == (why == "it loses")
     report = json.loads(out.with_suffix(".json").read_text())
     assert "lossless" not in report
     model = read_model(out.read_bytes(), "mine")
     assert model.pixels is None
-    kept = mnistzip.encode(images[0], model=out, lossless=True)
-    assert kept == store(images[0])
-    assert (mnistzip.decode(kept) == images[0]).all()
+    file = mnistzip.encode(images[0], model=out, lossless=True)
+    assert file == store(images[0])
+    assert (mnistzip.decode(file) == images[0]).all()
 
 
 def rows(**others: tuple[float, float, float]) -> dict[str, Any]:
-    """What :func:`advice` reads: bytes, dB and bytes without loss of this model and of others."""
-    named = {name: {"bytes": size, "psnr_db": db, "lossless_bytes": kept} for name, (size, db, kept) in others.items()}
+    """Argument of :func:`advice`: bytes, dB and lossless bytes of this model and of others."""
+    named = {name: {"bytes": size, "psnr_db": db, "lossless_bytes": lossless} for name, (size, db, lossless) in others.items()}
     return {**named.pop("this"), "webp_psnr_db": 27.0, "shipped": named}
 
 
 @pytest.mark.parametrize(
-    ("told", "advised"),
+    ("results", "sentence"),
     [
         (
             rows(this=(50.0, 27.1, 200.0), mnist=(60.0, 27.2, 250.0), glyph=(55.0, 27.0, 220.0)),
@@ -237,40 +237,40 @@ def rows(**others: tuple[float, float, float]) -> dict[str, Any]:
     ],
     ids=["this one", "one that ships", "one of each", "none is as good as WebP"],
 )
-def test_nobody_is_advised_to_use_a_model_worse_than_one_that_ships(told: dict[str, Any], advised: str) -> None:
-    assert advice(told) == advised
+def test_nobody_is_advised_to_use_a_model_worse_than_one_that_ships(results: dict[str, Any], sentence: str) -> None:
+    assert advice(results) == sentence
 
 
 def test_a_time_too_short_for_measuring_is_said(source: str, tmp_path: Path) -> None:
-    said: list[str] = []
-    now = iter(range(0, 10**6, 5))  # every look at the clock is five seconds later
-    run_ = Run(tmp_path, 1, said.append, clock=lambda: float(next(now)))
-    budgeted_recipe.own_recipe(splits.load(source), 60.0, run_)
-    assert any(line.startswith("--time 1:00 is short: 0:30 of training, then about ") for line in said)
+    output: list[str] = []
+    now = iter(range(0, 10**6, 5))  # each call of the clock advances it by five seconds
+    run_ = Run(tmp_path, 1, output.append, clock=lambda: float(next(now)))
+    budgeted_recipe.make_recipe(splits.load(source), 60.0, run_)
+    assert any(line.startswith("--time 1:00 is short: 0:30 of training, then about ") for line in output)
     assert run_.pacer is not None
 
 
 def test_tensorboard_is_told_where_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[tuple[str, float, int]] = []
+    calls: list[tuple[str, float, int]] = []
 
     class SummaryWriter:
         def __init__(self, folder: str) -> None:
             assert folder == str(tmp_path / "tensorboard" / "rounded")
 
         def add_scalar(self, name: str, value: float, epoch: int) -> None:
-            told.append((name, value, epoch))
+            calls.append((name, value, epoch))
 
         def flush(self) -> None:
-            told.append(("flush", 0, 0))
+            calls.append(("flush", 0, 0))
 
     stand_in = type(sys)("torch.utils.tensorboard")
     stand_in.SummaryWriter = SummaryWriter  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", stand_in)
     Board(tmp_path, "rounded").add({"loss": 2.5}, 3)
-    assert told == [("loss", 2.5, 3), ("flush", 0, 0)]
+    assert calls == [("loss", 2.5, 3), ("flush", 0, 0)]
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     Board(tmp_path, "rounded").add({"loss": 2.5}, 4)
-    assert len(told) == 2
+    assert len(calls) == 2
 
 
 @pytest.mark.slow
@@ -281,11 +281,11 @@ def test_an_interrupt_makes_a_model_and_resuming_ends_as_if_there_had_been_none(
     def begin(name: str) -> tuple[Path, list[str]]:
         folder = tmp_path / f"{name}.npz.run"
         folder.mkdir()
-        (folder / "plan.json").write_text(json.dumps(QUICK))  # as fast a machine as that of the other run
+        (folder / "plan.json").write_text(json.dumps(QUICK))  # the same steps in both runs
         out = tmp_path / f"{name}.npz"
         return out, ["train", source, "-o", str(out), "-T", "1", "--resume", "-f"]
 
-    def told(out: Path) -> dict[str, object]:
+    def report_of(out: Path) -> dict[str, object]:
         report: dict[str, object] = json.loads(out.with_suffix(".json").read_text())
         return report
 
@@ -302,35 +302,35 @@ def test_an_interrupt_makes_a_model_and_resuming_ends_as_if_there_had_been_none(
     with monkeypatch.context() as patch:
         patch.setattr(click, "echo", interrupt)
         assert run(command) == 0
-    assert told(out)["stopped"] is True
+    assert report_of(out)["stopped"] is True
     assert (tmp_path / "stopped.npz.run" / f"{stage}.pt").exists()
-    assert ("lossless" in told(out)) == (stage == "pixels")
+    assert ("lossless" in report_of(out)) == (stage == "pixels")
     assert "stopped before its end" in out.with_suffix(".md").read_text()
     assert mnistzip.decode(mnistzip.encode(images[0], model=out), model=out).shape == (28, 28)
     assert run(command) == 0
-    assert told(out)["stopped"] is False
-    assert told(out)["sha256"] == told(straight)["sha256"]
+    assert report_of(out)["stopped"] is False
+    assert report_of(out)["sha256"] == report_of(straight)["sha256"]
 
 
 def test_a_stage_ends_where_held_out_images_do_no_better(images: Pixels, tmp_path: Path) -> None:
-    told: list[str] = []
+    messages: list[str] = []
     costs = iter([5.0, 3.0, 4.0, 3.5, 3.2, 2.0])
     weight = torch.nn.Linear(1, 1)
     schedule = Schedule(6, 8, 1e-3, warm_up=1, steps=1, keep_best=True, patience=3)
 
     def phase() -> Phase:
-        return Phase("some", Run(tmp_path, 1, told.append), weight, schedule)
+        return Phase("some", Run(tmp_path, 1, messages.append), weight, schedule)
 
     def loss(x: torch.Tensor) -> torch.Tensor:
         return weight(x.mean().view(1, 1)).square().mean()
 
     first = phase()
-    learned = torch.from_numpy(images).unsqueeze(1)
-    first.train(learned, loss, lambda: {"held_out": next(costs)})
+    training_images = torch.from_numpy(images).unsqueeze(1)
+    first.train(training_images, loss, lambda: {"held_out": next(costs)})
     assert first.epoch == 5
     assert first.best is not None
     assert (weight.weight == first.best[1]["weight"]).all()
-    assert "no improvement on held-out images for 3 epochs" in told[-1]
+    assert "no improvement on held-out images for 3 epochs" in messages[-1]
     again = phase()
-    again.train(learned, loss, lambda: {"held_out": next(costs)})
+    again.train(training_images, loss, lambda: {"held_out": next(costs)})
     assert again.epoch == 5

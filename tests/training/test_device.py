@@ -1,4 +1,4 @@
-"""Training on another device than the processor."""
+"""Training on devices other than the CPU."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CONFIG = Config(width=12, hidden=6, blocks=1, anchors=3, prior_width=2, prior_hi
 @pytest.mark.parametrize("quantized", [False, True])
 @pytest.mark.parametrize("passes", [0, 2])
 def test_every_tensor_of_a_step_is_made_where_the_images_are(quantized: bool, passes: int) -> None:
-    """On torch's device without numbers, which, as a graphics processor does, refuses to meet tensors of the processor."""
+    """The device ``meta`` has no values. Like a GPU, it refuses operations with tensors of the CPU."""
     coder = Coder(Codec(CONFIG)).train()
     if quantized:
         quantize(coder)
@@ -41,7 +41,7 @@ def test_every_tensor_of_a_step_is_made_where_the_images_are(quantized: bool, pa
         cost.mean().backward()  # type: ignore[no-untyped-call]
         Muon([p for p in coder.parameters() if p.ndim == 4], 0.01).step()
     assert cost.device.type == "meta"
-    with pytest.raises(RuntimeError):  # which is what the above would be, were anything left behind
+    with pytest.raises(RuntimeError):  # levels on the CPU
         stages.costs(coder, x, torch.rand(8), torch.rand(8), passes)
 
 

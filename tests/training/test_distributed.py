@@ -1,4 +1,4 @@
-"""Training in several processes: the same steps as in one, and only one of them writes."""
+"""Training in several processes: the steps are those of one process, and only the leader writes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STEPS = 6
 
 
 class Brightness(nn.Module):
-    """Learns how bright images are; what it was last given is not learned."""
+    """Learns the brightness of images; its buffer gets no gradient."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,12 +38,12 @@ class Brightness(nn.Module):
 
 
 def work(folder: Path, stop: bool = False) -> tuple[dict[str, Tensor], int]:
-    """What is learned in ``folder``, and how many epochs that took."""
+    """Train in ``folder``: the state of the module, and the number of epochs."""
     images = torch.randint(0, 256, (40, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(5))
     module = Brightness()
     run = Run(folder, 3)
     phase = Phase("bright", run, module, Schedule(2, 8, 1e-3, warm_up=1, paced=True))
-    if distributed.leads():  # the others learn from the leader how many steps an epoch has
+    if distributed.leads():  # the others get the number of steps from the leader
         shares = {"bright": Share(1.0, 2, 1e9)}
         run.pacer = Pacer(Plan({"bright": [STEPS, STEPS - 1]}, {}, {}), folder / "plan.json", shares, 100.0, lambda: 0.0)
 
@@ -56,15 +56,15 @@ def work(folder: Path, stop: bool = False) -> tuple[dict[str, Tensor], int]:
 
 
 def process(rank: int, port: int, folder: Path) -> None:
-    """One of two; the second is asked to stop in the second epoch, then both go on."""
+    """One of two processes. The second one is asked to stop in the second epoch, then both resume."""
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     torch.set_num_threads(1)
     distributed.join()
-    mine = folder if rank == 0 else folder / "other"
-    _, epochs = work(mine, stop=rank == 1)
+    own_folder = folder if rank == 0 else folder / "other"
+    _, epochs = work(own_folder, stop=rank == 1)
     assert epochs == 1
     assert distributed.leads() == (rank == 0)
-    torch.save(work(mine), folder / f"{rank}.result")
+    torch.save(work(own_folder), folder / f"{rank}.result")
     distributed.leave()
     assert not (folder / "other").exists()
 
@@ -96,7 +96,7 @@ def test_one_process_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_card_tells_the_command_that_several_processes_took() -> None:
-    told = {
+    report = {
         "data": {"source": "x.npy"},
         "recipe": "own",
         "seed": 1,
@@ -105,6 +105,6 @@ def test_a_card_tells_the_command_that_several_processes_took() -> None:
         "device": "cpu",
         "processes": 1,
     }
-    assert command_of(told) == "mnistzip train x.npy --recipe own --seed 1 -T 2 -o m.npz"
-    several = command_of(told | {"processes": 3, "device": "cuda"})
+    assert command_of(report) == "mnistzip train x.npy --recipe own --seed 1 -T 2 -o m.npz"
+    several = command_of(report | {"processes": 3, "device": "cuda"})
     assert several == "torchrun --nproc-per-node 3 -m mnistzip train x.npy --recipe own --seed 1 -T 2 --device cuda -o m.npz"

@@ -1,4 +1,4 @@
-"""Characters that are drawn to train on."""
+"""Drawing of characters for training."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def test_fonts_are_found_with_their_characters_and_grouped_by_family(fonts: list
     sans = [font for font in fonts if font.family == "dejavusans"]
     assert len(sans) >= 4  # bold, oblique and both are of one family
     assert all({"7", "g", "Ω"} <= font.characters for font in sans)
-    learned, held_out = glyphs.split_families(fonts)
-    assert len(learned) + len(held_out) == len(fonts)
+    training, held_out = glyphs.split_families(fonts)
+    assert len(training) + len(held_out) == len(fonts)
     assert held_out
-    assert not {font.family for font in learned} & {font.family for font in held_out}
+    assert not {font.family for font in training} & {font.family for font in held_out}
 
 
 def test_pictures_are_drawn_from_the_seed_and_none_is_blank(fonts: list[glyphs.Font]) -> None:
@@ -56,15 +56,15 @@ def test_fonts_of_nothing_but_blanks_are_an_error(fonts: list[glyphs.Font]) -> N
 def test_the_last_images_are_of_fonts_and_digits_that_are_not_learned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(glyphs, "HELD_OUT", 20)
     out = tmp_path / "glyphs.npy"
-    told = CliRunner().invoke(
+    result = CliRunner().invoke(
         glyphs.main, ["--fonts", str(FONTS), "--digits", str(DIGITS), "-o", str(out), "--count", "40"], catch_exceptions=False
     )
-    assert "fonts of held-out families" in told.output
+    assert "fonts of held-out families" in result.output
     images = np.load(out)
     assert images.shape == (60, 28, 28)
-    known = {digit.tobytes(): index for index, digit in enumerate(read_idx(DIGITS))}
-    used = [known.get(image.tobytes()) for image in images]
+    index_of = {digit.tobytes(): index for index, digit in enumerate(read_idx(DIGITS))}
+    used = [index_of.get(image.tobytes()) for image in images]
     first, last = ([index for index in part if index is not None] for part in (used[:40], used[40:]))
     assert len(first) == 14
     assert len(last) == 7
-    assert max(first) < len(known) - 20 <= min(last)
+    assert max(first) < len(index_of) - 20 <= min(last)

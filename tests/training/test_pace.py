@@ -1,4 +1,4 @@
-"""How the time of a training run is shared out: by a clock that only the test moves."""
+"""Division of the time of a training run, with a clock that only the test moves."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TRAINING = 1000.0
 
 
 class Clock:
-    """Stands still unless it is moved."""
+    """A clock that moves only if ``now`` is changed."""
 
     def __init__(self) -> None:
         self.now = 50.0
@@ -39,21 +39,21 @@ class Clock:
 def train(
     path: Path, slow: Callable[[float], float], plan: Plan | None = None, images: int = MANY, overhead: float = 0.0
 ) -> tuple[float, Plan, list[float]]:
-    """A run whose steps take ``slow(share of the time that is over)`` times as long as tried: its seconds, plan and lefts."""
+    """Simulate a run whose steps take ``slow(elapsed share)`` times the pace: its seconds, plan and estimated totals."""
     clock = Clock()
     plan = plan or Plan({}, dict(PACE), {})
     shares = budgeted_recipe.shares_of(images, BATCH)
     pacer = Pacer(plan, path, shares, TRAINING, clock)
-    lefts = []
+    totals = []
     for stage in shares:
         for epoch in range(budgeted_recipe.EPOCHS[stage]):
-            began = clock.now
+            start = clock.now
             for _ in range(pacer.steps(stage, epoch)):
                 clock.now += PACE[stage] * slow((clock.now - 50.0) / TRAINING)
             clock.now += overhead
-            pacer.record_epoch(stage, epoch, clock.now - began - overhead, overhead)
-            lefts.append(clock.now - 50.0 + pacer.seconds_left(stage, epoch + 1))
-    return clock.now - 50.0, plan, lefts
+            pacer.record_epoch(stage, epoch, clock.now - start - overhead, overhead)
+            totals.append(clock.now - 50.0 + pacer.seconds_left(stage, epoch + 1))
+    return clock.now - 50.0, plan, totals
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def train(
         lambda _over: 1.0,
         lambda _over: 3.0,
         lambda _over: 0.25,
-        lambda over: 4.0 if over < 0.3 else 1.0,  # busy in the beginning
+        lambda over: 4.0 if over < 0.3 else 1.0,  # busy at first
         lambda over: 1.0 if over < 0.5 else 2.0,
         lambda over: 0.5 if over < 0.2 else 1.5,
     ],
@@ -72,10 +72,10 @@ def train(
 def test_a_run_takes_its_time_however_busy_the_machine_is(
     slow: Callable[[float], float], overhead: float, tmp_path: Path
 ) -> None:
-    seconds, plan, lefts = train(tmp_path / "plan.json", slow, overhead=overhead)
+    seconds, plan, totals = train(tmp_path / "plan.json", slow, overhead=overhead)
     assert 0.9 * TRAINING < seconds < 1.1 * TRAINING
     assert all(min(counts) > 1 for counts in plan.steps.values())
-    assert all(0.85 * TRAINING < left < 1.35 * TRAINING for left in lefts[8:])  # elapsed and left together, of the whole
+    assert all(0.85 * TRAINING < left < 1.35 * TRAINING for left in totals[8:])  # elapsed and remaining time
 
 
 def test_few_images_are_not_learned_by_heart_and_end_early(tmp_path: Path) -> None:
@@ -102,8 +102,8 @@ def test_a_run_that_goes_on_has_the_time_that_is_left_and_the_decision_that_was_
     assert first.steps("one", 0) == 25
     clock.now += 50
     first.record_epoch("one", 0, 50.0)
-    assert first.steps("one", 1) == 8  # of 50 seconds that are left a third, two seconds a step
-    clock.now += 3  # and there it is stopped
+    assert first.steps("one", 1) == 8  # a third of the remaining 50 seconds, two seconds per step
+    clock.now += 3  # the run is stopped here
     later = Clock()
     later.now = 7000.0
     second = Pacer(Plan.read(path, {"one": 2, "two": 2}), path, shares, 100.0, later)

@@ -67,21 +67,21 @@ def test_integer_network_equals_its_torch_twin(kind: str, digits: NDArray[np.uin
     coder.eval()
     quantize(coder)
     model = read_model(export(coder, qualities()), "twin")
-    row = np.arange(len(digits)) * 99 // 63
-    level = qualities()[torch.from_numpy(row)]
+    quality_index = np.arange(len(digits)) * 99 // 63
+    level = qualities()[torch.from_numpy(quality_index)]
     with torch.no_grad():
         twin_y = torch.floor(codec.analyse(torch.from_numpy(digits).unsqueeze(1).float(), level) + 0.5).float()
-        y = model.transforms.analyse(digits, row)
+        y = model.transforms.analyse(digits, quality_index)
         assert (y == flatten(twin_y).numpy()).all()
         assert len(np.unique(y)) > 3
         twin_x = codec.synthesize(twin_y, level)[:, 0] * 255
-        assert (model.transforms.synthesize(y, row) == torch.round(twin_x).numpy()).all()
+        assert (model.transforms.synthesize(y, quality_index) == torch.round(twin_x).numpy()).all()
         assert torch.equal(torch.round(twin_x) / 255 * 255, twin_x) or (twin_x - torch.round(twin_x)).abs().max() < 1e-4
         logits = torch.round(coder.head(codec.prior.features(flatten(twin_y), level)) * LOGITS_PER_OCTAVE / np.log(2)).numpy()
     behind = np.minimum((logits.max(axis=2, keepdims=True) - logits).astype(int), len(OCTAVES) - 1)
     weight = OCTAVES[behind]
     share = np.take_along_axis(weight, (y + codec.config.symbol_max)[..., None], 2)[..., 0] / weight.sum(axis=2)
-    _, freqs = model.prior.intervals(y, row)
+    _, freqs = model.prior.intervals(y, quality_index)
     values = 2 * codec.config.symbol_max + 1
     assert np.abs(freqs - 1 - share * (65536 - values)).max() <= 1  # the same logits, to the rounding of one edge
 
@@ -139,12 +139,12 @@ def test_search_lowers_what_images_cost_and_leaves_the_weights_alone(split: spli
     before = [parameter.clone() for parameter in coder.parameters()]
     start = torch.zeros(len(x), 196)
     _, bits, error = search(coder, x, start, level, lmbda, 0)
-    found, fewer, smaller = search(coder, x, start, level, lmbda, 6)
-    now, was = fewer + lmbda * smaller, bits + lmbda * error
-    assert (now <= was).all()
-    assert (now < was).float().mean() > 0.3
-    assert found.abs().max() <= SMALL.symbol_max
-    assert torch.equal(found, found.round())
+    symbols, new_bits, new_error = search(coder, x, start, level, lmbda, 6)
+    now, before_search = new_bits + lmbda * new_error, bits + lmbda * error
+    assert (now <= before_search).all()
+    assert (now < before_search).float().mean() > 0.3
+    assert symbols.abs().max() <= SMALL.symbol_max
+    assert torch.equal(symbols, symbols.round())
     assert all(torch.equal(one, other) for one, other in zip(before, coder.parameters(), strict=True))
     assert all(parameter.grad is None for parameter in coder.parameters())
 
@@ -190,8 +190,8 @@ def test_a_recipe_leads_from_images_to_a_working_codec(
     assert json.loads(out.with_suffix(".json").read_text()) == report
     file = mnistzip.encode(digits[0], model=out, effort=0)
     assert mnistzip.decode(file, model=out).shape == (28, 28)
-    kept = mnistzip.encode(digits[0], model=out, lossless=True)
-    assert mnistzip.decode(kept, model=out).tobytes() == digits[0].tobytes()
+    lossless = mnistzip.encode(digits[0], model=out, lossless=True)
+    assert mnistzip.decode(lossless, model=out).tobytes() == digits[0].tobytes()
     assert ("Lossless files of held-out images" in out.with_suffix(".md").read_text()) == (pixels is not None)
     again = train(split, {"source": DIGITS.name}, name, tmp_path / "again.npz", Run(tmp_path / "again", 3), quick)
     assert report["sha256"] in out.with_suffix(".md").read_text()
