@@ -89,7 +89,7 @@ def dequantize(module: nn.Module) -> None:
 
 
 def levels() -> Tensor:
-    """A hundred levels from 0 to 1, shape (100,), at which to look for the largest values of tables."""
+    """Equally spaced levels from 0 to 1, shape (100,), for estimates of the largest values of tables."""
     return torch.arange(QUALITIES) / (QUALITIES - 1)
 
 

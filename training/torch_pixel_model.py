@@ -87,7 +87,7 @@ class Affine(Quantizable):
         return round_ste(self.effective() * self.unit * scale[:, None]), round_ste(self.bias * scale)
 
     def forward(self, x: Tensor) -> Tensor:
-        """In float units or, if quantized, in integer steps before rounding."""
+        """(n, inputs) -> (n, outputs), in float units or, if quantized, in integer steps before rounding."""
         if self.quantized:
             weight, bias = self.integers()
             return F.linear(x.float(), weight, bias) * torch.exp2(-self.shift)
@@ -127,7 +127,7 @@ def hidden(inputs: int, outputs: int) -> Affine:
 
 
 class Head(Affine):
-    """Natural logits. With ``smooth``, for shades, smooth waves over a range are added to them."""
+    """Natural logits. With ``smooth``, for shades, cosines over a range are added to the weights."""
 
     def __init__(self, inputs: int, outputs: int, smooth: bool = False) -> None:
         super().__init__(inputs, torch.full((outputs,), LOGIT_SCALE), torch.full((inputs,), float(ACTIVATION_MAX)))
@@ -149,7 +149,7 @@ class Head(Affine):
 
 
 class PlaneNet(Quantizable):
-    """Three hidden layers and a head."""
+    """The network of a plane: three hidden layers and a head."""
 
     def __init__(self, plane: Plane, width: int) -> None:
         super().__init__()
@@ -167,7 +167,7 @@ class PlaneNet(Quantizable):
 
 
 class Copy(Quantizable):
-    """Copy attention: query, key, and what a grey level adds to its key."""
+    """Copy attention: query, key, and an offset of the key per grey level."""
 
     def __init__(self, width: int, key: int) -> None:
         super().__init__()
@@ -182,7 +182,7 @@ class Copy(Quantizable):
             self.query.bias[-1] = -3.0
 
     def level_keys(self) -> Tensor:
-        """What each grey level adds to a key, in integers: (9 * 32, key)."""
+        """Integer offsets of keys per grey level: (9 * 32, key)."""
         return round_ste(self.levels * KEY_SCALE).clamp(-KEY_PEAK, KEY_PEAK)
 
     def forward(self, h: Tensor, value: Tensor, tile: Tensor, step: Tensor, count: int) -> Tensor:
@@ -225,7 +225,7 @@ class Copy(Quantizable):
 
 
 class PixelModel(Quantizable):
-    """Bits of images without loss. ``blank``, the probability of ink where a pixel sees none, is counted instead of trained."""
+    """Bits of lossless images. ``blank``, the probability of ink without ink in the window, is counted instead of trained."""
 
     def __init__(self, config: PixelConfig) -> None:
         super().__init__()
@@ -254,7 +254,7 @@ class PixelModel(Quantizable):
         return {layer.weight for layer in layers if layer not in outer}
 
     def bits(self, x: Tensor) -> Tensor:
-        """Bits of images, uint8 (N, 28, 28), in each plane and of pixels that see no ink: (5, N)."""
+        """Bits of images, uint8 (N, 28, 28), in each plane and of pixels without ink in their window: (5, N)."""
         count = len(x)
         padded = F.pad(x, (PAD, PAD, PAD, PAD))
         around = self._sees_ink(padded)
@@ -294,7 +294,7 @@ class PixelModel(Quantizable):
 
     @torch.no_grad()
     def count_blank(self, x: Tensor) -> None:
-        """Set ``blank`` to how often pixels that see no ink have some in images, uint8 (N, 28, 28)."""
+        """Set ``blank`` to the frequency of ink in pixels without ink in their window, from images, uint8 (N, 28, 28)."""
         total, ink = torch.zeros(TILE_PIXELS), torch.zeros(TILE_PIXELS)
         for part in torch.split(x, 1000):
             around = self._sees_ink(F.pad(part, (PAD, PAD, PAD, PAD)))
