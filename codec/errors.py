@@ -34,7 +34,7 @@ class OptionError(MnistzipError, ValueError):
     """An option has a value outside its range."""
 
 
-AnyError = TypeVar("AnyError", bound=MnistzipError)
+AnyError = TypeVar("AnyError", bound=Exception)
 
 
 def located(error: AnyError, where: str) -> AnyError:
