@@ -1,4 +1,4 @@
-"""What a model takes beside PNG, WebP and the models that ship, in whole files of images that it was not trained on."""
+"""Compare a model with PNG, WebP and the shipped models, by whole files of held-out images."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from mnistzip.models.registry import CANDIDATES, Model
 from mnistzip.types import Pixels
 
 WEBP_QUALITY = 10
-SAME_DB = 0.05  # PSNR that two models may differ by and still count as equal
+EQUAL_DB = 0.05  # models whose PSNR differs by at most this count as equal
 
 
-def beside(model: Model, images: list[Pixels]) -> dict[str, Any]:
-    """Mean bytes of PNG, WebP, ``model`` and the models that ship, without loss and at the PSNR that WebP of quality 10 has.
+def compare(model: Model, images: list[Pixels]) -> dict[str, Any]:
+    """Mean bytes of PNG, WebP, ``model`` and the shipped models, lossless and at the PSNR of WebP at quality 10.
 
-    Of a model's qualities the lowest that reaches that PSNR at the default effort counts. Where none of ``model`` does, WebP's
-    quality is lowered until the best one does; if that is not enough, ``psnr_db`` tells.
+    Each model counts at its lowest quality that reaches this PSNR at the default effort. If no quality of ``model`` reaches it,
+    the quality of WebP is lowered until one does, or down to 0; ``psnr_db`` then gives what the model reaches.
     """
     best = _psnr(images, encode_many(images, quality=QUALITIES, model=model), model)
     for webp_quality in range(WEBP_QUALITY, -1, -1):
         webp = _pillow(images, format="WEBP", quality=webp_quality, method=6)
-        seen = [np.asarray(Image.open(io.BytesIO(file)).convert("L")) for file in webp]
-        goal = metrics.psnr(np.stack(images), np.stack(seen))
-        if best >= goal:
+        decoded = [np.asarray(Image.open(io.BytesIO(file)).convert("L")) for file in webp]
+        target_db = metrics.psnr(np.stack(images), np.stack(decoded))
+        if best >= target_db:
             break
     rows = {
         "images": len(images),
@@ -37,19 +37,19 @@ def beside(model: Model, images: list[Pixels]) -> dict[str, Any]:
         "webp_lossless_bytes": _mean(_pillow(images, format="WEBP", lossless=True, method=6)),
         "webp_quality": webp_quality,
         "webp_bytes": _mean(webp),
-        "webp_psnr_db": round(goal, 3),
-        **at_psnr(model, images, goal),
-        "shipped": {name: at_psnr(name, images, goal) for name in CANDIDATES},
+        "webp_psnr_db": round(target_db, 3),
+        **at_psnr(model, images, target_db),
+        "shipped": {name: at_psnr(name, images, target_db) for name in CANDIDATES},
     }
     return rows | {"use": advice(rows)}
 
 
-def at_psnr(model: str | Model, images: list[Pixels], goal: float) -> dict[str, float]:
-    """What a model takes at its lowest quality that reaches a PSNR, or at its best, and without loss."""
+def at_psnr(model: str | Model, images: list[Pixels], target_db: float) -> dict[str, float]:
+    """Mean bytes of a model, lossless and at its lowest quality that reaches a PSNR in dB, or at its best quality."""
     low, high = 1, QUALITIES
     while low < high:
         middle = (low + high) // 2
-        if _psnr(images, encode_many(images, quality=middle, model=model), model) >= goal:
+        if _psnr(images, encode_many(images, quality=middle, model=model), model) >= target_db:
             high = middle
         else:
             low = middle + 1
@@ -63,25 +63,25 @@ def at_psnr(model: str | Model, images: list[Pixels], goal: float) -> dict[str, 
 
 
 def advice(rows: dict[str, Any]) -> str:
-    """One sentence for the user: which model to take for files with and without loss."""
-    goal = rows["webp_psnr_db"]
+    """One sentence that names the best model for lossy files and for lossless files."""
+    target_db = rows["webp_psnr_db"]
     names = {"this model": rows, **{f"the shipped model `{name}`": row for name, row in rows["shipped"].items()}}
-    reached = [name for name, row in names.items() if row["psnr_db"] >= goal - SAME_DB]
-    kept = min(names, key=lambda name: names[name]["lossless_bytes"])
+    reached = [name for name, row in names.items() if row["psnr_db"] >= target_db - EQUAL_DB]
+    lossless = min(names, key=lambda name: names[name]["lossless_bytes"])
     if reached:
         lossy = min(reached, key=lambda name: names[name]["bytes"])
-        quality = f"{goal:.1f} dB"
+        quality = f"{target_db:.1f} dB"
     else:
         lossy = max(names, key=lambda name: names[name]["psnr_db"])
         quality = f"{names[lossy]['psnr_db']:.1f} dB (the others reach less)"
-    sizes = f"{names[lossy]['bytes']:.1f} bytes at {quality}", f"{names[kept]['lossless_bytes']:.1f} bytes"
-    if lossy == kept:
+    sizes = f"{names[lossy]['bytes']:.1f} bytes at {quality}", f"{names[lossless]['lossless_bytes']:.1f} bytes"
+    if lossy == lossless:
         return f"Use {lossy}: its files are the smallest, {sizes[0]} and {sizes[1]} without loss."
-    return f"Use {lossy} for lossy files ({sizes[0]}), and {kept} for `--lossless` ({sizes[1]})."
+    return f"Use {lossy} for lossy files ({sizes[0]}), and {lossless} for `--lossless` ({sizes[1]})."
 
 
 def table(rows: dict[str, Any]) -> list[str]:
-    """The same as a table in Markdown, and the advice below it."""
+    """The result of :func:`compare` as a table in Markdown, with the advice below it."""
     lines = [
         "| | bytes per file | PSNR |",
         "|---|---|---|",
@@ -102,6 +102,7 @@ def table(rows: dict[str, Any]) -> list[str]:
 
 
 def _pillow(images: list[Pixels], **options: Any) -> list[bytes]:
+    """A file of each image in a format of Pillow."""
     files = []
     for image in images:
         out = io.BytesIO()
@@ -111,8 +112,10 @@ def _pillow(images: list[Pixels], **options: Any) -> list[bytes]:
 
 
 def _psnr(images: list[Pixels], files: list[bytes], model: str | Model) -> float:
+    """PSNR of decoded files, of the mean squared error."""
     return metrics.psnr(np.stack(images), np.stack(decode_many(files, model=model)))
 
 
 def _mean(files: list[bytes]) -> float:
+    """Mean size of files."""
     return round(sum(map(len, files)) / len(files), 3)

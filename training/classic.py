@@ -1,7 +1,10 @@
-"""The ancestor: a plain convolutional autoencoder for MNIST, trained as it always was, then made a codec.
+"""The model ``classic``: a plain convolutional autoencoder for MNIST, which becomes a codec after training.
 
-28x28 -> conv 16 -> ReLU -> pool -> conv 4 -> ReLU -> pool -> 4x7x7 -> upsample -> conv 16 -> ReLU -> upsample -> conv 1 ->
-sigmoid; mean squared error, Adam. It knows nothing of rate; quality is how finely its latent is quantized afterwards.
+    28x28 -> conv 16 -> ReLU -> pool -> conv 4 -> ReLU -> pool -> 4x7x7 -> upsample -> conv 16 -> ReLU -> upsample -> conv 1
+    -> sigmoid
+
+It is trained for the mean squared error, by Adam, without a rate. Its quality is the precision of its latent after
+quantization.
 """
 
 from __future__ import annotations
@@ -20,15 +23,15 @@ from mnistzip.training.torch_codec import FINE_SHIFT, Config, Prior
 from mnistzip.training.torch_layers import Conv, Quantizable, Units
 from mnistzip.training.trainer import Phase, Run, Schedule
 
-FINEST_STEP = 20  # integer step of the synthesis' input at quality 100
-SIGMOID_SCALE = 32  # steps of the sigmoid's table per unit of its input
+FINEST_STEP = 20  # integer step of the input of the synthesis at quality 100
+SIGMOID_SCALE = 32  # entries of the table of the sigmoid per unit of its input
 AUTOENCODER = "autoencoder"  # name of the first stage
 SIGMOID_PEAK = 8 * SIGMOID_SCALE - 1
 
 
 @dataclass(frozen=True)
 class ClassicConfig(Config):
-    """The quantizer's range: the largest latent takes ``coarse`` steps at quality 1 and ``symbol_max`` at quality 100."""
+    """The range of the quantizer: the largest latent has ``coarse`` steps at quality 1 and ``symbol_max`` at quality 100."""
 
     symbol_max: int = 31
     coarse: float = 5.0
@@ -37,7 +40,7 @@ class ClassicConfig(Config):
 
 
 class Classic(Quantizable):
-    """The autoencoder in float; quantized, it runs on integers and has a prior."""
+    """The autoencoder in float; if quantized, it computes with integers. It has a prior."""
 
     def __init__(self, config: ClassicConfig) -> None:
         super().__init__()
@@ -47,20 +50,20 @@ class Classic(Quantizable):
         self.third = Conv(CHANNELS, 16, 3)
         self.fourth = Conv(16, 1, 3)
         for conv in (self.first, self.second, self.third, self.fourth):
-            plain = nn.Conv2d(conv.weight.shape[1], conv.weight.shape[0], 3)  # torch's own starting values
-            conv.weight.data.copy_(plain.weight.data)
-            assert plain.bias is not None
-            conv.bias.data.copy_(plain.bias.data[:, None, None])
+            initial = nn.Conv2d(conv.weight.shape[1], conv.weight.shape[0], 3)  # the initial values of torch
+            conv.weight.data.copy_(initial.weight.data)
+            assert initial.bias is not None
+            conv.bias.data.copy_(initial.bias.data[:, None, None])
         self.prior = Prior(config)
         self.peaks: Tensor
-        self.register_buffer("peaks", torch.ones(3))  # largest activations seen: after first, second and third
+        self.register_buffer("peaks", torch.ones(3))  # largest activations after first, second and third
 
     def frozen(self) -> list[nn.Module]:
-        """What the last phase leaves alone."""
+        """The layers that the last phase freezes."""
         return [self.first, self.second]
 
     def observe(self, x: Tensor) -> None:
-        """Note the largest activations on images in 0..1, which the integers must cover."""
+        """Measure the largest activations on images in 0..1, which the integers must cover."""
         with torch.no_grad():
             h = F.relu(self.first(x, None))
             y = F.relu(self.second(F.max_pool2d(h, 2), None))
@@ -68,22 +71,23 @@ class Classic(Quantizable):
             self.peaks.copy_(torch.stack([h.max(), y.max(), g.max()]) * 1.05)
 
     def calibrate(self) -> None:
+        """Set the units of the integers of all layers."""
         first, second, third = (ACTIVATION_MAX / float(peak) for peak in self.peaks)
         self.first.units = Units(WHITE, first, peak=WHITE)
         self.second.units = Units(first, second)
         steps = self.steps(torch.zeros(1))
-        self.third.units = Units(FINEST_STEP * self.most, third, peak=int(steps.max()) * self.config.symbol_max)
+        self.third.units = Units(FINEST_STEP * self.finest_gain, third, peak=int(steps.max()) * self.config.symbol_max)
         self.fourth.units = Units(third, SIGMOID_SCALE)
 
     @property
-    def most(self) -> float:
+    def finest_gain(self) -> float:
         """Quantization steps per unit of latent at quality 100."""
         return self.config.symbol_max / float(self.peaks[1])
 
     def gain(self, level: Tensor) -> Tensor:
         """Quantization steps per unit of latent: (N,) -> (N, 4)."""
-        least = self.config.coarse / float(self.peaks[1])
-        return (least * (self.most / least) ** level)[:, None].expand(-1, CHANNELS)
+        coarsest_gain = self.config.coarse / float(self.peaks[1])
+        return (coarsest_gain * (self.finest_gain / coarsest_gain) ** level)[:, None].expand(-1, CHANNELS)
 
     def fines(self, level: Tensor) -> Tensor:
         """Integer gains of the quantizer: (N,) -> (N, 4)."""
@@ -91,19 +95,19 @@ class Classic(Quantizable):
 
     def steps(self, level: Tensor) -> Tensor:
         """Integer steps of the synthesis: (N,) -> (N, 4)."""
-        return torch.round(FINEST_STEP * self.most / self.gain(level))
+        return torch.round(FINEST_STEP * self.finest_gain / self.gain(level))
 
     def sigmoid_table(self) -> Tensor:
         """Grey level of each integer from -SIGMOID_PEAK - 1 to SIGMOID_PEAK."""
         return torch.round(WHITE * torch.sigmoid(torch.arange(-SIGMOID_PEAK - 1, SIGMOID_PEAK + 1).double() / SIGMOID_SCALE))
 
     def encode(self, x: Tensor) -> Tensor:
-        """Float latents of images in 0..1."""
+        """Float latents of images in 0..1: (N, 1, 28, 28) -> (N, 4, 7, 7)."""
         h = F.max_pool2d(F.relu(self.first(x, None)), 2)
         return F.max_pool2d(F.relu(self.second(h, None)), 2)
 
     def decode(self, y: Tensor) -> Tensor:
-        """Images in 0..1 of float latents."""
+        """Images in 0..1 of float latents: (N, 4, 7, 7) -> (N, 1, 28, 28)."""
         h = F.relu(self.third(F.interpolate(y, scale_factor=2), None))
         return torch.sigmoid(self.fourth(F.interpolate(h, scale_factor=2), None))
 
@@ -118,7 +122,7 @@ class Classic(Quantizable):
         return y.clamp(-self.config.symbol_max, self.config.symbol_max)
 
     def synthesize(self, y_hat: Tensor, level: Tensor) -> Tensor:
-        """Images in 0..1 of symbols; in quantized mode the gradient is the true sigmoid's."""
+        """Images in 0..1 of symbols; if quantized, with the table of the sigmoid and the gradient of the sigmoid."""
         if not self.quantized:
             return self.decode(y_hat / self.gain(level)[:, :, None, None])
         y = y_hat * self.steps(level)[:, :, None, None]
@@ -131,7 +135,7 @@ class Classic(Quantizable):
 
 
 def train_classic(split: Split, config: ClassicConfig, schedule: Schedule, run: Run) -> tuple[Classic, Phase]:
-    """Train, or go on with, the autoencoder in float."""
+    """Train the float autoencoder, or continue; returns it with its phase."""
     torch.manual_seed(run.seed)
     classic = Classic(config)
     phase = Phase(AUTOENCODER, run, classic, schedule)
@@ -149,7 +153,7 @@ def train_classic(split: Split, config: ClassicConfig, schedule: Schedule, run: 
 
 
 def float_psnr(classic: Classic, x: Tensor) -> float:
-    """PSNR of the autoencoder in float, without any rounding, on images in 0..1."""
+    """PSNR of the float autoencoder without rounding, on images in 0..1."""
     with torch.no_grad():
         error = torch.cat(
             [(classic.decode(classic.encode(part)) - part).square().mean((1, 2, 3)) for part in torch.split(x, 500)]

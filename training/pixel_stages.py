@@ -1,4 +1,4 @@
-"""The stages in which the pixel model is trained, for the fewest bits."""
+"""The stages that train the pixel model to minimize the bits of lossless images."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from mnistzip.training.torch_layers import dequantize, quantize
 from mnistzip.training.torch_pixel_model import PixelModel
 from mnistzip.training.trainer import Phase, Run, Schedule
 
-PROBE_IMAGES = 512  # held-out images that the log follows
+PROBE_IMAGES = 512  # held-out images measured after each epoch
 PROBE_BATCH = 64
-LOSS_SCALE = 0.1  # losses are bytes times this
+LOSS_SCALE = 0.1  # of the loss, per byte
 
 
 @dataclass(frozen=True)
 class PixelStage:
-    """What to do for how long; ``quantized`` runs on integers."""
+    """One stage of training; if ``quantized``, with the integers of the exported model."""
 
     name: str
     schedule: Schedule
@@ -29,7 +29,7 @@ class PixelStage:
 
 
 def train_pixel_stage(model: PixelModel, split: Split, stage: PixelStage, run: Run) -> Phase:
-    """Train, or go on with, one stage."""
+    """Train one stage, or continue it."""
     switch = quantize if stage.quantized else dequantize
     matrices = model.matrices()
     phase = Phase(stage.name, run, model, stage.schedule, prepare=lambda: switch(model), matrices=matrices)
@@ -39,8 +39,8 @@ def train_pixel_stage(model: PixelModel, split: Split, stage: PixelStage, run: R
         return model.bits(as_bytes(x)).sum() / (8 * len(x)) * LOSS_SCALE
 
     def measured() -> dict[str, float]:
-        told = measure(model, probe)
-        return told | {"held_out": told["bytes"]}
+        sizes = measure(model, probe)
+        return sizes | {"held_out": sizes["bytes"]}
 
     phase.train(split.train, loss, measured)
     model.eval()
@@ -49,13 +49,13 @@ def train_pixel_stage(model: PixelModel, split: Split, stage: PixelStage, run: R
 
 
 def as_bytes(x: Tensor) -> Tensor:
-    """Images in 0..1 of shape (N, 1, 28, 28) to uint8 of shape (N, 28, 28)."""
+    """Convert images in 0..1, shape (N, 1, 28, 28), to uint8, shape (N, 28, 28)."""
     return torch.round(x[:, 0] * WHITE).to(torch.uint8)
 
 
 @torch.no_grad()
 def measure(model: PixelModel, x: Tensor) -> dict[str, float]:
-    """Mean ideal bytes of images, uint8 (N, 28, 28), of each plane, of pixels that see no ink, and together."""
-    told = torch.cat([model.bits(part) for part in torch.split(x, PROBE_BATCH)], 1).double().mean(1) / 8
+    """Mean ideal bytes of images, uint8 (N, 28, 28): of each plane, of ``blank`` pixels (no ink around them), in all."""
+    sizes = torch.cat([model.bits(part) for part in torch.split(x, PROBE_BATCH)], 1).double().mean(1) / 8
     names = [plane.name.lower() for plane in Plane] + ["blank"]
-    return dict(zip(names, told.tolist(), strict=True)) | {"bytes": told.sum().item()}
+    return dict(zip(names, sizes.tolist(), strict=True)) | {"bytes": sizes.sum().item()}

@@ -1,4 +1,4 @@
-"""What a run looks like while it goes on: a picture of its curves, and TensorBoard's files where that is installed."""
+"""Curves of a run while it trains: an image file, and files for TensorBoard if it is installed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SHOWN = ("@1", "@25", "@50", "@75", "@100")  # qualities
 
 
 def draw(tables: Sequence[Path], picture: Path) -> None:
-    """Draw curves from the CSV files of a run's stages, those that exist."""
+    """Draw the curves of a run from the CSV files of its stages, as far as they exist."""
     runs = {path.stem: _columns(path) for path in tables if path.exists()}
     figure = Figure(figsize=(11, 3.4), layout="constrained")
     FigureCanvasAgg(figure)
@@ -24,14 +24,14 @@ def draw(tables: Sequence[Path], picture: Path) -> None:
             loss.plot(columns["epoch"], columns["held_out"], ".-", label=name)
         if "bytes" in columns:
             pixels.plot(columns["epoch"], columns["bytes"], ".-", label=name)
-        at = [quality for quality in SHOWN if f"bytes{quality}" in columns]
-        if at:
-            sizes, heights = ([columns[f"{what}{quality}"][-1] for quality in at] for what in ("bytes", "dB"))
-            rate.plot(sizes, heights, ".-", label=name)
+        qualities = [quality for quality in SHOWN if f"bytes{quality}" in columns]
+        if qualities:
+            sizes, psnrs = ([columns[f"{field}{quality}"][-1] for quality in qualities] for field in ("bytes", "dB"))
+            rate.plot(sizes, psnrs, ".-", label=name)
     for axes, title, x, y in (
-        (loss, "what held-out images cost", "epoch", "loss"),
-        (rate, "rate and distortion now", "ideal bytes", "PSNR, dB"),
-        (pixels, "every pixel kept", "epoch", "ideal bytes"),
+        (loss, "held-out images", "epoch", "loss"),
+        (rate, "rate and distortion", "ideal bytes", "PSNR, dB"),
+        (pixels, "lossless", "epoch", "ideal bytes"),
     ):
         axes.set(title=title, xlabel=x, ylabel=y)
         axes.grid(alpha=0.3)
@@ -39,18 +39,19 @@ def draw(tables: Sequence[Path], picture: Path) -> None:
             axes.legend(fontsize="small")
     loss.set_yscale("log")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # an axis with nothing on it yet has no scale
+        warnings.simplefilter("ignore")  # a logarithmic axis without data
         figure.savefig(picture, dpi=110)
 
 
 def _columns(path: Path) -> dict[str, list[float]]:
+    """The columns of a CSV file by their names."""
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     return {name: [float(row[name]) for row in rows] for name in rows[0]} if rows else {}
 
 
 class Board:
-    """Writes numbers for TensorBoard into a run's folder, if it is installed."""
+    """Writes figures for TensorBoard into the folder of a run, if TensorBoard is installed."""
 
     def __init__(self, folder: Path, name: str) -> None:
         try:
@@ -61,7 +62,7 @@ class Board:
             self._writer = SummaryWriter(str(folder / "tensorboard" / name))
 
     def add(self, row: dict[str, float], epoch: int) -> None:
-        """The numbers of an epoch."""
+        """Add the figures of an epoch."""
         if self._writer is not None:
             for name, value in row.items():
                 self._writer.add_scalar(name, value, epoch)

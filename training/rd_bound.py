@@ -1,9 +1,12 @@
-"""An upper bound on the rate-distortion function of digits, by a beta-VAE: how far any codec is from the best possible.
+"""An upper bound on the rate-distortion function of digits, by a beta-VAE.
 
-A latent drawn from ``q(z|x)`` can be sent in ``log q(z|x) / p(z)`` bits on average, given random bits that both ends share and
-many images at once; so rate and squared error of a trained VAE are a point that some codec reaches, whatever its latents are
-like. No rounding, no bytes, no networks of integers: what lies between this curve and ours is what these cost, or what better
-networks would win. The VAE knows the level as the codec does, and its prior is autoregressive.
+    x (N, 784) -> encoder -> q(z|x) -> z (N, 48) -> decoder -> x_hat (N, 784) -> squared error (N,)
+                                z -> autoregressive prior p(z) -> log q(z|x) / p(z) (N,)
+
+With shared random bits and many images at once, a sample of ``q(z|x)`` can be sent in ``log q(z|x) / p(z)`` bits on average.
+Thus some codec reaches the rate and squared error of a trained VAE. The VAE has no rounding, no whole bytes and no integer
+networks: the distance of mnistzip from this curve is the cost of these, or the possible gain from better networks. Like the
+codec, the VAE is conditioned on the level.
 
     python -m mnistzip.training.rd_bound train-images-idx3-ubyte.gz
 
@@ -29,61 +32,62 @@ from mnistzip.training.trainer import FlushDenormals
 LATENTS = 48
 WIDTH = 768
 BLOCKS = 2
-MIXED = 6  # normal distributions that the prior mixes for each latent
-SEEN = 24  # units of the prior that see the earlier latents, for each latent
+MIXTURE = 6  # normal distributions in the mixture of each latent
+UNITS = 24  # hidden units of the prior for each latent
 LEVEL_WAVES = 8
-BALANCE = 0.45
+BALANCE = 0.45  # losses are divided by lmbda to this power
 BATCH = 500
 RATE = 1e-3
 LEVELS = [step / 12 for step in range(13)]
 
 
 class Tower(nn.Module):
-    """Residual network that is told the level: (N, inputs), (N,) -> (N, outputs)."""
+    """Residual network, conditioned on the level: (N, inputs), (N,) -> (N, outputs)."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         self.enter = nn.Linear(inputs, WIDTH)
         self.norms = nn.ModuleList(nn.LayerNorm(WIDTH) for _ in range(BLOCKS))
-        self.told = nn.ModuleList(nn.Linear(2 * LEVEL_WAVES, WIDTH) for _ in range(BLOCKS))
+        self.condition = nn.ModuleList(nn.Linear(2 * LEVEL_WAVES, WIDTH) for _ in range(BLOCKS))
         self.widen = nn.ModuleList(nn.Linear(WIDTH, WIDTH) for _ in range(BLOCKS))
         self.leave = nn.ModuleList(nn.Linear(WIDTH, WIDTH) for _ in range(BLOCKS))
         self.last = nn.Linear(WIDTH, outputs)
         nn.init.normal_(self.last.weight, std=0.01)
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
-        told = waves(level)
+        """The outputs: (N, outputs)."""
+        condition = waves(level)
         h = self.enter(x)
-        for norm, tell, widen, leave in zip(self.norms, self.told, self.widen, self.leave, strict=True):
-            h = h + leave(F.silu(widen(norm(h)) + tell(told)))
+        for norm, layer, widen, leave in zip(self.norms, self.condition, self.widen, self.leave, strict=True):
+            h = h + leave(F.silu(widen(norm(h)) + layer(condition)))
         out: Tensor = self.last(F.silu(h))
         return out
 
 
 class Prior(nn.Module):
-    """Each latent's density given the earlier ones and the level, a mixture of normal distributions."""
+    """Density of each latent, conditioned on the earlier latents and the level: a mixture of normal distributions."""
 
     def __init__(self) -> None:
         super().__init__()
-        place = torch.arange(LATENTS).repeat_interleave(SEEN)
-        self.register_buffer("mask", (torch.arange(LATENTS)[:, None] < place).float(), persistent=False)
+        position = torch.arange(LATENTS).repeat_interleave(UNITS)
+        self.register_buffer("mask", (torch.arange(LATENTS)[:, None] < position).float(), persistent=False)
         self.mask: Tensor
-        self.see = nn.Parameter(torch.randn(LATENTS, LATENTS * SEEN) * 0.1)
-        self.tell = nn.Linear(2 * LEVEL_WAVES, LATENTS * SEEN)
-        self.say = nn.Parameter(torch.randn(LATENTS, SEEN, 3 * MIXED) * 0.05)
-        self.bias = nn.Parameter(torch.randn(LATENTS, 3 * MIXED) * 0.3)
+        self.hidden = nn.Parameter(torch.randn(LATENTS, LATENTS * UNITS) * 0.1)
+        self.condition = nn.Linear(2 * LEVEL_WAVES, LATENTS * UNITS)
+        self.output = nn.Parameter(torch.randn(LATENTS, UNITS, 3 * MIXTURE) * 0.05)
+        self.bias = nn.Parameter(torch.randn(LATENTS, 3 * MIXTURE) * 0.3)
 
     def forward(self, z: Tensor, level: Tensor) -> Tensor:
-        """Log densities of latents: (N, LATENTS), (N,) -> (N,)."""
-        seen = F.silu(z @ (self.see * self.mask) + self.tell(waves(level)))
-        said = torch.einsum("nls,lso->nlo", seen.view(len(z), LATENTS, SEEN), self.say) + self.bias
-        weight, mean, spread = said.chunk(3, 2)
-        each = normal(z[:, :, None], mean, spread)
-        return (weight.log_softmax(2) + each).logsumexp(2).sum(1)
+        """Log density of latents: (N, LATENTS), (N,) -> (N,)."""
+        hidden = F.silu(z @ (self.hidden * self.mask) + self.condition(waves(level)))
+        mixture = torch.einsum("nls,lso->nlo", hidden.view(len(z), LATENTS, UNITS), self.output) + self.bias
+        weight, mean, spread = mixture.chunk(3, 2)
+        log_density = normal(z[:, :, None], mean, spread)
+        return (weight.log_softmax(2) + log_density).logsumexp(2).sum(1)
 
 
 def waves(level: Tensor) -> Tensor:
-    """Levels in a form that networks take up well: (N,) -> (N, 2 * LEVEL_WAVES)."""
+    """Cosines and sines of levels, as inputs of networks: (N,) -> (N, 2 * LEVEL_WAVES)."""
     phase = level[:, None] * math.pi * torch.arange(1, LEVEL_WAVES + 1)
     return torch.cat([phase.cos(), phase.sin()], 1)
 
@@ -103,15 +107,16 @@ class Vae(nn.Module):
         self.prior = Prior()
 
     def forward(self, x: Tensor, level: Tensor) -> tuple[Tensor, Tensor]:
-        """Bits and squared error of images in 0..1, from one draw of their latents: (N, 784), (N,) -> (N,), (N,)."""
+        """Bits and squared error of images in 0..1, for one sample of the latents: (N, 784), (N,) -> (N,), (N,)."""
         mean, log_spread = self.encode(x - 0.13, level).chunk(2, 1)
         log_spread = log_spread.clamp(-8, 4)
         z = mean + log_spread.exp() * torch.randn_like(mean)
         nats = normal(z, mean, log_spread).sum(1) - self.prior(z, level)
         x_hat = self.decode(z, level)
         inside = x_hat.clamp(0, 1)
-        seen = inside + 0.02 * (x_hat - inside) if self.training else inside
-        return nats / math.log(2), (seen - x).square().sum(1)
+        if self.training:  # values outside 0..1 keep a small gradient
+            inside = inside + 0.02 * (x_hat - inside)
+        return nats / math.log(2), (inside - x).square().sum(1)
 
 
 @click.command()
@@ -120,11 +125,11 @@ class Vae(nn.Module):
 @click.option("--seed", default=0, show_default=True)
 @FlushDenormals()
 def main(data: str, epochs: int, seed: int) -> None:
-    """Train the VAE and print, for held-out images, the rate and PSNR of levels from low to high as JSON."""
+    """Train the VAE, and print rate and PSNR of held-out images at levels from low to high, as JSON."""
     torch.manual_seed(seed)
     split = load(data)
     train, held_out = (part.flatten(1).float() / WHITE for part in (split.train, split.held_out))
-    vae, of_codec = Vae(), Config()
+    vae, config = Vae(), Config()
     optimizer = torch.optim.AdamW(vae.parameters(), lr=RATE, betas=(0.9, 0.99), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, epochs * (len(train) // BATCH), pct_start=0.05)
     began = time.monotonic()
@@ -132,7 +137,7 @@ def main(data: str, epochs: int, seed: int) -> None:
         total = 0.0
         for part in torch.randperm(len(train))[: len(train) // BATCH * BATCH].view(-1, BATCH):
             level = torch.rand(BATCH)
-            lmbda = of_codec.lmbda(level)
+            lmbda = config.lmbda(level)
             bits, error = vae(train[part], level)
             loss = ((bits + lmbda * error) * lmbda**-BALANCE).mean()
             optimizer.zero_grad()
@@ -143,11 +148,11 @@ def main(data: str, epochs: int, seed: int) -> None:
             total += loss.item()
         click.echo(f"epoch {epoch + 1}: {time.monotonic() - began:.0f} s, loss {total * BATCH / len(train):.3f}", err=True)
     vae.eval()
-    for at in LEVELS:
+    for value in LEVELS:
         with torch.no_grad():
-            bits, error = vae(held_out, torch.full((len(held_out),), at))
-        told = {"bytes": bits.mean().item() / 8, "psnr_db": psnr_of_mse(error.mean().item() * WHITE**2 / 784)}
-        click.echo(json.dumps({name: round(value, 3) for name, value in told.items()}))
+            bits, error = vae(held_out, torch.full((len(held_out),), value))
+        point = {"bytes": bits.mean().item() / 8, "psnr_db": psnr_of_mse(error.mean().item() * WHITE**2 / 784)}
+        click.echo(json.dumps({name: round(figure, 3) for name, figure in point.items()}))
 
 
 if __name__ == "__main__":

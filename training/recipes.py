@@ -1,7 +1,8 @@
-"""The recipes of the shipped models, and the one function that follows them from images to a model file.
+"""The recipes of the shipped models, and :func:`train`, which makes a model file from images and a recipe.
 
-A recipe that is run again from the same seed on the same machine gives the same model; a run that was stopped goes on from
-its last finished epoch.
+    stages -> quantize -> pixel stages -> levels of the qualities -> export -> report, model card
+
+The same recipe, seed and machine give the same model. A stopped run continues from its last finished epoch.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ from mnistzip.coding.lossless import encode_files, encode_payloads, lossless_hea
 from mnistzip.models.registry import SHIPPED, Model, read_model
 from mnistzip.storage.atomic import AtomicFile
 from mnistzip.training import distributed
-from mnistzip.training.baselines import beside
+from mnistzip.training.baselines import compare
 from mnistzip.training.classic import AUTOENCODER, Classic, ClassicConfig, float_psnr, train_classic
 from mnistzip.training.export import Arrays, export
 from mnistzip.training.model_card import card
 from mnistzip.training.pixel_export import export_pixels
 from mnistzip.training.pixel_stages import PixelStage, measure, train_pixel_stage
-from mnistzip.training.quality_levels import choose
+from mnistzip.training.quality_levels import choose_levels
 from mnistzip.training.rd_model import Coder
-from mnistzip.training.run_folder import written_beside
+from mnistzip.training.run_folder import report_paths
 from mnistzip.training.splits import Split
 from mnistzip.training.stages import Stage, cost_of_integers, train_stage
 from mnistzip.training.torch_codec import Codec, Config, qualities
@@ -40,9 +41,9 @@ from mnistzip.training.torch_layers import dequantize, quantize
 from mnistzip.training.torch_pixel_model import PixelConfig, PixelModel
 from mnistzip.training.trainer import FlushDenormals, Phase, Run, Schedule
 
-REPORTED = (1, 10, 25, 50, 75, 90, 100)  # qualities in the report on held-out images
+REPORTED = (1, 10, 25, 50, 75, 90, 100)  # qualities in the report
 REPORT_IMAGES = 1000
-BESIDE_IMAGES = 250  # compared at the default effort, by several models
+BASELINE_IMAGES = 250  # compared with other formats and models at the default effort
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,11 @@ class Recipe:
     """A configuration and the schedules of all phases.
 
     Attributes:
-        autoencoder: of ``classic``, before it becomes a codec.
-        pixels: the pixel model, or None for a model that keeps no pixels by one.
-        pixel_stages: how that is trained.
+        config: sizes of the networks.
+        stages: training of the codec.
+        autoencoder: training of the float autoencoder of ``classic``.
+        pixels: sizes of the pixel model; None for a model without one.
+        pixel_stages: training of the pixel model.
     """
 
     config: Config
@@ -63,7 +66,7 @@ class Recipe:
 
     @property
     def stage_names(self) -> tuple[str, ...]:
-        """The stages that train, in their order."""
+        """Names of all stages in their order."""
         first = () if self.autoencoder is None else (AUTOENCODER,)
         return (*first, *(stage.name for stage in self.stages), *(stage.name for stage in self.pixel_stages))
 
@@ -72,7 +75,7 @@ RECIPES = {
     "mnist": Recipe(
         Config(),
         (
-            Stage("rounded", Schedule(epochs=85, batch=256, rate=8e-3, matrix_rate=0.02, end=0.06), changed=0.5),
+            Stage("rounded", Schedule(epochs=85, batch=256, rate=8e-3, matrix_rate=0.02, end=0.06), augmented=0.5),
             Stage("searched", Schedule(epochs=5, batch=256, rate=6e-4, matrix_rate=1.5e-3, warm_up=100, end=0.3), passes=3),
             Stage("integers", Schedule(epochs=4, batch=256, rate=2e-4, matrix_rate=5e-4, warm_up=50), passes=1, quantized=True),
         ),
@@ -86,14 +89,14 @@ RECIPES = {
     "mnist-fast": Recipe(
         Config(width=48, hidden=32, blocks=2, prior_width=10, prior_hidden=5, symbol_max=15),
         (
-            Stage("rounded", Schedule(epochs=70, batch=256, rate=8e-3, matrix_rate=0.02, end=0.06), changed=0.5),
+            Stage("rounded", Schedule(epochs=70, batch=256, rate=8e-3, matrix_rate=0.02, end=0.06), augmented=0.5),
             Stage("searched", Schedule(epochs=4, batch=256, rate=6e-4, matrix_rate=1.5e-3, warm_up=100, end=0.3), passes=3),
             Stage("integers", Schedule(epochs=4, batch=256, rate=2e-4, matrix_rate=5e-4, warm_up=50), passes=1, quantized=True),
         ),
         pixels=PixelConfig(ink=32, solid=48, level=64, shade=96, key=8),
         pixel_stages=(PixelStage("pixels", Schedule(epochs=8, batch=96, rate=2e-3, matrix_rate=0.02, warm_up=200)),),
     ),
-    # Of images that mnistzip.training.glyphs draws: there are so many that none needs to be changed.
+    # For images of mnistzip.training.glyphs: they are so many that they need no augmentation.
     "glyph": Recipe(
         Config(width=64, hidden=32, blocks=2, prior_width=12, prior_hidden=6, symbol_max=31, lmbda_low=4.0, lmbda_high=4000.0),
         (
@@ -104,7 +107,7 @@ RECIPES = {
         pixels=PixelConfig(ink=32, solid=48, level=64, shade=96, key=8),
         pixel_stages=(PixelStage("pixels", Schedule(epochs=3, batch=64, rate=2e-3, matrix_rate=0.02, warm_up=200)),),
     ),
-    # The first phase is the ancestor's: batch 20, Adam 0.001, 10 epochs.
+    # The first phase is that of the original autoencoder: batch 20, Adam with rate 0.001, 10 epochs.
     "classic": Recipe(
         ClassicConfig(),
         (Stage("refit", Schedule(epochs=6, batch=128, rate=3e-3), quantized=True, frozen=True, fresh_head=True),),
@@ -115,21 +118,22 @@ RECIPES = {
 
 @FlushDenormals()
 def train(
-    split: Split, told: dict[str, Any], name: str, out: Path, run: Run, recipe: Recipe | None = None, force: bool = True
+    split: Split, about: dict[str, Any], name: str, out: Path, run: Run, recipe: Recipe | None = None, force: bool = True
 ) -> dict[str, Any]:
-    """Train a model to a file, or go on with it.
+    """Train a model and write its file, report and card; or continue a stopped run.
 
     Args:
-        told: of the data and how it was made one's own, for the report.
-        name: of the recipe.
-        out: the ``.npz`` to write; a report goes beside it as ``.json`` and a model card as ``.md``.
-        run: whose folder resumes a run; where it is stopped, the model is what was learned until then.
-        recipe: another than the one of that name.
-        force: replace files that other programs have made there meanwhile.
+        split: training and held-out images.
+        about: source of the images and options, for the report.
+        name: name of the recipe.
+        out: path of the ``.npz`` file; the report is ``.json`` and the model card ``.md`` next to it.
+        run: holds folder, seed and device; if it is stopped, the model is made of the weights so far.
+        recipe: the recipe, if it is not :data:`RECIPES` ``[name]``.
+        force: replace files that appeared since the start.
 
     Returns:
-        The report: data, seed, seconds, configuration, results on held-out images, SHA-256 of the file. Of several processes
-        only the leader has one.
+        The report: data, seed, seconds, configuration, results on held-out images, SHA-256 of the file. It is empty in
+        processes other than the leader.
     """
     recipe = recipe or RECIPES[name]
     run.log(f"{len(split.train)} images to train on, {len(split.held_out)} held out")
@@ -155,16 +159,18 @@ def train(
         pixel_phases, pixels, lossless = train_pixels(split, recipe, run)
         phases += pixel_phases
         extra |= {"lossless": lossless} if pixels else {}
-    if not distributed.leads():
+    if not distributed.is_leader():
         return {}
-    levels = qualities() if isinstance(codec, Classic) else choose(coder, split.held_out, run)
+    levels = qualities() if isinstance(codec, Classic) else choose_levels(coder, split.held_out, run)
     content = export(coder, levels, pixels)
-    model = read_model(content, out.stem, SHIPPED.get(out.stem))  # proves every bound before anything is written
+    model = read_model(
+        content, out.stem, SHIPPED.get(out.stem)
+    )  # checks that the networks are exact, before any file is written
     if pixels:
         images = list(split.held_out[:REPORT_IMAGES, 0].numpy())
         extra["lossless"] |= lossless_sizes(model, images)
-        if not pays(extra["lossless"]):
-            run.log(left_out(extra.pop("lossless")))
+        if not saves_bytes(extra["lossless"]):
+            run.log(no_pixels_message(extra.pop("lossless")))
             pixels = {}
             content = export(coder, levels)
             model = read_model(content, out.stem, SHIPPED.get(out.stem))
@@ -174,22 +180,22 @@ def train(
         "sha256": hashlib.sha256(content).hexdigest(),
         "fingerprint": model.fingerprint.hex(),
         "bytes": len(content),
-        "data": told | {"train": len(split.train), "held_out": len(split.held_out)},
+        "data": about | {"train": len(split.train), "held_out": len(split.held_out)},
         "seed": run.seed,
         "stopped": run.stopping,
         "config": recipe.config.as_dict(),
         "phases": [_phase(phase) for phase in phases],
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
         "threads": torch.get_num_threads(),
-        "processes": distributed.count(),
+        "processes": distributed.process_count(),
         "device": run.device.type,
         "held_out": held_out_results(model, split),
         "integers": cost_of_integers(coder, split.held_out[:REPORT_IMAGES].float() / metrics.PEAK, levels),
         "levels": [round(level, 4) for level in levels.tolist()],
-        "beside": beside(model, list(split.held_out[:BESIDE_IMAGES, 0].numpy())),
+        "beside": compare(model, list(split.held_out[:BASELINE_IMAGES, 0].numpy())),
         **extra,
     }
-    report_path, card_path = written_beside(out)
+    report_path, card_path = report_paths(out)
     _write(out, content, force)
     _write(report_path, json.dumps(report, indent=2).encode() + b"\n", force)
     _write(card_path, card(report, command_of(report)).encode(), force)
@@ -200,28 +206,28 @@ def lossless_sizes(model: Model, images: list[NDArray[np.uint8]]) -> dict[str, f
     """Mean bytes of lossless files.
 
     Returns:
-        ``file_bytes`` as users get them; ``coded_bytes`` where the pixel model codes every image; ``stored_bytes`` by the
+        ``file_bytes`` of the files as written; ``coded_bytes`` if the pixel model codes every image; ``stored_bytes`` with
         methods that need no model.
     """
     assert model.pixels is not None
     headers = [lossless_header(model, image.shape).to_bytes() for image in images]
     symbols = pixel_symbols(model.pixels, images)
     payloads = encode_payloads(headers, images, symbols)
-    means = {
+    files_by_kind = {
         "file_bytes": encode_files(model, images, symbols),
-        "coded_bytes": [head + body for head, body in zip(headers, payloads, strict=True)],
+        "coded_bytes": [header + payload for header, payload in zip(headers, payloads, strict=True)],
         "stored_bytes": [store(image) for image in images],
     }
-    return {name: round(sum(map(len, files)) / len(files), 3) for name, files in means.items()}
+    return {name: round(sum(map(len, files)) / len(files), 3) for name, files in files_by_kind.items()}
 
 
-def pays(sizes: dict[str, Any]) -> bool:
+def saves_bytes(sizes: dict[str, Any]) -> bool:
     """Whether a pixel model makes lossless files smaller."""
     return bool(sizes["coded_bytes"] < sizes["stored_bytes"])
 
 
-def left_out(sizes: dict[str, Any]) -> str:
-    """Why a model file has no pixel model."""
+def no_pixels_message(sizes: dict[str, Any]) -> str:
+    """A message that says why the model file has no pixel model."""
     return (
         f"the pixel model is left out: lossless files of held-out images have {sizes['coded_bytes']:.1f} bytes with it and "
         f"{sizes['stored_bytes']:.1f} bytes without it"
@@ -229,19 +235,18 @@ def left_out(sizes: dict[str, Any]) -> str:
 
 
 def command_of(report: dict[str, Any]) -> str:
-    """The command that the model came of."""
+    """The command that trained the model."""
     data = report["data"]
     options = [f"{name} {value}" for name, value in data.get("options", {}).items()]
-    given = [f"--recipe {report['recipe']}", *options, f"--seed {report['seed']}", f"-T {report['threads']}"]
+    arguments = [f"--recipe {report['recipe']}", *options, f"--seed {report['seed']}", f"-T {report['threads']}"]
     if report["device"] != "cpu":
-        given.append(f"--device {report['device']}")
-    alone = report["processes"] == 1
-    command = "mnistzip" if alone else f"torchrun --nproc-per-node {report['processes']} -m mnistzip"
-    return f"{command} train {data['source']} {' '.join(given)} -o {report['model']}.npz"
+        arguments.append(f"--device {report['device']}")
+    command = "mnistzip" if report["processes"] == 1 else f"torchrun --nproc-per-node {report['processes']} -m mnistzip"
+    return f"{command} train {data['source']} {' '.join(arguments)} -o {report['model']}.npz"
 
 
 def train_pixels(split: Split, recipe: Recipe, run: Run) -> tuple[list[Phase], Arrays, dict[str, Any]]:
-    """Train, or go on with, the pixel model: its phases, its arrays and what it takes on held-out images."""
+    """Train the pixel model, or continue; returns its phases, its arrays, and its ideal bytes on held-out images."""
     assert recipe.pixels is not None
     torch.manual_seed(run.seed)
     model = PixelModel(recipe.pixels)
@@ -250,18 +255,18 @@ def train_pixels(split: Split, recipe: Recipe, run: Run) -> tuple[list[Phase], A
     with run.device:
         phases = [train_pixel_stage(model, split.to(run.device), stage, run) for stage in recipe.pixel_stages]
     model.cpu()
-    if not any(phase.epoch for phase in phases):  # stopped before
+    if not any(phase.epoch for phase in phases):  # stopped before the first epoch
         return phases, {}, {}
-    told: dict[str, Any] = {"config": recipe.pixels.as_dict()}
+    results: dict[str, Any] = {"config": recipe.pixels.as_dict()}
     images = split.held_out[:REPORT_IMAGES, 0]
     for name, switch in (("float", dequantize), ("integer", quantize)):
         switch(model.eval())
-        told[f"{name}_bytes"] = {part: round(size, 4) for part, size in measure(model, images).items()}
-    return phases, export_pixels(model), told
+        results[f"{name}_bytes"] = {part: round(size, 4) for part, size in measure(model, images).items()}
+    return phases, export_pixels(model), results
 
 
 def held_out_results(model: Model, split: Split) -> list[dict[str, float]]:
-    """Mean size of whole files and PSNR of the mean error on held-out images, effort 0, by quality."""
+    """For each reported quality, mean size of the files and PSNR of the mean squared error, at effort 0 on held-out images."""
     images = split.held_out[:REPORT_IMAGES, 0].numpy()
     rows = []
     for quality in REPORTED:
@@ -273,10 +278,12 @@ def held_out_results(model: Model, split: Split) -> list[dict[str, float]]:
 
 
 def _phase(phase: Phase) -> dict[str, Any]:
-    told = {"name": phase.name, "seconds": round(phase.seconds), **asdict(phase.schedule), "epoch_steps": phase.steps}
-    return told | {"momentum": list(phase.schedule.momentum)}
+    """A phase for the report."""
+    entry = {"name": phase.name, "seconds": round(phase.seconds), **asdict(phase.schedule), "epoch_steps": phase.steps}
+    return entry | {"momentum": list(phase.schedule.momentum)}
 
 
 def _write(path: Path, content: bytes, force: bool) -> None:
+    """Write a file as a whole."""
     with AtomicFile(path, new=not force) as file:
         file.write(content)

@@ -1,4 +1,4 @@
-"""Where a training run keeps its files, and the refusal to touch any others."""
+"""The folder of a training run. Files that training did not write are never changed."""
 
 from __future__ import annotations
 
@@ -11,38 +11,38 @@ from mnistzip.errors import ModelError, OptionError
 from mnistzip.io.output_folders import OutputFolder, lies_in
 
 PLAN, LEVELS, CURVES, BOARD = "plan.json", "levels.npz", "curves.png", "tensorboard"
-PARTIAL = ".pt.partial"  # of a checkpoint that is being written
+PARTIAL = ".pt.partial"  # suffix of a checkpoint during its writing
 FINISHED = "finished"
 WAY_OUT = "choose another folder with --folder"
 
 
 def default_folder(model: Path) -> Path:
-    """The run's folder where none is named: beside the model file, under a name that nothing else has."""
+    """The default folder of a run, next to the model file: ``MODEL.npz.run``."""
     return model.with_name(f"{model.name}.run")
 
 
 def file_names(stages: Sequence[str]) -> list[str]:
-    """What a run of these stages writes into its folder."""
+    """Names of the files that a run of these stages writes into its folder."""
     return [PLAN, LEVELS, CURVES, BOARD, *(f"{stage}{suffix}" for stage in stages for suffix in (".pt", PARTIAL, ".csv"))]
 
 
 def checkpoints(names: Sequence[str]) -> list[str]:
-    """Those of a run's files that only serve for going on with it."""
+    """The files of a run that are needed only to resume it."""
     return [name for name in names if name.endswith((".pt", PARTIAL)) or name == LEVELS]
 
 
 def check(path: Path, source: str, stages: Sequence[str], resume: bool, force: bool) -> OutputFolder:
-    """The folder of a run that may begin, or go on, there; nothing is written or removed.
+    """Check that a run may start or continue in a folder, and return the folder. Nothing is written or removed.
 
     Args:
-        path: of the folder.
-        source: of the images, which the folder must not be a part of: its pictures would be taken for images.
-        stages: names of the stages that train.
-        resume: go on with the run in the folder.
-        force: begin anew though the folder holds a run.
+        path: path of the folder.
+        source: path of the images. The folder must not lie in it, since its pictures would be read as images.
+        stages: names of the stages.
+        resume: continue the run in the folder.
+        force: start a new run although the folder holds one.
 
     Raises:
-        ModelError: the folder holds a run but ``resume`` and ``force`` are not set, or no run that can go on.
+        ModelError: the folder holds a run but neither ``resume`` nor ``force`` is set, or it holds no run to resume.
         OptionError: the folder holds files that a run did not write.
     """
     if lies_in(path, [source]):
@@ -50,9 +50,9 @@ def check(path: Path, source: str, stages: Sequence[str], resume: bool, force: b
     folder = OutputFolder(path, "train")
     if not folder.marked:
         present = {entry.name for entry in path.iterdir()} if path.is_dir() else set()
-        known = {*file_names(stages), *(f"{stage}.partial" for stage in stages)}  # the latter of earlier versions
-        old = resume and present <= known and any(name.endswith((".pt", PLAN)) for name in present)
-        if old:  # a run of a version that wrote no marker
+        known = {*file_names(stages), *(f"{stage}.partial" for stage in stages)}  # earlier versions wrote the latter
+        is_old_run = resume and present <= known and any(name.endswith((".pt", PLAN)) for name in present)
+        if is_old_run:  # earlier versions wrote no marker
             folder.files |= present
         elif present or (path.exists() and not path.is_dir()):
             raise OptionError(f"{path} holds files that mnistzip train did not write: {WAY_OUT}")
@@ -68,7 +68,7 @@ def check(path: Path, source: str, stages: Sequence[str], resume: bool, force: b
 
 
 def begin(folder: OutputFolder, stages: Sequence[str], resume: bool) -> None:
-    """Mark the folder, and remove what an earlier run left there unless this one goes on with it."""
+    """Mark the folder as that of a run, and remove the files of an earlier run unless this one resumes it."""
     earlier = set(folder.files)
     names = file_names(stages)
     folder.claim(names, WAY_OUT)
@@ -80,7 +80,7 @@ def begin(folder: OutputFolder, stages: Sequence[str], resume: bool) -> None:
 
 
 def finish(folder: OutputFolder) -> str:
-    """Remove the checkpoints of a run that has come to its end; one line for the user."""
+    """Remove the checkpoints of a finished run; returns one line for the user."""
     folder.remove(checkpoints(sorted(folder.files)))
     folder.notes[FINISHED] = True
     folder.save()
@@ -88,39 +88,40 @@ def finish(folder: OutputFolder) -> str:
 
 
 def stopped(folder: OutputFolder) -> str:
-    """What the user can do with a run that was stopped."""
+    """One line for the user on how to resume a stopped run."""
     paths = [folder.path / name for name in checkpoints(sorted(folder.files))]
     size = sum(path.stat().st_size for path in paths if path.is_file())
     return f"stopped before its end: the same command with --resume -f goes on from {folder.path} ({size / 1e6:.0f} MB)"
 
 
-def written_beside(model: Path) -> tuple[Path, Path]:
-    """The report and the card that go beside a model file."""
+def report_paths(model: Path) -> tuple[Path, Path]:
+    """Paths of the report and the card of a model file."""
     return model.with_suffix(".json"), model.with_suffix(".md")
 
 
 def require_apart(folder: Path, model: Path) -> None:
-    """Raise :class:`~mnistzip.errors.OptionError` if the run's folder would take the place of what training writes."""
-    if folder.resolve() in {path.resolve() for path in (model, *written_beside(model))}:
+    """Raise :class:`~mnistzip.errors.OptionError` if the folder of the run has the path of a file that training writes."""
+    if folder.resolve() in {path.resolve() for path in (model, *report_paths(model))}:
         raise OptionError(f"{folder} is a file that training writes: {WAY_OUT}")
 
 
 def check_reports(model: Path, force: bool) -> None:
-    """Refuse to replace the files that go beside a model: its report (``.json``) and its card (``.md``).
+    """Refuse to replace the report (``.json``) and the card (``.md``) of a model.
 
     Raises:
-        ModelError: one exists that training did not write, or one exists and ``force`` is not set.
+        ModelError: one exists and training did not write it, or ``force`` is not set.
     """
-    for path, ours in zip(written_beside(model), (_is_report, _is_card), strict=True):
+    for path, is_ours in zip(report_paths(model), (_is_report, _is_card), strict=True):
         if not os.path.lexists(path):
             continue
-        if not ours(path):
+        if not is_ours(path):
             raise ModelError(f"{path} was not written by mnistzip train, which writes there: give the model another name")
         if not force:
             raise ModelError(f"{path} exists already: -f overwrites it")
 
 
 def _is_report(path: Path) -> bool:
+    """Whether a file is a training report."""
     try:
         report = json.loads(path.read_bytes())
     except (OSError, ValueError):
@@ -129,6 +130,7 @@ def _is_report(path: Path) -> bool:
 
 
 def _is_card(path: Path) -> bool:
+    """Whether a file is a model card."""
     try:
         return path.read_bytes().startswith(b"# Model `")
     except OSError:

@@ -1,9 +1,10 @@
-"""The stages in which a codec and the head of its prior are trained, all for bits + lmbda * squared error.
+"""The stages that train a codec and its prior. All minimize ``bits + lmbda * squared error``.
 
-Each image of a batch draws its own quality. Losses of different lmbda are brought to similar size by a power of lmbda, so
-that no end of the range owns the gradient. A stage may search latents (see :mod:`mnistzip.training.latent_search`), may run
-on the
-integers that will be exported (quantization-aware), and may leave alone what decides the latents.
+    x (N, 1, 28, 28) in 0..1 -> augment -> level (N,) at random -> costs (N,) -> * lmbda^-0.42 -> mean
+
+Each image of a batch has its own random quality. Losses are divided by a power of lmbda, so that neither low nor high qualities
+dominate the gradient. A stage may search latents (:mod:`mnistzip.training.latent_search`), may compute with the integers that
+are exported (quantization-aware training), and may freeze the networks that determine the latents.
 """
 
 from __future__ import annotations
@@ -22,27 +23,29 @@ from mnistzip.training.torch_codec import qualities
 from mnistzip.training.torch_layers import dequantize, quantize
 from mnistzip.training.trainer import Phase, Run, Schedule
 
-PROBES = (1, 25, 50, 75, 100)  # qualities that the log follows
+PROBES = (1, 25, 50, 75, 100)  # qualities measured after each epoch
 PROBE_IMAGES = 200
-PROBE_PASSES = 8  # of the search that the log follows
+PROBE_PASSES = 8  # of the search in these measurements
 BALANCE = 0.42  # losses are divided by lmbda to this power
-EDGE = 0.05  # level draws are clipped from so far beyond 0 and 1, as the ends have neighbours on one side only
-SLACK = 0.3  # how far from a searched symbol a latent may lie without being drawn to it
-PULL_BITS = 0.2  # what a distance of one costs in bits, beside the error it makes
-SHIFT = 1.0  # pixels that images are moved by at most in :func:`vary`
-OBSERVED = 32  # images of a batch that the curvature is observed on
+EDGE = 0.05  # levels are drawn this far beyond 0..1 and clipped, so that the ends are drawn often enough
+SLACK = 0.3  # distance of a latent from its searched symbol that costs nothing
+PULL_BITS = 0.2  # cost of a squared distance of one in bits, in addition to its error
+SHIFT_MAX = 1.0  # pixels, in :func:`augment`
+CURVATURE_IMAGES = 32  # images of a batch that update the curvature
 
 
 @dataclass(frozen=True)
 class Stage:
-    """What to do for how long.
+    """One stage of training.
 
     Attributes:
-        passes: of the search; 0 trains on what the analysis alone gives.
-        quantized: run on integers.
-        frozen: leave alone all that decides the latents.
-        changed: share of the images that are slightly rotated, slanted, scaled and shifted, against overfitting.
-        fresh_head: the head of the prior is new and learns much faster than the rest.
+        name: name of the stage and of its files.
+        schedule: epochs and learning rates.
+        passes: passes of the search; 0 trains with the latents of the analysis alone.
+        quantized: compute with the integers of the exported model.
+        frozen: freeze the networks that determine the latents.
+        augmented: share of the images that are slightly rotated, slanted, scaled and shifted, to reduce overfitting.
+        fresh_head: the output layer of the prior is new and has a much higher learning rate than the rest.
     """
 
     name: str
@@ -50,12 +53,12 @@ class Stage:
     passes: int = 0
     quantized: bool = False
     frozen: bool = False
-    changed: float = 0.0
+    augmented: float = 0.0
     fresh_head: bool = False
 
 
 def train_stage(coder: Coder, split: Split, stage: Stage, run: Run) -> Phase:
-    """Train, or go on with, one stage."""
+    """Train one stage, or continue it."""
     for part in coder.codec.frozen():
         part.requires_grad_(not stage.frozen)
     switch = quantize if stage.quantized else dequantize
@@ -64,7 +67,7 @@ def train_stage(coder: Coder, split: Split, stage: Stage, run: Run) -> Phase:
     probe = split.held_out[:PROBE_IMAGES].float() / WHITE
 
     def loss(x: Tensor) -> Tensor:
-        x = vary(x, stage.changed)
+        x = augment(x, stage.augmented)
         level = (torch.rand(len(x)) * (1 + 2 * EDGE) - EDGE).clamp(0, 1)
         lmbda = coder.codec.config.lmbda(level)
         return (costs(coder, x, level, lmbda, stage.passes) * lmbda**-BALANCE).mean()
@@ -76,40 +79,41 @@ def train_stage(coder: Coder, split: Split, stage: Stage, run: Run) -> Phase:
 
 
 def costs(coder: Coder, x: Tensor, level: Tensor, lmbda: Tensor, passes: int) -> Tensor:
-    """What is minimized, for each image: (N,).
+    """The loss of each image, before the weight of its lmbda: (N,).
 
-    Without a search, the cost of the latents that the analysis gives. With one, half of it, and half the cost of the latents
-    found, for prior and synthesis, and half of what it would cost to reach those from the analysis.
+    Without a search it is the cost of the latents of the analysis. With a search it is the mean of this cost and the cost of
+    the searched latents, which trains prior and synthesis, plus half a pull of the analysis towards the searched latents.
     """
     latent = coder.latent(x, level)
     bits, error = coder.rounded(x, latent, level)
     if not passes:
         return bits + lmbda * error
-    found, _, _ = search(coder, x, torch.floor(latent.detach() + 0.5), level, lmbda, passes)
-    coder.observe_curvature(x[:OBSERVED], found[:OBSERVED], level[:OBSERVED])
-    found_bits, found_error, _ = coder.cost(x, found, level)
-    beyond = ((latent - found).abs() - SLACK).clamp(min=0)
+    searched, _, _ = search(coder, x, torch.floor(latent.detach() + 0.5), level, lmbda, passes)
+    coder.observe_curvature(x[:CURVATURE_IMAGES], searched[:CURVATURE_IMAGES], level[:CURVATURE_IMAGES])
+    searched_bits, searched_error, _ = coder.cost(x, searched, level)
+    beyond = ((latent - searched).abs() - SLACK).clamp(min=0)
     pull = ((lmbda[:, None] * coder.curvature(level) + PULL_BITS) * beyond.square()).sum(1)
-    return 0.5 * (bits + lmbda * error + found_bits + lmbda * found_error + pull)
+    return 0.5 * (bits + lmbda * error + searched_bits + lmbda * searched_error + pull)
 
 
-def vary(x: Tensor, share: float) -> Tensor:
-    """Images of which a share is redrawn a little rotated, slanted, scaled and shifted."""
+def augment(x: Tensor, share: float) -> Tensor:
+    """Slightly rotate, slant, scale and shift a share of the images: float in 0..1, (N, 1, 28, 28)."""
     count = round(len(x) * share)
     if not count:
         return x
-    change = torch.eye(2, 3).repeat(count, 1, 1)
-    change[:, :, :2] += (torch.rand(count, 2, 2) - 0.5) * 0.16
-    change[:, :, 2] = (torch.rand(count, 2) - 0.5) * 2 * SHIFT / x.shape[-1] * 2
-    grid = F.affine_grid(change, [count, *x.shape[1:]], align_corners=False)
+    transform = torch.eye(2, 3).repeat(count, 1, 1)
+    transform[:, :, :2] += (torch.rand(count, 2, 2) - 0.5) * 0.16
+    transform[:, :, 2] = (torch.rand(count, 2) - 0.5) * 2 * SHIFT_MAX / x.shape[-1] * 2
+    grid = F.affine_grid(transform, [count, *x.shape[1:]], align_corners=False)
     redrawn = F.grid_sample(x[:count], grid, mode="bicubic", align_corners=False).clamp(0, 1)
     return torch.cat([torch.round(redrawn * WHITE) / WHITE, x[count:]])
 
 
 def measure(coder: Coder, x: Tensor, passes: int) -> dict[str, float]:
-    """Ideal bytes and PSNR at some qualities, of the analysis alone and, if there are passes, after a search.
+    """Ideal bytes and PSNR at the qualities of :data:`PROBES`, and their mean loss as ``held_out``.
 
-    And, as ``held_out``, what is minimized, of these qualities.
+    ``bytes@50`` and ``dB@50`` are for latents of the analysis; with ``passes``, ``bytes@50+`` and ``dB@50+`` are after a
+    search.
     """
     row: dict[str, float] = {}
     total = 0.0
@@ -118,24 +122,28 @@ def measure(coder: Coder, x: Tensor, passes: int) -> dict[str, float]:
         with torch.no_grad():
             latent = coder.latent(x, level)
             bits, error = coder.rounded(x, latent, level)
-        row |= _told(f"@{quality}", bits, error, x)
+        row |= _figures(f"@{quality}", bits, error, x)
         lmbda = coder.codec.config.lmbda(level)
         if passes:
             _, bits, error = search(coder, x, torch.floor(latent + 0.5), level, lmbda, passes)
-            row |= _told(f"@{quality}+", bits, error, x)
+            row |= _figures(f"@{quality}+", bits, error, x)
         total += ((bits + lmbda * error) * lmbda**-BALANCE).mean().item()
     return row | {"held_out": total / len(PROBES)}
 
 
-def _told(at: str, bits: Tensor, error: Tensor, x: Tensor) -> dict[str, float]:
+def _figures(suffix: str, bits: Tensor, error: Tensor, x: Tensor) -> dict[str, float]:
+    """Mean ideal bytes and PSNR; the suffix is added to their names."""
     mse = error.double().mean().item() * WHITE**2 / x[0].numel()
-    return {f"bytes{at}": bits.double().mean().item() / 8, f"dB{at}": psnr_of_mse(mse)}
+    return {f"bytes{suffix}": bits.double().mean().item() / 8, f"dB{suffix}": psnr_of_mse(mse)}
 
 
 def cost_of_integers(coder: Coder, x: Tensor, levels: Tensor) -> list[dict[str, float]]:
-    """Ideal bytes and PSNR of the same weights on the integer grid and in float, for images in 0..1, by quality.
+    """Ideal bytes and PSNR with the same weights as integers and in float, at the qualities of :data:`PROBES`.
 
-    ``levels`` are those of the qualities, shape (100,).
+    Args:
+        coder: the model.
+        x: images in 0..1, (N, 1, 28, 28).
+        levels: level of each quality, (100,).
     """
     rows = []
     with torch.no_grad():
@@ -145,7 +153,7 @@ def cost_of_integers(coder: Coder, x: Tensor, levels: Tensor) -> list[dict[str, 
                 switch(coder)
                 parts = [coder(part, levels[quality - 1].expand(len(part))) for part in torch.split(x, 500)]
                 bits, error = (torch.cat(values) for values in zip(*parts, strict=True))
-                told = _told("", bits, error, x)
-                row |= {f"{name}_bytes": round(told["bytes"], 4), f"{name}_psnr_db": round(told["dB"], 4)}
+                figures = _figures("", bits, error, x)
+                row |= {f"{name}_bytes": round(figures["bytes"], 4), f"{name}_psnr_db": round(figures["dB"], 4)}
             rows.append(row)
     return rows

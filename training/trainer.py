@@ -1,7 +1,7 @@
-"""A training run on disk: checkpoints that a stopped run goes on from, a log, and one schedule for the learning rate.
+"""A training run with checkpoints, logs and learning rate schedules.
 
-A run that is asked to stop, as by Ctrl-C, trains no further, and a model is made of what there is. Every epoch draws its order
-and noise from a seed of its own, so a resumed run takes the very steps of an uninterrupted one.
+After Ctrl-C a run trains no further, and a model is made of the current weights. Each epoch has its own seed for order and
+noise, so a resumed run takes the same steps as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -27,18 +27,23 @@ from mnistzip.training.plots import Board, draw
 from mnistzip.training.run_folder import CURVES, PARTIAL
 
 Log = Callable[[str], None]
-SLOW_SHARE = 0.15  # of the learning rate, for what was trained before when a fresh part joins it
+SLOW_SHARE = 0.15  # of the learning rate, for trained networks when a new one joins them
 
 
 @dataclass
 class Run:
-    """Where a run keeps its checkpoints, what draws its chance, who is told, what it runs on, and whether it is to stop.
+    """A training run.
 
     Attributes:
-        clock: tells seconds; ``began`` is its time when the run was made.
-        pacer: decides the steps of paced schedules; only the leading process has one.
-        finish: seconds that follow the training.
-        stages: names of those that have begun, in their order.
+        folder: folder for checkpoints and logs.
+        seed: seed of all random numbers.
+        log: called with messages for the user.
+        device: the device that it trains on.
+        clock: the time in seconds; ``began`` is the time of the start.
+        pacer: decides the steps of paced schedules; only the leader has one.
+        finish: estimated seconds after the training.
+        stages: names of the stages that have started, in their order.
+        stopping: whether a stop was requested.
     """
 
     folder: Path
@@ -55,19 +60,19 @@ class Run:
         self.began = self.clock()
 
     def stops(self) -> bool:
-        """Whether it is to stop, in whichever process that was asked for."""
-        self.stopping = distributed.anyone(self.stopping)
+        """Whether a stop was requested in any process."""
+        self.stopping = distributed.any_process(self.stopping)
         return self.stopping
 
     def interrupted(self, _signal: int, _frame: FrameType | None) -> None:
-        """What to do at an interrupt: stop after this step, and at the next one at once."""
+        """Handle Ctrl-C: request a stop after this step; a second Ctrl-C ends the process at once."""
         self.stopping = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        self.log("stopping: a model is made of what was learned so far; interrupt again to leave without one")
+        self.log("stopping: a model is made of the weights so far; interrupt again to end without one")
 
 
 class FlushDenormals(ContextDecorator):
-    """Within it numbers too small to matter count as zero, as they would take ten times as long; in the whole process."""
+    """Treat denormal numbers as zero in the whole process, since they would take ten times as long."""
 
     def __enter__(self) -> None:
         torch.set_flush_denormal(True)
@@ -78,9 +83,9 @@ class FlushDenormals(ContextDecorator):
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast a phase trains; the learning rates fall from ``rate`` to ``end`` times that.
+    """Duration and learning rates of a phase. The rates fall from ``rate`` to ``rate * end``.
 
-    ``matrix_rate`` is that of Muon, for the weights of convolutions or other matrices; without one AdamW trains all.
+    ``matrix_rate`` is the rate of Muon for the weights of convolutions or other matrices; without it AdamW trains all weights.
     """
 
     epochs: int
@@ -92,14 +97,14 @@ class Schedule:
     decay: float = 1e-4
     end: float = 0.01
     matrix_rate: float | None = None
-    fall_over: int | None = None  # epochs that the fall is laid out over, where the phase ends before it
-    steps: int | None = None  # of an epoch; by default one pass over the images
-    keep_best: bool = False  # of all epochs the one that does best on held-out images
-    patience: int | None = None  # end after so many epochs of which none does better than the best before
-    paced: bool = False  # the run's pacer decides the steps of each epoch
+    fall_over: int | None = None  # epochs of the whole fall, if the phase ends before
+    steps: int | None = None  # per epoch; by default one pass over the images
+    keep_best: bool = False  # use the weights of the epoch with the least loss on held-out images
+    patience: int | None = None  # end after this many epochs without improvement
+    paced: bool = False  # the pacer of the run decides the steps of each epoch
 
     def share_at(self, step: int, steps: int) -> float:
-        """Of the full rate: linear warm-up, then half a cosine; or all of it all along."""
+        """Factor of the learning rate at a step: linear warm-up, then half a cosine; 1 if constant."""
         if self.constant:
             return 1.0
         fall = 0.5 * (1 + math.cos(math.pi * step / steps))
@@ -108,9 +113,9 @@ class Schedule:
 
 
 class Phase:
-    """Trains one module, epoch by epoch, and can be stopped and resumed after any epoch.
+    """Trains a module epoch by epoch. It can be stopped and resumed after any epoch.
 
-    Where a part is ``fast``, because it starts afresh, the others learn at a small share of its rate.
+    If ``fast`` names a new part of the module, the other parts have a small share of its learning rate.
     """
 
     def __init__(
@@ -124,7 +129,7 @@ class Phase:
         matrices: set[nn.Parameter] | None = None,
     ) -> None:
         self.name = name
-        self.prepare = prepare  # called before every epoch
+        self.prepare = prepare  # called before each epoch
         self.run = run
         self.module = module
         self.schedule = schedule
@@ -132,24 +137,23 @@ class Phase:
         self.epoch = 0
         self.seconds = 0.0
         self.steps: list[int] = []  # of each epoch
-        self.best: tuple[float, dict[str, Any], int] | None = (
-            None  # what held-out images cost, the state that does it, its epoch
-        )
+        self.best: tuple[float, dict[str, Any], int] | None = None  # loss on held-out images, state, epoch
 
     @property
     def checkpoint(self) -> Path:
+        """The file of the checkpoint."""
         return self.run.folder / f"{self.name}.pt"
 
     def resume(self) -> None:
-        """Go on from the last finished epoch, if there is one."""
-        kept = distributed.leads() and self.checkpoint.exists()
-        state: dict[str, Any] | None = distributed.told(
-            torch.load(self.checkpoint, self.run.device, weights_only=True) if kept else None
+        """Continue after the last finished epoch, if there is one."""
+        exists = distributed.is_leader() and self.checkpoint.exists()
+        state: dict[str, Any] | None = distributed.broadcast(
+            torch.load(self.checkpoint, self.run.device, weights_only=True) if exists else None
         )
         if state is not None:
             self.module.load_state_dict(state["module"])
-            for optimizer, known in zip(self.optimizers, state["optimizers"], strict=True):
-                optimizer.load_state_dict(known)
+            for optimizer, optimizer_state in zip(self.optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(optimizer_state)
             self.epoch, self.seconds, self.best = state["epoch"], state["seconds"], state["best"]
             self.steps = state.get("steps", [])
 
@@ -159,19 +163,23 @@ class Phase:
         loss: Callable[[Tensor], Tensor],
         measure: Callable[[], dict[str, float]] | None = None,
     ) -> None:
-        """Minimize ``loss`` of batches, float in 0..1 of shape ``(batch, 1, 28, 28)``, over the epochs that are left.
+        """Train for the remaining epochs.
 
-        ``measure`` says after each epoch how well held-out images do; a schedule that keeps the best goes by its ``held_out``.
+        Args:
+            images: training images, uint8 of shape ``(N, 1, 28, 28)``.
+            loss: the loss of a batch, float in 0..1 of shape ``(batch, 1, 28, 28)``.
+            measure: called after each epoch for figures of held-out images; a schedule with ``keep_best`` needs its
+                ``held_out``.
         """
-        if distributed.leads():
+        if distributed.is_leader():
             self.run.folder.mkdir(parents=True, exist_ok=True)
             self._board = Board(self.run.folder, self.name)
         self.run.stages.append(self.name)
         self.resume()
-        while self.epoch < self.schedule.epochs and not self._in_vain() and not self.run.stops():
+        while self.epoch < self.schedule.epochs and not self._out_of_patience() and not self.run.stops():
             began = self.run.clock()
             per_epoch = self._steps_of_epoch(len(images))
-            steps = per_epoch * (self.schedule.fall_over or self.schedule.epochs)  # as if all epochs were like this one
+            steps = per_epoch * (self.schedule.fall_over or self.schedule.epochs)  # if all epochs had as many
             self.module.train()
             if self.prepare is not None:
                 self.prepare()
@@ -181,18 +189,20 @@ class Phase:
                 if self.run.stops():
                     return
                 share = self.schedule.share_at(self.epoch * per_epoch + number, steps)
-                value = loss(distributed.share(batch))
+                value = loss(distributed.local_batch(batch))
                 self.module.zero_grad(set_to_none=True)
                 value.backward()  # type: ignore[no-untyped-call]
-                distributed.average(self.module)
+                distributed.average_gradients(self.module)
                 nn.utils.clip_grad_norm_(self.module.parameters(), 50.0)
                 for optimizer in self.optimizers:
                     for group in optimizer.param_groups:
                         group["lr"] = group["full"] * share
                     optimizer.step()
                 total += value.item()
-            if distributed.together():
-                self.module.load_state_dict(distributed.told(self.module.state_dict()))  # what no gradient moves may differ
+            if distributed.is_distributed():
+                self.module.load_state_dict(
+                    distributed.broadcast(self.module.state_dict())
+                )  # buffers without gradients may differ
             self.epoch += 1
             self.steps.append(per_epoch)
             steps_seconds = self.run.clock() - began
@@ -200,34 +210,35 @@ class Phase:
             row = {"epoch": self.epoch, "seconds": round(self.seconds), "loss": total / per_epoch}
             if measure is not None:
                 self.module.eval()
-                row |= distributed.told(measure() if distributed.leads() else {})
+                row |= distributed.broadcast(measure() if distributed.is_leader() else {})
             if self.schedule.keep_best and (self.best is None or row["held_out"] < self.best[0]):
                 self.best = (
                     row["held_out"],
                     {name: value.clone() for name, value in self.module.state_dict().items()},
                     self.epoch,
                 )
-            if distributed.leads():
+            if distributed.is_leader():
                 self._record(row, began, steps_seconds)
         if self.best is not None:
             self.module.load_state_dict(self.best[1])
 
     def _steps_of_epoch(self, images: int) -> int:
+        """Number of steps of the next epoch."""
         if self.schedule.paced:
             pacer = self.run.pacer
-            return distributed.told(pacer.steps(self.name, self.epoch) if pacer is not None else 0)
+            return distributed.broadcast(pacer.steps(self.name, self.epoch) if pacer is not None else 0)
         return self.schedule.steps or max(1, images // self.schedule.batch)
 
-    def _in_vain(self) -> bool:
-        """Whether patience with held-out images that do no better any more is at its end."""
+    def _out_of_patience(self) -> bool:
+        """Whether held-out images have not improved for ``patience`` epochs."""
         if self.best is None or self.schedule.patience is None or self.epoch - self.best[2] < self.schedule.patience:
             return False
-        self.run.log(f"{self.name}: held-out images have done no better for {self.schedule.patience} epochs, so it ends here")
+        self.run.log(f"{self.name}: held-out images have not improved for {self.schedule.patience} epochs, so this stage ends")
         return True
 
     def _batches(self, images: Tensor, count: int) -> Iterator[Tensor]:
-        """So many batches, pass after pass over the images, each in an order of its own."""
-        size = min(self.schedule.batch, len(images)) // distributed.count() * distributed.count()
+        """``count`` batches: passes over the images, each in a new random order."""
+        size = min(self.schedule.batch, len(images)) // distributed.process_count() * distributed.process_count()
         while True:
             order = torch.randperm(len(images))
             for start in range(0, len(images) - size + 1, size):
@@ -237,7 +248,7 @@ class Phase:
                     return
 
     def _record(self, row: dict[str, float], began: float, steps_seconds: float) -> None:
-        """Keep a checkpoint and the figures of an epoch, and say them."""
+        """Write the checkpoint and the figures of an epoch, and log them."""
         state = {
             "module": self.module.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
@@ -264,7 +275,7 @@ class Phase:
         )
 
     def _left(self, began: float, steps_seconds: float) -> str:
-        """The time that is left, of the whole run where that is known."""
+        """The remaining time as text: of the whole run if known, else of the stage."""
         if self.schedule.paced and self.run.pacer is not None:
             overhead = self.run.clock() - began - steps_seconds
             self.run.pacer.finished(self.name, self.epoch - 1, steps_seconds, overhead)
@@ -276,23 +287,23 @@ class Phase:
 def _optimizers(
     module: nn.Module, schedule: Schedule, fast: nn.Module | None, matrices: set[nn.Parameter] | None
 ) -> list[torch.optim.Optimizer]:
-    """AdamW for all, or for all but some matrices, by default the weights of convolutions, which then are Muon's."""
-    learned = [p for p in module.parameters() if p.requires_grad]
+    """AdamW for all weights; or Muon for matrices, by default the weights of convolutions, and AdamW for the others."""
+    trained = [p for p in module.parameters() if p.requires_grad]
     fresh = set() if fast is None else set(fast.parameters())
     if schedule.matrix_rate is None:
         matrices = set()
     elif matrices is None:
-        matrices = {p for p in learned if p.ndim == 4}
+        matrices = {p for p in trained if p.ndim == 4}
     groups: list[dict[str, Any]] = []
     for parameters, share in (
-        ([p for p in learned if p not in matrices | fresh], SLOW_SHARE if fresh else 1.0),
-        ([p for p in learned if p in fresh], 1.0),
+        ([p for p in trained if p not in matrices | fresh], SLOW_SHARE if fresh else 1.0),
+        ([p for p in trained if p in fresh], 1.0),
     ):
         if parameters:
             groups.append({"params": parameters, "full": schedule.rate * share})
     adam = torch.optim.AdamW(groups, lr=schedule.rate, betas=schedule.momentum, weight_decay=schedule.decay, fused=True)
     if schedule.matrix_rate is None:
         return [adam]
-    muon = Muon([p for p in learned if p in matrices], lr=schedule.matrix_rate)
+    muon = Muon([p for p in trained if p in matrices], lr=schedule.matrix_rate)
     muon.param_groups[0]["full"] = schedule.matrix_rate
     return [adam, muon]

@@ -35,7 +35,7 @@ from mnistzip.types import Pixels
 
 pytestmark = pytest.mark.torch
 
-PAYS = recipes.pays
+PAYS = recipes.saves_bytes
 QUICK = dict.fromkeys(budgeted_recipe.SHARES, 1)
 
 
@@ -58,8 +58,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(budgeted_recipe, "CONFIG", sizes)
     monkeypatch.setattr(budgeted_recipe, "PIXELS", budgeted_recipe.PixelConfig(ink=4, solid=4, level=4, shade=8, key=2))
     monkeypatch.setattr(budgeted_recipe, "EPOCHS", dict.fromkeys(budgeted_recipe.SHARES, 2))
-    monkeypatch.setattr(budgeted_recipe, "PIXEL_STEPS", 0)  # a pixel model is trained however slow the machine is
-    monkeypatch.setattr(recipes, "pays", lambda _sizes: True)  # so that pixel models this small go into the file
+    monkeypatch.setattr(budgeted_recipe, "PIXEL_STEPS_MIN", 0)  # a pixel model is trained however slow the machine is
+    monkeypatch.setattr(recipes, "saves_bytes", lambda _sizes: True)  # so that pixel models this small go into the file
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # which a test started in the background lacks
     torch.set_num_threads(1)
     yield
@@ -73,19 +73,19 @@ def test_steps_take_fewer_images_where_there_are_few_or_pixels_see_many(images: 
         every[:, :, 10:] = grey
         return splits.Split(every, every)
 
-    assert budgeted_recipe.batches(split(60_000, 0)) == {
+    assert budgeted_recipe.batch_sizes(split(60_000, 0)) == {
         **dict.fromkeys(budgeted_recipe.SHARES, budgeted_recipe.BATCH),
         "pixels": budgeted_recipe.PIXEL_BATCH,
     }
-    assert budgeted_recipe.batches(split(800, 0)) == dict.fromkeys(budgeted_recipe.SHARES, 20)
-    assert budgeted_recipe.batches(split(60_000, 9))["pixels"] == int(budgeted_recipe.VOTES / 784**2)
+    assert budgeted_recipe.batch_sizes(split(800, 0)) == dict.fromkeys(budgeted_recipe.SHARES, 20)
+    assert budgeted_recipe.batch_sizes(split(60_000, 9))["pixels"] == int(budgeted_recipe.STEP_PAIRS / 784**2)
 
 
 @pytest.mark.parametrize("fit", splits.FITS)
 def test_images_of_other_sizes_are_fitted_and_that_is_said(fit: str, digits: Pixels) -> None:
     mixed = [np.hstack(list(digits[:2])), digits[2], np.pad(digits[3], 6)[:, :30], digits[4][:20]]
     said: list[str] = []
-    out = splits.fitted(mixed, fit, said.append)
+    out = splits.fit_images(mixed, fit, said.append)
     assert out.shape == (8 if fit == "tile" else 4, 28, 28)
     assert "images of 4 sizes" in said[0]
     if fit == "tile":
@@ -94,14 +94,14 @@ def test_images_of_other_sizes_are_fitted_and_that_is_said(fit: str, digits: Pix
         assert (out[0] == mixed[0][:, 14:42]).all()
         assert (out[3, 4:24] == mixed[3]).all()
     assert (out[1] == digits[2]).all() or fit == "tile"
-    assert splits.fitted(list(digits), fit, said.append).shape == digits.shape
+    assert splits.fit_images(list(digits), fit, said.append).shape == digits.shape
     assert len(said) == 1
 
 
 def test_what_cannot_be_learned_from_is_refused(tmp_path: Path, images: Pixels, source: str) -> None:
     said: list[str] = []
     with pytest.raises(ImageError, match="128 images: too few"):
-        splits.load(source, fewest=200)
+        splits.load(source, min_images=200)
     splits.load(source, log=said.append)
     assert "128 images are few" in said[0]
     np.save(tmp_path / "same.npy", np.repeat(images[:1], 120, 0))
@@ -186,9 +186,9 @@ def test_a_pixel_model_that_is_of_no_use_is_left_out_and_that_is_said(
     why: str, source: str, images: Pixels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if why == "it loses":
-        monkeypatch.setattr(recipes, "pays", PAYS)  # networks this small lose
+        monkeypatch.setattr(recipes, "saves_bytes", PAYS)  # networks this small lose
     else:
-        monkeypatch.setattr(budgeted_recipe, "PIXEL_STEPS", 10**9)
+        monkeypatch.setattr(budgeted_recipe, "PIXEL_STEPS_MIN", 10**9)
         monkeypatch.setattr(budgeted_recipe, "PASSES", dict.fromkeys(budgeted_recipe.SHARES, 10**9))
     out = tmp_path / "mine.npz"
     assert run(["train", source, "-o", str(out), "--time", "1s", "--epochs", "1", "-T", "1"]) == 0
@@ -245,7 +245,7 @@ def test_a_time_too_short_for_measuring_is_said(source: str, tmp_path: Path) -> 
     said: list[str] = []
     now = iter(range(0, 10**6, 5))  # every look at the clock is five seconds later
     run_ = Run(tmp_path, 1, said.append, clock=lambda: float(next(now)))
-    budgeted_recipe.own_recipe(splits.load(source), 60.0, run_)
+    budgeted_recipe.plan_recipe(splits.load(source), 60.0, run_)
     assert any(line.startswith("--time 1:00 is short: 0:30 of training, then about ") for line in said)
     assert run_.pacer is not None
 

@@ -43,7 +43,7 @@ def work(folder: Path, stop: bool = False) -> tuple[dict[str, Tensor], int]:
     module = Brightness()
     run = Run(folder, 3)
     phase = Phase("bright", run, module, Schedule(2, 8, 1e-3, warm_up=1, paced=True))
-    if distributed.leads():  # the others learn from the leader how many steps an epoch has
+    if distributed.is_leader():  # the others learn from the leader how many steps an epoch has
         shares = {"bright": Share(1.0, 2, 1e9)}
         run.pacer = Pacer(Plan({"bright": [STEPS, STEPS - 1]}, {}, {}), folder / "plan.json", shares, 100.0, lambda: 0.0)
 
@@ -59,13 +59,13 @@ def process(rank: int, port: int, folder: Path) -> None:
     """One of two; the second is asked to stop in the second epoch, then both go on."""
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     torch.set_num_threads(1)
-    distributed.join()
+    distributed.initialize()
     mine = folder if rank == 0 else folder / "other"
     _, epochs = work(mine, stop=rank == 1)
     assert epochs == 1
-    assert distributed.leads() == (rank == 0)
+    assert distributed.is_leader() == (rank == 0)
     torch.save(work(mine), folder / f"{rank}.result")
-    distributed.leave()
+    distributed.shutdown()
     assert not (folder / "other").exists()
 
 
@@ -87,12 +87,12 @@ def test_two_processes_learn_what_one_does_and_the_first_writes(tmp_path: Path) 
 
 def test_one_process_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RANK", raising=False)
-    distributed.join()
-    assert not distributed.together()
-    assert distributed.leads()
-    assert distributed.share(torch.arange(5)).tolist() == [0, 1, 2, 3, 4]
-    assert distributed.told("x") == "x"
-    assert distributed.anyone(True)
+    distributed.initialize()
+    assert not distributed.is_distributed()
+    assert distributed.is_leader()
+    assert distributed.local_batch(torch.arange(5)).tolist() == [0, 1, 2, 3, 4]
+    assert distributed.broadcast("x") == "x"
+    assert distributed.any_process(True)
 
 
 def test_a_card_tells_the_command_that_several_processes_took() -> None:

@@ -42,7 +42,7 @@ def train(
     """A run whose steps take ``slow(share of the time that is over)`` times as long as tried: its seconds, plan and lefts."""
     clock = Clock()
     plan = plan or Plan({}, dict(PACE), {})
-    shares = budgeted_recipe.shares_of(images, BATCH)
+    shares = budgeted_recipe.stage_shares(images, BATCH)
     pacer = Pacer(plan, path, shares, TRAINING, clock)
     lefts = []
     for stage in shares:

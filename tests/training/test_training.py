@@ -25,10 +25,10 @@ from mnistzip.training.classic import Classic, ClassicConfig
 from mnistzip.training.export import export
 from mnistzip.training.latent_search import search
 from mnistzip.training.muon import Muon, orthogonal
-from mnistzip.training.quality_levels import climb, psnr_of
+from mnistzip.training.quality_levels import choose_path, psnr_of
 from mnistzip.training.rd_model import Coder
 from mnistzip.training.recipes import RECIPES, train
-from mnistzip.training.stages import Stage, train_stage, vary
+from mnistzip.training.stages import Stage, augment, train_stage
 from mnistzip.training.torch_codec import Codec, Config, flatten, qualities
 from mnistzip.training.torch_layers import exact_shift, quantize
 from mnistzip.training.torch_pixel_model import PixelConfig
@@ -108,7 +108,7 @@ def small_coder(seed: int = 4) -> Coder:
 @pytest.mark.parametrize("kind", ["rounded", "searched", "integers"])
 def test_a_resumed_run_is_the_uninterrupted_run(kind: str, tmp_path: Path, split: splits.Split) -> None:
     schedule = replace(QUICK, epochs=3, matrix_rate=0.01)
-    stage = Stage(kind, schedule, passes=0 if kind == "rounded" else 2, quantized=kind == "integers", changed=0.5)
+    stage = Stage(kind, schedule, passes=0 if kind == "rounded" else 2, quantized=kind == "integers", augmented=0.5)
 
     def run_in(folder: str, log: Callable[[str], None]) -> tuple[Coder, Phase]:
         coder = small_coder()
@@ -167,7 +167,7 @@ def test_gradient_of_the_code_length_is_its_slope_between_neighbours(split: spli
 def test_a_recipe_leads_from_images_to_a_working_codec(
     name: str, tmp_path: Path, digits: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(recipes, "pays", lambda _sizes: True)  # so that pixel models this small go into the file
+    monkeypatch.setattr(recipes, "saves_bytes", lambda _sizes: True)  # so that pixel models this small go into the file
     recipe = RECIPES[name]
     small = {"prior_width": 2, "prior_hidden": 2, "anchors": 3}
     if recipe.autoencoder is None:
@@ -204,12 +204,12 @@ def test_chosen_levels_rise_though_the_curve_does_not_and_leave_out_what_is_poor
     size = 4 + 36 * at + random.normal(0, 0.1, (200, 1)) + random.normal(0, 3, 100) + random.normal(0, 0.1, (200, 100))
     error = 784 * 255**2 / 10 ** (1.8 + 1.4 * np.sqrt(at) + random.normal(0, 0.005, (200, 1))) * random.uniform(0.99, 1.01, 100)
     error[100:108] *= 1.3
-    chosen = climb(size, error.astype(np.int64), 60)
+    chosen = choose_path(size, error.astype(np.int64), 60)
     assert (chosen[0], chosen[-1], len(chosen)) == (0, 199, 60)
     assert np.diff(size.mean(axis=1)[chosen]).min() > 0
     assert np.diff(psnr_of(error.astype(np.int64))[chosen]).min() > 0
     assert not np.isin(chosen, np.arange(100, 108)).any()
-    falling = climb(size[::-1], error[::-1].astype(np.int64), 5)  # no way up: a way all the same
+    falling = choose_path(size[::-1], error[::-1].astype(np.int64), 5)  # no way up: a way all the same
     assert (np.diff(falling) > 0).all()
 
 
@@ -275,13 +275,13 @@ def test_muon_steps_along_all_directions_of_a_matrix() -> None:
 def test_varied_images_stay_images_and_only_a_share_is_varied(split: splits.Split) -> None:
     torch.manual_seed(0)
     x = split.train[:40].float() / 255
-    varied = vary(x, 0.5)
+    varied = augment(x, 0.5)
     assert torch.equal(varied[20:], x[20:])
     assert (varied[:20] != x[:20]).flatten(1).any(1).all()
     assert torch.allclose(varied * 255, (varied * 255).round(), atol=1e-4)
     assert 0 <= varied.min() <= varied.max() <= 1
     assert ((varied[:20] - x[:20]).square().sum((1, 2, 3)) < x[:20].square().sum((1, 2, 3))).all()
-    assert torch.equal(vary(x, 0.0), x)
+    assert torch.equal(augment(x, 0.0), x)
 
 
 def test_the_bound_gives_rate_and_quality_of_every_level(monkeypatch: pytest.MonkeyPatch) -> None:
