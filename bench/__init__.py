@@ -1,1 +1,1 @@
-"""Measurements: what files really take and what they keep."""
+"""``mnistzip bench``: compare codecs by their whole files, decoded again, on the images of a user."""

@@ -1,4 +1,4 @@
-"""Two benchmarks of the same images: what changed, and whether anything got worse than allowed."""
+"""Compare two benchmarks of the same images, and find what became worse than allowed."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from mnistzip.errors import OptionError
 
 @dataclass(frozen=True)
 class Change:
-    """One codec and setting in both benchmarks, or in one of them.
+    """The change of one codec and setting between two benchmarks.
 
     Attributes:
+        old, new: its rows; None where it was not measured.
         size: change of the mean size in percent.
-        error: change of the mean squared error in percent; infinite where a file stopped being lossless.
-        encode, decode: change of the processor time of an image in percent.
-        worse: what got worse than allowed, for people.
+        error: change of the mean squared error in percent; infinite if the files are no longer lossless.
+        encode, decode: change of the processor time per image in percent.
+        worse: texts that name what became worse than allowed.
     """
 
     old: Row | None
@@ -33,11 +34,11 @@ class Change:
 
 
 def changes(old: Results, new: Results, limit: float, speed_limit: float | None = None) -> list[Change]:
-    """Row by row what changed.
+    """The change of every row.
 
     Args:
-        limit: percent by which sizes and squared errors may rise.
-        speed_limit: percent by which processor time may rise; not looked at if None, as it differs between machines.
+        limit: percent by which sizes and squared errors may increase.
+        speed_limit: percent by which processor time may increase; None for any, as it differs between machines.
 
     Raises:
         OptionError: the benchmarks are of different images.
@@ -50,6 +51,7 @@ def changes(old: Results, new: Results, limit: float, speed_limit: float | None 
 
 
 def _change(old: Row | None, new: Row | None, limit: float, speed_limit: float | None) -> Change:
+    """The change of one row."""
     if old is None or new is None or old.error or new.error:
         gone = old is not None and not old.error and (new is None or new.error is not None)
         return Change(old, new, None, None, None, None, ["no longer measured"] if gone else [])
@@ -73,17 +75,17 @@ def _percent(old: float | None, new: float | None) -> float | None:
 
 
 def _error_percent(old: float | None, new: float | None) -> float | None:
-    """Change of the mean squared error that two PSNR stand for."""
+    """Change of the mean squared error in percent, from two PSNR; None is lossless."""
     if old is None or new is None:
         return 0.0 if old is new else (float("inf") if old is None else -100.0)
     return 100 * (10 ** ((old - new) / 10) - 1)
 
 
-def show(old: Results, new: Results, found: list[Change]) -> RenderableType:
-    """What changed, as tables of at most 100 columns."""
+def show(old: Results, new: Results, rows: list[Change]) -> RenderableType:
+    """The changes as tables of at most 100 columns."""
     table = plain("codec", "bytes", "", "dB", "encode", "decode")
     table.add_column("worse", style="red")
-    for change in found:
+    for change in rows:
         row = change.new or change.old
         assert row is not None
         if change.old is None or change.new is None:
@@ -106,13 +108,13 @@ def show(old: Results, new: Results, found: list[Change]) -> RenderableType:
 
 
 def _curves(old: Results, new: Results) -> RenderableType:
-    """How the whole curve of each lossy codec moved."""
+    """The BD-rate of each lossy codec between the two benchmarks."""
     table = plain("codec", "change of size")
     labels = lossy_codecs(new.rows)
     for name in [name for name in lossy_codecs(old.rows) if name in labels]:
-        found = bd_rate(curve_of(old.rows, name), curve_of(new.rows, name))
-        if found is not None:
-            table.add_row(labels[name].label, f"{found[0]:+.2f}%")
+        result = bd_rate(curve_of(old.rows, name), curve_of(new.rows, name))
+        if result is not None:
+            table.add_row(labels[name].label, f"{result[0]:+.2f}%")
     return titled("BD-rate, new against old", table)
 
 

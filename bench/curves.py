@@ -1,7 +1,7 @@
-"""Rate-distortion curves, and how much less one needs than another: the Bjøntegaard delta rate.
+"""Rate-distortion curves and their difference in rate, the Bjøntegaard delta rate (BD-rate).
 
-Sources: Bjøntegaard 2001, VCEG-M33; here with a monotone piecewise cubic (PCHIP), as newer test conditions of JVET take it,
-which no outlier can make swing.
+Sources: Bjøntegaard 2001, VCEG-M33. The curves are interpolated by a monotone piecewise cubic (PCHIP), as in newer test
+conditions of JVET, because a monotone curve does not oscillate around outliers.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ from mnistzip.bench.results import Row
 
 CAN_INTERPOLATE = importlib.util.find_spec("scipy") is not None
 
-Curve = tuple[NDArray[np.float64], NDArray[np.float64]]  # log of bytes and dB, both rising
+Curve = tuple[NDArray[np.float64], NDArray[np.float64]]  # log of bytes and PSNR in dB, both increasing
 
 
 def curve_of(rows: Sequence[Row], codec: str) -> Curve:
-    """The curve of one lossy codec; points that cost more than others without being better are left out."""
+    """The curve of one lossy codec, without points that are larger than another point but not better."""
     points = sorted(
         (row.psnr_db, row.mean_bytes)
         for row in rows
         if row.codec == codec and row.psnr_db is not None and row.mean_bytes is not None
     )
-    kept: list[tuple[float, float]] = []
+    front: list[tuple[float, float]] = []
     for psnr, size in points:
-        while kept and kept[-1][1] >= size:  # a better image for no more bytes
-            kept.pop()
-        if not kept or psnr > kept[-1][0]:
-            kept.append((psnr, size))
-    return np.log([size for _, size in kept]), np.array([psnr for psnr, _ in kept])
+        while front and front[-1][1] >= size:  # this point is better and not larger
+            front.pop()
+        if not front or psnr > front[-1][0]:
+            front.append((psnr, size))
+    return np.log([size for _, size in front]), np.array([psnr for psnr, _ in front])
 
 
 def bd_rate(reference: Curve, tested: Curve) -> tuple[float, tuple[float, float]] | None:
-    """Mean change of size in percent at equal PSNR, and the range of dB that both curves share; None if they share none.
+    """Mean change of size in percent at equal PSNR, and the range of PSNR in dB that both curves share.
 
-    -50 means that the tested curve needs half the bytes of the reference.
+    -50 means that the tested curve needs half the bytes of the reference. None if the curves share no range.
     """
     from scipy.interpolate import PchipInterpolator
 
@@ -57,39 +57,40 @@ def bd_rate(reference: Curve, tested: Curve) -> tuple[float, tuple[float, float]
 
 
 def lossy_codecs(rows: Sequence[Row]) -> dict[str, Row]:
-    """The first row of every lossy codec that was measured, by the codec's name."""
-    found: dict[str, Row] = {}
+    """The first row of every measured lossy codec, by the name of the codec."""
+    first: dict[str, Row] = {}
     for row in rows:
         if row.kind == "lossy" and row.mean_bytes is not None:
-            found.setdefault(row.codec, row)
-    return found
+            first.setdefault(row.codec, row)
+    return first
 
 
 def bd_rates(rows: Sequence[Row]) -> list[dict[str, Any]]:
-    """Each of our lossy codecs against each other lossy codec: ``codec``, ``against``, ``percent`` and ``range_db``.
+    """Each lossy codec of mnistzip against each other lossy codec: dictionaries of ``codec``, ``against``, ``percent`` and
+    ``range_db``.
 
-    ``percent`` is None, and so is the range, where the curves share no PSNR. Empty without scipy.
+    ``percent`` and ``range_db`` are None if the curves share no PSNR. The list is empty without scipy.
     """
     if not CAN_INTERPOLATE:
         return []
-    every = lossy_codecs(rows)
+    codecs = lossy_codecs(rows)
     out = []
-    for name in (name for name, row in every.items() if row.ours):
-        for other in (other for other, row in every.items() if not row.ours):
-            found = bd_rate(curve_of(rows, other), curve_of(rows, name))
-            percent, span = (None, None) if found is None else (round(found[0], 2), [round(db, 2) for db in found[1]])
+    for name in (name for name, row in codecs.items() if row.ours):
+        for other in (other for other, row in codecs.items() if not row.ours):
+            result = bd_rate(curve_of(rows, other), curve_of(rows, name))
+            percent, span = (None, None) if result is None else (round(result[0], 2), [round(db, 2) for db in result[1]])
             out.append({"codec": name, "against": other, "percent": percent, "range_db": span})
     return out
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What can be said of one of our codecs and a peer whose curves share no PSNR.
+    """The comparison of a codec of mnistzip with a peer whose curve shares no PSNR with its own.
 
     Attributes:
-        short: for the cell of a table.
-        sentence: for below it; names both.
-        wins: the name of the codec that is smaller and better, if one is.
+        short: text for the cell of a table.
+        sentence: text for below the table, with both names.
+        wins: name of the codec that is smaller and better, if one is.
     """
 
     short: str
@@ -100,7 +101,7 @@ class Verdict:
 def verdict(rows: Sequence[Row], ours: str, peer: str) -> Verdict:
     """Compare two lossy codecs setting by setting.
 
-    One codec is smaller and better where for each setting of the other it has one with fewer bytes and more dB.
+    One codec is smaller and better if for each setting of the other it has a setting with fewer bytes and more dB.
     """
     labels = {row.codec: row.label for row in rows}
     points = {name: _points(rows, name) for name in (ours, peer)}
@@ -108,24 +109,26 @@ def verdict(rows: Sequence[Row], ours: str, peer: str) -> Verdict:
         beaten = [point for point in points[other] if any(_beats(rival, point) for rival in points[best])]
         if beaten:
             winner = "peer wins" if best == peer else "ours wins"
-            whole = len(beaten) == len(points[other])
-            start = "" if whole else f"from {min(size for size, _ in beaten):,.1f} bytes on "
+            all_beaten = len(beaten) == len(points[other])
+            start = "" if all_beaten else f"from {min(size for size, _ in beaten):,.1f} bytes on "
             sentence = f"{start}{labels[best]} is smaller and better than {labels[other]}"
-            return Verdict(winner if whole else f"{winner} in part", sentence, best)
+            return Verdict(winner if all_beaten else f"{winner} in part", sentence, best)
     return Verdict("apart", f"{labels[ours]} and {labels[peer]} are apart: {_span(points[ours])} and {_span(points[peer])}")
 
 
 def _points(rows: Sequence[Row], codec: str) -> list[tuple[float, float]]:
-    """Mean bytes and dB of each setting; infinite where nothing was lost."""
-    found = [row for row in rows if row.codec == codec and row.mean_bytes is not None]
-    return [(row.mean_bytes or 0.0, math.inf if row.psnr_db is None else row.psnr_db) for row in found]
+    """Mean bytes and PSNR of each setting; the PSNR is infinite if every pixel is equal."""
+    measured = [row for row in rows if row.codec == codec and row.mean_bytes is not None]
+    return [(row.mean_bytes or 0.0, math.inf if row.psnr_db is None else row.psnr_db) for row in measured]
 
 
 def _beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    """Whether a point is no larger, no worse, and not the same."""
     return one[0] <= other[0] and one[1] >= other[1] and one != other
 
 
 def _span(points: Sequence[tuple[float, float]]) -> str:
+    """The range of PSNR of some points as text."""
     low, high = min(db for _, db in points), max(db for _, db in points)
     if math.isinf(low):
         return "every pixel"

@@ -1,6 +1,6 @@
-"""What fits: the share of the images whose file has at most N bytes, and how good they are.
+"""Which share of the images fits into N bytes, and at which PSNR.
 
-Each image is given the best of the settings measured whose file fits. A lossless codec fits or it does not.
+For each image the best measured setting counts whose file has at most N bytes. A lossless file fits or does not.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from mnistzip import metrics
-from mnistzip.bench.measure import Measured
+from mnistzip.bench.measure import Measurement
 from mnistzip.bench.registry import Kind
-from mnistzip.bench.runner import Outcome, Run
+from mnistzip.bench.runner import BenchRun, Outcome
 
-LINKS = {  # payload bytes of one message
+LINKS = {  # payload of one message in bytes
     11: "LoRaWAN US915, DR0",
     51: "LoRaWAN EU868, DR0 to DR2",
     115: "LoRaWAN EU868, DR3",
@@ -28,28 +28,33 @@ LINKS = {  # payload bytes of one message
 # user data); Iridium 9602 developer's guide (mobile-originated messages).
 
 
-def budgets(run: Run, outcomes: dict[str, Outcome], more: Sequence[int] = ()) -> list[dict[str, Any]]:
-    """For each budget and codec: ``bytes``, ``link``, ``codec``, ``label``, ``share`` of the images that fit, ``psnr_db``.
+def budgets(run: BenchRun, outcomes: dict[str, Outcome], more: Sequence[int] = ()) -> list[dict[str, Any]]:
+    """One entry for each budget and codec that makes a file for each image.
 
-    The PSNR is of the mean squared error of the images that fit, None if none does or nothing is lost; ``lossless`` tells
-    these apart.
+    Args:
+        more: budgets in bytes next to those of :data:`LINKS`.
+
+    Returns:
+        Dictionaries of ``bytes``, ``link``, ``codec``, ``label``, ``share`` of the images that fit, ``psnr_db`` and
+        ``lossless``. ``psnr_db`` is the PSNR of the mean squared error of the images that fit. It is None if no image fits or
+        all that fit are equal to the originals; ``lossless`` is true in the second case.
     """
     pixels = np.array([image.size for image in run.source.images], np.int64)
-    measured: dict[str, list[Measured]] = {}
+    measured: dict[str, list[Measurement]] = {}
     labels: dict[str, str] = {}
     for job in run.jobs:
         outcome = outcomes[job.key]
-        if isinstance(outcome, Measured) and job.codec.kind is not Kind.SOLID:
+        if isinstance(outcome, Measurement) and job.codec.kind is not Kind.SOLID:
             measured.setdefault(job.codec.name, []).append(outcome)
             labels[job.codec.name] = job.codec.label
     rows = []
     for limit in sorted({*LINKS, *more}):
-        for name, outcomes_of in measured.items():
-            sizes = np.stack([outcome.sizes for outcome in outcomes_of])
-            sse = np.stack([outcome.sse for outcome in outcomes_of]).astype(np.float64)
-            best = np.where(sizes <= limit, sse, np.inf).min(axis=0)
-            fits = np.isfinite(best)
-            error = best[fits].sum() / max(1, pixels[fits].sum())
+        for name, measurements in measured.items():
+            sizes = np.stack([outcome.sizes for outcome in measurements])
+            sse = np.stack([outcome.sse for outcome in measurements]).astype(np.float64)
+            least_sse = np.where(sizes <= limit, sse, np.inf).min(axis=0)
+            fits = np.isfinite(least_sse)
+            error = least_sse[fits].sum() / max(1, pixels[fits].sum())
             psnr = metrics.psnr_of_mse(float(error)) if fits.any() else math.nan
             rows.append(
                 {

@@ -1,4 +1,4 @@
-"""mnistzip in the comparison, as any user calls it."""
+"""mnistzip in the comparison, through its public functions."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ DEFAULT_MODEL: str = inspect.signature(api.encode_many).parameters["model"].defa
 
 
 def models_of(options: dict[str, Any]) -> list[Model]:
-    """The models that may code an image under these options of :func:`mnistzip.encode_many`: several for ``auto``."""
+    """The models that :func:`mnistzip.encode_many` may use with these options: several for ``auto``."""
     return candidates(options.get("model", DEFAULT_MODEL))
 
 
-class Ours:
-    """``encode_many`` and ``decode_many`` with the options given."""
+class MnistzipFiles:
+    """A file for each image: ``encode_many(images, **options)`` and ``decode_many``."""
 
     def __init__(self, **options: Any) -> None:
         self.options = options
@@ -41,14 +41,14 @@ class Ours:
         return api.decode_many(files, model=self.options.get("model"), max_pixels=PIXELS_MAX)
 
     def header_bytes(self, files: Sequence[bytes]) -> int:
-        """Bytes of the headers of all files together."""
+        """Total bytes of the headers of all files."""
         return sum(api.info(file).header_bytes for file in files)
 
     def ideal_bytes(self, images: Sequence[Pixels], files: Sequence[bytes]) -> float | None:
-        """What the frequencies of each file's model allow for the symbols coded, all images together.
+        """Total ideal code length of the symbols of all files, in bytes: ``-log2`` of their probabilities in the model.
 
-        Known where the symbols are those of the analysis (effort 0) or of all pixels, and every image is one tile; else None.
-        An image that was stored without a model counts as if the first model had coded it.
+        None unless every image is one tile and is lossless or has effort 0, where the symbols are those of the analysis. An
+        image that is stored without a model counts as if the first model had encoded it.
         """
         lossless = self.options.get("lossless", False)
         if any(image.shape != (DEFAULT_SIDE, DEFAULT_SIDE) for image in images):
@@ -59,13 +59,13 @@ class Ours:
         by_name = {model.name: model for model in others}
         groups: dict[tuple[str, int], list[Pixels]] = defaultdict(list)
         for image, file in zip(images, files, strict=True):
-            about = api.info(file)
-            name = about.model if about.model in by_name else first.name
-            quality = 0 if lossless else about.quality or self.options["quality"]
+            header = api.info(file)
+            name = header.model if header.model in by_name else first.name
+            quality = 0 if lossless else header.quality or self.options["quality"]
             groups[name, quality].append(image)
         total = 0.0
-        for (name, quality), some in groups.items():
-            bits = _ideal_bits(by_name.get(name, first), np.stack(some), quality)
+        for (name, quality), members in groups.items():
+            bits = _ideal_bits(by_name.get(name, first), np.stack(members), quality)
             if bits is None:
                 return None
             total += bits / 8
@@ -73,21 +73,21 @@ class Ours:
 
 
 def _ideal_bits(model: Model, images: Pixels, quality: int) -> float | None:
-    """Of images of one tile, at a quality or, if that is 0, without loss; None if the model cannot."""
+    """Ideal bits of images of one tile at a quality; quality 0 is lossless, None if the model has no pixel model."""
     if not quality:
         if model.pixels is None:
             return None
         return ideal_bits(model.pixels.intervals(images, np.ones((len(images), TILE_PIXELS), bool)).freq)
-    row = np.full(len(images), model.quality_index(quality))
-    _, freqs = model.prior.intervals(model.transforms.analyse(images, row), row)
+    quality_index = np.full(len(images), model.quality_index(quality))
+    _, freqs = model.prior.intervals(model.transforms.analyse(images, quality_index), quality_index)
     return ideal_bits(freqs)
 
 
-class OurArchive:
-    """All images in one archive, with the options of ``encode_archive`` given.
+class MnistzipArchive:
+    """One archive of all images: ``encode_archive(images, **options)``.
 
     Attributes:
-        progress: called for each image that is taken into the archive or out of it.
+        progress: called for each image that is added to the archive or read from it.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -102,6 +102,7 @@ class OurArchive:
             return list(self._counted(archive))
 
     def _counted(self, images: Iterable[Pixels]) -> Iterator[Pixels]:
+        """The images, with a call of ``progress`` before each."""
         for image in images:
             self.progress()
             yield image

@@ -1,4 +1,7 @@
-"""The other codecs, one file an image, each by a library and at the settings its users choose for small files."""
+"""The other codecs, with one file for each image. Each uses its own library, with settings for small files.
+
+Each function makes a coder for the settings of its entry in :mod:`mnistzip.bench.registry`.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,13 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from mnistzip.bench.protocol import Coder, Each, Shapes
+from mnistzip.bench.protocol import Coder, Shapes, SingleImageCoder
 from mnistzip.errors import ImageError
 from mnistzip.types import Pixels
 
 
-def pillow(kind: str, **options: Any) -> Each:
-    """A format of Pillow with the options of its ``save``."""
+def pillow(kind: str, **options: Any) -> SingleImageCoder:
+    """A format of Pillow; ``options`` are those of its ``save``."""
 
     def pack(image: Pixels) -> bytes:
         out = io.BytesIO()
@@ -26,17 +29,17 @@ def pillow(kind: str, **options: Any) -> Each:
     def unpack(file: bytes, _shape: tuple[int, ...]) -> Pixels:
         return np.asarray(Image.open(io.BytesIO(file)).convert("L"))
 
-    return Each(pack, unpack)
+    return SingleImageCoder(pack, unpack)
 
 
 def raw() -> Coder:
-    """The pixels as they are."""
-    return Each(lambda image: image.tobytes(), _pixels)
+    """The pixels without compression."""
+    return SingleImageCoder(lambda image: image.tobytes(), _pixels)
 
 
 def deflate() -> Coder:
-    """A bare deflate stream of zlib's highest level."""
-    return Each(
+    """A bare deflate stream, zlib level 9."""
+    return SingleImageCoder(
         lambda image: zlib.compress(image.tobytes(), 9, -15),
         lambda file, shape: _pixels(zlib.decompress(file, -15), shape),
     )
@@ -47,30 +50,32 @@ def _pixels(content: bytes, shape: tuple[int, ...]) -> Pixels:
 
 
 def png() -> Coder:
-    """Pillow's optimized PNG, the yardstick."""
+    """PNG of Pillow with ``optimize=True``; sizes are compared with it."""
     return pillow("PNG", optimize=True)
 
 
 def png_zopfli() -> Coder:
-    """zopflipng: slow, and as small as deflate gets."""
+    """zopflipng: slow, and about as small as deflate can be."""
     from zopfli.png import optimize
 
     plain = png()
-    return Each(lambda image: optimize(plain.encode([image])[0]), lambda file, shape: plain.decode([file], [shape])[0])
+    return SingleImageCoder(
+        lambda image: optimize(plain.encode([image])[0]), lambda file, shape: plain.decode([file], [shape])[0]
+    )
 
 
 def webp(**options: Any) -> Coder:
-    """Options as of Pillow."""
+    """WebP; ``options`` are those of Pillow."""
     return pillow("WEBP", **options)
 
 
 def jpeg(**options: Any) -> Coder:
-    """Options as of Pillow; not progressive, which costs tiny images 120 bytes."""
+    """JPEG; ``options`` are those of Pillow. Baseline: a progressive file of a digit is 120 bytes larger."""
     return pillow("JPEG", **options)
 
 
 def avif(**options: Any) -> Coder:
-    """Options as of Pillow; one thread both ways, the decoder's number being a global of Pillow's."""
+    """AVIF on one thread; ``options`` are those of Pillow, which holds the number of decoder threads in a global."""
     from PIL import AvifImagePlugin
 
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1
@@ -78,94 +83,95 @@ def avif(**options: Any) -> Coder:
 
 
 def avif_lossless(**options: Any) -> Coder:
-    """Grey only, options as of imagecodecs."""
+    """Monochrome AVIF; ``options`` are those of imagecodecs."""
     import imagecodecs
 
-    return Each(
+    return SingleImageCoder(
         lambda image: imagecodecs.avif_encode(image, numthreads=1, **options),
         lambda file, _: imagecodecs.avif_decode(file, numthreads=1),
     )
 
 
 def jpeg2000(**options: Any) -> Coder:
-    """A bare code stream; ``level`` is a target in dB, 0 for none."""
+    """A bare JPEG 2000 code stream; ``level`` is the target PSNR in dB, or 0 for lossless."""
     import imagecodecs
 
-    return Each(
+    return SingleImageCoder(
         lambda image: imagecodecs.jpeg2k_encode(image, codecformat="J2K", **options),
         lambda file, _: imagecodecs.jpeg2k_decode(file),
     )
 
 
 def jpegls(level: int) -> Coder:
-    """No pixel is off by more than ``level``."""
+    """JPEG-LS; no pixel differs by more than ``level``."""
     import imagecodecs
 
-    return Each(
+    return SingleImageCoder(
         lambda image: imagecodecs.jpegls_encode(image, level=level),
         lambda file, _: imagecodecs.jpegls_decode(file),
     )
 
 
 def jpegxl(**options: Any) -> Coder:
-    """A bare code stream; ``distance`` is Butteraugli's, and 25 the most that libjxl takes."""
+    """A bare JPEG XL code stream; ``distance`` is the Butteraugli distance, at most 25."""
     import imagecodecs
 
-    return Each(
+    return SingleImageCoder(
         lambda image: imagecodecs.jpegxl_encode(image, usecontainer=False, numthreads=1, **options),
         lambda file, _: imagecodecs.jpegxl_decode(file, numthreads=1),
     )
 
 
 def qoi() -> Coder:
-    """QOI knows colour only: grey is given to it three times."""
+    """QOI, which has colour images only, so each pixel is stored with three equal channels."""
     import imagecodecs
 
-    return Each(
+    return SingleImageCoder(
         lambda image: imagecodecs.qoi_encode(np.repeat(image[..., None], 3, axis=2)),
         lambda file, _: imagecodecs.qoi_decode(file)[..., 0],
     )
 
 
 def _zstd_pair(level: int, dictionary: Any) -> tuple[Any, Any]:
-    """Packer and unpacker without any field that a reader who knows the image's size can do without."""
+    """Compressor and decompressor for frames without the fields that a reader who knows the image size does not need."""
     import zstandard
 
-    packer = zstandard.ZstdCompressor(
+    compressor = zstandard.ZstdCompressor(
         level=level, dict_data=dictionary, write_content_size=False, write_checksum=False, write_dict_id=False
     )
-    return packer, zstandard.ZstdDecompressor(dict_data=dictionary)
+    return compressor, zstandard.ZstdDecompressor(dict_data=dictionary)
 
 
 def zstd(level: int) -> Coder:
-    """A frame without optional fields."""
-    packer, unpacker = _zstd_pair(level, None)
-    return Each(
-        lambda image: packer.compress(image.tobytes()),
-        lambda file, shape: _pixels(unpacker.decompress(file, int(np.prod(shape))), shape),
+    """A zstd frame without optional fields."""
+    compressor, decompressor = _zstd_pair(level, None)
+    return SingleImageCoder(
+        lambda image: compressor.compress(image.tobytes()),
+        lambda file, shape: _pixels(decompressor.decompress(file, int(np.prod(shape))), shape),
     )
 
 
 class ZstdDictionary:
-    """zstd with a dictionary that both ends know, and that is not counted, as our model is not.
+    """zstd with a trained dictionary. Like the model of mnistzip, the dictionary is not counted in the sizes.
 
-    It must not be trained on what it compresses: each half of the images is coded with a dictionary of the other half.
+    The images in a dictionary would compress too well, so each half of the images is encoded with a dictionary of the other
+    half.
     """
 
-    SIZE = 110 << 10  # bytes, zstd's own default
-    LEAST = 50  # images in a half
+    SIZE = 110 << 10  # bytes, the default of zstd
+    HALF_IMAGES_MIN = 50
 
     def __init__(self, level: int) -> None:
         self.level = level
         self._pairs: list[tuple[Any, Any]] = []
 
     def train(self, images: Sequence[Pixels]) -> None:
-        """Make both dictionaries."""
+        """Train both dictionaries."""
         import zstandard
 
         content: list[Any] = [image.tobytes() for image in images]
-        if len(content) < 2 * self.LEAST:
-            raise ImageError(f"a dictionary needs at least {2 * self.LEAST} images to be trained on, not {len(content)}")
+        if len(content) < 2 * self.HALF_IMAGES_MIN:
+            raise ImageError(f"a dictionary needs at least {2 * self.HALF_IMAGES_MIN} images to train on, not {len(content)}")
         halves = (content[1::2], content[::2])
         sizes = [min(self.SIZE, sum(map(len, half)) // 10) for half in halves]
         dictionaries = [zstandard.train_dictionary(size, half) for size, half in zip(sizes, halves, strict=True)]

@@ -1,4 +1,4 @@
-"""What every codec in the comparison can do, and the versions of the libraries that do it."""
+"""The interface of a codec in the comparison, and the versions of the libraries that do the work."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ class Coder(Protocol):
     """A codec at one setting."""
 
     def encode(self, images: Sequence[Pixels]) -> list[bytes]:
-        """Files of images, uint8 of shape ``(H, W)``: one each, or one of all if the codec is solid."""
+        """Encode images, uint8 of shape ``(H, W)``, into one file each; a solid codec makes one file of all."""
 
     def decode(self, files: Sequence[bytes], shapes: Shapes) -> list[Pixels]:
-        """Images of files; ``shapes`` are those of the images, for codecs whose bytes do not hold them."""
+        """Decode files into images of the given ``shapes``; some codecs do not store the shape."""
 
 
 @runtime_checkable
 class Trained(Protocol):
-    """A coder that learns from all images before it codes any."""
+    """A coder that is trained on all images before it encodes the first."""
 
     def train(self, images: Sequence[Pixels]) -> None:
-        """Learn; the time that this takes is not counted."""
+        """Train; this time is not measured."""
 
 
 @dataclass(frozen=True)
-class Each:
-    """A coder of single images, image by image."""
+class SingleImageCoder:
+    """A coder of two functions that encode and decode one image."""
 
     pack: Callable[[Pixels], Any]
     unpack: Callable[[bytes, tuple[int, ...]], Any]
@@ -51,28 +51,40 @@ class Each:
 
 @cache
 def versions() -> dict[str, str]:
-    """Versions of the libraries that codecs use, by name, as far as they are installed."""
-    found = {"python": platform.python_version(), "zlib": zlib.ZLIB_RUNTIME_VERSION}
+    """Version of each installed library that a codec uses, by name."""
+    installed = {"python": platform.python_version(), "zlib": zlib.ZLIB_RUNTIME_VERSION}
     for package in ("mnistzip", "numpy", "imagecodecs", "zstandard", "zopfli", "pyarrow", "scikit-image", "torchmetrics"):
         try:
-            found[package] = metadata.version(package)
+            installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
-    found |= _pillow()
-    if "imagecodecs" in found:
-        found |= _imagecodecs()
-    return found
+    installed |= _pillow()
+    if "imagecodecs" in installed:
+        installed |= _imagecodecs()
+    return installed
+
+
+def library_version(name: str) -> str | None:
+    """Version of a library, or of any other installed package; None if it is not installed."""
+    if name in versions():
+        return versions()[name]
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _pillow() -> dict[str, str]:
+    """Version of Pillow and of the libraries within it."""
     from PIL import __version__, features
 
     parts = {"libwebp": "webp", "libjpeg-turbo": "libjpeg_turbo", "libavif": "avif"}
-    told = {name: features.version(feature) for name, feature in parts.items()}
-    return {"Pillow": __version__} | {name: str(version) for name, version in told.items() if version}
+    found = {name: features.version(feature) for name, feature in parts.items()}
+    return {"Pillow": __version__} | {name: str(version) for name, version in found.items() if version}
 
 
 def _imagecodecs() -> dict[str, str]:
+    """Versions of the libraries within imagecodecs."""
     import imagecodecs
 
     parts = {"openjpeg": "jpeg2k", "charls": "jpegls", "libjxl": "jpegxl", "qoi": "qoi"}

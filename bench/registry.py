@@ -1,6 +1,13 @@
-"""The codecs that are compared, each at a few settings: one entry a codec, ours at the top.
+"""The codecs that are compared, each at a few settings: one entry for each codec, those of mnistzip first.
 
-A codec that is added here appears in every table, plot and report.
+An entry is all that tables, plots and reports need. To add a peer:
+
+1. Write a function in :mod:`mnistzip.bench.other_codecs` that makes its coder, see :class:`~mnistzip.bench.protocol.Coder`.
+2. Add one ``_peer(...)`` line to ``_lossy``, ``_lossless`` or ``_solid`` below: name, label, kind, function, library, settings.
+3. Run ``mnistzip bench DATA --codecs NAME``.
+
+A new mode of mnistzip is one entry in ``_of_mnistzip``: its settings are the options of :func:`mnistzip.encode_many` or, with
+``MnistzipArchive``, of :func:`mnistzip.encode_archive`.
 """
 
 from __future__ import annotations
@@ -13,19 +20,19 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from mnistzip.bench import other_codecs
-from mnistzip.bench.mnistzip_codecs import OurArchive, Ours
-from mnistzip.bench.protocol import Coder, versions
+from mnistzip.bench.mnistzip_codecs import MnistzipArchive, MnistzipFiles
+from mnistzip.bench.protocol import Coder, library_version
 from mnistzip.bench.solid import Parquet, TarXz, sheet_of
 from mnistzip.errors import OptionError
 from mnistzip.models import registry
 from mnistzip.options import DEFAULT_EFFORT, EFFORT_MAX
 
-LIBRARIES = ("mnistzip", "numpy")  # that do the work of ours
+LIBRARIES = ("mnistzip", "numpy")  # of the codecs of mnistzip
 INSTALL = "pip install 'mnistzip[bench]'"
 
 
 class Kind(StrEnum):
-    """What a codec keeps, and whether it makes a file an image or one of all."""
+    """What a codec preserves, and whether it makes a file for each image or one of all (solid)."""
 
     LOSSY = "lossy"
     LOSSLESS = "lossless"
@@ -37,15 +44,16 @@ class Codec:
     """A codec and the settings it is measured at.
 
     Attributes:
-        name: what ``--codecs`` takes.
-        label: what tables and plots show.
-        settings: arguments of ``make`` by the name of the setting; the empty name where there is only one.
-        make: a coder from the arguments of a setting.
-        library: what does the work, as far as :func:`mnistzip.bench.protocol.versions` knows it.
-        needs: modules without which it cannot run.
-        cost: milliseconds an image of 28x28 takes, roughly: long jobs start first, and the time left is reckoned with it.
-        ours: made by mnistzip.
-        asked: measured only when it is asked for by name.
+        name: its name in ``--codecs``.
+        label: its name in tables and plots.
+        settings: arguments of ``make`` by the name of the setting; the name is empty if there is only one setting.
+        make: makes a coder from the arguments of a setting.
+        library: names of the libraries that do the work, see :func:`mnistzip.bench.protocol.library_version`.
+        needs: modules that must be installed.
+        cost: rough time for an image of 28x28 in milliseconds; long jobs start first, and the remaining time is estimated from
+            it.
+        ours: whether it is a codec of mnistzip.
+        on_request: measured only if ``--codecs`` names it.
     """
 
     name: str
@@ -57,21 +65,21 @@ class Codec:
     needs: tuple[str, ...] = ()
     cost: float = 0.2
     ours: bool = False
-    asked: bool = False
+    on_request: bool = False
 
     def versions(self) -> str:
-        """The libraries that do the work, with their versions."""
-        known = versions()
-        return ", ".join(f"{name} {known[name]}" for name in self.library if name in known)
+        """The installed libraries that do the work, with their versions."""
+        installed = ((name, library_version(name)) for name in self.library)
+        return ", ".join(f"{name} {version}" for name, version in installed if version is not None)
 
     def missing(self) -> str | None:
-        """Why this codec cannot run here and the command that helps, or None."""
+        """The modules that are missing and the command that installs them; None if the codec can run."""
         lacking = [name for name in self.needs if importlib.util.find_spec(name) is None]
         return f"needs {' and '.join(lacking)}: {INSTALL}" if lacking else None
 
 
 @dataclass(frozen=True)
-class Job:
+class BenchJob:
     """One codec at one setting."""
 
     codec: Codec
@@ -80,31 +88,45 @@ class Job:
 
     @property
     def key(self) -> str:
-        """``codec@setting``, as ``--codecs`` takes it."""
+        """``codec@setting``, its name in ``--codecs``."""
         return f"{self.codec.name}@{self.setting}" if self.setting else self.codec.name
 
     def coder(self) -> Coder:
+        """Make the coder of this setting."""
         return self.codec.make(**self.arguments)
 
 
 def _settings(letter: str, argument: str, values: Sequence[float], **fixed: Any) -> dict[str, dict[str, Any]]:
+    """Settings that differ in one argument, named by a letter and its value: ``q10``, ``q25``."""
     return {f"{letter}{value:g}": {argument: value, **fixed} for value in values}
 
 
-def _ours(name: str, model: str, effort: int, qualities: Sequence[int], cost: float, asked: bool = False) -> Codec:
+def _ours(name: str, model: str, effort: int, qualities: Sequence[int], cost: float, on_request: bool = False) -> Codec:
+    """A lossy codec of mnistzip: one model at one effort, at several qualities."""
     settings = _settings("q", "quality", qualities, model=model, effort=effort)
     label = f"mnistzip {name_of(model)}, effort {effort}"
-    return Codec(name, label, Kind.LOSSY, settings, Ours, LIBRARIES, cost=cost, ours=True, asked=asked)
+    return Codec(name, label, Kind.LOSSY, settings, MnistzipFiles, LIBRARIES, cost=cost, ours=True, on_request=on_request)
 
 
-def _lossless_of(name: str, model: str, cost: float, asked: bool = True) -> Codec:
+def _lossless_of(name: str, model: str, cost: float, on_request: bool = True) -> Codec:
+    """A lossless codec of mnistzip with one model."""
     settings: dict[str, dict[str, Any]] = {"": {"lossless": True, "model": model}}
     label = f"mnistzip {name}, lossless"
-    return Codec(f"{name}-lossless", label, Kind.LOSSLESS, settings, Ours, LIBRARIES, cost=cost, ours=True, asked=asked)
+    return Codec(
+        f"{name}-lossless",
+        label,
+        Kind.LOSSLESS,
+        settings,
+        MnistzipFiles,
+        LIBRARIES,
+        cost=cost,
+        ours=True,
+        on_request=on_request,
+    )
 
 
 def name_of(model: str) -> str:
-    """The name of a model as codecs have it: that of its file without folders and suffix, or of one that ships.
+    """The name of a model in the names of codecs: that of a shipped model, or of a file without folders and suffix.
 
     Raises:
         ModelError: no such model.
@@ -121,22 +143,23 @@ def _peer(
     settings: dict[str, dict[str, Any]] | None = None,
     cost: float = 0.2,
 ) -> Codec:
-    uses, *_ = library.split()
-    module = {"Pillow": "PIL", "python": "sys"}.get(uses, uses)
+    """A codec of another library; ``library`` starts with the package to import, then names the libraries within it."""
+    package, *_ = library.split()
+    module = {"Pillow": "PIL", "python": "sys"}.get(package, package)
     return Codec(name, label, kind, settings or {"": {}}, make, tuple(library.split()), (module,), cost)
 
 
-SPARSE = (10, 25, 50, 75, 100)
-CURVE = (1, 10, 25, 50, 75, 100)
-FINE = (5, 10, 20, 40, 60, 80, 95)  # of WebP and JPEG
+SPARSE = (10, 25, 50, 75, 100)  # qualities of slow codecs of mnistzip
+CURVE = (1, 10, 25, 50, 75, 100)  # qualities of fast codecs of mnistzip
+FINE = (5, 10, 20, 40, 60, 80, 95)  # qualities of WebP and JPEG
 
 
-def known(model: str | None = None) -> dict[str, Codec]:
+def codecs_by_name(model: str | None = None) -> dict[str, Codec]:
     """All codecs by name, in the order of the tables.
 
     Args:
-        model: name or path of a model that is measured beside the others, under its name. Codecs of one that ships are
-            measured without being asked for.
+        model: name or path of a model to measure as well, under its name. For a shipped model its codecs are no longer
+            measured on request only.
 
     Raises:
         OptionError: the model has the name of a codec.
@@ -145,22 +168,23 @@ def known(model: str | None = None) -> dict[str, Codec]:
     codecs = [*_of_mnistzip(model), *_lossy(), *_lossless(), *_solid()]
     names = [codec.name for codec in codecs]
     if model is not None and len(set(names)) < len(names):
-        raise OptionError(f"{model}: a codec of that name is measured already: rename the file")
+        raise OptionError(f"{model}: another codec has that name: rename the file")
     return dict(zip(names, codecs, strict=True))
 
 
 def _of_mnistzip(model: str | None) -> list[Codec]:
+    """The codecs of mnistzip."""
     lossy = [
         _ours("auto", "auto", DEFAULT_EFFORT, SPARSE, 9),
-        _ours("auto-e0", "auto", 0, CURVE, 4, asked=True),
+        _ours("auto-e0", "auto", 0, CURVE, 4, on_request=True),
         _ours("mnist", "mnist", DEFAULT_EFFORT, SPARSE, 6),
         _ours("mnist-e0", "mnist", 0, CURVE, 2),
-        _ours("mnist-e6", "mnist", 6, SPARSE, 22, asked=True),
-        _ours(f"mnist-e{EFFORT_MAX}", "mnist", EFFORT_MAX, SPARSE, 300, asked=True),
+        _ours("mnist-e6", "mnist", 6, SPARSE, 22, on_request=True),
+        _ours(f"mnist-e{EFFORT_MAX}", "mnist", EFFORT_MAX, SPARSE, 300, on_request=True),
         _ours("mnist-fast", "mnist-fast", DEFAULT_EFFORT, SPARSE, 3),
         _ours("mnist-fast-e0", "mnist-fast", 0, CURVE, 1),
-        _ours("glyph", "glyph", DEFAULT_EFFORT, SPARSE, 3, asked=True),
-        _ours("glyph-e0", "glyph", 0, CURVE, 1, asked=True),
+        _ours("glyph", "glyph", DEFAULT_EFFORT, SPARSE, 3, on_request=True),
+        _ours("glyph-e0", "glyph", 0, CURVE, 1, on_request=True),
         _ours("classic", "classic", 0, (1, 25, 50, 100), 2),
     ]
     costs = {"auto": 13, "mnist": 8, "mnist-fast": 5, "glyph": 5}
@@ -168,22 +192,24 @@ def _of_mnistzip(model: str | None) -> list[Codec]:
     if model is not None and not registry.is_shipped(model):
         name = name_of(model)
         lossy += [_ours(name, model, DEFAULT_EFFORT, SPARSE, 6), _ours(f"{name}-e0", model, 0, CURVE, 2)]
-        lossless.append(_lossless_of(name, model, 8, asked=False))
+        lossless.append(_lossless_of(name, model, 8, on_request=False))
     elif model is not None:
-        wanted = (model, f"{model}-e0", f"{model}-lossless")
+        requested = (model, f"{model}-e0", f"{model}-lossless")
         lossy, lossless = (
-            [replace(each, asked=each.asked and each.name not in wanted) for each in codecs] for codecs in (lossy, lossless)
+            [replace(each, on_request=each.on_request and each.name not in requested) for each in codecs]
+            for codecs in (lossy, lossless)
         )
-    keep: dict[str, dict[str, Any]] = {"": {"lossless": True}}
+    options: dict[str, dict[str, Any]] = {"": {"lossless": True}}
     return [
         *lossy,
-        Codec("mnistzip-lossless", "mnistzip lossless", Kind.LOSSLESS, keep, Ours, LIBRARIES, cost=8, ours=True),
+        Codec("mnistzip-lossless", "mnistzip lossless", Kind.LOSSLESS, options, MnistzipFiles, LIBRARIES, cost=8, ours=True),
         *lossless,
-        Codec("archive", "mnistzip archive, lossless", Kind.SOLID, keep, OurArchive, LIBRARIES, cost=8, ours=True),
+        Codec("archive", "mnistzip archive, lossless", Kind.SOLID, options, MnistzipArchive, LIBRARIES, cost=8, ours=True),
     ]
 
 
 def _lossy() -> list[Codec]:
+    """The lossy peers."""
     lossy = Kind.LOSSY
     webp = _settings("q", "quality", (0, *FINE), method=6)
     jpeg = _settings("q", "quality", (1, *FINE), optimize=True)
@@ -202,6 +228,7 @@ def _lossy() -> list[Codec]:
 
 
 def _lossless() -> list[Codec]:
+    """The lossless peers."""
     lossless = Kind.LOSSLESS
     webp = {"": {"lossless": True, "quality": 100, "method": 6}}
     jpeg2000: dict[str, dict[str, Any]] = {"": {"level": 0, "reversible": True}}
@@ -231,6 +258,7 @@ def _lossless() -> list[Codec]:
 
 
 def _solid() -> list[Codec]:
+    """The peers that put all images into one file."""
     solid = Kind.SOLID
     webp, jpegxl = {"": {"lossless": True, "quality": 100, "method": 6}}, _settings("e", "effort", (10,), lossless=True)
     parquet = {"": {"compression": "zstd", "compression_level": 22}}
@@ -243,38 +271,44 @@ def _solid() -> list[Codec]:
     ]
 
 
-def jobs_of(model: str | None = None) -> list[Job]:
+def all_jobs(model: str | None = None) -> list[BenchJob]:
     """Every codec at every setting, in the order of the tables."""
-    return [Job(codec, name, arguments) for codec in known(model).values() for name, arguments in codec.settings.items()]
+    return [
+        BenchJob(codec, name, arguments)
+        for codec in codecs_by_name(model).values()
+        for name, arguments in codec.settings.items()
+    ]
 
 
-def plan(wanted: Sequence[str], model: str | None = None) -> list[Job]:
-    """The jobs that ``--codecs`` names, in the order of the tables; PNG is always among them, as sizes are held against it.
+def select_jobs(patterns: Sequence[str], model: str | None = None) -> list[BenchJob]:
+    """The jobs that ``--codecs`` names, in the order of the tables. PNG is always one of them, since sizes are compared with
+    it.
 
     Args:
-        wanted: names, ``name@setting``, or patterns such as ``jpeg*``, which pass over the slowest; ``all`` for every
-            codec; empty for all but the slowest.
+        patterns: names, ``name@setting``, or patterns such as ``jpeg*``, which leave out codecs on request; ``all`` for every
+            codec; empty for all except those on request.
 
     Raises:
-        OptionError: a name that fits no codec or setting.
+        OptionError: a name that matches no codec or setting.
     """
-    jobs = jobs_of(model)
-    if not wanted:
-        return [job for job in jobs if not job.codec.asked]
-    chosen = {"png"}
-    for pattern in wanted:
-        fitting = {job.key for job in jobs if pattern == "all" or _fits(job, pattern)}
-        if not fitting:
+    jobs = all_jobs(model)
+    if not patterns:
+        return [job for job in jobs if not job.codec.on_request]
+    selected = {"png"}
+    for pattern in patterns:
+        matching = {job.key for job in jobs if pattern == "all" or _matches(job, pattern)}
+        if not matching:
             name = pattern.partition("@")[0]
             settings = ", ".join(job.setting for job in jobs if job.codec.name == name)
             names = ", ".join(dict.fromkeys(job.codec.name for job in jobs))
-            told = f"its settings are {settings}" if settings else f"known are {names}"
-            raise OptionError(f"no codec {pattern!r}: {told}")
-        chosen |= fitting
-    return [job for job in jobs if job.key in chosen]
+            choices = f"its settings are {settings}" if settings else f"known are {names}"
+            raise OptionError(f"no codec {pattern!r}: {choices}")
+        selected |= matching
+    return [job for job in jobs if job.key in selected]
 
 
-def _fits(job: Job, pattern: str) -> bool:
+def _matches(job: BenchJob, pattern: str) -> bool:
+    """Whether a pattern of ``--codecs`` names a job."""
     name, at, setting = pattern.partition("@")
-    named = job.codec.name == name or (fnmatchcase(job.codec.name, name) and not job.codec.asked)
+    named = job.codec.name == name or (fnmatchcase(job.codec.name, name) and not job.codec.on_request)
     return job.key == pattern or (named and (not at or fnmatchcase(job.setting, setting)))

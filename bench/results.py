@@ -1,6 +1,6 @@
-"""Measurements as figures: the rows of ``results.json`` and ``results.csv``.
+"""The figures of a benchmark: the rows of ``results.json`` and ``results.csv``.
 
-``bench/results.schema.json`` describes the file; its number changes when the meaning of a field does.
+``bench/results.schema.json`` describes the file. Its number changes when the meaning of a field changes.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistzip import metrics
-from mnistzip.bench.measure import Measured
+from mnistzip.bench.measure import Measurement
 from mnistzip.bench.mnistzip_codecs import models_of
 from mnistzip.bench.protocol import versions
-from mnistzip.bench.registry import Job
-from mnistzip.bench.runner import Outcome, Run, processor
+from mnistzip.bench.registry import BenchJob
+from mnistzip.bench.runner import BenchRun, Outcome, processor
 from mnistzip.errors import FormatError
 
 SCHEMA = 1
@@ -33,23 +33,23 @@ MEBI = 1 << 20
 
 @dataclass(frozen=True)
 class Row:
-    """One codec at one setting, over all images. What does not apply or could not be measured is None.
+    """One codec at one setting, over all images. Fields that do not apply or could not be measured are None.
 
     Attributes:
-        options: what the codec was told.
+        options: arguments of the codec.
         kind: ``lossy``, ``lossless`` or ``solid`` (one file of all images).
-        mean_bytes, median_bytes, p95_bytes: of the whole file of an image; of a solid codec only its mean share.
-        ratio_raw, ratio_png: how many times smaller than raw pixels and than the PNG of the same images.
+        mean_bytes, median_bytes, p95_bytes: of the whole file of an image; for a solid codec only the mean share.
+        ratio_raw, ratio_png: size of the raw pixels, and of the PNG files of the same images, divided by the size.
         bpp: bits per pixel.
-        psnr_db: of the squared error averaged over all pixels of all images; None if nothing was lost.
-        mean_psnr_db: mean of the images' own PSNR; None if any image came back identical, as that would be infinite.
-        identical: images that came back without any error.
-        ssim, ms_ssim: mean over the images for which they are defined.
+        psnr_db: PSNR of the mean squared error over all pixels of all images; None if every pixel is equal.
+        mean_psnr_db: mean of the PSNR of each image; None if an image is identical, whose PSNR is infinite.
+        identical: number of images without any error.
+        ssim, ms_ssim: mean over the images where they are defined.
         encode_per_second, decode_per_second: images per second of processor time, over all threads.
-        peak_mib: most memory that coding and decoding took, in MiB, without the images and the interpreter.
-        header_bytes, ideal_bytes: of an image, for mnistzip: its header, and the code length that the model's
-            frequencies allow for the rest; check and coder cost what remains, where no image was stored instead.
-        error: why there are no figures.
+        peak_mib: peak memory of encoding and decoding in MiB, without images and interpreter.
+        header_bytes, ideal_bytes: for codecs of mnistzip, bytes of the header of an image, and the ideal code length of its
+            symbols. Checksum and entropy coder take the rest of the file, unless the image is stored without a model.
+        error: why the figures are missing.
     """
 
     codec: str
@@ -89,7 +89,7 @@ class Results:
     """A whole benchmark.
 
     Attributes:
-        about: what was measured, where and with what.
+        about: images, date, machine, models and versions.
         rows: one for each codec and setting.
         bd_rate: see :func:`mnistzip.bench.curves.bd_rates`.
         budgets: see :func:`mnistzip.bench.message_budgets.budgets`.
@@ -102,8 +102,8 @@ class Results:
 
     def to_json(self) -> str:
         """The text of ``results.json``."""
-        told = {"schema": SCHEMA, **self.about, "rows": [asdict(row) for row in self.rows]}
-        return json.dumps(told | {"bd_rate": self.bd_rate, "budgets": self.budgets}, indent=1, allow_nan=False) + "\n"
+        content = {"schema": SCHEMA, **self.about, "rows": [asdict(row) for row in self.rows]}
+        return json.dumps(content | {"bd_rate": self.bd_rate, "budgets": self.budgets}, indent=1, allow_nan=False) + "\n"
 
     def to_csv(self) -> str:
         """The rows as ``results.csv``."""
@@ -118,22 +118,22 @@ def read_results(path: Path) -> Results:
     """Read a ``results.json``.
 
     Raises:
-        FormatError: not such a file, or one of another schema.
+        FormatError: not a ``results.json``, or one of another schema.
     """
     try:
-        told = json.loads(path.read_text())
-        if told["schema"] != SCHEMA:
-            raise FormatError(f"{path}: schema {told['schema']}, but this version reads {SCHEMA}")
-        rows = [Row(**row) for row in told.pop("rows")]
-        bd_rate, budgets = told.pop("bd_rate"), told.pop("budgets")
-        told.pop("schema")
-        return Results(told, rows, bd_rate, budgets)
+        content = json.loads(path.read_text())
+        if content["schema"] != SCHEMA:
+            raise FormatError(f"{path}: schema {content['schema']}, but this version reads {SCHEMA}")
+        rows = [Row(**row) for row in content.pop("rows")]
+        bd_rate, budgets = content.pop("bd_rate"), content.pop("budgets")
+        content.pop("schema")
+        return Results(content, rows, bd_rate, budgets)
     except (ValueError, KeyError, TypeError, AttributeError) as cause:
         raise FormatError(f"{path} is not a results.json of mnistzip bench: {cause}") from cause
 
 
-def about(run: Run) -> dict[str, Any]:
-    """What was measured, where and with what."""
+def about(run: BenchRun) -> dict[str, Any]:
+    """Images, date, machine, models and versions of a run."""
     images = run.source.images
     heights, widths = zip(*(image.shape for image in images), strict=True)
     models = {model.name: model for job in run.jobs if job.codec.ours for model in models_of(job.arguments)}
@@ -153,22 +153,22 @@ def about(run: Run) -> dict[str, Any]:
     }
 
 
-def row_of(job: Job, outcome: Outcome, pixels: NDArray[np.int64], png_bytes: float | None) -> Row:
+def row_of(job: BenchJob, outcome: Outcome, pixels: NDArray[np.int64], png_bytes: float | None) -> Row:
     """The figures of one job.
 
     Args:
-        pixels: of each image, shape ``(N,)``.
-        png_bytes: of all images together, if known.
+        pixels: number of pixels of each image, shape ``(N,)``.
+        png_bytes: size of all images as PNG files, if known.
     """
     codec = job.codec
-    told = (codec.name, codec.label, job.setting, _told(job), codec.kind.value, codec.ours, codec.versions(), len(pixels))
+    names = (codec.name, codec.label, job.setting, _options(job), codec.kind.value, codec.ours, codec.versions(), len(pixels))
     if isinstance(outcome, str):
-        return Row(*told, error=outcome)
+        return Row(*names, error=outcome)
     total, count = float(outcome.sizes.sum()), len(pixels)
     solid = codec.kind.value == "solid"
-    each = outcome.sse / pixels
+    mse = outcome.sse / pixels
     return Row(
-        *told,
+        *names,
         mean_bytes=_number(total / count, 3),
         median_bytes=None if solid else _number(float(np.median(outcome.sizes)), 1),
         p95_bytes=None if solid else _number(float(np.percentile(outcome.sizes, 95)), 1),
@@ -176,7 +176,7 @@ def row_of(job: Job, outcome: Outcome, pixels: NDArray[np.int64], png_bytes: flo
         ratio_png=None if png_bytes is None else _number(png_bytes / total, 3),
         bpp=_number(8 * total / pixels.sum(), 5),
         psnr_db=_number(metrics.psnr_of_mse(outcome.sse.sum() / pixels.sum()), 4),
-        mean_psnr_db=_number(float(np.mean([metrics.psnr_of_mse(float(error)) for error in each])), 4),
+        mean_psnr_db=_number(float(np.mean([metrics.psnr_of_mse(float(error)) for error in mse])), 4),
         identical=int((outcome.sse == 0).sum()),
         ssim=_mean(outcome.ssim),
         ms_ssim=_mean(outcome.ms_ssim),
@@ -188,27 +188,30 @@ def row_of(job: Job, outcome: Outcome, pixels: NDArray[np.int64], png_bytes: flo
     )
 
 
-def rows_of(run: Run, outcomes: dict[str, Outcome]) -> list[Row]:
+def rows_of(run: BenchRun, outcomes: dict[str, Outcome]) -> list[Row]:
     """The rows of a finished run."""
     pixels = np.array([image.size for image in run.source.images], np.int64)
     png = outcomes.get("png")
-    png_bytes = float(png.sizes.sum()) if isinstance(png, Measured) else None
+    png_bytes = float(png.sizes.sum()) if isinstance(png, Measurement) else None
     return [row_of(job, outcomes[job.key], pixels, png_bytes) for job in run.jobs]
 
 
-def _told(job: Job) -> dict[str, Any]:
-    """The arguments of a job; of a model of one's own the file's name without its folders."""
+def _options(job: BenchJob) -> dict[str, Any]:
+    """The arguments of a job; a model file appears without its folders."""
     return {key: Path(value).name if key == "model" else value for key, value in job.arguments.items()}
 
 
 def _number(value: float, digits: int) -> float | None:
+    """A rounded number for JSON; None unless it is finite."""
     return round(float(value), digits) if math.isfinite(value) else None
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:
-    known = values[~np.isnan(values)]
-    return _number(float(known.mean()), 5) if known.size else None
+    """The mean of the values that are defined."""
+    defined = values[~np.isnan(values)]
+    return _number(float(defined.mean()), 5) if defined.size else None
 
 
 def _rate(count: int, seconds: float) -> float | None:
+    """Images per second, to four digits."""
     return float(f"{count / seconds:.4g}") if seconds > 0 else None

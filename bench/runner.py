@@ -1,4 +1,7 @@
-"""All jobs over all images: in parallel, each in a process of its own, and what is done is not done again."""
+"""Run all jobs on all images, in parallel processes, and keep the measurements for the next run.
+
+A measurement is used again if its stamp is equal: the same images, setting, weights, code, libraries and processor.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +28,10 @@ from typing import IO
 import numpy as np
 
 from mnistzip.bench import worker
-from mnistzip.bench.measure import Measured, crop
+from mnistzip.bench.measure import Measurement, crop
 from mnistzip.bench.mnistzip_codecs import models_of
 from mnistzip.bench.protocol import versions
-from mnistzip.bench.registry import Job
+from mnistzip.bench.registry import BenchJob
 from mnistzip.errors import FormatError
 from mnistzip.io.output_folders import OutputFolder
 from mnistzip.io.readers import Source
@@ -36,129 +39,148 @@ from mnistzip.storage.atomic import AtomicFile
 from mnistzip.types import Pixels
 
 IMAGES = "images.npz"
-OTHER_PACKAGES = {
-    f"mnistzip.{name}" for name in ("bench", "cli", "plugins", "pretrained", "training")
-}  # below mnistzip once installed
+# Packages below mnistzip whose code does not change a measurement; bench is hashed by its own name.
+OTHER_PACKAGES = {f"mnistzip.{name}" for name in ("bench", "cli", "plugins", "pretrained", "training")}
 COMMAND = "bench"
-KEPT, FILES = "measurements", "files"  # folders below --out that finished jobs and coded files are kept in
+MEASUREMENTS, FILES = "measurements", "files"  # folders below --out for finished jobs and encoded files
 PLOTS = ("rate-distortion", "ratios", "speed", "sheet")
 PLOT_FILES = tuple(f"plots/{name}.{kind}" for name in PLOTS for kind in ("svg", "png"))
 REPORT = "report.html"
 WRITTEN = ("results.json", "results.csv", REPORT, *PLOT_FILES)
 WAY_OUT = "choose another folder with --out"
-SAVED = re.compile(r"(\d+|all)\.bin")  # names of coded files
-SAMPLES = 8  # images whose reconstructions the report shows
+SAVED = re.compile(r"(\d+|all)\.bin")  # names of encoded files
+SAMPLES = 8  # images that the report shows
 SAMPLE_PIXELS = 40_000  # of all samples together
 
-Outcome = Measured | str  # or why there is none
-Progress = Callable[[Job, int], None]
+Outcome = Measurement | str  # or why the job failed
+Progress = Callable[[BenchJob, int], None]
 
 
 @dataclass
-class Run:
-    """What is measured, and where results are kept."""
+class BenchRun:
+    """A run of the benchmark.
+
+    Attributes:
+        source: the images.
+        jobs: the codecs and settings.
+        out: folder for results; None measures in a temporary folder.
+        model: name or path of a model to measure as well.
+        threads: number of jobs at a time.
+        save_files: whether encoded files are kept below ``out``.
+        fresh: whether jobs are measured again although ``out`` has their measurements.
+        sample_indices: the images that reports show.
+        sha256: hash of the images.
+    """
 
     source: Source
-    jobs: list[Job]
+    jobs: list[BenchJob]
     out: Path | None = None
     model: str | None = None
     threads: int = 1
     save_files: bool = False
-    fresh: bool = False  # measure anew what was kept
-    chosen: list[int] = field(init=False)
+    fresh: bool = False
+    sample_indices: list[int] = field(init=False)
     sha256: str = field(init=False)
 
     def __post_init__(self) -> None:
-        self.chosen = choose(self.source.images)
+        self.sample_indices = choose_samples(self.source.images)
         self.sha256 = hash_of(self.source.images)
 
     def outcomes(self, progress: Progress) -> dict[str, Outcome]:
-        """The outcome of every job by its key; ``progress`` is told of images done.
+        """The outcome of every job by its key.
 
-        An interrupt stops the workers; with ``out`` the same call goes on from there.
+        An interrupt stops the workers; with ``out``, the same call continues from the finished jobs.
+
+        Args:
+            progress: called with a job and the number of images finished since its last call.
         """
         done: dict[str, Outcome] = {}
-        with self._folder() as kept:
+        with self._folder() as folder:
             waiting = []
             for job in self.jobs:
-                if why := job.codec.missing():
-                    done[job.key] = why
-                elif (found := self._kept(kept, job)) is not None:
-                    done[job.key] = found
+                if reason := job.codec.missing():
+                    done[job.key] = reason
+                elif (measurement := self._read(folder, job)) is not None:
+                    done[job.key] = measurement
                 else:
                     waiting.append(job)
                     continue
                 progress(job, len(self.source.images))
-            waiting.sort(key=lambda job: -job.codec.cost)  # long ones first: no thread is left alone with one at the end
-            done |= self._measure(waiting, kept, progress)
+            waiting.sort(key=lambda job: -job.codec.cost)  # long jobs first, so that all threads finish at about the same time
+            done |= self._measure(waiting, folder, progress)
         return {job.key: done[job.key] for job in self.jobs}
 
     @contextmanager
     def _folder(self) -> Iterator[Path]:
-        """Where measurements are kept; below ``out``, what this run will write there is claimed first."""
+        """The folder for measurements; the files of this run below ``out`` are claimed first."""
         if self.out is None:
-            with tempfile.TemporaryDirectory(prefix="mnistzip-bench-") as passing:
-                yield Path(passing)
+            with tempfile.TemporaryDirectory(prefix="mnistzip-bench-") as temporary:
+                yield Path(temporary)
         else:
-            names = [f"{KEPT}/{job.key}.npz" for job in self.jobs]
+            names = [f"{MEASUREMENTS}/{job.key}.npz" for job in self.jobs]
             if self.save_files:
                 names += [f"{FILES}/{job.key}" for job in self.jobs]
             OutputFolder(self.out, COMMAND).claim([*WRITTEN, *names], WAY_OUT)
-            folder = self.out / KEPT
+            folder = self.out / MEASUREMENTS
             folder.mkdir(exist_ok=True)
             yield folder
 
-    def _stamp(self, job: Job) -> str:
-        """Everything that a measurement hangs on; one with another stamp is measured anew."""
+    def _stamp(self, job: BenchJob) -> str:
+        """A hash of everything that a measurement depends on."""
         weights = [model.fingerprint.hex() for model in models_of(job.arguments)] if job.codec.ours else []
-        told = (job.key, job.arguments, job.codec.versions(), weights, self.sha256, self.chosen, self.save_files)
-        judges = [versions().get(name) for name in ("scikit-image", "torchmetrics")]
-        parts = (*told, judges, processor(), _code())
+        metrics = [versions().get(name) for name in ("scikit-image", "torchmetrics")]
+        job_parts = (job.key, job.arguments, job.codec.versions(), weights)
+        run_parts = (self.sha256, self.sample_indices, self.save_files, metrics, processor(), _code_hash())
+        parts = (*job_parts, *run_parts)
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
-    def _kept(self, folder: Path, job: Job) -> Measured | None:
+    def _read(self, folder: Path, job: BenchJob) -> Measurement | None:
+        """The measurement of an earlier run; None if there is none or it is out of date."""
         if self.fresh or (self.save_files and not self._saved(job).is_dir()):
             return None
         try:
-            measured, stamp = Measured.from_bytes((folder / f"{job.key}.npz").read_bytes())
+            measurement, stamp = Measurement.from_bytes((folder / f"{job.key}.npz").read_bytes())
         except (OSError, FormatError):
             return None
-        return measured if stamp == self._stamp(job) else None
+        return measurement if stamp == self._stamp(job) else None
 
-    def _saved(self, job: Job) -> Path:
-        """Where the coded files of a job are kept."""
+    def _saved(self, job: BenchJob) -> Path:
+        """The folder for the encoded files of a job."""
         assert self.out is not None
         return self.out / FILES / job.key
 
-    def _measure(self, jobs: Sequence[Job], kept: Path, progress: Progress) -> dict[str, Outcome]:
+    def _measure(self, jobs: Sequence[BenchJob], folder: Path, progress: Progress) -> dict[str, Outcome]:
+        """Measure jobs in worker processes, ``threads`` at a time."""
         if not jobs:
             return {}
         workers = _Workers()
-        with tempfile.TemporaryDirectory(prefix="mnistzip-bench-") as passing, ThreadPoolExecutor(self.threads) as pool:
-            worker.write_images(Path(passing) / IMAGES, self.source.images)
-            futures: dict[Future[Outcome], Job] = {}
+        with tempfile.TemporaryDirectory(prefix="mnistzip-bench-") as temporary, ThreadPoolExecutor(self.threads) as pool:
+            worker.write_images(Path(temporary) / IMAGES, self.source.images)
+            futures: dict[Future[Outcome], BenchJob] = {}
             try:
                 for job in jobs:
-                    futures[pool.submit(self._one, job, Path(passing), kept, workers, progress)] = job
+                    futures[pool.submit(self._run_worker, job, Path(temporary), folder, workers, progress)] = job
                 return {futures[future].key: future.result() for future in as_completed(futures)}
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 workers.stop()
                 raise
 
-    def _one(self, job: Job, passing: Path, kept: Path, workers: _Workers, progress: Progress) -> Outcome:
-        """Run one worker and read what it prints."""
-        out, described, made = kept / f"{job.key}.npz", passing / f"{job.key}.json", passing / f"{job.key}.npz"
+    def _run_worker(self, job: BenchJob, temporary: Path, folder: Path, workers: _Workers, progress: Progress) -> Outcome:
+        """Run one worker and read its output."""
+        out = folder / f"{job.key}.npz"
+        description, result = temporary / f"{job.key}.json", temporary / f"{job.key}.npz"
         out.unlink(missing_ok=True)
         save = None
         if self.save_files:
             save = str(self._saved(job))
             _empty(self._saved(job))
-        told = {"job": job.key, "model": self.model, "chosen": self.chosen, "stamp": self._stamp(job), "save": save}
-        described.write_text(json.dumps(told))
-        command = [sys.executable, "-P", "-m", "mnistzip.bench.worker", str(passing / IMAGES), str(described), str(made)]
+        task = {"job": job.key, "model": self.model, "samples": self.sample_indices, "stamp": self._stamp(job), "save": save}
+        description.write_text(json.dumps(task))
+        files = [str(path) for path in (temporary / IMAGES, description, result)]
+        command = [sys.executable, "-P", "-m", "mnistzip.bench.worker", *files]
         last, count = "", 0
-        with tempfile.TemporaryFile("w+", errors="replace") as noise, workers.start(command, noise) as process:
+        with tempfile.TemporaryFile("w+", errors="replace") as stderr, workers.start(command, stderr) as process:
             assert process.stdout is not None
             for line in process.stdout:
                 last = line.strip()
@@ -166,38 +188,38 @@ class Run:
                     progress(job, int(last) - count)
                     count = int(last)
             code = process.wait()
-            noise.seek(0)
-            complaint = noise.read()
+            stderr.seek(0)
+            message = stderr.read()
         progress(job, len(self.source.images) - count)
         if code == 0:
-            content = made.read_bytes()
+            content = result.read_bytes()
             with AtomicFile(out, sync=False) as file:
                 file.write(content)
-            made.unlink()
-            return Measured.from_bytes(content)[0]
+            result.unlink()
+            return Measurement.from_bytes(content)[0]
         if last.startswith(worker.ERROR):
             return last.removeprefix(worker.ERROR)
-        return _death(code, complaint)
+        return _exit_reason(code, message)
 
 
 def _empty(folder: Path) -> None:
-    """Remove the coded files of an earlier run, and nothing else."""
+    """Remove the encoded files of an earlier run, and no other file."""
     for path in folder.iterdir() if folder.is_dir() else ():
         if SAVED.fullmatch(path.name) and path.is_file():
             path.unlink()
 
 
 class _Workers:
-    """The processes of a run, so that an interrupt ends them all, those that are just being started too."""
+    """The worker processes of a run. An interrupt ends all of them, also those that are about to start."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._processes: list[subprocess.Popen[str]] = []
         self._stopped = False
 
-    def start(self, command: list[str], noise: IO[str]) -> subprocess.Popen[str]:
+    def start(self, command: list[str], stderr: IO[str]) -> subprocess.Popen[str]:
         with self._lock:
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=noise, errors="replace", env=_one_thread())
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, errors="replace", env=_one_thread())
             self._processes.append(process)
             if self._stopped:
                 process.terminate()
@@ -207,18 +229,20 @@ class _Workers:
         with self._lock:
             self._stopped = True
             for process in self._processes:
-                process.terminate()  # does nothing to those that have ended
+                process.terminate()  # has no effect on a process that has ended
+            for process in self._processes:
+                process.wait()  # after an interrupt, leaving a ``with`` block does not wait for its process
 
 
 def _one_thread() -> dict[str, str]:
-    """The environment of a worker: libraries that would start threads of their own use one."""
+    """The environment of a worker, in which libraries use one thread."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS")
     return {**os.environ, **dict.fromkeys(names, "1")}
 
 
 @cache
-def _code() -> str:
-    """A hash of all of our code that can change a measurement."""
+def _code_hash() -> str:
+    """A hash of the code of mnistzip that can change a measurement."""
     digest = hashlib.sha256()
     for _, source in sources():
         digest.update(source)
@@ -226,7 +250,7 @@ def _code() -> str:
 
 
 def sources() -> Iterator[tuple[str, bytes]]:
-    """Dotted names and sources of the modules that can change a measurement: the codec, all its rooms, and the benchmark."""
+    """Dotted name and source of each module that can change a measurement: the codec with its packages, and the benchmark."""
     for package in ("mnistzip", "mnistzip.bench"):
         yield from _sources_below(package, resources.files(package))
 
@@ -241,7 +265,7 @@ def _sources_below(package: str, folder: Traversable) -> Iterator[tuple[str, byt
 
 
 def processor() -> str:
-    """The name of the processor, as the system gives it."""
+    """The name of the processor, from the system."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
@@ -249,18 +273,19 @@ def processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def _death(code: int, complaint: str) -> str:
+def _exit_reason(code: int, message: str) -> str:
+    """Why a worker ended without a result."""
     if code < 0:
-        known = {int(each): each.name for each in signal.Signals}
-        return f"the process was ended by {known.get(-code, f'signal {-code}')}"
-    return f"the process ended with code {code}: {(complaint.strip().splitlines() or ['no message'])[-1]}"
+        names = {int(each): each.name for each in signal.Signals}
+        return f"the process was ended by {names.get(-code, f'signal {-code}')}"
+    return f"the process ended with code {code}: {(message.strip().splitlines() or ['no message'])[-1]}"
 
 
-def choose(images: Sequence[Pixels]) -> list[int]:
-    """Indices of the images that the report shows: up to 8, evenly spread, fewer if they are large."""
+def choose_samples(images: Sequence[Pixels]) -> list[int]:
+    """Indices of the images that reports show: up to 8, evenly spread; fewer if they are large."""
     largest = max(crop(image).size for image in images)
     count = min(len(images), SAMPLES, max(1, SAMPLE_PIXELS // largest))
-    return sorted({round(at) for at in np.linspace(0, len(images) - 1, count)})
+    return sorted({round(index) for index in np.linspace(0, len(images) - 1, count)})
 
 
 def hash_of(images: Sequence[Pixels]) -> str:

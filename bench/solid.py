@@ -1,4 +1,4 @@
-"""All images in one file: what an archive must be judged against."""
+"""Codecs that put all images into one file; archives are compared with them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from mnistzip.types import Pixels
 
 @dataclass(frozen=True)
 class Sheet:
-    """All images side by side in one large image, about as wide as high."""
+    """One large image, about square, with all images next to each other."""
 
     coder: Coder
 
     def encode(self, images: Sequence[Pixels]) -> list[bytes]:
         shapes = {image.shape for image in images}
         if len(shapes) > 1:
-            raise ImageError(f"images of {len(shapes)} different sizes make no sheet")
+            raise ImageError(f"images of {len(shapes)} different sizes do not fit into one sheet")
         height, width = images[0].shape
         rows, columns = _grid(len(images))
         cells = np.zeros((rows * columns, height, width), np.uint8)
@@ -43,17 +43,18 @@ class Sheet:
 
 
 def sheet_of(make: Callable[..., Coder]) -> Callable[..., Coder]:
-    """What makes a sheet's coder of what makes an image's."""
+    """A function that makes the coder of a sheet, from one that makes the coder of an image."""
     return lambda **options: Sheet(make(**options))
 
 
 def _grid(count: int) -> tuple[int, int]:
+    """Rows and columns of a sheet."""
     columns = math.ceil(math.sqrt(count))
     return math.ceil(count / columns), columns
 
 
 class TarXz:
-    """A tar of PGM files, numbered, packed by ``xz -9e``."""
+    """A tar of numbered PGM files, compressed by ``xz -9e``."""
 
     def encode(self, images: Sequence[Pixels]) -> list[bytes]:
         out = io.BytesIO()
@@ -76,7 +77,7 @@ class TarXz:
 
 @dataclass(frozen=True)
 class Parquet:
-    """A Parquet file with a binary column of raw pixels."""
+    """A Parquet file with raw pixels in a binary column."""
 
     compression: str
     compression_level: int

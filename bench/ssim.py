@@ -1,9 +1,9 @@
-"""SSIM and MS-SSIM of many images at once.
+"""SSIM and MS-SSIM of many images.
 
-SSIM by scikit-image with the settings of Wang et al. 2004 (Gaussian window of 11x11, sigma 1.5). Images of one shape are
-stacked into one tall image: a window that lies within an image never reaches into its neighbour, and only those count.
+SSIM comes from scikit-image with the settings of Wang et al. 2004 (Gaussian window of 11x11, sigma 1.5). Images of one shape
+are stacked into one tall image for speed. Only windows that lie within one image count.
 
-MS-SSIM by torchmetrics (Wang et al. 2003, five scales); it is defined for sides of 176 pixels or more, so never for digits.
+MS-SSIM comes from torchmetrics (Wang et al. 2003, five scales). It needs sides of 176 pixels or more, so digits have none.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from mnistzip.types import Pixels
 
-WINDOW = 11
-SCALED_LEAST = 176  # at the coarsest of five scales a window of 11 must still fit: 11 * 2^4 pixels
+WINDOW = 11  # pixels
+MS_SIDE_MIN = 176  # the window must fit at the coarsest of five scales: 11 * 2^4 pixels
 
 Floats = NDArray[np.float64]
 
@@ -45,7 +45,7 @@ def ssim(images: Sequence[Pixels], decoded: Sequence[Pixels]) -> Floats:
 def ms_ssim(images: Sequence[Pixels], decoded: Sequence[Pixels]) -> Floats:
     """MS-SSIM of each pair, shape ``(N,)``; NaN for sides below 176 and without torchmetrics."""
     out = np.full(len(images), np.nan)
-    large = [i for i, image in enumerate(images) if min(image.shape) >= SCALED_LEAST]
+    large = [i for i, image in enumerate(images) if min(image.shape) >= MS_SIDE_MIN]
     if not large or importlib.util.find_spec("torchmetrics") is None:
         return out
     import torch
@@ -57,14 +57,15 @@ def ms_ssim(images: Sequence[Pixels], decoded: Sequence[Pixels]) -> Floats:
     return out
 
 
-def identical(images: Sequence[Pixels]) -> tuple[Floats, Floats]:
-    """SSIM and MS-SSIM of images with themselves: 1 where the functions above would tell it, else NaN."""
-    least = np.array([min(image.shape) for image in images])
-    one = [1.0 if importlib.util.find_spec(name) else np.nan for name in ("skimage", "torchmetrics")]
-    return np.where(least >= WINDOW, one[0], np.nan), np.where(least >= SCALED_LEAST, one[1], np.nan)
+def identical_scores(images: Sequence[Pixels]) -> tuple[Floats, Floats]:
+    """SSIM and MS-SSIM of images with themselves: 1, or NaN where the functions above return NaN."""
+    sides = np.array([min(image.shape) for image in images])
+    scores = [1.0 if importlib.util.find_spec(name) else np.nan for name in ("skimage", "torchmetrics")]
+    return np.where(sides >= WINDOW, scores[0], np.nan), np.where(sides >= MS_SIDE_MIN, scores[1], np.nan)
 
 
 def _by_shape(images: Sequence[Pixels]) -> Iterator[tuple[tuple[int, int], list[int]]]:
+    """Each shape with the indices of its images."""
     groups: dict[tuple[int, int], list[int]] = {}
     for index, image in enumerate(images):
         groups.setdefault((image.shape[0], image.shape[1]), []).append(index)

@@ -13,11 +13,11 @@ from rich.table import Table
 from mnistzip.bench import compare as comparison
 from mnistzip.bench.curves import CAN_INTERPOLATE, bd_rates
 from mnistzip.bench.message_budgets import LINKS, budgets
-from mnistzip.bench.registry import INSTALL, Job, known, plan
+from mnistzip.bench.registry import INSTALL, BenchJob, codecs_by_name, select_jobs
 from mnistzip.bench.report import tables
 from mnistzip.bench.report.write import write_report
 from mnistzip.bench.results import Results, about, read_results, rows_of
-from mnistzip.bench.runner import WAY_OUT, Outcome, Run
+from mnistzip.bench.runner import WAY_OUT, BenchRun, Outcome
 from mnistzip.cli.outputs import LocalPath, write
 from mnistzip.cli.progress import Progress
 from mnistzip.errors import OptionError
@@ -92,9 +92,9 @@ def bench(
         raise click.UsageError("--save-files needs a folder: --out DIR")
     if out is not None and (source_folder := lies_in(out, data)):
         raise OptionError(f"{out} would be a folder among the images of {source_folder}: {WAY_OUT}")
-    jobs = plan([name.strip() for name in codecs.split(",") if name.strip()], model)
+    jobs = select_jobs([name.strip() for name in codecs.split(",") if name.strip()], model)
     source = load(data, convert=convert, limit=limit, model=None if model is None or is_shipped(model) else model)
-    run = Run(source, jobs, out, model, threads, save_files, fresh)
+    run = BenchRun(source, jobs, out, model, threads, save_files, fresh)
     results, outcomes = _measure(run, budget, show=not quiet and not as_json)
     missing = None if out is None else _write(run, outcomes, results, out)
     if as_json:
@@ -106,7 +106,7 @@ def bench(
     return 0
 
 
-def _write(run: Run, outcomes: dict[str, Outcome], results: Results, out: Path) -> str | None:
+def _write(run: BenchRun, outcomes: dict[str, Outcome], results: Results, out: Path) -> str | None:
     """Write all files of ``--out``; returns, and prints, a message about missing libraries, or None."""
     for name, text in (("results.json", results.to_json()), ("results.csv", results.to_csv())):
         write(str(out / name), text.encode(errors="backslashreplace"), STREAM, force=True)
@@ -118,14 +118,14 @@ def _write(run: Run, outcomes: dict[str, Outcome], results: Results, out: Path) 
     return missing
 
 
-def _measure(run: Run, budget: int | None, show: bool) -> tuple[Results, dict[str, Outcome]]:
+def _measure(run: BenchRun, budget: int | None, show: bool) -> tuple[Results, dict[str, Outcome]]:
     """Run all jobs. The steps of the progress are milliseconds, estimated from the cost of each codec."""
     images = len(run.source.images)
     weight = sum(image.size for image in run.source.images) / images / TILE**2  # average size of an image, in digits
     total = sum(job.codec.cost * images * weight for job in run.jobs)
     with Progress(total, "bench", show, counted=False) as progress:
 
-        def advance(job: Job, done: int) -> None:
+        def advance(job: BenchJob, done: int) -> None:
             progress.advance(job.codec.cost * done * weight, f"bench: {job.key}")
 
         outcomes = run.outcomes(advance)
@@ -138,8 +138,8 @@ def _list(model: str | None) -> None:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in ("name", "codec", "kind", "settings"):
         table.add_column(name, no_wrap=name != "settings")
-    for entry in known(model).values():
-        note = " (only by name)" if entry.asked else ""
+    for entry in codecs_by_name(model).values():
+        note = " (only by name)" if entry.on_request else ""
         table.add_row(entry.name, entry.missing() or entry.label + note, entry.kind.value, " ".join(entry.settings))
     _console().print(table)
 

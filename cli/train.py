@@ -82,7 +82,7 @@ def train(
         import torch
 
         from mnistzip.training import budgeted_recipe, distributed, recipes, run_folder as folders
-        from mnistzip.training.splits import FEWEST, load
+        from mnistzip.training.splits import IMAGES_MIN, load
         from mnistzip.training.trainer import Run
     except ModuleNotFoundError as cause:
         raise ModelError(f"training needs {cause.name}: pip install 'mnistzip[train]'") from cause
@@ -90,12 +90,12 @@ def train(
         raise click.BadParameter(
             f"{recipe!r} is not one of {', '.join([budgeted_recipe.NAME, *recipes.RECIPES])}", param_hint="--recipe"
         )
-    distributed.join()
-    say = click.echo if distributed.leads() else _discard
-    run = Run(folder or folders.default_folder(output), seed, say, distributed.device(device))
+    distributed.initialize()
+    say = click.echo if distributed.is_leader() else _discard
+    run = Run(folder or folders.default_folder(output), seed, say, distributed.select_device(device))
     stages = budgeted_recipe.STAGES if recipe == budgeted_recipe.NAME else recipes.RECIPES[recipe].stage_names
     run_folder = None
-    if distributed.leads():
+    if distributed.is_leader():
         outputs.require_free(str(output), [data], force)
         folders.check_reports(output, force)
         run_folder = folders.check(run.folder, data, stages, resume, force)
@@ -103,7 +103,7 @@ def train(
         outputs.require_writable(str(output))
     torch.set_num_threads(threads)
     draw = seed if recipe == budgeted_recipe.NAME else None
-    split = load(data, fit=fit, convert=convert, draw=draw, fewest=FEWEST, log=say)
+    split = load(data, fit=fit, convert=convert, draw=draw, min_images=IMAGES_MIN, log=say)
     options: dict[str, Any] = {} if fit == "tile" else {"--fit": fit}
     about: dict[str, Any] = {"source": Path(data).name or data, "options": options}
     if run_folder is not None:
@@ -113,7 +113,7 @@ def train(
         if recipe == budgeted_recipe.NAME:
             about["drawn"] = True
             options["--time"] = f"{budget:g}s"
-            steps = budgeted_recipe.make_recipe(split, budget, run, epochs)
+            steps = budgeted_recipe.plan_recipe(split, budget, run, epochs)
         else:
             steps = recipes.RECIPES[recipe]
             steps = steps if epochs is None else budgeted_recipe.limit_epochs(steps, epochs)
@@ -122,7 +122,7 @@ def train(
         report = recipes.train(split, about, recipe, output, run, steps, force)
     finally:
         signal.signal(signal.SIGINT, old_handler)
-        distributed.leave()
+        distributed.shutdown()
     if run_folder is not None:
         _print_report(report, output)
         click.echo(folders.stopped(run_folder) if run.stopping else folders.finish(run_folder))

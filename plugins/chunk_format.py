@@ -1,14 +1,14 @@
-"""A chunk of an array as bytes: many images of one size, each a file of its own. What Zarr and numcodecs store.
+"""A chunk of an array as bytes: one ``.cae`` file for each image, all of one size. Zarr and numcodecs store chunks.
 
 | bytes | meaning |
 |---|---|
 | 1 | version of this layout: 1 |
-| 1 | D, how many dimensions stand before height and width |
-| 4 each | those D dimensions, low byte first; their product is the number of images, 1 if there are none |
+| 1 | D, the number of dimensions before height and width |
+| 4 each | those D dimensions, little-endian; their product is the number of images, 1 if D is 0 |
 | varints | length of each file but the last |
-| rest | the files, each a whole ``.cae`` file, in C order |
+| rest | the files in C order |
 
-Height and width stand in the files' headers alone. docs/plugins.md is the norm for others who read chunks.
+The headers of the files hold height and width. docs/plugins.md is the norm for other readers.
 """
 
 from __future__ import annotations
@@ -33,15 +33,20 @@ from mnistzip.types import Pixels
 VERSION = 1
 DIMENSION_BYTES = 4
 DIMENSIONS_MAX = 30
-RANGED = ("quality", "effort", "max_bytes", "min_psnr")
-TOGETHER = 1 << 21  # pixels that are decoded side by side
+NUMBERS = ("quality", "effort", "max_bytes", "min_psnr")  # the options with a number as their value
+BATCH_PIXELS = 1 << 21  # decoded together
 
 
 @dataclass(frozen=True, kw_only=True)
-class Coding(FileOptions):
-    """How the images of a chunk are encoded: options that JSON can hold.
+class ChunkOptions(FileOptions):
+    """How the images of a chunk are encoded: the options of :func:`mnistzip.encode` that JSON can hold.
 
-    Budgets hold for each image by itself. A model is a name or the path of its file; it is opened to encode or decode.
+    ``max_bytes`` and ``min_psnr`` hold for each image. ``model`` is the name of a shipped model or the path of a model file,
+    which is opened only to encode or decode.
+
+        options = ChunkOptions(quality=50, effort=0)
+        chunk = options.pack(digits)                       # digits: uint8, shape (N, 28, 28)
+        pixels = Chunk.parse(chunk).unpack(options.model)  # uint8, shape (N, 28, 28)
 
     Raises:
         OptionError: an option outside its range, or one that JSON cannot hold.
@@ -53,19 +58,21 @@ class Coding(FileOptions):
         if not isinstance(self.lossless, bool):
             raise OptionError(f"lossless is {self.lossless!r}: give true or false")
         if not isinstance(self.model, (str, Path)):
-            raise OptionError(f"model is a {type(self.model).__name__}: give a name or a path, which the array can keep")
+            raise OptionError(
+                f"model is a {type(self.model).__name__}: give a name or a path, which the metadata of the array can hold"
+            )
         self.require_valid()
-        ranged: dict[str, Any] = {name: getattr(self, name) for name in RANGED}
+        numbers: dict[str, Any] = {name: getattr(self, name) for name in NUMBERS}
         if self.min_psnr is not None and not math.isfinite(self.min_psnr):
-            raise OptionError(f"min_psnr is {self.min_psnr!r}: for every pixel say lossless")
-        plain = {name: value.item() for name, value in ranged.items() if isinstance(value, np.generic)}
+            raise OptionError(f"min_psnr is {self.min_psnr!r}: use lossless to keep every pixel")
+        plain = {name: value.item() for name, value in numbers.items() if isinstance(value, np.generic)}
         for name, value in (plain | {"model": str(self.model)}).items():
             object.__setattr__(self, name, value)
 
     def to_config(self) -> dict[str, Any]:
-        """The options as JSON takes them; budgets that are not set are left out."""
-        own = asdict(self)
-        return {field.name: own[field.name] for field in fields(Coding) if own[field.name] is not None}
+        """The options as values of JSON, without budgets that are not set."""
+        values = asdict(self)
+        return {field.name: values[field.name] for field in fields(ChunkOptions) if values[field.name] is not None}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -74,35 +81,39 @@ class Coding(FileOptions):
         Raises:
             OptionError: an option that this version does not know, or one outside its range.
         """
-        unknown = set(config) - {field.name for field in fields(Coding)}
+        unknown = set(config) - {field.name for field in fields(ChunkOptions)}
         if unknown:
             raise OptionError(f"mnistzip has no option {', '.join(sorted(map(repr, unknown)))}: a newer version may have it")
         return cls(**config)
 
-    def files_of(self, images: Pixels) -> list[bytes]:
-        """Files of images of shape ``(N, H, W)``; of none that a reader would refuse as too large."""
+    def encode_images(self, images: Pixels) -> list[bytes]:
+        """A ``.cae`` file of each image; uint8 of shape ``(N, H, W)``.
+
+        Raises:
+            LimitError: the images exceed the default decode limit, so that a reader would refuse the chunk.
+        """
         files = api.encode_many(images, **self.to_config())
-        kinds = {container.parse(file, SIDE_MAX**2)[0]: file for file in files}  # by what decoding takes
-        if not all(api.decodes_unasked(file, self.model) for file in kinds.values()):
+        by_header = {container.parse(file, SIDE_MAX**2)[0]: file for file in files}  # files with one header have one limit
+        if not all(api.decodes_unasked(file, self.model) for file in by_header.values()):
             height, width = images.shape[1:]
-            raise LimitError(f"images of {width}x{height} are larger than is decoded unasked: choose smaller chunks")
+            raise LimitError(f"images of {width}x{height} exceed the default decode limit: choose smaller chunks")
         return files
 
     def pack(self, array: NDArray[Any]) -> bytes:
-        """The chunk of an array of uint8, shape ``(..., H, W)``; see :func:`image_shape` for axes of length 1 behind these.
+        """The chunk of an array: uint8 of shape ``(..., H, W)``. :func:`image_shape` explains axes of length 1 after ``W``.
 
         Raises:
             ImageError: another type or shape, or too many pixels.
-            LimitError: no file meets the budget, or the images are too large to be decoded in some seconds each.
+            LimitError: no file meets the budget, or the images exceed the default decode limit.
             ModelError: no such model.
         """
         require_images(array)
         shape = image_shape(array.shape)
-        return join(shape[:-2], self.files_of(array.reshape(-1, *shape[-2:])))
+        return join(shape[:-2], self.encode_images(array.reshape(-1, *shape[-2:])))
 
 
 def require_images(array: NDArray[Any]) -> None:
-    """Refuse arrays that are not of images.
+    """Refuse an array that does not hold images.
 
     Raises:
         ImageError: not uint8, fewer than two dimensions, empty, or too large.
@@ -116,9 +127,11 @@ def require_images(array: NDArray[Any]) -> None:
 
 
 def image_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape ``(..., H, W)`` that an array is stored with: without the axes of length 1 behind its last longer one.
+    """The shape ``(..., H, W)`` that an array is stored with: its axes of length 1 at the end are dropped.
 
-    Such axes stand for the one channel of grey images. Where fewer than two axes would be left, all of them stay.
+    They are the single channel of greyscale images. If fewer than two axes would remain, all axes stay.
+
+        image_shape((64, 28, 28, 1))  # (64, 28, 28)
     """
     axes = len(shape)
     while axes and shape[axes - 1] == 1:
@@ -127,18 +140,18 @@ def image_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def join(leading: tuple[int, ...], files: list[bytes]) -> bytes:
-    """The bytes of a chunk: ``leading`` are the dimensions before height and width."""
+    """The bytes of a chunk from the files of its images; ``leading`` holds the dimensions before height and width."""
     sizes = b"".join(int(side).to_bytes(DIMENSION_BYTES, "little") for side in leading)
     return bytes([VERSION, len(leading)]) + sizes + container.join_streams(files)
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """A chunk whose images are not decoded yet.
+    """A chunk whose images are still encoded.
 
     Attributes:
         shape: ``(..., H, W)``.
-        files: of each image, in C order.
+        files: one ``.cae`` file for each image, in C order.
     """
 
     shape: tuple[int, ...]
@@ -146,12 +159,12 @@ class Chunk:
 
     @classmethod
     def parse(cls, data: bytes, shape: tuple[int, ...] | None = None) -> Chunk:
-        """Take a chunk apart; no image is decoded and no memory taken for pixels.
+        """Split a chunk into files. No image is decoded, and no memory is allocated for pixels.
 
         Args:
             data: all bytes of the chunk.
-            shape: of the array, where it is known. The chunk must have it, or the one that :func:`image_shape` makes of it;
-                chunks of earlier writers keep axes of length 1.
+            shape: shape of the array, if known. The chunk must have this shape or the result of :func:`image_shape` for it;
+                earlier writers kept axes of length 1.
 
         Raises:
             FormatError: damaged, cut short, not a chunk, or of another shape.
@@ -159,12 +172,12 @@ class Chunk:
             LimitError: more pixels than a chunk may have.
         """
         try:
-            found = cls._parse(data)
+            chunk = cls._parse(data)
         except MnistzipError as cause:
             raise type(cause)(f"the chunk cannot be read: {cause}") from cause
-        if shape is not None and found.shape not in (tuple(shape), image_shape(shape)):
-            raise FormatError(f"the chunk has shape {found.shape} where the array has {tuple(shape)}: it is damaged")
-        return found
+        if shape is not None and chunk.shape not in (tuple(shape), image_shape(shape)):
+            raise FormatError(f"the chunk has shape {chunk.shape}, its array {tuple(shape)}: the chunk is damaged")
+        return chunk
 
     @classmethod
     def _parse(cls, data: bytes) -> Chunk:
@@ -173,45 +186,45 @@ class Chunk:
         if data[0] != VERSION or data[1] > DIMENSIONS_MAX:
             raise FormatError(f"it begins with {data[:2].hex(' ')}: not a chunk of mnistzip, or one of a newer version")
         start = 2 + DIMENSION_BYTES * data[1]
-        sizes = [data[at : at + DIMENSION_BYTES] for at in range(2, start, DIMENSION_BYTES)]
+        sizes = [data[offset : offset + DIMENSION_BYTES] for offset in range(2, start, DIMENSION_BYTES)]
         leading = tuple(int.from_bytes(size, "little") for size in sizes)
         count = math.prod(leading)
         if len(data) < start or not count:
             raise FormatError(f"it is cut short or damaged: {len(data)} bytes, dimensions {leading}")
         files = container.split_streams(data[start:], count)
         headers = [container.parse(file, PIXELS_MAX)[0] for file in files]
-        images = {(header.height, header.width) for header in headers}
-        if len(images) > 1:
-            raise FormatError(f"its images are of {len(images)} sizes")
-        height, width = images.pop()
+        image_sizes = {(header.height, header.width) for header in headers}
+        if len(image_sizes) > 1:
+            raise FormatError(f"its images have {len(image_sizes)} different sizes")
+        height, width = image_sizes.pop()
         if count * height * width > CHUNK_PIXELS_MAX:
             raise LimitError(f"{count} images of {width}x{height} are more than the {CHUNK_PIXELS_MAX} pixels of a chunk")
         return cls((*leading, height, width), files)
 
-    def decode(self, model: str, wanted: Iterable[int] | None = None) -> Pixels:
-        """The images ``wanted`` by their numbers in C order, all by default: uint8 of shape ``(count, H, W)``.
+    def decode(self, model: str, numbers: Iterable[int] | None = None) -> Pixels:
+        """Decode some images: uint8 of shape ``(count, H, W)``.
 
         Args:
-            model: where to find the model of files that name theirs by fingerprint.
-            wanted: numbers of images, of those that are needed.
+            model: name or path of the model for files that name their model by its fingerprint.
+            numbers: indices of the images in C order; by default all.
 
         Raises:
-            FormatError: an image is damaged; the message says which.
-            LimitError: an image is larger than :func:`mnistzip.decode` takes unasked.
-            ModelError: the model that a file names is not at hand.
+            FormatError: an image is damaged; the message names it.
+            LimitError: an image exceeds the default decode limit.
+            ModelError: the model of a file is missing.
         """
-        numbers = list(range(len(self.files)) if wanted is None else wanted)
-        out = np.empty((len(numbers), *self.shape[-2:]), np.uint8)
-        together = max(1, TOGETHER // math.prod(self.shape[-2:]))
-        for start in range(0, len(numbers), together):
-            some = numbers[start : start + together]
-            decoded = api.decode_each([self.files[number] for number in some], model=model)
-            for k, (number, found) in enumerate(zip(some, decoded, strict=True), start):
-                if isinstance(found, MnistzipError):
-                    raise type(found)(f"image {number} of the chunk: {found}") from found
-                out[k] = found
+        indices = list(range(len(self.files)) if numbers is None else numbers)
+        out = np.empty((len(indices), *self.shape[-2:]), np.uint8)
+        batch_size = max(1, BATCH_PIXELS // math.prod(self.shape[-2:]))
+        for start in range(0, len(indices), batch_size):
+            batch = indices[start : start + batch_size]
+            results = api.decode_each([self.files[index] for index in batch], model=model)
+            for k, (index, result) in enumerate(zip(batch, results, strict=True), start):
+                if isinstance(result, MnistzipError):
+                    raise type(result)(f"image {index} of the chunk: {result}") from result
+                out[k] = result
         return out
 
     def unpack(self, model: str) -> Pixels:
-        """All images: uint8 of shape :attr:`shape`."""
+        """Decode all images: uint8 of shape :attr:`shape`. Raises as :meth:`decode`."""
         return self.decode(model).reshape(self.shape)

@@ -30,7 +30,7 @@ from mnistzip.models.transforms import Transforms, chunks
 from mnistzip.nn.exact import ACTIVATIONS, Range
 from mnistzip.nn.layer_base import forward
 from mnistzip.tiling import TILE
-from mnistzip.training.distributed import device as find_device
+from mnistzip.training.distributed import select_device
 from mnistzip.types import Floats, Integers, Pixels
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def use(device: str = "cuda") -> None:
 
 def engine_on(device: str) -> TorchEngine:
     """The engine of a device that torch can use here, or :class:`~mnistzip.errors.ModelError`."""
-    return _engine(find_device(device))
+    return _engine(select_device(device))
 
 
 @cache

@@ -1,4 +1,8 @@
-"""A codec for numcodecs, and so for Zarr v2. numcodecs finds it by its entry point, id ``mnistzip``."""
+"""A codec for numcodecs, and so for Zarr v2. numcodecs finds it by its entry point, id ``mnistzip``.
+
+codec = numcodecs.get_codec({"id": "mnistzip", "quality": 50, "effort": 0})
+pixels = codec.decode(codec.encode(digits))  # digits, pixels: uint8, shape (N, 28, 28)
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistzip.errors import ImageError, OptionError
-from mnistzip.plugins.chunk_format import Chunk, Coding
+from mnistzip.plugins.chunk_format import Chunk, ChunkOptions
 
 try:
     from numcodecs.abc import Codec
@@ -19,10 +23,11 @@ except ImportError as cause:
 
 
 class MnistzipCodec(Codec):  # type: ignore[misc]  # numcodecs ships no types
-    """Codes every image of an array of uint8, shape ``(..., H, W)`` in C order; the chunk knows its shape.
+    """Encodes every image of a uint8 array of shape ``(..., H, W)`` in C order; the chunk holds its shape.
 
     Args:
-        options: those of :class:`~mnistzip.plugins.chunk_format.Coding`: quality, lossless, effort, max_bytes, min_psnr, model.
+        options: ``quality``, ``lossless``, ``effort``, ``max_bytes``, ``min_psnr`` and ``model``, as for
+            :func:`mnistzip.encode`; ``model`` is a name or a path.
 
     Raises:
         OptionError: an option outside its range; it is a ValueError.
@@ -31,42 +36,42 @@ class MnistzipCodec(Codec):  # type: ignore[misc]  # numcodecs ships no types
     codec_id = "mnistzip"
 
     def __init__(self, **options: Any) -> None:
-        self.coding = Coding.from_config(options)
+        self.options = ChunkOptions.from_config(options)
 
     def encode(self, buf: Any) -> bytes:
         """The chunk of an array.
 
         Raises:
-            ImageError: not uint8, not of shape ``(..., H, W)``, or in Fortran's order.
+            ImageError: not uint8, not of shape ``(..., H, W)``, or in Fortran order.
             LimitError, ModelError: as :func:`mnistzip.encode`.
         """
         array = np.asarray(ensure_ndarray_like(buf))
         if array.flags.f_contiguous and not array.flags.c_contiguous:
-            raise ImageError("the chunk is in Fortran's order, in which its images are not whole: use order 'C'")
-        return self.coding.pack(array)
+            raise ImageError("the chunk is in Fortran order, which splits its images: use order 'C'")
+        return self.options.pack(array)
 
     def decode(self, buf: Any, out: Any = None) -> NDArray[np.uint8]:
-        """The array of a chunk: uint8 of shape ``(..., H, W)``, put into ``out`` where that is given.
+        """The array of a chunk: uint8 of shape ``(..., H, W)``, written into ``out`` if there is one.
 
         Raises:
             FormatError: damaged, cut short, or not a chunk.
             LimitError: more pixels than a chunk may have.
-            ModelError: it needs a model that is not at hand.
-            OptionError: ``out`` has another size, or not the order of C.
+            ModelError: the model of the chunk is missing.
+            OptionError: ``out`` has another size or is not in C order.
         """
         chunk = Chunk.parse(ensure_bytes(buf))
         if out is None:
-            return chunk.unpack(self.coding.model)
+            return chunk.unpack(self.options.model)
         target = ensure_ndarray_like(out)
         size = np.prod(chunk.shape, dtype=np.int64)
         if target.nbytes != size or not target.flags.c_contiguous:
             raise OptionError(f"out has {target.nbytes} bytes: give {size}, shape {chunk.shape}, in C order")
-        copied: NDArray[np.uint8] = ndarray_copy(chunk.unpack(self.coding.model), out)
+        copied: NDArray[np.uint8] = ndarray_copy(chunk.unpack(self.options.model), out)
         return copied
 
     def get_config(self) -> dict[str, Any]:
-        """The id and the options, as JSON takes them."""
-        return {"id": self.codec_id, **self.coding.to_config()}
+        """The id and the options, as values of JSON."""
+        return {"id": self.codec_id, **self.options.to_config()}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -74,5 +79,5 @@ class MnistzipCodec(Codec):  # type: ignore[misc]  # numcodecs ships no types
         return cls(**config)
 
     def __repr__(self) -> str:
-        options = ", ".join(f"{name}={value!r}" for name, value in self.coding.to_config().items())
+        options = ", ".join(f"{name}={value!r}" for name, value in self.options.to_config().items())
         return f"{type(self).__name__}({options})"

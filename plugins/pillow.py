@@ -1,10 +1,10 @@
 """Pillow reads and writes ``.cae`` files; imageio does so through Pillow.
 
     import mnistzip.plugins.pillow
-    im = Image.open("d.cae")                     # size from the header, pixels when they are needed
-    im.save("e.cae", quality=80, effort=5)       # any option of mnistzip.encode
+    im = Image.open("d.cae")                # reads the header; the pixels are decoded when they are needed
+    im.save("e.cae", quality=80, effort=5)  # any option of mnistzip.encode
 
-Pillow looks for no plugins by itself: this import, or :func:`register`, is needed once in a program.
+Pillow does not search for plugins, so each program needs this import once.
 """
 
 from __future__ import annotations
@@ -36,33 +36,33 @@ OPTIONS = [field.name for field in fields(FileOptions)]
 class CaeImageFile(ImageFile.ImageFile):
     """One image from a ``.cae`` file, mode L. ``info`` holds ``model``, ``lossless`` and, if lossy, ``quality``.
 
-    Raises, here and in the methods below:
-        OSError: damaged, cut short, of a newer format, or too large; the cause is the error of mnistzip.
+    Opening a file and all methods raise OSError for a file that is damaged, cut short, of a newer format, or too large. The
+    cause of the OSError is the error of mnistzip.
     """
 
     format = FORMAT
     format_description = "mnistzip"
-    _coded = False  # whether the pixels are still to be decoded
+    _coded = False  # True until the pixels are decoded
 
     def _open(self) -> None:
         assert self.fp is not None
         try:
-            said = api.info(self.fp.read(HEADER_MAX))
+            header = api.info(self.fp.read(HEADER_MAX))
         except MnistzipError as cause:
             raise OSError(f"cannot read this CAE file as one image: {cause}") from cause
         self._mode = "L"
-        self._size = (said.width, said.height)
-        self.info["model"] = said.model
-        self.info["lossless"] = said.mode == "lossless"
-        if said.quality is not None:
-            self.info["quality"] = said.quality
+        self._size = (header.width, header.height)
+        self.info["model"] = header.model
+        self.info["lossless"] = header.mode == "lossless"
+        if header.quality is not None:
+            self.info["quality"] = header.quality
         self._coded = True
 
     def load(self, model: str | Path | Model | None = None, max_pixels: int | None = None) -> PixelAccess | None:
         """Decode the pixels, once.
 
         Args:
-            model: the custom model that a file names by its fingerprint; shipped models are found without it.
+            model: the model of a file that names it by its fingerprint; shipped models need no argument.
             max_pixels: as for :func:`mnistzip.decode`.
         """
         if self._coded and self.fp is not None:
@@ -75,7 +75,7 @@ class CaeImageFile(ImageFile.ImageFile):
         return super().load()
 
     def verify(self) -> None:
-        """Decode and forget the pixels: every check that the file carries is made. Closes the file, as Pillow demands."""
+        """Decode the pixels to check the file, and drop them. Closes the file, as Pillow requires."""
         try:
             if self._coded and self.fp is not None:
                 self._decode(None, None)
@@ -88,35 +88,37 @@ class CaeImageFile(ImageFile.ImageFile):
         try:
             pixels = api.decode(self.fp.read(), model=model, max_pixels=max_pixels)
         except ModelError as cause:
-            raise OSError(f"{cause} (load(model=PATH) takes it)") from cause
+            raise OSError(f"{cause} (load(model=PATH) uses it)") from cause
         except MnistzipError as cause:
             raise OSError(f"cannot decode this CAE file: {cause}") from cause
         if pixels.shape != self.size[::-1]:
-            raise OSError(f"this CAE file changed since it was opened: it was {self.size[0]}x{self.size[1]}")
+            raise OSError(f"this CAE file has changed since it was opened: it was {self.size[0]}x{self.size[1]}")
         return pixels
 
 
 def _save(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
+    """Write one image; Pillow calls this."""
     if im.mode != "L":
         raise OSError(f"cannot write mode {im.mode} as {FORMAT}")
     options = {name: im.encoderinfo[name] for name in OPTIONS if name in im.encoderinfo}
     try:
         data = api.encode(np.asarray(im), **options)
     except OptionError:
-        raise  # a ValueError, as Pillow's own writers raise
+        raise  # it is a ValueError, as the writers of Pillow raise
     except MnistzipError as cause:
         raise OSError(f"cannot write as {FORMAT}: {cause}") from cause
     fp.write(data)
 
 
 def _save_all(im: Image.Image, fp: IO[bytes], filename: str | bytes) -> None:
+    """Refuse ``save_all`` for more than one image; Pillow calls this."""
     if im.encoderinfo.get("append_images") or getattr(im, "n_frames", 1) > 1:
-        raise OSError(f"cannot write several images as {FORMAT}: save each by itself")
+        raise OSError(f"cannot write several images as {FORMAT}: save each in its own file")
     _save(im, fp, filename)
 
 
 def register() -> None:
-    """Make the format known to Pillow. Importing this module does it; doing it again changes nothing."""
+    """Register the format with Pillow. Importing this module does so; a second call changes nothing."""
     Image.register_open(FORMAT, CaeImageFile, is_cae)
     Image.register_save(FORMAT, _save)
     Image.register_save_all(FORMAT, _save_all)

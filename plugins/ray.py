@@ -1,10 +1,10 @@
-"""Pack with Ray Data: sources that no single machine would get through, into shards of Parquet or archives.
+"""Pack sources that are too large for one machine: Ray Data writes them into shards of archives or Parquet.
 
     from mnistzip.plugins.ray import pack_shards
-    summary = pack_shards(["digits/"], "packed/", to="parquet", workers=64, effort=0)
+    summary = pack_shards(["tests/data/digits-idx3-ubyte.gz"], "packed", to="parquet", shard_size=32, effort=0)
 
-Each actor loads its model once and works on a shard at a time, which it reads from and writes to storage that all nodes see: no
-pixels pass through Ray's object store. ``mnistzip compress --engine ray`` is the same on the command line.
+Each actor loads the model once. It reads one shard at a time from storage that all nodes see, and writes it there, so no pixels
+pass through the object store of Ray. On the command line: ``mnistzip compress --engine ray``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 from mnistzip.errors import require_within
 from mnistzip.plugins.shard_folder import begin, locked
-from mnistzip.plugins.sharding import Job, Report, Shard, ShardError, Summary, pack_shard, plan
+from mnistzip.plugins.sharding import Report, Shard, ShardError, ShardJob, Summary, pack_shard, plan
 
 try:
     import ray
@@ -32,9 +32,9 @@ WORKERS_MAX = 1 << 16
 
 
 class _Packer:
-    """An actor of Ray: one model, one shard after the other."""
+    """An actor of Ray: it loads the model once and writes one shard after the other."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: ShardJob) -> None:
         self._job = job
         self._model = job.find_model()
 
@@ -54,26 +54,26 @@ def pack_shards(
 ) -> Summary:
     """Pack images into the files ``part-00000.cae``, ``part-00001.cae``, ... of a folder, or ``.parquet``.
 
-    The bytes are the same whatever the number of workers: those that :class:`mnistzip.ArchiveWriter` writes of a shard's
-    images, or in Parquet the files that :func:`mnistzip.encode_many` makes of them.
+    The bytes do not depend on the number of workers. An archive is the one that :class:`mnistzip.ArchiveWriter` writes for the
+    images of the shard. The rows of a Parquet file are the files of :func:`mnistzip.encode_many`.
 
-    Ray is started on this machine if it is not running and ``RAY_ADDRESS`` names no cluster, and then stopped again.
+    If Ray is not running and ``RAY_ADDRESS`` names no cluster, Ray is started on this machine, and stopped at the end.
 
     Args:
         sources: folders of images, Parquet, IDX and array files, archives, or folders of such files.
-        out: a folder that is empty or not there; all nodes must see it and the sources under the same paths.
-        workers: actors, of one CPU each; as many as Ray has CPUs by default.
-        resume: go on with what an earlier call with the same sources and options began in ``out``; finished shards are skipped.
-        progress: called with each report as it comes, and the number of shards that were left to do.
+        out: a folder, empty or missing; all nodes must see it and the sources under the same paths.
+        workers: number of actors, one CPU each; by default the number of CPUs that Ray has.
+        resume: continue an earlier call with the same sources and options; complete shards are skipped.
+        progress: called for each shard, with its report and the number of shards that were missing at the start.
         options: ``to`` ("cae" or "parquet"), ``shard_size``, ``labels``, ``convert``, and ``quality``, ``lossless``, ``effort``
             and ``model`` as for :func:`mnistzip.encode`.
 
     Returns:
-        Sums over all shards, those that an earlier call finished too. Images that could not be taken are named there.
+        Sums over all shards, including those of earlier calls. ``failures`` names the unreadable images, which are left out.
 
     Raises:
-        ShardError: shards are missing in the end, or Ray cannot be started. ``resume`` makes those that are missing.
-        OptionError: an option outside its range, or ``out`` is in use.
+        ShardError: shards are missing at the end, or Ray cannot be started. A call with ``resume`` makes the missing shards.
+        OptionError: an option outside its range, or ``out`` is in use or holds other files.
         ImageError, FormatError, ModelError, OSError: a source or the model cannot be read.
     """
     if workers is not None:
@@ -84,59 +84,59 @@ def pack_shards(
 
 
 def _pack(
-    job: Job, shards: Sequence[Shard], workers: int | None, resume: bool, progress: Callable[[Report, int], None] | None
+    job: ShardJob, shards: Sequence[Shard], workers: int | None, resume: bool, progress: Callable[[Report, int], None] | None
 ) -> Summary:
-    """Make the shards that are missing, in a folder where nobody else is at work."""
-    left, summary = begin(job, shards, resume)
-    if not left:
+    """Write the missing shards, in a folder that this call has locked."""
+    missing, summary = begin(job, shards, resume)
+    if not missing:
         return summary
     errors: list[str] = []
     try:
-        for report in _reports(job, left, workers):
+        for report in _reports(job, missing, workers):
             if report.error is None:
                 summary.add(report)
             else:
                 errors.append(report.error)
             if progress is not None:
-                progress(report, len(left))
+                progress(report, len(missing))
     except ray.exceptions.RayError as cause:
-        raise ShardError(f"Ray gave up, resume goes on from here: {_told(cause)}") from cause
+        raise ShardError(f"Ray gave up, resume continues from here: {_reason(cause)}") from cause
     if errors:
         raise ShardError(f"{len(errors)} of {len(shards)} shards are missing, resume makes them: {errors[0]}")
     return summary
 
 
-def _reports(job: Job, shards: Sequence[Shard], workers: int | None) -> Iterator[Report]:
-    """Reports as the shards are finished."""
+def _reports(job: ShardJob, shards: Sequence[Shard], workers: int | None) -> Iterator[Report]:
+    """The report of each shard as it arrives, in no fixed order."""
     with _running(workers):
-        known = int(ray.cluster_resources().get("CPU", 1))
-        size = min(workers or max(known, 1), len(shards))
+        cpus = max(1, int(ray.cluster_resources().get("CPU", 1)))
+        actors = min(workers or cpus, len(shards))
         rows = [{"shard": pickle.dumps(shard)} for shard in shards]
-        packed = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
+        reports = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
             _Packer,
             fn_constructor_args=(job,),
             batch_size=1,
             batch_format="numpy",
-            compute=ray.data.ActorPoolStrategy(size=size),
+            compute=ray.data.ActorPoolStrategy(size=actors),
             num_cpus=1,
         )
-        for row in packed.iter_rows():
+        for row in reports.iter_rows():
             yield Report(**json.loads(row["report"]))
 
 
 @contextmanager
 def _running(workers: int | None) -> Iterator[None]:
-    """Ray, started if need be, without its own reports on the terminal."""
-    ours = not ray.is_initialized()
-    if ours:
+    """Run Ray, started here if it is not running, without its progress bars and messages on the terminal."""
+    started_here = not ray.is_initialized()
+    if started_here:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        local: dict[str, Any] = {}
+        options: dict[str, Any] = {}
         if not os.environ.get("RAY_ADDRESS"):
-            local = {"num_cpus": workers or os.cpu_count(), "include_dashboard": False}
+            options = {"num_cpus": workers or os.cpu_count(), "include_dashboard": False}
         try:
-            ray.init(log_to_driver=False, logging_level=logging.ERROR, **local)
-        except Exception as cause:  # it has many: no cluster at that address, nodes that do not come up in time
-            raise ShardError(f"Ray cannot be started, resume tries again: {_told(cause)}") from cause
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **options)
+        except Exception as cause:  # Ray raises many types: no cluster at the address, nodes that start too late
+            raise ShardError(f"Ray cannot be started, resume tries again: {_reason(cause)}") from cause
     context = ray.data.DataContext.get_current()
     logger = logging.getLogger("ray.data")
     bars, level = context.enable_progress_bars, logger.level
@@ -147,11 +147,11 @@ def _running(workers: int | None) -> Iterator[None]:
     finally:
         context.enable_progress_bars = bars
         logger.setLevel(level)
-        if ours:
+        if started_here:
             ray.shutdown()
 
 
-def _told(error: Exception) -> str:
-    """The last line of Ray's message, which is the cause."""
+def _reason(error: Exception) -> str:
+    """The last line of the message of Ray, which names the cause."""
     lines = str(error).strip().splitlines()
     return lines[-1] if lines else type(error).__name__

@@ -1,7 +1,11 @@
-"""Many images into many files, a shard of the images each: the plan, and the work on one shard. Who does the work is left open.
+"""Many images into many files: sources are cut into shards, and any worker can write any shard.
 
-A shard is a part of one source, so it can be read without the others. Its file appears whole, then its report does, which says
-that it is finished. What is in it hangs on its images and the options alone, not on who made it or when.
+:func:`plan` makes a list of shards from sources, and :func:`pack_shard` writes one of them. :mod:`mnistzip.plugins.ray` gives
+the shards to workers. A shard is a part of one source, so a worker reads it without reading the others. Its bytes depend on its
+images and the options alone. The file appears whole; the report appears after it and marks the shard as finished.
+
+    job, shards = plan(["digits-idx3-ubyte"], "packed", to="parquet", effort=0)
+    reports = [pack_shard(job, job.find_model(), shard) for shard in shards]
 """
 
 from __future__ import annotations
@@ -28,53 +32,65 @@ from mnistzip.io.parquet import pyarrow_parquet
 from mnistzip.io.read_options import InputOptions, Item, Stream, ignore
 from mnistzip.models import registry
 from mnistzip.models.registry import Model
-from mnistzip.options import DEFAULT_EFFORT, DEFAULT_QUALITY, ArchiveOptions
+from mnistzip.options import DEFAULT_EFFORT, DEFAULT_QUALITY, ArchiveKeywords, ArchiveOptions
 from mnistzip.storage.atomic import AtomicFile
 from mnistzip.storage.remote import is_address, local_path
 
-KINDS = {"cae": ".cae", "parquet": ".parquet"}
-SHARD_SIZE = 1 << 16
+SUFFIXES = {"cae": ".cae", "parquet": ".parquet"}
+SHARD_SIZE = 1 << 16  # images
 SHARD_SIZE_MAX = 1 << 30
-ATTEMPTS = 3  # where a disk or network fails
-WORKERS_LOST = 4  # after which a shard is given up
-PAUSE = 2.0  # seconds before the second attempt, twice as many before the third
-FAILURES_KEPT = 100  # images of a shard that could not be taken and are named
-ROWS, ROW_BYTES = 1 << 16, 1 << 26  # of a row group of Parquet
-REPORTS = "_reports"
-BEGUN = ".begun"  # beside a shard's report while a worker is at it
+ATTEMPTS = 3  # to write a shard while a disk or network fails
+RETRY_SECONDS = 2.0  # before the second attempt; twice as long before the third
+WORKERS_LOST_MAX = 4  # workers that may die while they write a shard; then the shard is given up
+FAILURES_NAMED = 100  # unreadable images of a shard that its report names
+ROW_GROUP_ROWS, ROW_GROUP_BYTES = 1 << 16, 1 << 26  # of Parquet
+REPORTS_FOLDER = "_reports"
+STARTED_SUFFIX = ".begun"  # next to the report of a shard while a worker writes the shard
 
 
 class ShardError(MnistzipError):
-    """Some shards could not be written; the others are there."""
+    """Some shards could not be written; all others are complete."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """The images of one file.
+    """Consecutive images of one source, which go into one file.
 
     Attributes:
-        source: where they are from.
-        first: the first of them in the source.
-        before: how many images other sources hold before this one.
-        files: of a source that is a folder, the files of these images.
+        source: path of the source.
+        first: index of the first image in the source.
+        count: number of images.
+        source_offset: number of images in all earlier sources together.
+        files: the image files, if the source is a folder of images.
     """
 
     number: int
     source: str
     first: int
     count: int
-    before: int
+    source_offset: int
     files: tuple[Path, ...] = ()
 
     @property
     def name(self) -> str:
-        """Its file's name, without a suffix."""
+        """Name of the file without its suffix, ``part-00000``."""
         return f"part-{self.number:05}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
-    """What all shards have in common; it goes to whoever works on one. ``fingerprint`` is that of the model, in hex."""
+class ShardJob:
+    """The options that all shards share; each worker gets a copy.
+
+    Attributes:
+        out: the folder for the files, an absolute path.
+        to: format of the files, a key of :data:`SUFFIXES`.
+        model: name of a shipped model, or the absolute path of a model file.
+        fingerprint: fingerprint of the model in hex.
+        labels: path of one file with the labels of all images.
+        named, labelled: whether the files hold names, labels.
+        several: whether there is more than one source; names then start with the name of the source's folder.
+        origin: format of the sources, if all have the same.
+    """
 
     out: str
     to: str
@@ -91,34 +107,39 @@ class Job:
     origin: Origin
 
     def path(self, shard: Shard) -> Path:
-        """Where a shard's file goes."""
-        return Path(self.out) / (shard.name + KINDS[self.to])
+        """Path of the file of a shard."""
+        return Path(self.out) / (shard.name + SUFFIXES[self.to])
 
     def report_path(self, shard: Shard) -> Path:
-        """Where a shard's report goes."""
-        return Path(self.out) / REPORTS / f"{shard.name}.json"
+        """Path of the report of a shard."""
+        return Path(self.out) / REPORTS_FOLDER / f"{shard.name}.json"
 
     def find_model(self) -> str | Model:
-        """What to code by: the model, or ``auto``.
+        """The model to encode with, or the name ``auto``.
 
         Raises:
-            ModelError: it is not at hand here, or has other weights than where the plan was made.
+            ModelError: this machine does not have the model, or has other weights than the machine that made the plan.
         """
-        here = _fingerprint_of(self.model)
-        if here != self.fingerprint:
-            told = f"{self.model} is {here} here and {self.fingerprint} where the plan was made"
-            raise ModelError(f"{told}: install one version of mnistzip everywhere")
+        fingerprint = _fingerprint_of(self.model)
+        if fingerprint != self.fingerprint:
+            difference = f"{self.model} is {fingerprint} on this machine and {self.fingerprint} in the plan"
+            raise ModelError(f"{difference}: install one version of mnistzip everywhere")
         return self.model if self.model == registry.AUTO else registry.find(self.model)
 
 
 @dataclass
 class Report:
-    """What became of a shard.
+    """The result of one shard; as JSON it is the report file.
 
     Attributes:
-        squared_error: sum over its pixels; None in Parquet, whose files are not decoded again.
-        failures: images that could not be taken and why, the first 100 of them; ``failed`` counts all.
-        error: why there is no file, if there is none.
+        shard: number of the shard.
+        images: number of images in the file.
+        failed: number of unreadable images.
+        raw_bytes, bytes: size of the pixels and of the file.
+        squared_error: sum over all pixels, in squared grey levels; None for Parquet, whose files are not decoded again.
+        seconds: time to write the shard.
+        failures: for the first 100 unreadable images, name and error.
+        error: why the file is missing; None if it is complete.
     """
 
     shard: int
@@ -134,7 +155,12 @@ class Report:
 
 @dataclass
 class Summary:
-    """Sums over all shards; ``resumed`` of them were finished before."""
+    """Sums of the reports of all complete shards; fields as in :class:`Report`.
+
+    Attributes:
+        shards: number of complete shards.
+        resumed: number of those that an earlier call completed.
+    """
 
     shards: int = 0
     resumed: int = 0
@@ -146,23 +172,25 @@ class Summary:
     failures: list[str] = field(default_factory=list)
 
     def add(self, report: Report) -> None:
-        """Count a shard in."""
+        """Add the report of a shard to the sums."""
         self.shards += 1
         for name in ("images", "failed", "raw_bytes", "bytes", "failures"):
             setattr(self, name, getattr(self, name) + getattr(report, name))
-        known = self.squared_error is not None and report.squared_error is not None
-        self.squared_error = self.squared_error + report.squared_error if known else None  # type: ignore[operator]
+        if self.squared_error is None or report.squared_error is None:
+            self.squared_error = None
+        else:
+            self.squared_error += report.squared_error
 
     @property
     def psnr_db(self) -> float | None:
-        """PSNR of all images; infinite if they are identical, None if it is not known."""
+        """PSNR of all images; infinite if every pixel is equal, None if it is unknown."""
         if self.squared_error is None or not self.raw_bytes:
             return None
         return metrics.psnr_of_mse(self.squared_error / self.raw_bytes)
 
 
 def _fingerprint_of(model: str) -> str:
-    """The fingerprint of a model in hex, or of all that ``auto`` chooses from."""
+    """The fingerprint of a model in hex; for ``auto`` those of all models that it chooses from."""
     return "-".join(candidate.fingerprint.hex() for candidate in registry.candidates(model))
 
 
@@ -178,42 +206,55 @@ def plan(
     lossless: bool = False,
     effort: int = DEFAULT_EFFORT,
     model: str = registry.DEFAULT,
-) -> tuple[Job, list[Shard]]:
-    """Cut sources into shards; headers are read, images are not.
+) -> tuple[ShardJob, list[Shard]]:
+    """Cut sources into shards. Reads their headers, but no images.
+
+    Args:
+        sources: folders of images, Parquet, IDX and array files, archives, or folders of such files.
+        out: the folder for the shards; all workers must see it under this path.
+        to: ``"cae"`` for archives or ``"parquet"``.
+        shard_size: images per shard, at most.
+        labels: a file with one label for each image of all sources; without it the labels of the sources are kept.
+        convert: whether images that are not 8-bit greyscale are converted.
+        quality, lossless, effort, model: as for :func:`mnistzip.encode`.
+
+    Returns:
+        The options that all shards share, and the shards in the order of the images.
 
     Raises:
-        OptionError: an option outside its range.
-        ImageError, FormatError, ModelError, OSError: as :func:`mnistzip.io.image_streams.open_stream` and
-        :func:`mnistzip.encode`.
+        OptionError: an option outside its range, or not one label for each image.
+        ImageError: a source without images.
+        FormatError: a damaged source.
+        ModelError: no such model.
+        OSError: a source cannot be read.
     """
-    if to not in KINDS:
-        raise OptionError(f"shards are written as {' or '.join(KINDS)}, not as {to!r}")
+    if to not in SUFFIXES:
+        raise OptionError(f"shards are written as {' or '.join(SUFFIXES)}, not as {to!r}")
     if is_address(out):
-        raise OptionError(f"{out} is an address: shards are written into a folder that all workers see, so give its path")
+        raise OptionError(f"{out} is an address: shards need a folder that all workers see, so give its path")
     out = local_path(out)
     require_within("shard_size", shard_size, 1, SHARD_SIZE_MAX)
     ArchiveOptions(quality=quality, effort=effort).require_valid()
     sources = [file for source in sources for file in _expand(os.path.abspath(source))]
-    several = len(sources) > 1
     reading = InputOptions(convert=convert, model=model)
     shards: list[Shard] = []
     streams: list[Stream] = []
-    before = 0
+    total = 0
     for source in sources:
         files = image_files(Path(source)) if os.path.isdir(source) else []
         stream = folder_stream(Path(source), files, reading, "") if files else open_source(source, reading)
-        count = stream.count or 0
-        for first in range(0, count, shard_size):
-            size = min(shard_size, count - first)
-            shards.append(Shard(len(shards), source, first, size, before, tuple(files[first : first + size])))
-        before += count
+        source_count = stream.count or 0
+        for first in range(0, source_count, shard_size):
+            count = min(shard_size, source_count - first)
+            shards.append(Shard(len(shards), source, first, count, total, tuple(files[first : first + count])))
+        total += source_count
         streams.append(stream)
     if labels is None:
         require_labels_alike(sources, streams)
-    elif len(read_labels(Path(labels))) != before:
-        raise OptionError(f"{labels} holds {len(read_labels(Path(labels)))} labels for {before} images")
+    elif (label_count := len(read_labels(Path(labels)))) != total:
+        raise OptionError(f"{labels} holds {label_count} labels for {total} images")
     origins = {stream.origin for stream in streams}
-    job = Job(
+    job = ShardJob(
         out=os.path.abspath(out),
         to=to,
         quality=quality,
@@ -225,50 +266,59 @@ def plan(
         labels=None if labels is None else os.path.abspath(labels),
         named=any(stream.named for stream in streams),
         labelled=labels is not None or all(stream.labelled for stream in streams),
-        several=several,
+        several=len(sources) > 1,
         origin=origins.pop() if len(origins) == 1 else Origin.NONE,
     )
     if to == "parquet":
-        pyarrow_parquet(Path(out))  # if it is missing, say so now
+        pyarrow_parquet(Path(out))  # raises here, not in a worker, if pyarrow is missing
     return job, shards
 
 
 def _expand(source: str) -> list[str]:
-    """A source, or the files in it if it is a folder of files that hold many images each."""
+    """The source itself, or its files if it is a folder of files that hold many images each."""
     if not os.path.isdir(source):
         return [source]
-    held = [str(path) for path in sorted(Path(source).iterdir(), key=natural) if holds_many(str(path))]
-    return held or [source]
+    files = [str(path) for path in sorted(Path(source).iterdir(), key=natural) if holds_many(str(path))]
+    return files or [source]
 
 
-def pack_shard(job: Job, model: str | Model, shard: Shard, sleep: Callable[[float], None] = time.sleep) -> Report:
-    """Write a shard's file and then its report; a failing disk or network is tried again. No error is raised, but reported.
+def pack_shard(job: ShardJob, model: str | Model, shard: Shard, sleep: Callable[[float], None] = time.sleep) -> Report:
+    """Write the file of a shard, then its report.
 
-    A shard whose workers died again and again, for want of memory perhaps, is given up.
+    An error of the disk or network is tried again, up to three attempts in all. A shard whose workers die, perhaps for lack of
+    memory, is given up after the fourth. No error is raised: the report holds it.
+
+    Args:
+        job: the options that all shards share.
+        model: the result of :meth:`ShardJob.find_model`; a worker loads it once for all of its shards.
+        shard: the images.
+        sleep: waits for a number of seconds between attempts.
     """
-    begun = job.report_path(shard).with_suffix(BEGUN)
+    started = job.report_path(shard).with_suffix(STARTED_SUFFIX)
     try:
-        begun.parent.mkdir(parents=True, exist_ok=True)
-        with begun.open("ab") as file:
-            file.write(b"*")  # one for every worker that began
-        if begun.stat().st_size > WORKERS_LOST:
-            return Report(shard.number, error=f"{shard.name}: {WORKERS_LOST} workers died of it")
+        started.parent.mkdir(parents=True, exist_ok=True)
+        with started.open("ab") as file:
+            file.write(b"*")  # one byte for each worker that starts; a worker that dies leaves the file
+        if started.stat().st_size > WORKERS_LOST_MAX:
+            return Report(shard.number, error=f"{shard.name}: {WORKERS_LOST_MAX} workers died of it")
         return _pack_shard(job, model, shard, sleep)
     except OSError as error:
         return Report(shard.number, error=f"{shard.name}: {error}")
     finally:
         with suppress(OSError):
-            begun.unlink()
+            started.unlink()
 
 
-def _pack_shard(job: Job, model: str | Model, shard: Shard, sleep: Callable[[float], None]) -> Report:
-    began = time.perf_counter()
+def _pack_shard(job: ShardJob, model: str | Model, shard: Shard, sleep: Callable[[float], None]) -> Report:
+    """Write a shard, with further attempts if the system reports an error."""
+    start = time.perf_counter()
+    write = _write_archive if job.to == "cae" else _write_parquet
     for attempt in range(ATTEMPTS):
         report = Report(shard.number)
         try:
-            (_write_archive if job.to == "cae" else _write_parquet)(job, model, shard, report)
+            write(job, model, shard, report)
             report.bytes = job.path(shard).stat().st_size
-            report.seconds = time.perf_counter() - began
+            report.seconds = time.perf_counter() - start
             with AtomicFile(job.report_path(shard)) as file:
                 file.write(json.dumps(asdict(report)).encode())
             return report
@@ -277,26 +327,26 @@ def _pack_shard(job: Job, model: str | Model, shard: Shard, sleep: Callable[[flo
         except OSError as error:
             failure = Report(shard.number, error=f"{shard.name}: {error}")
         if attempt + 1 < ATTEMPTS:
-            sleep(PAUSE * 2**attempt)
+            sleep(RETRY_SECONDS * 2**attempt)
     return failure
 
 
-def _items(job: Job, shard: Shard, report: Report) -> Iterator[Item]:
-    """The images of a shard that can be taken; of the others the report says why not."""
+def _items(job: ShardJob, shard: Shard, report: Report) -> Iterator[Item]:
+    """The readable images of a shard; the others are counted and named in the report."""
     folder = Path(shard.source)
-    reading = InputOptions(convert=job.convert, model=job.model, say=ignore)  # the plan has said it
+    reading = InputOptions(convert=job.convert, model=job.model, say=ignore)  # the plan gave the warnings
     if shard.files:
         stream = folder_stream(folder, shard.files, reading, folder.name if job.several else "")
     else:
         stream = open_source(shard.source, reading, first=shard.first)
-    labels = None if job.labels is None else read_labels(Path(job.labels))[shard.before + shard.first :]
+    labels = None if job.labels is None else read_labels(Path(job.labels))[shard.source_offset + shard.first :]
     for number in range(shard.count):
         item = next(stream.items, None)
         if item is None:
-            raise FormatError(f"{shard.source} holds fewer images than when the plan was made")
+            raise FormatError(f"{shard.source} holds fewer images than when the plan was made: it has changed")
         if isinstance(item.image, ImageError):
             report.failed += 1
-            report.failures += [f"{item.where}: {item.image}"][: FAILURES_KEPT - len(report.failures)]
+            report.failures += [f"{item.where}: {item.image}"][: FAILURES_NAMED - len(report.failures)]
         elif isinstance(item.image, Exception):
             raise item.image
         else:
@@ -306,28 +356,33 @@ def _items(job: Job, shard: Shard, report: Report) -> Iterator[Item]:
             yield Item(item.image, item.name, label, item.where)
 
 
-def _write_archive(job: Job, model: str | Model, shard: Shard, report: Report) -> None:
-    how: dict[str, Any] = {"quality": job.quality, "lossless": job.lossless, "effort": job.effort}
-    with ArchiveWriter(job.path(shard), origin=job.origin, model=model, **how) as writer:
+def _write_archive(job: ShardJob, model: str | Model, shard: Shard, report: Report) -> None:
+    """Write a shard as an archive."""
+    options: ArchiveKeywords = {"quality": job.quality, "lossless": job.lossless, "effort": job.effort, "model": model}
+    with ArchiveWriter(job.path(shard), origin=job.origin, **options) as writer:
         for item in _items(job, shard, report):
             writer.add(item.image, name=item.name if job.named else None, label=item.label if job.labelled else None)  # type: ignore[arg-type]
     report.squared_error = writer.squared_error
 
 
-def _write_parquet(job: Job, model: str | Model, shard: Shard, report: Report) -> None:
+def _write_parquet(job: ShardJob, model: str | Model, shard: Shard, report: Report) -> None:
+    """Write a shard as Parquet: a binary column of ``.cae`` files, with names and labels where the sources have them."""
     path = job.path(shard)
     parquet = pyarrow_parquet(path)
     import pyarrow
 
-    fields = [("image", pyarrow.binary())]
-    fields += [("name", pyarrow.string())] * job.named + [("label", pyarrow.int64())] * job.labelled
-    schema = pyarrow.schema(fields)
-    how: dict[str, Any] = {"quality": job.quality, "lossless": job.lossless, "effort": job.effort}
-    encoding = {"image": "DELTA_LENGTH_BYTE_ARRAY"}
+    columns = [("image", pyarrow.binary())]
+    columns += [("name", pyarrow.string())] * job.named + [("label", pyarrow.int64())] * job.labelled
+    schema = pyarrow.schema(columns)
+    options: ArchiveKeywords = {"quality": job.quality, "lossless": job.lossless, "effort": job.effort, "model": model}
     rows: list[dict[str, Any]] = []
     with AtomicFile(path) as file:
         writer = parquet.ParquetWriter(
-            file, schema, compression="zstd", use_dictionary=["label"] if job.labelled else False, column_encoding=encoding
+            file,
+            schema,
+            compression="zstd",
+            use_dictionary=["label"] if job.labelled else False,
+            column_encoding={"image": "DELTA_LENGTH_BYTE_ARRAY"},
         )
 
         def flush() -> None:
@@ -335,11 +390,11 @@ def _write_parquet(job: Job, model: str | Model, shard: Shard, report: Report) -
             rows.clear()
 
         items = _items(job, shard, report)
-        # as many together as a group of an archive has
+        # encoded together: as many images as a group of an archive has
         for batch in batches(items, lambda item: item.image.size, GROUP_PIXELS, GROUP_IMAGES):  # type: ignore[union-attr]
-            files = api.encode_many([item.image for item in batch], model=model, **how)  # type: ignore[misc]
+            files = api.encode_many([item.image for item in batch], **options)  # type: ignore[misc]
             rows += [{"image": file, "name": item.name, "label": item.label} for file, item in zip(files, batch, strict=True)]
-            if len(rows) >= ROWS or sum(len(row["image"]) for row in rows) >= ROW_BYTES:
+            if len(rows) >= ROW_GROUP_ROWS or sum(len(row["image"]) for row in rows) >= ROW_GROUP_BYTES:
                 flush()
         if rows:
             flush()

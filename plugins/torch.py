@@ -1,9 +1,9 @@
-"""A map-style data set of PyTorch over an archive, in the place of ``torchvision.datasets.MNIST``.
+"""A map-style PyTorch data set over an archive. It can replace ``torchvision.datasets.MNIST``.
 
     from mnistzip.plugins.torch import ArchiveDataset
     loader = DataLoader(ArchiveDataset("train.cae", transform=ToTensor()), batch_size=64, shuffle=True, num_workers=2)
 
-An image alone costs some ten times what it costs among others, so groups of the archive are decoded whole and kept.
+Decoding an image alone takes about ten times as long as decoding it with its group, so whole groups are decoded and cached.
 """
 
 from __future__ import annotations
@@ -29,30 +29,30 @@ except ImportError as cause:
     raise ImportError("the data set needs torch 2.4 or later: pip install 'mnistzip[torch]'") from cause
 
 CACHE_BYTES = 1 << 26  # of pixels: 85,000 digits
-WORTHWHILE = 16  # a group that the cache has no room for is decoded whole where so small a part of it is asked for at once
+GROUP_SHARE = 16  # with a full cache, a group is decoded whole if a batch needs at least this part (1/16) of its images
 
 Decoded = list[Pixels | MnistzipError]
 Transform = Callable[[Any], Any]
 
 
 class ArchiveDataset(Dataset[Any]):
-    """The images of an archive and their labels, as ``torchvision.datasets.MNIST`` gives them.
+    """The images of an archive and their labels, in the form of ``torchvision.datasets.MNIST``.
 
-    An item is ``(image, label)``: a PIL image of mode L, or what ``transform`` makes of it, and an int, or what
-    ``target_transform`` makes of that. Of an archive without labels an item is the image alone. It can be pickled, and each
-    process of a DataLoader opens the archive for itself; it is not for several threads at once.
+    An item is ``(image, label)``: a PIL image of mode L or the result of ``transform``, and an int or the result of
+    ``target_transform``. If the archive has no labels, an item is the image alone. A data set can be pickled, and each process
+    of a DataLoader opens the archive again. Only one thread at a time may use it.
 
     Args:
-        archive: path, address that fsspec knows, or the bytes of an archive.
-        transform, target_transform: called with each image, each label.
-        model: the custom model that an archive names by its fingerprint.
+        archive: path, address for fsspec, or the bytes of an archive.
+        transform, target_transform: called with each image and each label.
+        model: the model of an archive that names it by its fingerprint.
         max_pixels: as for :class:`mnistzip.Archive`.
-        cache_bytes: pixels of decoded groups that each process keeps. Until so many are kept a group is decoded whole when the
-            first of its images is asked for; from then on only where a batch wants a sixteenth of it or more.
+        cache_bytes: size of the decoded pixels that each process caches. Until the cache is full, groups are always decoded
+            whole; after that only if a batch needs a sixteenth of a group or more.
 
     Raises:
-        FormatError: not an archive, or a damaged one. Damage to an image shows when that image is asked for.
-        OptionError: ``target_transform`` for an archive without labels, or no room at all.
+        FormatError: not an archive, or a damaged one. A damaged image raises when it is read.
+        OptionError: ``target_transform`` for an archive without labels, or a bad ``cache_bytes``.
         OSError: no such file.
 
     Attributes:
@@ -73,18 +73,18 @@ class ArchiveDataset(Dataset[Any]):
             raise OptionError(f"cache_bytes is {cache_bytes!r}: give a number of bytes, 0 or more")
         self.transform = transform
         self.target_transform = target_transform
-        self._room = cache_bytes
-        self._full = not cache_bytes
-        self._groups: OrderedDict[int, Decoded] = OrderedDict()  # first image -> images; the last one asked for comes last
+        self._free_bytes = cache_bytes
+        self._cache_full = not cache_bytes
+        self._groups: OrderedDict[int, Decoded] = OrderedDict()  # index of the first image -> images; least recently used first
         opened = Archive(archive, model=model, max_pixels=max_pixels)
         self._archive: Archive | None = opened
         self._process: int | None = os.getpid()
-        self._reopen = opened.__reduce__()
+        self._reduced = opened.__reduce__()
         self._count = len(opened)
         labels = opened.labels
         self.targets = None if labels is None else torch.from_numpy(labels)
         if labels is None and target_transform is not None:
-            raise OptionError("target_transform is given, but the archive has no labels: pack it with labels")
+            raise OptionError("target_transform needs labels, but the archive has no labels: pack it with labels")
 
     def __len__(self) -> int:
         return self._count
@@ -93,81 +93,89 @@ class ArchiveDataset(Dataset[Any]):
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
-        """The items of a batch, in its order; DataLoader asks for batches this way.
+        """The items of a batch, in its order; DataLoader calls this.
 
         Raises:
             IndexError: no such image.
-            OptionError: an index is no whole number.
-            FormatError: one of them is damaged, or another archive has taken the place of this one.
+            OptionError: an index is not a whole number.
+            FormatError: an image is damaged, or the archive has been replaced by another one.
         """
-        places = [as_index(index, self._count) for index in indices]
+        positions = [as_index(index, self._count) for index in indices]
         try:
-            images = self._images(places)
+            images = self._images(positions)
         except FormatError:
-            self._reopened().close()  # another archive that has taken the place of this one is no damage
+            self._open_again().close()  # raises its own error if the archive has been replaced, which is not damage
             raise
-        return [self._item(images[place], place) for place in places]
+        return [self._item(images[position], position) for position in positions]
 
     def __getstate__(self) -> dict[str, Any]:
-        held = sum(map(_size, self._groups.values()))
-        return {**self.__dict__, "_archive": None, "_process": None, "_groups": OrderedDict(), "_room": self._room + held}
+        cached = sum(map(_size, self._groups.values()))
+        return self.__dict__ | {
+            "_archive": None,
+            "_process": None,
+            "_groups": OrderedDict(),
+            "_free_bytes": self._free_bytes + cached,
+        }
 
     def _open(self) -> Archive:
-        """The archive, opened by this very process: one that was forked shares no lock or connection with its parent."""
+        """The archive, opened by this process: after a fork it must not share a lock or connection with the parent."""
         if self._archive is None or self._process != os.getpid():
-            self._archive, self._process = self._reopened(), os.getpid()
+            self._archive, self._process = self._open_again(), os.getpid()
         return self._archive
 
-    def _reopened(self) -> Archive:
-        """The archive opened once more, or a :class:`~mnistzip.errors.FormatError` if the labels are of another one."""
-        function, arguments = self._reopen
+    def _open_again(self) -> Archive:
+        """Open the archive again; raises :class:`~mnistzip.errors.FormatError` if its labels differ, as another one has."""
+        function, arguments = self._reduced
         archive: Archive = function(*arguments)
         return archive
 
-    def _item(self, pixels: Pixels, place: int) -> Any:
+    def _item(self, pixels: Pixels, position: int) -> Any:
+        """Image and label after the transforms."""
         image: Any = Image.fromarray(pixels)
         if self.transform is not None:
             image = self.transform(image)
         if self.targets is None:
             return image
-        label: Any = int(self.targets[place])
+        label: Any = int(self.targets[position])
         return image, label if self.target_transform is None else self.target_transform(label)
 
-    def _images(self, places: list[int]) -> dict[int, Pixels]:
+    def _images(self, positions: list[int]) -> dict[int, Pixels]:
+        """The pixels of images by their positions; from whole groups, or one by one where that is faster."""
         archive = self._open()
-        found: dict[int, Pixels] = {}
+        images: dict[int, Pixels] = {}
         single: list[int] = []
-        left = sorted(set(places))
-        while left:
-            group = archive.group_of(left[0])
-            wanted = [place for place in left if place in group]
-            left = left[len(wanted) :]
-            decoded = self._decoded(group, len(wanted))
+        remaining = sorted(set(positions))
+        while remaining:
+            group = archive.group_of(remaining[0])
+            in_group = [position for position in remaining if position in group]
+            remaining = remaining[len(in_group) :]
+            decoded = self._decoded(group, len(in_group))
             if decoded is None:
-                single += wanted
+                single += in_group
                 continue
-            for place in wanted:
-                image = decoded[place - group.start]
+            for position in in_group:
+                image = decoded[position - group.start]
                 if isinstance(image, MnistzipError):
-                    raise type(image)(f"image {place}: {image}") from image
-                found[place] = image
-        return found | dict(zip(single, archive.read(single), strict=True))
+                    raise type(image)(f"image {position}: {image}") from image
+                images[position] = image
+        return images | dict(zip(single, archive.read(single), strict=True))
 
-    def _decoded(self, group: range, wanted: int) -> Decoded | None:
-        """All images of a group, or None where decoding them all is not worth it."""
+    def _decoded(self, group: range, count: int) -> Decoded | None:
+        """All images of a group; None if a batch needs too few of them (``count``) to decode the whole group."""
         if group.start in self._groups:
             self._groups.move_to_end(group.start)
             return self._groups[group.start]
-        if self._full and wanted * WORTHWHILE < len(group):
+        if self._cache_full and count * GROUP_SHARE < len(group):
             return None
         (part,) = self._open().parts(group.start, group.stop)
         self._groups[group.start] = part.images
-        self._room -= _size(part.images)
-        while self._room < 0 and len(self._groups) > 1:
-            self._room += _size(self._groups.popitem(last=False)[1])
-            self._full = True
+        self._free_bytes -= _size(part.images)
+        while self._free_bytes < 0 and len(self._groups) > 1:
+            self._free_bytes += _size(self._groups.popitem(last=False)[1])
+            self._cache_full = True
         return part.images
 
 
 def _size(images: Decoded) -> int:
+    """Bytes of decoded pixels."""
     return sum(image.size for image in images if not isinstance(image, MnistzipError))

@@ -1,9 +1,11 @@
-"""A Zarr v3 codec: chunks of images as small as mnistzip makes them. Zarr finds it by its entry point, name ``mnistzip``.
+"""A Zarr v3 codec that stores chunks of images as ``.cae`` files. Zarr finds it by its entry point, name ``mnistzip``.
 
-It turns chunks of uint8, shape ``(..., H, W)``, into bytes (:mod:`mnistzip.plugins.chunk_format`). Of a chunk only those
-images are
-decoded that are asked for, and only those coded anew that are written: an image that nobody writes to does not change, though
-the codec is lossy. That holds where it stands alone, ``compressors=None`` and no filters, within shards too.
+    array = zarr.create_array("digits.zarr", shape=(64, 28, 28), dtype="uint8", chunks=(32, 28, 28),
+                              serializer=MnistzipCodec(quality=50, effort=0), compressors=None)
+
+It turns chunks of uint8, shape ``(..., H, W)``, into bytes (:mod:`mnistzip.plugins.chunk_format`). Reading a part of a chunk
+decodes only the images of that part. Writing a part of a chunk encodes only the images of that part: all others keep their
+bytes, so they do not lose quality again. Both need ``compressors=None`` and no filters, and work within shards.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from numpy.typing import NDArray
 
 from mnistzip.errors import OptionError
 from mnistzip.limits import CHUNK_PIXELS_MAX
-from mnistzip.plugins.chunk_format import Chunk, Coding, image_shape, join, require_images
+from mnistzip.plugins.chunk_format import Chunk, ChunkOptions, image_shape, join, require_images
 from mnistzip.types import Pixels
 
 try:
@@ -43,43 +45,47 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 @dataclass(frozen=True, kw_only=True)
 class MnistzipCodec(
-    Coding,
+    ChunkOptions,
     ArrayBytesCodec,
     ArrayBytesCodecPartialDecodeMixin,
     ArrayBytesCodecPartialEncodeMixin,
 ):
-    """Codes every image of a chunk. The options are those of :class:`~mnistzip.plugins.chunk_format.Coding`.
+    """Encodes every image of a chunk; a serializer of Zarr.
+
+    Args:
+        quality, lossless, effort, max_bytes, min_psnr, model: as for :func:`mnistzip.encode`; the metadata of the array hold
+            them. ``model`` is a name or a path.
 
     Raises:
-        OptionError: an option outside its range, or an array that is not of images of uint8; it is a ValueError.
-        FormatError: on reading, a damaged chunk.
-        ImageError, LimitError, ModelError: on writing, as :func:`mnistzip.encode`.
+        OptionError: an option outside its range, or an array that does not hold uint8 images; it is a ValueError.
+        FormatError: a damaged chunk, when it is read.
+        ImageError, LimitError, ModelError: when a chunk is written, as :func:`mnistzip.encode`.
     """
 
     is_fixed_size = False
 
     @classmethod
     def from_dict(cls, data: Mapping[str, JSON]) -> Self:
-        """The codec that array metadata describe."""
+        """The codec that the metadata of an array describe."""
         config = data.get("configuration") or {}
         if data.get("name") != NAME or not isinstance(config, Mapping):
             raise OptionError(f"not the configuration of a codec named {NAME!r}: {data!r}")
         return cls.from_config(config)
 
     def to_dict(self) -> dict[str, JSON]:
-        """What array metadata keep of it."""
+        """The codec as the metadata of an array hold it."""
         return {"name": NAME, "configuration": self.to_config()}
 
     def compute_encoded_size(self, input_byte_length: int, chunk_spec: ArraySpec) -> int:
-        raise NotImplementedError("the size of what mnistzip writes hangs on the images")
+        raise NotImplementedError("the size of a chunk depends on its images")
 
     def evolve_from_array_spec(self, array_spec: ArraySpec) -> Self:
-        """Nothing is filled in. Within shards this is where Zarr says what the array is; it does not call :meth:`validate`."""
+        """Refuse arrays without images. Within shards Zarr calls this instead of :meth:`validate`."""
         _require_array(array_spec.shape, array_spec.dtype.to_native_dtype())
         return self
 
     def validate(self, *, shape: tuple[int, ...], dtype: ZDType[TBaseDType, TBaseScalar], chunk_grid: ChunkGrid) -> None:
-        """Refuse arrays that cannot be written, when they are made."""
+        """Refuse an array that cannot be written, when it is created."""
         _require_array(shape, dtype.to_native_dtype())
         chunk = getattr(chunk_grid, "chunk_shape", ())
         if math.prod(chunk) > CHUNK_PIXELS_MAX:
@@ -110,64 +116,65 @@ class MnistzipCodec(
     def _read(self, data: bytes, selection: SelectorTuple, shape: tuple[int, ...]) -> Pixels:
         chunk = Chunk.parse(data, shape)
         pixels = np.zeros(shape, np.uint8)
-        wanted = np.flatnonzero(_images(_selected(selection, shape), chunk.shape).any((1, 2)))
-        _images(pixels, chunk.shape)[wanted] = chunk.decode(self.model, wanted.tolist())
+        numbers = np.flatnonzero(_images(_selection_mask(selection, shape), chunk.shape).any((1, 2)))
+        _images(pixels, chunk.shape)[numbers] = chunk.decode(self.model, numbers.tolist())
         return np.asarray(pixels[selection])
 
     async def _encode_partial_single(
         self, byte_setter: ByteSetter, chunk_array: NDBuffer, selection: SelectorTuple, chunk_spec: ArraySpec
     ) -> None:
-        selected = await asyncio.to_thread(_selected, selection, chunk_spec.shape)
-        old = None if selected.all() else await byte_setter.get(prototype=chunk_spec.prototype)
-        before = None if old is None else old.to_bytes()
-        after = await asyncio.to_thread(self._write, before, chunk_array.as_numpy_array(), selection, selected, chunk_spec)
-        if after is None:
+        mask = await asyncio.to_thread(_selection_mask, selection, chunk_spec.shape)
+        stored = None if mask.all() else await byte_setter.get(prototype=chunk_spec.prototype)
+        old = None if stored is None else stored.to_bytes()
+        new = await asyncio.to_thread(self._write, old, chunk_array.as_numpy_array(), selection, mask, chunk_spec)
+        if new is None:
             await byte_setter.delete()
         else:
-            await byte_setter.set(chunk_spec.prototype.buffer.from_bytes(after))
+            await byte_setter.set(chunk_spec.prototype.buffer.from_bytes(new))
 
     def _write(
         self,
-        before: bytes | None,
+        old: bytes | None,
         value: NDArray[Any],
         selection: SelectorTuple,
-        selected: NDArray[np.bool_],
+        mask: NDArray[np.bool_],
         chunk_spec: ArraySpec,
     ) -> bytes | None:
-        """The chunk after ``value`` was put at ``selection``; None for one that is not to be stored, all of it fill value.
+        """The chunk with ``value`` written at ``selection``; None if it then holds only the fill value and is not stored.
 
         Args:
-            before: the chunk as it was, None if it was not there or every pixel is new.
-            value: a scalar or the pixels of the selection.
-            selection: where they go.
-            selected: those pixels, of the chunk's shape.
-            chunk_spec: of the chunk.
+            old: the stored chunk; None if there is none or every pixel is new.
+            value: a scalar, or the pixels of the selection.
+            selection: where ``value`` goes.
+            mask: the selection as a mask of the shape of the chunk.
+            chunk_spec: shape and fill value of the chunk.
         """
         fill = chunk_spec.fill_value if chunk_spec.fill_value is not None else 0
         pixels = np.full(chunk_spec.shape, fill, np.uint8)
         require_images(pixels)
-        chunk = None if before is None else Chunk.parse(before, chunk_spec.shape)
+        chunk = None if old is None else Chunk.parse(old, chunk_spec.shape)
         shape = image_shape(chunk_spec.shape) if chunk is None else chunk.shape
-        images, chosen = _images(pixels, shape), _images(selected, shape)
-        touched, whole = np.asarray(chosen.any((1, 2))), np.asarray(chosen.all((1, 2)))
+        images, image_masks = _images(pixels, shape), _images(mask, shape)
+        changed, replaced = np.asarray(image_masks.any((1, 2))), np.asarray(image_masks.all((1, 2)))
         if chunk is None:
-            touched[:] = True
+            changed[:] = True
         else:
-            blended = np.flatnonzero(touched & ~whole)
-            images[blended] = chunk.decode(self.model, blended.tolist())
-        _put(pixels, selection, value)
-        if not chunk_spec.config.write_empty_chunks and (images[touched] == fill).all():
-            rest = np.flatnonzero(~touched).tolist()
-            if chunk is None or (chunk.decode(self.model, rest) == fill).all():
+            partial = np.flatnonzero(changed & ~replaced)  # images that keep some of their pixels
+            images[partial] = chunk.decode(self.model, partial.tolist())
+        _assign(pixels, selection, value)
+        if not chunk_spec.config.write_empty_chunks and (images[changed] == fill).all():
+            unchanged = np.flatnonzero(~changed).tolist()
+            if chunk is None or (chunk.decode(self.model, unchanged) == fill).all():
                 return None
         files = chunk.files if chunk is not None else [b""] * len(images)
-        numbers = np.flatnonzero(touched).tolist()
-        for number, file in zip(numbers, self.files_of(images[numbers]), strict=True):
+        numbers = np.flatnonzero(changed).tolist()
+        for number, file in zip(numbers, self.encode_images(images[numbers]), strict=True):
             files[number] = file
         return join(shape[:-2], files)
 
 
 def _require_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Raise :class:`~mnistzip.errors.OptionError` unless an array holds images."""
     if dtype != np.uint8:
         raise OptionError(f"the array holds {dtype}: mnistzip takes uint8, grey levels in 0..255")
     if len(shape) < 2:
@@ -175,18 +182,18 @@ def _require_array(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
 
 
 def _images(pixels: NDArray[Scalar], shape: tuple[int, ...]) -> NDArray[Scalar]:
-    """A view of shape ``(N, H, W)`` of the pixels of a chunk that is stored with a shape ``(..., H, W)``."""
+    """A view ``(N, H, W)`` of the pixels of a chunk that is stored with a shape ``(..., H, W)``."""
     return pixels.reshape(-1, *shape[-2:])
 
 
-def _selected(selection: SelectorTuple, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Which pixels of a chunk a selection means, whatever kind of indexing it is."""
-    chosen = np.zeros(shape, np.bool_)
-    chosen[selection] = True
-    return chosen
+def _selection_mask(selection: SelectorTuple, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """The pixels of a chunk that a selection of any kind covers, as a mask of the shape of the chunk."""
+    mask = np.zeros(shape, np.bool_)
+    mask[selection] = True
+    return mask
 
 
-def _put(pixels: Pixels, selection: SelectorTuple, value: NDArray[Any]) -> None:
-    """``pixels[selection] = value``; axes of length 1 that Zarr dropped from the value are put back."""
+def _assign(pixels: Pixels, selection: SelectorTuple, value: NDArray[Any]) -> None:
+    """``pixels[selection] = value``, with the axes of length 1 that Zarr dropped from the value."""
     target = pixels[selection].shape
     pixels[selection] = value.reshape(target) if value.ndim else value

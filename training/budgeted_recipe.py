@@ -49,7 +49,7 @@ CONFIG = Config(width=48, hidden=32, blocks=2, prior_width=10, prior_hidden=5, s
 PIXELS = PixelConfig(ink=32, solid=48, level=64, shade=96, key=8)
 
 
-def make_recipe(split: Split, seconds: float, run: Run, epochs: int | None = None) -> Recipe:
+def plan_recipe(split: Split, seconds: float, run: Run, epochs: int | None = None) -> Recipe:
     """The recipe of a run; sets ``run.pacer``. The plan in the run's folder is read, or made if it does not exist.
 
     Args:
@@ -58,7 +58,7 @@ def make_recipe(split: Split, seconds: float, run: Run, epochs: int | None = Non
         run: its folder contains the plan.
         epochs: maximum in each stage.
     """
-    settings = distributed.broadcast(_settings(split, seconds, run, epochs) if distributed.leads() else {})
+    settings = distributed.broadcast(_settings(split, seconds, run, epochs) if distributed.is_leader() else {})
     if not settings["pixels"]:
         run.log(f"no pixel model is trained: it needs {MIN_PIXEL_STEPS} steps, which do not fit into {clock_time(seconds)}")
     full = recipe(settings["changed"], settings["pixels"], batches(split))

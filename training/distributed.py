@@ -18,13 +18,13 @@ from mnistzip.errors import ModelError
 T = TypeVar("T")
 
 
-def join() -> None:
+def initialize() -> None:
     """Join the process group if ``torchrun`` started this process."""
     if "RANK" in os.environ and "WORLD_SIZE" in os.environ and not distributed.is_initialized():
         distributed.init_process_group("gloo")
 
 
-def leave() -> None:
+def shutdown() -> None:
     """Leave the process group."""
     if is_grouped():
         distributed.destroy_process_group()
@@ -35,7 +35,7 @@ def is_grouped() -> bool:
     return distributed.is_available() and distributed.is_initialized()
 
 
-def leads() -> bool:
+def is_leader() -> bool:
     """Whether this process is the leader, which writes and prints."""
     return not is_grouped() or distributed.get_rank() == 0
 
@@ -45,7 +45,7 @@ def process_count() -> int:
     return distributed.get_world_size() if is_grouped() else 1
 
 
-def device(name: str) -> torch.device:
+def select_device(name: str) -> torch.device:
     """The device of this process. With several GPUs in a machine, each of its processes gets another one.
 
     Args:

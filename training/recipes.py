@@ -155,7 +155,7 @@ def train(
         pixel_phases, pixels, lossless = train_pixels(split, recipe, run)
         phases += pixel_phases
         extra |= {"lossless": lossless} if pixels else {}
-    if not distributed.leads():
+    if not distributed.is_leader():
         return {}
     levels = qualities() if isinstance(codec, Classic) else choose(coder, split.held_out, run)
     content = export(coder, levels, pixels)

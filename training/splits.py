@@ -17,7 +17,7 @@ from mnistzip.tiling import TILE, to_tiles
 from mnistzip.types import Pixels
 
 HELD_OUT = 5000  # for measuring and tuning, never for training; one in ten of fewer than 50,000 images
-FEWEST = 100
+IMAGES_MIN = 100
 FEW = 500  # with fewer a model overfits
 FITS = ("tile", "crop", "resize")
 
@@ -40,7 +40,7 @@ def load(
     fit: str = "tile",
     convert: bool = False,
     draw: int | None = None,
-    fewest: int = 10,
+    min_images: int = 10,
     log: Callable[[str], None] = lambda _: None,
 ) -> Split:
     """Read images and hold some of them out.
@@ -52,7 +52,7 @@ def load(
             the middle, ``resize`` scales them.
         convert: convert colour, transparency and 16 bits to 8-bit grey instead of refusing them.
         draw: seed for a random choice of the held-out images, as images may be sorted. None holds out the last ones.
-        fewest: minimum number of images.
+        min_images: minimum number of images.
         log: receives messages on images of other sizes and on small data sets.
 
     Raises:
@@ -60,8 +60,8 @@ def load(
         ModelError: the source is the name of a data set and torchvision is missing or does not contain it.
     """
     images = fitted(load_images([source], convert=convert, train=True).images, fit, log)
-    if len(images) < fewest:
-        raise ImageError(f"{source} has {len(images)} images: too few to train on, the minimum is {fewest}")
+    if len(images) < min_images:
+        raise ImageError(f"{source} has {len(images)} images: too few to train on, the minimum is {min_images}")
     if (images == images[0]).all():
         raise ImageError(f"all {len(images)} images of {source} are the same: a model needs different images")
     if len(images) < FEW:

@@ -147,7 +147,7 @@ class Phase:
 
     def resume(self) -> None:
         """Load the checkpoint of the last complete epoch, if it exists."""
-        exists = distributed.leads() and self.checkpoint.exists()
+        exists = distributed.is_leader() and self.checkpoint.exists()
         state: dict[str, Any] | None = distributed.broadcast(
             torch.load(self.checkpoint, self.run.device, weights_only=True) if exists else None
         )
@@ -171,7 +171,7 @@ class Phase:
             loss: of a batch, float in 0..1, shape ``(batch, 1, 28, 28)``.
             measure: returns results on held-out images after each epoch. Schedules with ``keep_best`` use ``held_out``.
         """
-        if distributed.leads():
+        if distributed.is_leader():
             self.run.folder.mkdir(parents=True, exist_ok=True)
             self._board = Board(self.run.folder, self.name)
         self.run.stages.append(self.name)
@@ -208,14 +208,14 @@ class Phase:
             row = {"epoch": self.epoch, "seconds": round(self.seconds), "loss": total / per_epoch}
             if measure is not None:
                 self.module.eval()
-                row |= distributed.broadcast(measure() if distributed.leads() else {})
+                row |= distributed.broadcast(measure() if distributed.is_leader() else {})
             if self.schedule.keep_best and (self.best is None or row["held_out"] < self.best[0]):
                 self.best = (
                     row["held_out"],
                     {name: value.clone() for name, value in self.module.state_dict().items()},
                     self.epoch,
                 )
-            if distributed.leads():
+            if distributed.is_leader():
                 self._record(row, start, steps_seconds)
         if self.best is not None:
             self.module.load_state_dict(self.best[1])

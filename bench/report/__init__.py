@@ -1,1 +1,1 @@
-"""What a benchmark is written as: tables, plots, and one page that needs no other file."""
+"""The output of a benchmark: tables in the terminal, plots, and one HTML page that needs no other file."""

@@ -1,4 +1,4 @@
-"""Charts as part of a page: matplotlib's SVG with the page's colours, ids of its own, and marks that can be asked."""
+"""Charts within a page: the SVG of matplotlib with the colours of the page, unique ids, and marks with tooltips."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _NAMES = {light: name for name, (light, _) in COLOURS.items()}
 
 
 def inline(chart: Chart) -> str:
-    """The chart as an ``<svg>`` element: safe to put into a page as it is, and the same at every run.
+    """The chart as an ``<svg>`` element that is safe within a page. The text is the same at every run.
 
-    A mark that stands for a row has the class ``tip``, and what is known of the row in ``data-tip``.
+    A mark that stands for a row has the class ``tip`` and the figures of the row in ``data-tip``.
     """
     out = io.StringIO()
     chart.figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
@@ -23,22 +23,24 @@ def inline(chart: Chart) -> str:
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    svg = re.sub(r"<style[^>]*>.*?</style>", "", svg, flags=re.DOTALL)  # it would apply to all of the page
+    svg = re.sub(r"<style[^>]*>.*?</style>", "", svg, flags=re.DOTALL)  # it would apply to the whole page
     svg = re.sub(r"#[0-9a-f]{6}\b", _variable, svg)
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{chart.name}-", svg)
-    svg = re.sub(rf'<g id="{chart.name}-tip-(\d+)">', lambda found: _mark(chart, int(found[1])), svg)
+    svg = re.sub(rf'<g id="{chart.name}-tip-(\d+)">', lambda match: _mark(chart, int(match[1])), svg)
     view = re.search(r'viewBox="[^"]*"', svg)
     assert view is not None
     opening = f'<svg class="chart" role="group" aria-label="{html.escape(chart.title)}" {view[0]}>'
     return re.sub(r"<svg[^>]*>", lambda _: opening, svg, count=1)
 
 
-def _variable(found: re.Match[str]) -> str:
-    name = _NAMES.get(found[0])
-    return f"var(--{name})" if name else found[0]
+def _variable(match: re.Match[str]) -> str:
+    """The CSS variable of a colour."""
+    name = _NAMES.get(match[0])
+    return f"var(--{name})" if name else match[0]
 
 
-def _mark(chart: Chart, at: int) -> str:
-    told = html.escape(chart.tips[at]).replace("\n", "&#10;")
-    # One mark of a chart is a stop of the Tab key; arrow keys lead to the others.
-    return f'<g class="tip" role="img" tabindex="{-1 if at else 0}" aria-label="{told}" data-tip="{told}">'
+def _mark(chart: Chart, index: int) -> str:
+    """The opening tag of a mark."""
+    text = html.escape(chart.tips[index]).replace("\n", "&#10;")
+    # The Tab key stops at one mark of a chart; arrow keys lead to the others.
+    return f'<g class="tip" role="img" tabindex="{-1 if index else 0}" aria-label="{text}" data-tip="{text}">'

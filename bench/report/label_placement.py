@@ -1,4 +1,4 @@
-"""Names beside points, none upon another; axes of bytes, whose ticks are powers of two."""
+"""Labels next to points, placed so that they do not overlap; and logarithmic axes with readable ticks."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
 
-REACHES = (7.0, 13.0, 20.0, 30.0, 44.0, 60.0)  # points from the mark to the label
-LEADER = 16.0  # from this distance on a thin line leads to the mark
+DISTANCES = (7.0, 13.0, 20.0, 30.0, 44.0, 60.0)  # from the mark to the label, in points (1/72 inch)
+LEADER_DISTANCE = 16.0  # points; a label farther from its mark gets a thin line
 DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (0.7, 0.7), (0.7, -0.7), (-0.7, 0.7), (-0.7, -0.7))
-LONGEST = 34
+LABEL_LENGTH_MAX = 34
 
 Point = tuple[float, float]
 Box = tuple[float, float, float, float]  # left, bottom, right, top in pixels
@@ -26,7 +26,7 @@ Box = tuple[float, float, float, float]  # left, bottom, right, top in pixels
 
 @dataclass(frozen=True)
 class Label:
-    """A name that may stand beside any of its anchors, the first if there is room: ``(x, y)`` in units of the data."""
+    """A label next to one of its anchors, ``(x, y)`` in data units; the first anchor is preferred."""
 
     text: str
     anchors: Sequence[Point]
@@ -34,37 +34,39 @@ class Label:
     strong: bool = False
 
 
-def short(text: str, longest: int = LONGEST) -> str:
-    """A name that fits beside a point."""
-    return text if len(text) <= longest else text[: longest - 1] + "…"
+def short(text: str, max_length: int = LABEL_LENGTH_MAX) -> str:
+    """A name shortened to fit next to a point."""
+    return text if len(text) <= max_length else text[: max_length - 1] + "…"
 
 
-def place(axes: Axes, labels: Sequence[Label], marks: Sequence[Point], lines: Sequence[Sequence[Any]]) -> None:
-    """Put each label where it covers least; limits and layout of the axes must be final.
+def layout_labels(axes: Axes, labels: Sequence[Label], marks: Sequence[Point], lines: Sequence[Sequence[Any]]) -> None:
+    """Draw each label at the position where it covers least. The limits and the size of the axes must be final.
 
     Args:
-        marks: all points drawn, in units of the data.
-        lines: their connections, each a list of points.
+        axes: the axes to draw in.
+        labels: the labels, most important first.
+        marks: all drawn points, in data units.
+        lines: the drawn lines, each as a list of points.
     """
     figure = axes.figure
-    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]  # only Agg has one, and Agg it is
+    renderer = figure.canvas.get_renderer()  # type: ignore[attr-defined]  # the Agg canvas has it
     unit = renderer.points_to_pixels(1.0)
-    taken = [_around(x, y, 4 * unit) for x, y in axes.transData.transform(np.reshape(marks, (-1, 2)))]
+    obstacles = [_around(x, y, 4 * unit) for x, y in axes.transData.transform(np.reshape(marks, (-1, 2)))]
     for line in lines:
-        taken += [_around(x, y, 1.5 * unit) for x, y in _along(axes.transData.transform(np.asarray(line)), 6 * unit)]
+        obstacles += [_around(x, y, 1.5 * unit) for x, y in _along(axes.transData.transform(np.asarray(line)), 6 * unit)]
     frame = axes.get_window_extent(renderer)
     limits = (frame.x0 + 2, frame.y0 + 2, frame.x1 - 2, frame.y1 - 2)
-    written: list[Box] = []
+    placed: list[Box] = []
     for label in labels:
         probe = axes.text(0, 0, label.text, fontsize=8.5, fontweight="bold" if label.strong else "normal")
         extent = probe.get_window_extent(renderer)
         probe.remove()
-        places = _candidates(axes, label, (extent.width, 0.8 * extent.height), unit, limits, taken, written)
-        _, anchor, (dx, dy), box = min(places, key=lambda found: found[0])
-        written.append(box)
-        taken += [box, *_leader(axes, anchor, (dx, dy), unit)]
-        toward = (0.0 if dx > 0 else 1.0 if dx < 0 else 0.5, 0.5)  # the side of the label that the line comes from
-        leader = {"arrowstyle": "-", "color": label.colour, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3, "relpos": toward}
+        candidates = _candidates(axes, label, (extent.width, 0.8 * extent.height), unit, limits, obstacles, placed)
+        _, anchor, (dx, dy), box = min(candidates, key=lambda candidate: candidate[0])
+        placed.append(box)
+        obstacles += [box, *_leader(axes, anchor, (dx, dy), unit)]
+        line_start = (0.0 if dx > 0 else 1.0 if dx < 0 else 0.5, 0.5)  # the side of the label where its line starts
+        leader = {"arrowstyle": "-", "color": label.colour, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 3, "relpos": line_start}
         axes.annotate(
             label.text,
             anchor,
@@ -75,51 +77,53 @@ def place(axes: Axes, labels: Sequence[Label], marks: Sequence[Point], lines: Se
             fontsize=8.5,
             fontweight="bold" if label.strong else "normal",
             color=label.colour,
-            arrowprops=leader if math.hypot(dx, dy) > LEADER else None,
+            arrowprops=leader if math.hypot(dx, dy) > LEADER_DISTANCE else None,
         )
 
 
 def _candidates(
-    axes: Axes, label: Label, size: Point, unit: float, limits: Box, taken: list[Box], written: list[Box]
+    axes: Axes, label: Label, size: Point, unit: float, limits: Box, obstacles: list[Box], placed: list[Box]
 ) -> list[tuple[float, Point, Point, Box]]:
-    """Cost, anchor, offset in points and box of every place for a label."""
+    """Cost, anchor, offset in points and box of every possible position of a label."""
     width, height = size
-    found = []
+    candidates = []
     for order, anchor in enumerate(label.anchors):
         x, y = axes.transData.transform(anchor)
         for side, (right, up) in enumerate(DIRECTIONS):
-            for reach in REACHES:
-                dx, dy = right * reach, up * reach
+            for distance in DISTANCES:
+                dx, dy = right * distance, up * distance
                 left = x + dx * unit - (0 if dx > 0 else width if dx < 0 else width / 2)
                 middle = y + dy * unit
                 box = (left, middle - height / 2, left + width, middle + height / 2)
-                covered = sum(_overlap(box, other) for other in taken)
-                covered += sum(_overlap(part, other) for part in _leader(axes, anchor, (dx, dy), unit) for other in written)
+                covered = sum(_overlap(box, other) for other in obstacles)
+                covered += sum(_overlap(part, other) for part in _leader(axes, anchor, (dx, dy), unit) for other in placed)
                 outside = width * height - _overlap(box, limits)
-                cost = 10 * covered / unit**2 + 50 * outside / unit**2 + 3 * reach + 4 * order + side
-                found.append((cost, anchor, (dx, dy), box))
-    return found
+                cost = 10 * covered / unit**2 + 50 * outside / unit**2 + 3 * distance + 4 * order + side
+                candidates.append((cost, anchor, (dx, dy), box))
+    return candidates
 
 
 def _leader(axes: Axes, anchor: Point, offset: Point, unit: float) -> list[Box]:
-    """What the line from a mark to its label covers; nothing where there is none."""
-    if math.hypot(*offset) <= LEADER:
+    """Boxes along the line from a mark to its label; none if there is no line."""
+    if math.hypot(*offset) <= LEADER_DISTANCE:
         return []
     start = axes.transData.transform(anchor)
     end = start + unit * np.array(offset)
     return [_around(x, y, unit) for x, y in _along(np.array([start, end]), 3 * unit)]
 
 
-def _around(x: float, y: float, reach: float) -> Box:
-    return (x - reach, y - reach, x + reach, y + reach)
+def _around(x: float, y: float, radius: float) -> Box:
+    """A square around a point."""
+    return (x - radius, y - radius, x + radius, y + radius)
 
 
 def _overlap(a: Box, b: Box) -> float:
+    """Area that two boxes share."""
     return max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
 
 
 def _along(points: NDArray[np.float64], step: float) -> list[Point]:
-    """Points on a line at most ``step`` apart, shape of ``points`` ``(N, 2)``."""
+    """Points at most ``step`` apart on a line; ``points`` has shape ``(N, 2)``."""
     out: list[Point] = []
     for a, b in pairwise(points):
         count = max(1, math.ceil(math.dist(a, b) / step))
@@ -128,7 +132,7 @@ def _along(points: NDArray[np.float64], step: float) -> list[Point]:
 
 
 def bytes_axis(axis: Axis, values: Sequence[float]) -> None:
-    """A logarithmic axis of bytes around the values: 16, 32, 64 ..., in halves of an octave where the values lie close."""
+    """Make an axis of bytes logarithmic around ``values``, with ticks 16, 32, 64, ...; closer ticks for a small range."""
     low, high = math.log2(min(values)), math.log2(max(values))
     pad = 0.07 * (high - low) + 0.25
     low, high = low - pad, high + pad
@@ -141,7 +145,7 @@ def bytes_axis(axis: Axis, values: Sequence[float]) -> None:
 
 
 def log_axis(axis: Axis, limits: tuple[float, float], ticks: dict[float, str]) -> None:
-    """A logarithmic axis with these ticks and no others."""
+    """Make an axis logarithmic with these ticks only."""
     axes = axis.axes
     horizontal = axis is axes.xaxis
     (axes.set_xscale if horizontal else axes.set_yscale)("log", base=2)
@@ -151,7 +155,7 @@ def log_axis(axis: Axis, limits: tuple[float, float], ticks: dict[float, str]) -
 
 
 def byte_size(value: float) -> str:
-    """Bytes for people, short: 16, 4 KiB, 1.5 MiB."""
+    """A short text for bytes: 16, 4 KiB, 1.5 MiB."""
     for unit, size in (("MiB", 1 << 20), ("KiB", 1 << 10)):
         if value >= size:
             return f"{value / size:.3g} {unit}"
@@ -159,7 +163,7 @@ def byte_size(value: float) -> str:
 
 
 def rate(value: float) -> str:
-    """Images per second for people, short: 20, 4.1k, 2.9M."""
+    """A short text for images per second: 20, 4.1k, 2.9M."""
     if value < 100:
         return f"{value:.3g}"
     return f"{value:.0f}" if value < 1000 else f"{value / 1000:.3g}k" if value < 1e6 else f"{value / 1e6:.3g}M"

@@ -1,7 +1,7 @@
-"""Colours of charts and report: one for each codec, the same everywhere, on light and dark ground.
+"""Colours of charts and report: one for each codec, for light and dark backgrounds.
 
-Ours are warm, peers are cool, so that the two stay apart for colour-blind eyes, too; lossy codecs differ by their markers
-as well. Charts are drawn in the light colours; where they stand in a page these become CSS variables.
+Codecs of mnistzip have warm colours and peers cool ones, which colour-blind readers can distinguish. Lossy codecs also differ
+by their markers. Charts are drawn in the light colours; within a page these become CSS variables.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from mnistzip.bench.results import Row
 
-# Name: on light ground, on dark ground. Each light colour stands for one name only, as pages find a colour by it.
+# Name: light colour, dark colour. Each light colour has one name only, because inline() finds the name by the colour.
 COLOURS = {
     "paper": ("#ffffff", "#15181c"),
     "ink": ("#1c2126", "#e7e9ec"),
@@ -40,8 +40,8 @@ DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (5, 2, 1.5, 2)), "-")
 
 
 @dataclass(frozen=True)
-class Look:
-    """How a codec is drawn: ``colour`` is a name in :data:`COLOURS`, marker and dash are matplotlib's."""
+class CodecStyle:
+    """How a codec is drawn: ``colour`` is a name in :data:`COLOURS`, ``marker`` and ``dash`` are those of matplotlib."""
 
     colour: str
     marker: str = "o"
@@ -49,24 +49,25 @@ class Look:
 
     @property
     def light(self) -> str:
+        """The light colour, as ``#rrggbb``."""
         return LIGHT[self.colour]
 
 
-def looks(rows: Sequence[Row]) -> dict[str, Look]:
-    """The look of every codec by its name, in the order of the rows; more codecs than colours begin anew."""
-    found: dict[str, Look] = {}
+def codec_styles(rows: Sequence[Row]) -> dict[str, CodecStyle]:
+    """The style of every codec by its name, in the order of the rows; colours repeat if there are too few."""
+    styles: dict[str, CodecStyle] = {}
     ours = peers = 0
     for row in rows:
-        if row.codec in found:
+        if row.codec in styles:
             continue
         if row.ours:
-            at = ours % len(OURS)
-            found[row.codec] = Look(OURS[at], OURS_MARKS[at], DASHES[at])
+            index = ours % len(OURS)
+            styles[row.codec] = CodecStyle(OURS[index], OURS_MARKS[index], DASHES[index])
             ours += 1
         elif row.kind == "lossy":
-            at = peers % len(PEERS)
-            found[row.codec] = Look(PEERS[at], PEER_MARKS[at])
+            index = peers % len(PEERS)
+            styles[row.codec] = CodecStyle(PEERS[index], PEER_MARKS[index])
             peers += 1
         else:
-            found[row.codec] = Look(row.kind, "s" if row.kind == "solid" else "o")
-    return found
+            styles[row.codec] = CodecStyle(row.kind, "s" if row.kind == "solid" else "o")
+    return styles

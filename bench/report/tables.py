@@ -1,4 +1,4 @@
-"""Results in the terminal, within 100 columns."""
+"""Tables of the results for a terminal of 100 columns."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from mnistzip.bench.results import Results, Row
 
 WIDTH = 100
 OURS = "bold green"
-BESIDE = 3  # codecs whose BD-rates stand side by side
+CODECS_PER_TABLE = 3  # columns of a table of BD-rates
 
 
-def show(results: Results, asked: int | None = None) -> RenderableType:
-    """All tables of a benchmark; of the budgets the one asked for."""
+def show(results: Results, budget: int | None = None) -> RenderableType:
+    """All tables of a benchmark; ``budget`` adds the table for that number of bytes."""
     parts: list[RenderableType] = [sizes(results)]
     failed = [row for row in results.rows if row.error]
     if failed:
         parts.append(failures(failed))
     if results.bd_rate:
         parts.append(savings(results))
-    if asked is not None:
-        parts.append(fitting(results, asked))
+    if budget is not None:
+        parts.append(fitting(results, budget))
     return Group(*parts)
 
 
 def named(row: Row) -> str:
-    """A codec and its setting, for people."""
+    """The label of a codec and its setting."""
     return f"{row.label} {row.setting}".strip()
 
 
 def titled(title: str, table: Table, note: str = "") -> RenderableType:
-    """A table below its title, which may be wider than it."""
-    for column in table.columns[1:]:  # where room is short names lose letters, not figures
+    """A table below its title, which may be wider."""
+    for column in table.columns[1:]:  # in a narrow terminal names are cut, not figures
         if column.no_wrap:
             column.min_width = max(cell_len(str(cell)) for cell in (column.header, *column.cells))
     parts: list[RenderableType] = [*([Text(title, style="bold")] if title else []), table]
@@ -47,7 +47,7 @@ def titled(title: str, table: Table, note: str = "") -> RenderableType:
 
 
 def plain(first: str, *others: str) -> Table:
-    """An empty table with a column of names and columns of figures."""
+    """An empty table: a column of names, then columns of figures."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column(first, no_wrap=True, overflow="ellipsis", max_width=32)
     for name in others:
@@ -82,7 +82,7 @@ def sizes(results: Results) -> RenderableType:
 
 
 def failures(rows: Sequence[Row]) -> RenderableType:
-    """What could not be measured, and why."""
+    """The rows that could not be measured, with reasons."""
     table = plain("codec")
     table.add_column("why")
     for row in rows:
@@ -91,31 +91,31 @@ def failures(rows: Sequence[Row]) -> RenderableType:
 
 
 def savings(results: Results) -> RenderableType:
-    """BD-rate of our codecs against each lossy peer, and below it what there is to say where no dB is shared."""
+    """BD-rate of the codecs of mnistzip against each lossy peer; notes compare codecs whose curves share no PSNR."""
     ours = list(dict.fromkeys(entry["codec"] for entry in results.bd_rate))
     entries = {(entry["codec"], entry["against"]): entry for entry in results.bd_rate}
     labels = {row.codec: row.label for row in results.rows}
     parts = []
-    for start in range(0, len(ours), BESIDE):
-        some = ours[start : start + BESIDE]
-        table = plain("against", *some)
+    for start in range(0, len(ours), CODECS_PER_TABLE):
+        columns = ours[start : start + CODECS_PER_TABLE]
+        table = plain("against", *columns)
         for other in dict.fromkeys(against for _, against in entries):
-            cells = [percent(entries[name, other]) or verdict(results.rows, name, other).short for name in some]
+            cells = [percent(entries[name, other]) or verdict(results.rows, name, other).short for name in columns]
             table.add_row(labels[other], *cells)
         title = "" if start else "BD-rate: change of size at equal PSNR, over the dB that both reach"
-        note = "\n".join(apart(results)) if start + BESIDE >= len(ours) else ""
+        note = "\n".join(apart(results)) if start + CODECS_PER_TABLE >= len(ours) else ""
         parts.append(titled(title, table, note))
     return Group(*parts)
 
 
 def apart(results: Results) -> list[str]:
-    """A sentence for each pair of codecs that share no dB."""
+    """A sentence for each pair of codecs whose curves share no PSNR."""
     pairs = [(entry["codec"], entry["against"]) for entry in results.bd_rate if entry["percent"] is None]
     return [verdict(results.rows, *pair).sentence for pair in pairs]
 
 
 def percent(entry: dict[str, Any]) -> str | None:
-    """One cell of the BD-rate table; None where no dB is shared."""
+    """A cell of the table of BD-rates; None if the curves share no PSNR."""
     if entry["percent"] is None:
         return None
     low, high = entry["range_db"]
@@ -123,7 +123,7 @@ def percent(entry: dict[str, Any]) -> str | None:
 
 
 def fitting(results: Results, limit: int) -> RenderableType:
-    """What share of the images fits in so many bytes, and how good they are."""
+    """Share and PSNR of the images that fit into ``limit`` bytes, for each codec."""
     entries = [entry for entry in results.budgets if entry["bytes"] == limit]
     link = f" ({entries[0]['link']})" if entries and entries[0]["link"] else ""
     table = plain("codec", "fits", "dB")
@@ -134,15 +134,17 @@ def fitting(results: Results, limit: int) -> RenderableType:
 
 
 def decibels(row: Row) -> str:
-    """PSNR of a row for people."""
+    """PSNR of a row as text."""
     return "same" if row.psnr_db is None else f"{row.psnr_db:.2f}"
 
 
 def _short(value: float | None, digits: int) -> str:
+    """A number as text; empty if there is none."""
     return "" if value is None else f"{value:.{digits}f}"
 
 
 def _rate(value: float | None) -> str:
+    """A speed as text: 12, 1.2k, 12k, 1.2M; empty if there is none."""
     if value is None:
         return ""
     for unit, name in ((1e6, "M"), (1e3, "k")):

@@ -1,4 +1,4 @@
-"""What a benchmark is written as, beside its tables: plots as SVG and PNG, and one ``report.html`` that needs no other file."""
+"""Write the plots of a benchmark as SVG and PNG, and ``report.html``, which needs no other file."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from mnistzip.bench.report import samples
 from mnistzip.bench.report.inline import inline
 from mnistzip.bench.report.label_placement import rate
 from mnistzip.bench.report.plots import Chart, charts, quality, styled
-from mnistzip.bench.report.style import COLOURS, looks
+from mnistzip.bench.report.style import COLOURS, codec_styles
 from mnistzip.bench.report.tables import decibels, named, percent
 from mnistzip.bench.results import Results, Row
-from mnistzip.bench.runner import COMMAND, PLOT_FILES, REPORT, WAY_OUT, Outcome, Run
+from mnistzip.bench.runner import COMMAND, PLOT_FILES, REPORT, WAY_OUT, BenchRun, Outcome
 from mnistzip.io.output_folders import OutputFolder
 
 NEEDS = ("matplotlib", "jinja2")
 PNG_DPI = 160
 
-COLUMNS = (  # field, head, what it is, digits; or None where a text is made below
+COLUMNS = (  # field, heading, description, digits; None if _cells makes the text
     ("mean_bytes", "mean B", "Bytes of an image's whole file, mean", 1),
     ("median_bytes", "median", "Bytes of an image's whole file, median", 1),
     ("p95_bytes", "95%", "95 of 100 files are no larger, bytes", 0),
@@ -41,31 +41,34 @@ COLUMNS = (  # field, head, what it is, digits; or None where a text is made bel
 )
 
 
-def write_report(run: Run, outcomes: dict[str, Outcome], results: Results, out: Path) -> str | None:
+def write_report(run: BenchRun, outcomes: dict[str, Outcome], results: Results, out: Path) -> str | None:
     """Write the plots and ``report.html`` into the folder ``out``.
 
     Returns:
-        One line that says what is missing for it and what to do; None if all was written.
+        A line that names missing libraries and the command that installs them; None if everything was written.
     """
     folder = OutputFolder(out, COMMAND)
     folder.claim([REPORT, *PLOT_FILES], WAY_OUT)
-    folder.remove([REPORT, *PLOT_FILES])  # of other images or codecs
-    lacking = [name for name in NEEDS if importlib.util.find_spec(name) is None]
-    if lacking:
-        return f"no plots and no report.html: they need {' and '.join(lacking)}: {INSTALL}"
-    codecs = samples.settings(run, outcomes, results.rows)
+    folder.remove([REPORT, *PLOT_FILES])  # they may show other images or codecs
+    missing = [name for name in NEEDS if importlib.util.find_spec(name) is None]
+    if missing:
+        return f"no plots and no report.html: they need {' and '.join(missing)}: {INSTALL}"
+    codecs = samples.decoded_samples(run, outcomes, results.rows)
     with styled():
-        contact = samples.sheet(run, codecs, results.rows, titled=True)
-        _save([*charts(results.rows, titled=True), *([contact] if contact else [])], out / "plots")
+        sheet = samples.sheet(run, codecs, results.rows, titled=True)
+        _save([*charts(results.rows, titled=True), *([sheet] if sheet else [])], out / "plots")
         drawn = [(chart, inline(chart)) for chart in charts(results.rows, titled=False)]
     pictures = samples.pictures(run, codecs, results.rows)
-    (out / REPORT).write_text(_page(results, drawn, pictures), "utf-8", "backslashreplace")  # names need not be text
+    (out / REPORT).write_text(
+        _page(results, drawn, pictures), "utf-8", "backslashreplace"
+    )  # names may hold bytes that are not text
     return None
 
 
-def _save(every: Sequence[Chart], folder: Path) -> None:
+def _save(drawn: Sequence[Chart], folder: Path) -> None:
+    """Write charts as SVG and PNG."""
     folder.mkdir(parents=True, exist_ok=True)
-    for chart in every:
+    for chart in drawn:
         chart.figure.savefig(folder / f"{chart.name}.svg", metadata={"Date": None})
         chart.figure.savefig(folder / f"{chart.name}.png", dpi=PNG_DPI)
 
@@ -85,7 +88,7 @@ def _page(results: Results, drawn: Sequence[tuple[Chart, str]], pictures: dict[s
     )
     rows = results.rows
     measured = [row for row in rows if not row.error]
-    reference, fitting = samples.reference(rows), _budgets(results)
+    reference, budgets = samples.reference(rows), _budgets(results)
     return environment.get_template("report.html.j2").render(
         about=results.about,
         sizes=[_span(results.about["data"][side]) for side in ("width", "height")],
@@ -94,52 +97,53 @@ def _page(results: Results, drawn: Sequence[tuple[Chart, str]], pictures: dict[s
         columns=_columns(measured),
         rows=[(row, named(row), _cells(row, measured)) for row in measured],
         failed=[(row, named(row)) for row in rows if row.error],
-        look=looks(rows),
-        charts=[(chart, Markup(svg)) for chart, svg in drawn],  # matplotlib and inline() have escaped what is in it
+        look=codec_styles(rows),
+        charts=[(chart, Markup(svg)) for chart, svg in drawn],  # matplotlib and inline() have escaped the texts
         lossy=any(row.kind == "lossy" for row in measured),
         curved=any(chart.name == "rate-distortion" for chart, _ in drawn),
         savings=_savings(results),
-        budgets=fitting,
-        # At first the least budget that is of use to anyone is shown.
-        roomy=next((each["bytes"] for each in fitting if max(entry["share"] for entry in each["entries"]) > 0.5), None),
+        budgets=budgets,
+        # The budget that is shown first: the smallest into which more than half of the images fit with some codec.
+        roomy=next((budget["bytes"] for budget in budgets if max(entry["share"] for entry in budget["entries"]) > 0.5), None),
         reference=None if reference is None else (reference, named(reference)),
         pictures=pictures,
     )
 
 
 def facts(rows: Sequence[Row]) -> list[tuple[str, str, str]]:
-    """The first things one wants to know: a figure, what it is of, and more of it."""
+    """The main results for the top of the page: a figure, the codec, and a note."""
     measured = [row for row in rows if row.mean_bytes]
     nearest = samples.equal_size(measured)
-    told = []
+    out = []
     ours = next((row for row in nearest if row.ours), None)
     if ours is not None:
-        smaller = f", {ours.ratio_png:.1f}x smaller than PNG" if ours.ratio_png else ""
-        told.append((f"{ours.mean_bytes:,.1f} B", named(ours), f"{quality(ours)}{smaller}"))
+        ratio = f", {ours.ratio_png:.1f}x smaller than PNG" if ours.ratio_png else ""
+        out.append((f"{ours.mean_bytes:,.1f} B", named(ours), f"{quality(ours)}{ratio}"))
     peers = [row for row in nearest if not row.ours]
     if peers:
-        least = min(peers, key=lambda row: row.mean_bytes or 0)
-        told.append((f"{least.mean_bytes:,.1f} B", named(least), f"{quality(least)}, the lossy peer that gets smallest"))
-    for kind, what in (("lossless", "smallest lossless files"), ("solid", "smallest file of all images, each one's share")):
+        smallest = min(peers, key=lambda row: row.mean_bytes or 0)
+        out.append((f"{smallest.mean_bytes:,.1f} B", named(smallest), f"{quality(smallest)}, the smallest lossy peer"))
+    for kind, note in (("lossless", "smallest lossless files"), ("solid", "smallest file of all images, share of each image")):
         of_kind = [row for row in measured if row.kind == kind]
         if of_kind:
-            least = min(of_kind, key=lambda row: row.mean_bytes or 0)
-            told.append((f"{least.mean_bytes:,.1f} B", named(least), what))
-    return told
+            smallest = min(of_kind, key=lambda row: row.mean_bytes or 0)
+            out.append((f"{smallest.mean_bytes:,.1f} B", named(smallest), note))
+    return out
 
 
-def _span(of_side: Sequence[int]) -> str:
-    low, high = of_side
+def _span(limits: Sequence[int]) -> str:
+    """A range of sides as text."""
+    low, high = limits
     return f"{low}" if low == high else f"{low} to {high}"
 
 
 def _columns(rows: Sequence[Row]) -> list[tuple[str, str, str, int | None]]:
-    """The columns in which any row has a figure."""
+    """The columns that have a figure in any row."""
     return [column for column in COLUMNS if column[0] == "psnr_db" or any(getattr(row, column[0]) is not None for row in rows)]
 
 
 def _cells(row: Row, rows: Sequence[Row]) -> list[tuple[str, str]]:
-    """For each column the text and what it is sorted by: a number, or nothing where there is none."""
+    """The text and the sort key of each column; both are empty if there is no figure."""
     cells = []
     for name, _, _, digits in _columns(rows):
         value = getattr(row, name)
@@ -153,7 +157,7 @@ def _cells(row: Row, rows: Sequence[Row]) -> list[tuple[str, str]]:
 
 
 def _savings(results: Results) -> dict[str, Any] | None:
-    """The BD-rate table: ``ours`` as heads, and for each peer its label and cells of text and percent."""
+    """The table of BD-rates: ``ours`` are the headings; ``peers`` the rows, each a label and cells of text and percent."""
     if not results.bd_rate:
         return None
     labels = {row.codec: row.label for row in results.rows}
@@ -170,11 +174,11 @@ def _savings(results: Results) -> dict[str, Any] | None:
 
 
 def _budgets(results: Results) -> list[dict[str, Any]]:
-    """For each budget ``bytes``, ``link`` and its entries, those that fit more images first."""
-    found: dict[int, dict[str, Any]] = {}
+    """For each budget ``bytes``, ``link`` and ``entries``, those with the larger share first."""
+    budgets: dict[int, dict[str, Any]] = {}
     for entry in results.budgets:
-        of_limit = found.setdefault(entry["bytes"], {"bytes": entry["bytes"], "link": entry["link"], "entries": []})
-        of_limit["entries"].append(entry)
-    for of_limit in found.values():
-        of_limit["entries"].sort(key=lambda entry: (-entry["share"], -(entry["psnr_db"] or math.inf)))
-    return list(found.values())
+        budget = budgets.setdefault(entry["bytes"], {"bytes": entry["bytes"], "link": entry["link"], "entries": []})
+        budget["entries"].append(entry)
+    for budget in budgets.values():
+        budget["entries"].sort(key=lambda entry: (-entry["share"], -(entry["psnr_db"] or math.inf)))
+    return list(budgets.values())

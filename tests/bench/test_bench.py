@@ -28,12 +28,12 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from mnistzip import api
 from mnistzip.bench import runner as runs
-from mnistzip.bench.measure import Measured, crop, measure
+from mnistzip.bench.measure import Measurement, crop, measure
 from mnistzip.bench.message_budgets import LINKS, budgets
-from mnistzip.bench.protocol import Coder, Each
-from mnistzip.bench.registry import Job, Kind, known, plan
+from mnistzip.bench.protocol import Coder, SingleImageCoder
+from mnistzip.bench.registry import BenchJob, Kind, codecs_by_name, select_jobs
 from mnistzip.bench.results import Row, read_results, rows_of
-from mnistzip.bench.runner import Run, choose
+from mnistzip.bench.runner import BenchRun, choose_samples
 from mnistzip.bench.ssim import ms_ssim, ssim
 from mnistzip.cli.main import run
 from mnistzip.errors import FormatError, ModelError, OptionError
@@ -56,10 +56,10 @@ def test_a_change_of_any_module_of_the_codec_makes_old_measurements_stale() -> N
 
 
 def test_every_entry_of_the_list_codes_and_decodes_digits(digits: Pixels) -> None:
-    for job in plan(["all"]):
-        if job.codec.asked and job.setting != "q10":
+    for job in select_jobs(["all"]):
+        if job.codec.on_request and job.setting != "q10":
             continue  # one setting of a slow codec is enough
-        images = digits[:2] if job.codec.asked else np.concatenate([digits, digits])[: 100 if "dict" in job.key else 8]
+        images = digits[:2] if job.codec.on_request else np.concatenate([digits, digits])[: 100 if "dict" in job.key else 8]
         measured = measure(job, list(images), [0, 1], quietly)
         assert measured.sizes.min() > 1, job.key
         assert (measured.sse.sum() > 0) == (job.codec.kind is Kind.LOSSY), job.key
@@ -73,25 +73,25 @@ def test_every_entry_of_the_list_codes_and_decodes_digits(digits: Pixels) -> Non
 
 def test_settings_of_a_lossy_codec_trade_size_for_quality(digits: Pixels) -> None:
     for name in ("mnist-e0", "webp", "jpeg", "jpeg2000", "jpegls", "jpegxl", "avif"):
-        done = [measure(job, list(digits[:16]), [0], quietly) for job in plan([name]) if job.codec.name == name]
+        done = [measure(job, list(digits[:16]), [0], quietly) for job in select_jobs([name]) if job.codec.name == name]
         by_size = sorted(done, key=lambda measured: measured.sizes.sum())
         errors = [int(measured.sse.sum()) for measured in by_size]
         assert errors == sorted(errors, reverse=True), name
 
 
 def test_names_patterns_and_settings_choose_codecs() -> None:
-    keys = [job.key for job in plan(["jpeg*", "mnist@q50"])]
+    keys = [job.key for job in select_jobs(["jpeg*", "mnist@q50"])]
     assert keys[0] == "mnist@q50"
     assert {"png", "jpeg@q10", "jpegxl@d5", "jpegls-lossless"} <= set(keys)
     assert "webp@q10" not in keys
-    assert not any(job.codec.asked for job in plan([]))
-    assert not any(job.codec.asked for job in plan(["mnist*"]))
-    assert any(job.codec.asked for job in plan(["mnist-e9@q*"]))
-    assert any(job.codec.asked for job in plan(["all"]))
+    assert not any(job.codec.on_request for job in select_jobs([]))
+    assert not any(job.codec.on_request for job in select_jobs(["mnist*"]))
+    assert any(job.codec.on_request for job in select_jobs(["mnist-e9@q*"]))
+    assert any(job.codec.on_request for job in select_jobs(["all"]))
     with pytest.raises(OptionError, match="no codec 'gif': known are auto, auto-e0, mnist, mnist-e0"):
-        plan(["gif"])
+        select_jobs(["gif"])
     with pytest.raises(OptionError, match="no codec 'webp@q11': its settings are q0, q5"):
-        plan(["webp@q11"])
+        select_jobs(["webp@q11"])
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +186,7 @@ def test_what_is_done_is_not_done_again(out: Path, monkeypatch: pytest.MonkeyPat
     assert started == ["webp@q20"]
     assert run([*arguments, "webp@q10", "--fresh"]) == 0
     assert sorted(started) == ["png", "webp@q10", "webp@q20"]
-    damaged = out / runs.KEPT / "webp@q20.npz"
+    damaged = out / runs.MEASUREMENTS / "webp@q20.npz"
     damaged.write_bytes(damaged.read_bytes()[:100])
     assert run([*arguments, "webp@q20"]) == 0
     assert started[-1] == "webp@q20"
@@ -195,19 +195,19 @@ def test_what_is_done_is_not_done_again(out: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_an_interrupt_keeps_what_is_done(tmp_path: Path, digits: Pixels) -> None:
-    jobs = plan(["jpeg@q10", "webp@q10", "png-zopfli"])
-    every = Run(Source("digits", list(digits), [""] * 64), jobs, tmp_path)
+    jobs = select_jobs(["jpeg@q10", "webp@q10", "png-zopfli"])
+    every = BenchRun(Source("digits", list(digits), [""] * 64), jobs, tmp_path)
 
-    def interrupted(job: Job, _done: int) -> None:
+    def interrupted(job: BenchJob, _done: int) -> None:
         if job.key == "jpeg@q10":
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         every.outcomes(interrupted)
-    kept = {path.name for path in (tmp_path / runs.KEPT).iterdir()}
+    kept = {path.name for path in (tmp_path / runs.MEASUREMENTS).iterdir()}
     assert "png-zopfli.npz" in kept  # the longest went first
     assert not any(".json" in name or ".partial" in name or name.startswith("images") for name in kept)
-    assert isinstance(every.outcomes(lambda _job, _done: None)["webp@q10"], Measured)
+    assert isinstance(every.outcomes(lambda _job, _done: None)["webp@q10"], Measurement)
 
 
 def test_the_command_is_interrupted_at_once_and_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -219,12 +219,12 @@ main(sys.argv[1:])
 """
     arguments = ["bench", str(DIGITS), "-o", str(tmp_path), "--codecs", "png-zopfli,mnist-e6@q50,webp@q10"]
     process = subprocess.Popen([sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    kept = tmp_path / runs.KEPT / "png-zopfli.npz"
+    kept = tmp_path / runs.MEASUREMENTS / "png-zopfli.npz"
     deadline = time.monotonic() + 120
     while not kept.exists() and time.monotonic() < deadline:  # the slowest goes first
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    out, told = process.communicate(timeout=60)
+    out, told = process.communicate(timeout=600)
     assert process.returncode == 130
     assert told.strip() == b"mnistzip: interrupted"
     assert not out
@@ -238,20 +238,20 @@ def test_a_codec_that_takes_its_process_down_is_a_row(tmp_path: Path, digits: Pi
     killer.write_text(f"#!{python}\nimport os\nos.kill(os.getpid(), {int(signal.SIGSEGV)})\n")
     killer.chmod(0o755)
     monkeypatch.setattr(runs.sys, "executable", str(killer))
-    (row,) = rows_of(*outcomes_of(digits, plan(["png"])))
+    (row,) = rows_of(*outcomes_of(digits, select_jobs(["png"])))
     assert row.error == "the process was ended by SIGSEGV"
     killer.write_text(f"#!{python}\nimport sys\nprint('out of luck', file=sys.stderr)\nsys.exit(3)\n")
-    (row,) = rows_of(*outcomes_of(digits, plan(["png"])))
+    (row,) = rows_of(*outcomes_of(digits, select_jobs(["png"])))
     assert row.error == "the process ended with code 3: out of luck"
 
 
-def outcomes_of(digits: Pixels, jobs: list[Job]) -> tuple[Run, dict[str, runs.Outcome]]:
-    every = Run(Source("digits", list(digits), [""] * len(digits)), jobs)
+def outcomes_of(digits: Pixels, jobs: list[BenchJob]) -> tuple[BenchRun, dict[str, runs.Outcome]]:
+    every = BenchRun(Source("digits", list(digits), [""] * len(digits)), jobs)
     return every, every.outcomes(lambda _job, _done: None)
 
 
 def test_a_dictionary_learns_from_all_images_of_the_other_half(digits: Pixels) -> None:
-    (job,) = [job for job in plan(["zstd-dictionary"]) if job.key == "zstd-dictionary"]
+    (job,) = [job for job in select_jobs(["zstd-dictionary"]) if job.key == "zstd-dictionary"]
     measured = measure(job, [*digits] * 17, [0], quietly)  # more than go through together elsewhere
     assert measured.sse.sum() == 0
     assert measured.sizes.mean() < 250
@@ -267,7 +267,7 @@ def test_a_codec_that_fails_is_a_row_with_its_error(capsys: pytest.CaptureFixtur
 def test_a_codec_whose_library_is_missing_names_the_command_that_installs_it(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    job = next(job for job in plan([]) if job.codec.name == "jpegxl")
+    job = next(job for job in select_jobs([]) if job.codec.name == "jpegxl")
     missing = replace(job.codec, needs=("no_such_library",))
     assert missing.missing() == "needs no_such_library: pip install 'mnistzip[bench]'"
     monkeypatch.setattr("mnistzip.bench.registry.importlib.util.find_spec", lambda _name: None)
@@ -278,29 +278,29 @@ def test_a_codec_whose_library_is_missing_names_the_command_that_installs_it(
 
 def changed(image: Pixels) -> Coder:
     """A coder that gives back another image."""
-    return Each(lambda image: image.tobytes(), lambda _file, _shape: image)
+    return SingleImageCoder(lambda image: image.tobytes(), lambda _file, _shape: image)
 
 
 def test_a_lossless_codec_that_loses_a_pixel_is_found_out(digits: Pixels) -> None:
     other = digits[0].copy()
     other[3, 3] ^= 1
-    entry = replace(known()["raw"], make=lambda: changed(other))
+    entry = replace(codecs_by_name()["raw"], make=lambda: changed(other))
     with pytest.raises(FormatError, match="not lossless: image 0"):
-        measure(Job(entry, "", {}), [digits[0]], [0], quietly)
-    entry = replace(known()["jpeg"], make=lambda: changed(other[:, :5]))
+        measure(BenchJob(entry, "", {}), [digits[0]], [0], quietly)
+    entry = replace(codecs_by_name()["jpeg"], make=lambda: changed(other[:, :5]))
     with pytest.raises(FormatError, match="came back as uint8 of shape"):
-        measure(Job(entry, "", {}), [digits[0]], [0], quietly)
+        measure(BenchJob(entry, "", {}), [digits[0]], [0], quietly)
 
 
 def test_a_measurement_is_read_back_as_it_was_kept(digits: Pixels) -> None:
-    (job,) = [job for job in plan(["webp@q10"]) if job.codec.name == "webp"]
+    (job,) = [job for job in select_jobs(["webp@q10"]) if job.codec.name == "webp"]
     measured = measure(job, [digits[0], digits[1][:, :9], digits[2]], [0, 1], quietly)
-    back, stamp = Measured.from_bytes(measured.to_bytes("stamp"))
+    back, stamp = Measurement.from_bytes(measured.to_bytes("stamp"))
     assert stamp == "stamp"
-    for field in fields(Measured):
+    for field in fields(Measurement):
         np.testing.assert_equal(getattr(back, field.name), getattr(measured, field.name))
     with pytest.raises(FormatError, match="not a measurement"):
-        Measured.from_bytes(b"PK nonsense")
+        Measurement.from_bytes(b"PK nonsense")
 
 
 def test_images_of_all_sizes_go_through(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -373,12 +373,12 @@ def test_a_model_of_ones_own_is_measured_beside_the_others(tmp_path: Path, digit
 
     own = tmp_path / "mine.npz"
     own.write_bytes((Path(mnistzip.pretrained.__file__).parent / "classic.npz").read_bytes())
-    jobs = {job.key: job for job in plan(["mine-e0@q50", "classic@q50"], str(own))}
+    jobs = {job.key: job for job in select_jobs(["mine-e0@q50", "classic@q50"], str(own))}
     mine, classic = (measure(jobs[key], list(digits[:4]), [0], quietly) for key in ("mine-e0@q50", "classic@q50"))
     assert (mine.sse == classic.sse).all()
     assert (abs(mine.sizes - classic.sizes - 4) <= 1).all()  # four bytes of fingerprint; another check may round otherwise
     with pytest.raises(OptionError, match="rename the file"):
-        plan([], str(own.rename(tmp_path / "webp.npz")))
+        select_jobs([], str(own.rename(tmp_path / "webp.npz")))
 
 
 def test_a_model_is_named_as_compress_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -387,13 +387,13 @@ def test_a_model_is_named_as_compress_names_it(tmp_path: Path, monkeypatch: pyte
     content = (Path(mnistzip.pretrained.__file__).parent / "classic.npz").read_bytes()
     (tmp_path / "my.meters.npz").write_bytes(content)
     monkeypatch.setenv("MNISTZIP_MODEL_PATH", str(tmp_path))
-    added = {job.codec.name for job in plan([], "my.meters")} - {job.codec.name for job in plan([])}
+    added = {job.codec.name for job in select_jobs([], "my.meters")} - {job.codec.name for job in select_jobs([])}
     assert added == {"my.meters", "my.meters-e0", "my.meters-lossless"}
-    assert {job.codec.name for job in plan([], str(tmp_path / "my.meters.npz"))} >= added
+    assert {job.codec.name for job in select_jobs([], str(tmp_path / "my.meters.npz"))} >= added
     for name, more in (("glyph", {"glyph", "glyph-e0", "glyph-lossless"}), ("auto", {"auto-e0", "auto-lossless"})):
-        assert {job.codec.name for job in plan([], name)} - {job.codec.name for job in plan([])} == more
+        assert {job.codec.name for job in select_jobs([], name)} - {job.codec.name for job in select_jobs([])} == more
     with pytest.raises(ModelError, match="no model 'nonsense'"):
-        plan([], "nonsense")
+        select_jobs([], "nonsense")
 
 
 def test_the_command_takes_names_of_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -411,7 +411,7 @@ def test_the_command_takes_names_of_models(tmp_path: Path, capsys: pytest.Captur
 def test_what_auto_codes_is_explained_by_the_model_of_each_file(key: str, digits: Pixels) -> None:
     letters = np.stack([np.roll(image.T, 3, axis=1)[::-1] for image in digits[:12]])
     images = [*digits[:12], *letters]
-    (job,) = [job for job in plan([key]) if job.key == key]
+    (job,) = [job for job in select_jobs([key]) if job.key == key]
     files = api.encode_many(images, **job.arguments)
     assert len({api.info(file).model for file in files}) > 1
     measured = measure(job, images, [0], quietly)
@@ -423,7 +423,9 @@ def test_what_auto_codes_is_explained_by_the_model_of_each_file(key: str, digits
 def test_a_measurement_is_made_anew_where_a_model_that_auto_chooses_from_changed(
     digits: Pixels, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    every = Run(Source("digits", list(digits), [""] * 64), plan(["auto@q50", "mnist@q50", "mnistzip-lossless", "png"]))
+    every = BenchRun(
+        Source("digits", list(digits), [""] * 64), select_jobs(["auto@q50", "mnist@q50", "mnistzip-lossless", "png"])
+    )
     before = {job.key: every._stamp(job) for job in every.jobs}
     shipped = registry.shipped
     changed = replace(shipped("glyph"), transforms=shipped("mnist-fast").transforms)
@@ -436,7 +438,7 @@ def test_a_measurement_is_made_anew_where_a_model_that_auto_chooses_from_changed
 
 
 def test_progress_of_an_archive_moves_while_it_is_made(digits: Pixels) -> None:
-    (job,) = [job for job in plan(["archive"]) if job.key == "archive"]
+    (job,) = [job for job in select_jobs(["archive"]) if job.key == "archive"]
     told: list[int] = []
     measure(job, list(digits), [0], told.append)
     assert told == sorted(told)
@@ -445,11 +447,11 @@ def test_progress_of_an_archive_moves_while_it_is_made(digits: Pixels) -> None:
 
 
 def test_budgets_take_the_best_setting_that_fits(digits: Pixels) -> None:
-    every, outcomes = outcomes_of(digits, plan(["webp@q0", "webp@q10", "deflate"]))
+    every, outcomes = outcomes_of(digits, select_jobs(["webp@q0", "webp@q10", "deflate"]))
     told = {(entry["bytes"], entry["codec"]): entry for entry in budgets(every, outcomes, [130])}
     small, large = outcomes["webp@q0"], outcomes["webp@q10"]
-    assert isinstance(small, Measured)
-    assert isinstance(large, Measured)
+    assert isinstance(small, Measurement)
+    assert isinstance(large, Measurement)
     fits = (small.sizes <= 130) | (large.sizes <= 130)
     best = np.where(large.sizes <= 130, large.sse, small.sse)[fits]
     entry = told[(130, "webp")]
@@ -461,9 +463,9 @@ def test_budgets_take_the_best_setting_that_fits(digits: Pixels) -> None:
 
 
 def test_samples_are_few_and_small() -> None:
-    assert choose([np.zeros((28, 28), np.uint8)] * 10_000) == [0, 1428, 2857, 4285, 5714, 7142, 8571, 9999]
-    assert len(choose([np.zeros((3000, 4000), np.uint8)] * 50)) == 4
-    assert choose([np.zeros((5, 5), np.uint8)]) == [0]
+    assert choose_samples([np.zeros((28, 28), np.uint8)] * 10_000) == [0, 1428, 2857, 4285, 5714, 7142, 8571, 9999]
+    assert len(choose_samples([np.zeros((3000, 4000), np.uint8)] * 50)) == 4
+    assert choose_samples([np.zeros((5, 5), np.uint8)]) == [0]
     assert crop(np.zeros((3000, 50), np.uint8)).shape == (96, 50)
 
 

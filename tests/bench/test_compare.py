@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+pytest.importorskip("scipy")
 from rich.console import Console
 
 from mnistzip.bench.compare import changes

@@ -19,12 +19,12 @@ import pytest
 from PIL import Image
 
 from mnistzip.bench.curves import bd_rates
-from mnistzip.bench.measure import Measured, crop
+from mnistzip.bench.measure import Measurement, crop
 from mnistzip.bench.message_budgets import LINKS, budgets
-from mnistzip.bench.registry import plan
+from mnistzip.bench.registry import select_jobs
 from mnistzip.bench.report import samples, write as report
 from mnistzip.bench.results import Results, about, rows_of
-from mnistzip.bench.runner import Outcome, Run
+from mnistzip.bench.runner import BenchRun, Outcome
 from mnistzip.cli.main import run as mnistzip
 from mnistzip.io.output_folders import MARKER
 from mnistzip.io.readers import Source
@@ -44,7 +44,7 @@ class Made:
     """A report, and what it was made from."""
 
     out: Path
-    run: Run
+    run: BenchRun
     outcomes: dict[str, Outcome]
     results: Results
 
@@ -59,11 +59,11 @@ class Made:
 
 def make(out: Path, images: list[Pixels], codecs: list[str], names: list[str] | None = None, name: str = "digits") -> Made:
     source = Source(name, images, names or [str(at) for at in range(len(images))])
-    run = Run(source, plan(codecs), out, threads=2)
+    run = BenchRun(source, select_jobs(codecs), out, threads=2)
     return write(run, run.outcomes(lambda job, done: None), out)
 
 
-def write(run: Run, outcomes: dict[str, Outcome], out: Path) -> Made:
+def write(run: BenchRun, outcomes: dict[str, Outcome], out: Path) -> Made:
     rows = rows_of(run, outcomes)
     results = Results(about(run), rows, bd_rates(rows), budgets(run, outcomes, [64]))
     out.mkdir(parents=True, exist_ok=True)
@@ -138,7 +138,7 @@ def test_labels_cannot_become_markup(made: Made, tmp_path: Path) -> None:
 
 def test_each_picture_is_there_once(made: Made) -> None:
     settings = [setting for codec in made.pictures["codecs"] for setting in codec["settings"]]
-    assert made.page.read_text().count("data:image/png") == len(made.run.chosen) * (1 + len(settings))
+    assert made.page.read_text().count("data:image/png") == len(made.run.sample_indices) * (1 + len(settings))
 
 
 def test_ids_are_unique(made: Made) -> None:
@@ -158,8 +158,8 @@ def test_pictures_are_what_the_files_decode_to(made: Made) -> None:
     assert [setting["setting"] for setting in codec["settings"]] == [row.setting for row in rows]
     middle = next(setting for setting in codec["settings"] if setting["setting"] == "q50")
     outcome = made.outcomes["mnist-e0@q50"]
-    assert isinstance(outcome, Measured)
-    originals = [crop(made.run.source.images[at]) for at in made.run.chosen]
+    assert isinstance(outcome, Measurement)
+    originals = [crop(made.run.source.images[at]) for at in made.run.sample_indices]
     values = [psnr(a, b) for a, b in zip(originals, outcome.samples, strict=True)]
     assert middle["captions"] == [f"{b:.0f} B\n{db:.2f} dB" for b, db in zip(outcome.sample_sizes, values, strict=True)]
     for uri, decoded in zip(middle["uris"], outcome.samples, strict=True):
@@ -183,14 +183,14 @@ def test_without_matplotlib_there_are_results_and_a_hint(
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"results.json", "results.csv", "measurements", MARKER}
 
 
-def changed(made: Made, keep: str, **fields: Any) -> tuple[Run, dict[str, Outcome]]:
+def changed(made: Made, keep: str, **fields: Any) -> tuple[BenchRun, dict[str, Outcome]]:
     """The same run with only the codecs whose key starts so, their measurements changed."""
     jobs = [job for job in made.run.jobs if job.key.startswith(keep) or job.key == "png"]
     run = dataclasses.replace(made.run, jobs=jobs)
     outcomes: dict[str, Outcome] = {}
     for job in jobs:
         outcome = made.outcomes[job.key]
-        assert isinstance(outcome, Measured)
+        assert isinstance(outcome, Measurement)
         outcomes[job.key] = dataclasses.replace(outcome, **fields) if job.key.startswith(keep) else outcome
     return run, outcomes
 
@@ -238,11 +238,11 @@ def test_identical_images_and_images_of_differing_sizes(tmp_path: Path, digit: P
 
 
 def test_pictures_are_left_out_before_the_page_grows_too_large(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
-    codecs = samples.settings(made.run, made.outcomes, made.results.rows)
-    monkeypatch.setattr(samples, "EMBEDDED", 30_000)
+    codecs = samples.decoded_samples(made.run, made.outcomes, made.results.rows)
+    monkeypatch.setattr(samples, "PICTURES_MAX", 30_000)
     told = samples.pictures(made.run, codecs, made.results.rows)
     count = len(told["images"])
-    assert 1 <= count < len(made.run.chosen)
+    assert 1 <= count < len(made.run.sample_indices)
     for setting in (setting for codec in told["codecs"] for setting in codec["settings"]):
         assert len(setting["uris"]) == len(setting["captions"]) == count
 
@@ -357,7 +357,7 @@ def test_browser_steps_through_quality(browser: Any, made: Made, side: str) -> N
         told = one(browser, f"#pane-{side} output").text
         assert told == f"{row.setting}: {row.mean_bytes:.1f} bytes mean, {row.psnr_db:.2f} dB"
         outcome = made.outcomes[row.key]
-        assert isinstance(outcome, Measured)
+        assert isinstance(outcome, Measurement)
         captions = [caption.text.splitlines() for caption in all_of(browser, f"#strip-{side} figcaption")]
         assert [caption[0] for caption in captions] == [f"{size:.0f} B" for size in outcome.sample_sizes]
         seen.append(one(browser, f"#strip-{side} img").get_attribute("src"))

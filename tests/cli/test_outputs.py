@@ -149,7 +149,7 @@ assert [name for name in os.listdir(os.path.dirname(sys.argv[1])) if name.endswi
     if not hasattr(os, "fork"):
         pytest.skip("this system has no fork")
     command = [sys.executable, "-W", "default::ResourceWarning", "-c", script, str(tmp_path / "x.cae")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("was not closed") == 1
     assert os.listdir(tmp_path) == []
@@ -237,7 +237,9 @@ for options in ({{"lossless": True}}, {{"model": "glyph", "effort": 0}}):
     assert mnistzip.decode(file).shape == (28, 28)
 assert mnistzip.Archive(mnistzip.encode_archive([image], lossless=True))[0].tolist() == image.tolist()
 """
-    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 

@@ -51,7 +51,7 @@ main()
 def mz(*arguments: object, **options: object) -> subprocess.CompletedProcess[bytes]:
     """Run the command as a user does."""
     told = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL} | options
-    return subprocess.run([*COMMAND, *map(str, arguments)], check=False, timeout=60, **told)  # type: ignore[call-overload]
+    return subprocess.run([*COMMAND, *map(str, arguments)], check=False, timeout=600, **told)  # type: ignore[call-overload]
 
 
 def refused(done: subprocess.CompletedProcess[bytes], says: str) -> None:
@@ -263,7 +263,7 @@ def test_a_hostile_archive_of_millions_is_told_of_in_one_line(tmp_path: Path) ->
     script += "print(*(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM'))); sys.exit(code)"
     for arguments in (["test", "--quiet", packed], ["decompress", packed, "-o", tmp_path / "x.npy", "--keep-going", "--quiet"]):
         words = [sys.executable, "-c", script, *map(str, arguments)]
-        done = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(words, capture_output=True, text=True, timeout=600, check=False)
         assert done.returncode == 1
         assert done.stderr.count("\n") == 1
         assert f"images 0 to {groups * 65535 - 1} are damaged" in done.stderr
@@ -384,7 +384,7 @@ def test_a_stream_that_is_closed_is_said_in_one_line(
     (tmp_path / "many.cae").write_bytes(mnistzip.encode_archive(digits[:3], effort=0))
     shut = {"stdin": "<&-", "stdout": ">&-", "stderr": "2>&-"}[closed]
     line = f"exec '{sys.executable}' -m mnistzip {arguments} {shut}"
-    done = subprocess.run(["sh", "-c", line], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(["sh", "-c", line], cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == code
     assert done.stderr.count("\n") == bool(says)
     assert says in done.stderr
@@ -592,7 +592,7 @@ def test_a_command_stopped_while_it_writes_leaves_what_was_there(what: str, numb
         assert process.stderr.readline() == b"writing\n"
         assert len(litter(inputs)) == 1  # the event came while the temporary file was there
         process.send_signal(number)
-        _, told = process.communicate(timeout=60)
+        _, told = process.communicate(timeout=600)
     assert (inputs / name).read_bytes() == before
     if number == signal.SIGINT:
         assert (process.returncode, told.strip()) == (130, b"mnistzip: interrupted")
@@ -616,7 +616,7 @@ def test_eight_commands_may_write_into_one_folder(tmp_path: Path, digits: Pixels
         Image.fromarray(digits[k]).save(tmp_path / f"{k}.png")
     running = start_side_by_side([["compress", f"{k}.png", "-o", "out/", "--quiet"] for k in range(8)], tmp_path)
     for process in running:
-        assert process.communicate(timeout=60)[1] == b""
+        assert process.communicate(timeout=600)[1] == b""
         assert process.returncode == 0
     for k in range(8):
         assert (tmp_path / "out" / f"{k}.cae").read_bytes() == mnistzip.encode(digits[k])
@@ -635,7 +635,7 @@ def test_eight_commands_that_write_one_file_leave_the_whole_of_one(tmp_path: Pat
     while any(process.poll() is None for process in running):
         seen.add(out.read_bytes())  # whoever reads in between sees a whole file, too
     for process in running:
-        assert process.communicate(timeout=60)[1] == b""
+        assert process.communicate(timeout=600)[1] == b""
         assert process.returncode == 0
     assert seen | {out.read_bytes()} <= allowed
     assert not litter(tmp_path)
@@ -646,7 +646,7 @@ def test_eight_commands_that_append_to_one_archive_leave_it_whole(inputs: Path, 
     more = ["compress", "more.npy", "--lossless", "--model", "classic", "--append", "-o", "digits.cae", "--quiet"]
     done = 0
     for process in start_side_by_side([more] * 8, inputs):
-        told = process.communicate(timeout=60)[1]
+        told = process.communicate(timeout=600)[1]
         assert (process.returncode == 0) == (told == b"")
         assert b"was changed while images were added" in told or not told
         done += process.returncode == 0

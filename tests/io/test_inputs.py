@@ -479,10 +479,11 @@ KINDS: dict[str, Callable[[Pixels], bytes]] = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_a_file_holds_is_found_whatever_its_name(kind: str, digits: Pixels, tmp_path: Path) -> None:
-    content = KINDS[kind](digits)
+    images = digits[:16]
+    content = KINDS[kind](images)
     for name in ("data.bin", "data", "data.png", "data.npz"):
         (tmp_path / name).write_bytes(content)
-        assert same(taken(tmp_path / name)[0], digits), name
+        assert same(taken(tmp_path / name)[0], images), name
 
 
 @pytest.mark.parametrize("kind", KINDS)

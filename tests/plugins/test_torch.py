@@ -221,7 +221,7 @@ def test_groups_are_decoded_once_while_the_cache_has_room_and_never_kept_beyond_
     scarce = ArchiveDataset(archive, cache_bytes=2 * 16 * 784)
     assert len(scarce.__getitems__(range(64))) == 64
     assert list(scarce._groups) == [32, 48]
-    monkeypatch.setattr("mnistzip.plugins.torch.WORTHWHILE", 4)
+    monkeypatch.setattr("mnistzip.plugins.torch.GROUP_SHARE", 4)
     decoded.clear()
     assert scarce[0][1] == LABELS[0]  # one image of a group that there is no room for: alone
     assert scarce[40][1] == LABELS[40]  # of one that is there

@@ -22,7 +22,7 @@ from zarr.storage import LocalStore, MemoryStore
 import mnistzip
 from mnistzip.bitstream import container
 from mnistzip.errors import FormatError, LimitError, ModelError, OptionError
-from mnistzip.plugins.chunk_format import Chunk, Coding
+from mnistzip.plugins.chunk_format import Chunk, ChunkOptions
 from mnistzip.plugins.zarr import MnistzipCodec
 from mnistzip.types import Pixels
 
@@ -230,9 +230,9 @@ def test_a_damaged_chunk_is_an_error_that_names_the_image_and_spares_the_others(
     file.write_bytes(content[: len(content) // 2])
     with pytest.raises(FormatError, match="the chunk cannot be read"):
         array[0]
-    other = Coding(effort=0).pack(digits[:4])
+    other = ChunkOptions(effort=0).pack(digits[:4])
     file.write_bytes(other)
-    with pytest.raises(FormatError, match=r"shape \(4, 28, 28\) where the array has \(8, 28, 28\)"):
+    with pytest.raises(FormatError, match=r"shape \(4, 28, 28\), its array \(8, 28, 28\)"):
         array[0]
 
 
@@ -255,7 +255,7 @@ def test_no_bytes_are_anything_but_a_clear_error(content: bytes, led: bool) -> N
 
 
 def test_every_prefix_and_flipped_bit_of_a_chunk_is_an_error_or_the_same_pixels(digits: Pixels) -> None:
-    content = Coding(effort=0).pack(digits[:3])
+    content = ChunkOptions(effort=0).pack(digits[:3])
     pixels = Chunk.parse(content).unpack("mnist")
     damaged = [content[:end] for end in range(len(content))] + [content + b"\0"]
     for at, byte in enumerate(content):
@@ -271,8 +271,8 @@ def test_every_prefix_and_flipped_bit_of_a_chunk_is_an_error_or_the_same_pixels(
 def test_the_bytes_of_a_chunk_stay_as_they_are_documented() -> None:
     dot = np.full((2, 1, 1), [[[9]], [[8]]], np.uint8)
     files = mnistzip.encode_many(dot, lossless=True)
-    assert Coding(lossless=True).pack(dot) == bytes([1, 1, 2, 0, 0, 0, len(files[0])]) + files[0] + files[1]
-    assert Coding(lossless=True).pack(dot[0]) == bytes([1, 0]) + files[0]
+    assert ChunkOptions(lossless=True).pack(dot) == bytes([1, 1, 2, 0, 0, 0, len(files[0])]) + files[0] + files[1]
+    assert ChunkOptions(lossless=True).pack(dot[0]) == bytes([1, 0]) + files[0]
 
 
 CHANNEL = [(16, 28, 28, 1), (16, 28, 28, 1, 1), (4, 4, 28, 28, 1)]
@@ -355,7 +355,7 @@ def test_arrays_written_when_a_channel_axis_was_taken_for_the_width_stay_readabl
 )
 def test_axes_of_length_1_behind_the_images_are_left_out(shape: tuple[int, ...], stored: tuple[int, ...]) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
-    chunk = Chunk.parse(Coding(lossless=True).pack(pixels), shape)
+    chunk = Chunk.parse(ChunkOptions(lossless=True).pack(pixels), shape)
     assert chunk.shape == stored
     assert np.array_equal(chunk.unpack("mnist"), pixels.reshape(stored))
 

@@ -101,7 +101,7 @@ def test_images_of_other_sizes_are_fitted_and_that_is_said(fit: str, digits: Pix
 def test_what_cannot_be_learned_from_is_refused(tmp_path: Path, images: Pixels, source: str) -> None:
     output: list[str] = []
     with pytest.raises(ImageError, match="128 images: too few"):
-        splits.load(source, fewest=200)
+        splits.load(source, min_images=200)
     splits.load(source, log=output.append)
     assert "128 images are few" in output[0]
     np.save(tmp_path / "same.npy", np.repeat(images[:1], 120, 0))
@@ -245,7 +245,7 @@ def test_a_time_too_short_for_measuring_is_said(source: str, tmp_path: Path) -> 
     output: list[str] = []
     now = iter(range(0, 10**6, 5))  # each call of the clock advances it by five seconds
     run_ = Run(tmp_path, 1, output.append, clock=lambda: float(next(now)))
-    budgeted_recipe.make_recipe(splits.load(source), 60.0, run_)
+    budgeted_recipe.plan_recipe(splits.load(source), 60.0, run_)
     assert any(line.startswith("--time 1:00 is short: 0:30 of training, then about ") for line in output)
     assert run_.pacer is not None
 

@@ -48,7 +48,7 @@ def test_every_tensor_of_a_step_is_made_where_the_images_are(quantized: bool, pa
 def test_a_device_that_is_not_there_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("abacus", "cuda:77"):
         with pytest.raises(ModelError, match=rf"--device {name}: torch cannot use it here"):
-            distributed.device(name)
+            distributed.select_device(name)
     np.save(tmp_path / "few.npy", np.zeros((120, 28, 28), np.uint8))
     assert run(["train", str(tmp_path / "few.npy"), "-o", str(tmp_path / "m.npz"), "--device", "abacus"]) == 1
     assert "--device abacus" in capsys.readouterr().err
@@ -57,8 +57,8 @@ def test_a_device_that_is_not_there_is_an_error(tmp_path: Path, capsys: pytest.C
 def test_of_several_graphics_processors_each_process_has_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCAL_RANK", "76")
     with pytest.raises(ModelError, match="cuda:76"):
-        distributed.device("cuda")
-    assert distributed.device("cpu") == torch.device("cpu")
+        distributed.select_device("cuda")
+    assert distributed.select_device("cpu") == torch.device("cpu")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a graphics processor that torch can use")

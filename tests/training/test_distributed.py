@@ -43,7 +43,7 @@ def work(folder: Path, stop: bool = False) -> tuple[dict[str, Tensor], int]:
     module = Brightness()
     run = Run(folder, 3)
     phase = Phase("bright", run, module, Schedule(2, 8, 1e-3, warm_up=1, paced=True))
-    if distributed.leads():  # the others get the number of steps from the leader
+    if distributed.is_leader():  # the others get the number of steps from the leader
         shares = {"bright": Share(1.0, 2, 1e9)}
         run.pacer = Pacer(Plan({"bright": [STEPS, STEPS - 1]}, {}, {}), folder / "plan.json", shares, 100.0, lambda: 0.0)
 
@@ -59,13 +59,13 @@ def process(rank: int, port: int, folder: Path) -> None:
     """One of two processes. The second one is asked to stop in the second epoch, then both resume."""
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     torch.set_num_threads(1)
-    distributed.join()
+    distributed.initialize()
     own_folder = folder if rank == 0 else folder / "other"
     _, epochs = work(own_folder, stop=rank == 1)
     assert epochs == 1
-    assert distributed.leads() == (rank == 0)
+    assert distributed.is_leader() == (rank == 0)
     torch.save(work(own_folder), folder / f"{rank}.result")
-    distributed.leave()
+    distributed.shutdown()
     assert not (folder / "other").exists()
 
 
@@ -87,9 +87,9 @@ def test_two_processes_learn_what_one_does_and_the_first_writes(tmp_path: Path) 
 
 def test_one_process_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("RANK", raising=False)
-    distributed.join()
+    distributed.initialize()
     assert not distributed.is_grouped()
-    assert distributed.leads()
+    assert distributed.is_leader()
     assert distributed.shard(torch.arange(5)).tolist() == [0, 1, 2, 3, 4]
     assert distributed.broadcast("x") == "x"
     assert distributed.any_process(True)

@@ -1,4 +1,4 @@
-"""The pixel model: the integer networks are those that were trained, and every file of them comes back."""
+"""The pixel model: the integer networks equal their torch twins, and lossless files decode to their images."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ pytestmark = pytest.mark.torch
 
 @pytest.fixture(scope="module")
 def twin() -> Twin:
-    """Untrained weights that say something: none is zero."""
+    """A model with untrained weights, none of them zero."""
     torch.manual_seed(3)
     model = Twin(SMALL)
     with torch.no_grad():
@@ -54,15 +54,15 @@ def contents(model: Model) -> tuple[dict[str, object], dict[str, NDArray[np.gene
     """The parts of a shipped model's file."""
     path = Path(pretrained.__file__).parent / f"{model.name}.npz"
     with np.load(path, allow_pickle=False) as file:
-        found = dict(file)
-    return json.loads(found.pop("meta").tobytes()), found
+        arrays = dict(file)
+    return json.loads(arrays.pop("meta").tobytes()), arrays
 
 
 @pytest.fixture(scope="module")
 def small(twin: Twin) -> Model:
     """The shipped model with the small pixel model in the place of its own."""
-    meta, found = contents(shipped("mnist"))
-    rest = {name: array for name, array in found.items() if not name.startswith("pixels.")}
+    meta, arrays = contents(shipped("mnist"))
+    rest = {name: array for name, array in arrays.items() if not name.startswith("pixels.")}
     return read_model(pack(meta | {"pixels": True}, rest | export_pixels(twin)), "mnist", 0)
 
 
@@ -75,17 +75,17 @@ def everywhere(images: Pixels) -> NDArray[np.bool_]:
     return np.ones((len(images), TILE_PIXELS), bool)
 
 
-def bits_of(told: Symbols) -> NDArray[np.float64]:
+def bits_of(symbols: Symbols) -> NDArray[np.float64]:
     """Ideal bits of each tile."""
-    return np.bincount(told.tile, weights=16 - np.log2(told.freq))
+    return np.bincount(symbols.tile, weights=16 - np.log2(symbols.freq))
 
 
 def test_integers_take_the_bits_of_their_torch_twin(small: Model, twin: Twin, digits: Pixels) -> None:
-    told = pixels_of(small).intervals(digits, everywhere(digits))
+    symbols = pixels_of(small).intervals(digits, everywhere(digits))
     with torch.no_grad():
         bits = twin.bits(torch.from_numpy(digits)).sum(0).numpy()
     assert bits.min() > 100
-    off = bits_of(told) / bits - 1  # what rounding of frequencies to 16 bits leaves
+    off = bits_of(symbols) / bits - 1  # rounding of frequencies to 16 bits
     assert np.abs(off).max() < 2e-3
     assert abs(off.mean()) < 3e-4
 
@@ -102,9 +102,9 @@ def test_a_file_is_the_same_and_comes_back_whatever_is_coded_beside_it(kind: str
         decode_payloads(pixels_of(model), headers, together, shapes),
         [decode_payloads(pixels_of(model), [h], [f], [s])[0] for h, f, s in zip(headers, together, shapes, strict=True)],
     ):
-        for image, found in zip(images, out, strict=True):
-            assert isinstance(found, list)
-            assert (found[0] == image).all()
+        for image, decoded in zip(images, out, strict=True):
+            assert isinstance(decoded, list)
+            assert (decoded[0] == image).all()
     for header, image, payload in zip(headers, images, together, strict=True):
         assert encode_payloads([header], [image], pixel_symbols(pixels_of(model), [image])) == [payload]
 
@@ -113,15 +113,15 @@ def test_a_file_is_the_same_and_comes_back_whatever_is_coded_beside_it(kind: str
 def test_every_damage_is_noticed(small: Model, digits: Pixels) -> None:
     for model in (small, shipped("mnist")):
         good = encode_lossless([digits[3]], [model])[0]
-        for at in range(3, len(good)):
+        for offset in range(3, len(good)):
             for bit in range(8):
                 bad = bytearray(good)
-                bad[at] ^= 1 << bit
+                bad[offset] ^= 1 << bit
                 try:
                     decoded = mnistzip.decode(bytes(bad), model=model)
                 except FormatError:
                     continue
-                assert (decoded == digits[3]).all()  # a bit of a deflate stream that nothing hangs on
+                assert (decoded == digits[3]).all()  # a bit of a deflate stream without effect
         for end in range(len(good)):
             with pytest.raises(FormatError):
                 mnistzip.decode(good[:end], model=model)
@@ -144,12 +144,12 @@ def test_every_damage_is_noticed(small: Model, digits: Pixels) -> None:
     ids=lambda change: next(iter(change)) if isinstance(change, dict) else "",
 )
 def test_a_pixel_model_that_does_not_fit_is_refused(change: dict, says: str, small: Model, twin: Twin) -> None:  # type: ignore[type-arg]
-    meta, found = contents(shipped("mnist"))
-    found |= export_pixels(twin)
+    meta, arrays = contents(shipped("mnist"))
+    arrays |= export_pixels(twin)
     for name, how in change.items():
-        found[name] = how(found[name].astype(np.int32))
+        arrays[name] = how(arrays[name].astype(np.int32))
     with pytest.raises(ModelError, match=says):
-        read_model(pack(meta | {"pixels": True}, found), "odd")
+        read_model(pack(meta | {"pixels": True}, arrays), "odd")
 
 
 def test_training_lowers_the_bits_and_a_stopped_run_goes_on_as_if_it_had_not(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from mnistzip.cli.main import run
 from mnistzip.limits import DECODED_PIXELS_MAX, GROUP_PIXELS_MAX, MACS_MAX, PRIOR_VALUES_MAX
 from mnistzip.models import registry
 from mnistzip.plugins import pillow
-from mnistzip.plugins.chunk_format import Chunk, Coding, join
+from mnistzip.plugins.chunk_format import Chunk, ChunkOptions, join
 from mnistzip.types import Mode, Pixels
 from support import forge
 
@@ -52,7 +52,7 @@ def test_commands_refuse_it_and_take_it_when_asked(
 
 def test_plugins_read_what_they_wrote(large: Pixels, tmp_path: Path) -> None:
     with pytest.raises(mnistzip.LimitError, match="choose smaller chunks"):
-        Coding(lossless=True).pack(large[None])
+        ChunkOptions(lossless=True).pack(large[None])
     chunk = join((1,), [mnistzip.encode(large, lossless=True)])
     with pytest.raises(mnistzip.LimitError, match="image 0 of the chunk: 56x28 is more than the limit"):
         Chunk.parse(chunk).unpack("mnist")
