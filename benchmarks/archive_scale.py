@@ -1,11 +1,11 @@
-"""A whole data set end to end: memory, speed and random access of an archive of a million digits, by the command line.
+"""Measure memory, speed and random access of an archive of a million digits, through the command line.
 
     python benchmarks/archive_scale.py IMAGES [--count 1000000] [--effort 0] [--threads 1] [--folder DIR]
 
-IMAGES is an IDX file; its digits are repeated, moved by up to two pixels, until there are enough. The archive and the IDX that
-come of it take some 2.3 GB per million in a temporary folder, or below DIR. Speeds are images per second of processor time; the
-batch calls beside them code the same images in memory, before and after, as machines are not always equally fast. An archive
-does more than ``encode_many``: it also decodes each image, for the check of its grey levels and for the PSNR reported.
+IMAGES is an IDX file. Its digits are repeated, shifted by up to two pixels, until there are COUNT. The files need 2.3 GB per
+million digits in a temporary folder or below DIR. Speeds are images per second of processor time. Batch calls encode the same
+images in memory before and after, to show changes in the speed of the machine. An archive does more than ``encode_many``: it
+also decodes each image, for its checksum and for the PSNR in the report.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SHIFTS = [(dy, dx) for dy in range(-2, 3) for dx in range(-2, 3)]
 
 
 def write_moved(path: Path, digits: Pixels, count: int) -> None:
-    """An IDX file of so many images, the digits again and again, each time moved elsewhere."""
+    """Write an IDX file of ``count`` images: the digits, repeated with different shifts."""
     with path.open("wb") as file:
         file.write(idx_header((count, *digits.shape[1:])))
         for turn, start in enumerate(range(0, count, len(digits))):
@@ -45,7 +45,7 @@ def write_moved(path: Path, digits: Pixels, count: int) -> None:
 
 
 def run(*arguments: str) -> dict[str, float]:
-    """Run the command line; processor and wall-clock seconds, and the most memory it held, in MB."""
+    """Run the command line; returns processor and wall-clock seconds, and peak memory in MB."""
     began = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-m", "mnistzip", *arguments])
     _, status, used = os.wait4(process.pid, 0)
@@ -55,14 +55,14 @@ def run(*arguments: str) -> dict[str, float]:
 
 
 def rate(work: Callable[[Any], Any], items: Any) -> float:
-    """Images a second of processor time."""
+    """Images per second of processor time."""
     began = time.process_time()
     work(items)
     return len(items) / (time.process_time() - began)
 
 
 class Counting:
-    """A storage that counts what is read from it."""
+    """A storage that counts the bytes read."""
 
     def __init__(self, inner: Storage) -> None:
         self._inner = inner
@@ -78,7 +78,7 @@ class Counting:
 
 
 def random_access(path: Path) -> dict[str, float]:
-    """Milliseconds and bytes of images that are read alone from all over an archive."""
+    """Milliseconds and bytes read for single images from anywhere in an archive."""
     counting = Counting(open_storage(path))
     archives.open_storage = lambda _: counting
     archive = mnistzip.Archive(path)
@@ -105,7 +105,7 @@ def random_access(path: Path) -> dict[str, float]:
 @click.option("--folder", type=click.Path(file_okay=False, path_type=Path), help="Where the large files go.")
 def main(images: Path, count: int, effort: int, threads: int, folder: Path | None) -> None:
     digits = read_idx(images)
-    sample = np.roll(digits[:SAMPLE], SHIFTS[0], axis=(1, 2))  # the archive's first images
+    sample = np.roll(digits[:SAMPLE], SHIFTS[0], axis=(1, 2))  # the first images of the archive
     coding = ["-e", str(effort), "-T", str(threads)]
     calls: list[dict[str, float]] = []
 

@@ -1,8 +1,8 @@
-"""What the choice of a model costs where there is nothing to choose: digits by the default and by ``mnist`` alone.
+"""Measure the cost of the choice among models for digits: the default ``auto`` compared with ``mnist`` alone.
 
     python benchmarks/choice_cost.py train-images-idx3-ubyte.gz --first 55000 --count 600
 
-Bytes are those of whole files, times those of the processor, both in one process. Prints a table in Markdown.
+Bytes are of whole files. Seconds are processor time, for both models in one process. Prints a table in Markdown.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ WAYS: tuple[dict[str, Any], ...] = (
 
 
 def measure(images: Pixels, way: dict[str, Any]) -> dict[str, tuple[float, float, float]]:
-    """Mean bytes, PSNR and seconds of the processor by either model, the best of some runs in turn."""
+    """Mean bytes, PSNR and processor seconds of each model; seconds are the least of some alternating runs."""
     seconds = dict.fromkeys(MODELS, float("inf"))
     files: dict[str, list[bytes]] = {}
     for _ in range(RUNS):

@@ -1,10 +1,10 @@
-"""What an image costs in archives of a thousand to a million, by the command line: time, memory, and a picture of both.
+"""Measure time and memory per image in archives of a thousand to a million images, through the command line, and plot both.
 
     python benchmarks/flat.py t10k-images-idx3-ubyte.gz [--folder DIR] [--model mnist-fast]
 
-Digits are repeated and moved as in ``archive_scale.py``, packed at effort 0 and unpacked again. Times are of the processor,
-less what the command takes for one image; memory is told as no less than this script holds itself. Writes ``docs/flat.json``
-and ``docs/flat.png``; some 2.3 GB of room are needed.
+Digits are repeated and shifted as in ``archive_scale.py``, packed at effort 0 and unpacked. Times are processor time, minus the
+time of the command for one image. Measured memory cannot be less than the memory of this script. Writes ``docs/flat.json`` and
+``docs/flat.png``. Needs 2.3 GB of disk space.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ WAYS = ("compress", "decompress")
 
 
 def costs(images: Path, folder: Path, model: str, count: int) -> dict[str, dict[str, float]]:
-    """Processor seconds and MB of packing and unpacking so many images."""
+    """Processor seconds and MB to pack and unpack ``count`` images."""
     source, packed, back = folder / "in-idx3-ubyte", folder / "in.cae", folder / "back-idx3-ubyte"
     write_moved(source, read_idx(images), count)
     told = {

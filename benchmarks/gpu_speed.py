@@ -1,8 +1,8 @@
-"""How many images a second a graphics processor codes beside one thread of the processor, and that files and pixels are equal.
+"""Compare a graphics processor with one thread of the processor: images per second, and that files and pixels are equal.
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/gpu_speed.py t10k-images-idx3-ubyte.gz [--device cuda] [--model mnist]
 
-By the clock, in one batch call at effort 0; the first call on the device, which loads what it needs, is not counted.
+Wall-clock time of one batch call at effort 0, without the first call on the device, which loads libraries and weights.
 """
 
 from __future__ import annotations

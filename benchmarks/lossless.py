@@ -1,8 +1,8 @@
-"""What keeping every pixel takes, beside the ideal, and off the beaten track. The figures stand in docs/lossless.md.
+"""Measure lossless files: size compared with the ideal code length, speed, and unusual images. For docs/lossless.md.
 
     python benchmarks/lossless.py t10k-images-idx3-ubyte.gz [COUNT]
 
-Every file is decoded again and compared. Times are of the processor, all threads together.
+Every file is decoded and compared. Times are processor time of all threads.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from mnistzip.models.registry import shipped
 from mnistzip.types import Pixels
 
 PART = 1000
-ODD = 1000  # images of each of the other ways to draw them
-SINGLE = 50  # images coded one by one
+ODD = 1000  # images of each transformation
+SINGLE = 50  # images encoded one by one
 
 WAYS: dict[str, Callable[[Pixels], Pixels]] = {
     "as they are": lambda x: x,
@@ -36,7 +36,7 @@ WAYS: dict[str, Callable[[Pixels], Pixels]] = {
 
 
 def single(x: Pixels) -> tuple[float, float, float]:
-    """Mean bytes of files, and images a second of processor time, encoded and decoded."""
+    """Mean bytes, and images per second of processor time to encode and to decode."""
     size, encoding, decoding = 0, 0.0, 0.0
     for start in range(0, len(x), PART):
         part = x[start : start + PART]

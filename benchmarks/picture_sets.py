@@ -1,10 +1,10 @@
-"""Sets of small greyscale pictures that no shipped model was trained on, made from what Python packages ship.
+"""Make sets of small greyscale pictures from the data of Python packages; no shipped model was trained on them.
 
     python benchmarks/picture_sets.py OUT          # OUT/choose/NAME.npz and OUT/report/NAME.npz
 
-Each set is split by source: what is chosen is chosen on ``choose``, and figures come from ``report``. Photographs, faces,
-textures, scanned text and stars come from scikit-image, digits of 8x8 pixels from scikit-learn, icons from Matplotlib. Meter
-digits, gradients and noise are drawn here.
+Each set is split by source into ``choose``, for decisions, and ``report``, for figures. Photographs, faces, textures, scanned
+text and stars come from scikit-image, digits of 8x8 pixels from scikit-learn, icons from Matplotlib. Digits of meters,
+gradients and noise are drawn.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def grey(path: Path) -> Image.Image:
 
 
 def crops(names: tuple[str, ...], box: Box, shrink: tuple[int, ...], seed: int) -> Iterator[Pixels]:
-    """Random crops of pictures that were shrunk by a random one of some factors."""
+    """Random crops of pictures, each shrunk by one of some factors at random."""
     random = np.random.default_rng(seed)
     sources = [grey(SKIMAGE / name) for name in names]
     for number in range(COUNT):

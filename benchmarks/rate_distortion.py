@@ -1,4 +1,4 @@
-"""Measure what the aims of the codec are about, and keep the figures in ``docs/rate-distortion.json``.
+"""Measure rate and distortion of mnistzip in several ways; results go to ``docs/rate-distortion.json``.
 
     python benchmarks/rate_distortion.py curve    IMAGES --effort 9 -q 5 -q 20 -q 50 --count 1000
     python benchmarks/rate_distortion.py rising   IMAGES
@@ -7,10 +7,10 @@
     python benchmarks/rate_distortion.py readable TRAIN_IMAGES TRAIN_LABELS IMAGES LABELS -q 20 -q 50
     python benchmarks/rate_distortion.py plot
 
-IMAGES and LABELS are IDX files. Sizes are whole files (with ``--bare``, whole streams), and PSNR is that of the mean squared
-error of what was decoded from them. ``readable`` trains a digit classifier on the originals and reads the decoded digits with
-it; it needs torch. ``plot`` draws ``docs/rate-distortion.png`` from that file, the results of the benchmark and what was
-published of DRASIC; it needs matplotlib.
+IMAGES and LABELS are IDX files. Sizes are of whole files (with ``--bare``, whole streams). PSNR is computed from the mean
+squared error of the decoded images. ``readable`` trains a digit classifier on the originals and applies it to decoded digits;
+it needs torch. ``plot`` draws ``docs/rate-distortion.png`` from these results, the benchmark, and published results of DRASIC;
+it needs matplotlib.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "rate-distortion.json"
 PLOT = RESULTS.with_suffix(".png")
 PEERS = ("webp", "jpeg", "jpegxl", "avif")
-# Bytes and dB in Diao, Ding and Tarokh 2020, arXiv 1903.09887: of digits smoothed to 32x32, without a header
+# Bytes and dB from Diao, Ding and Tarokh 2020, arXiv 1903.09887: digits smoothed to 32x32, without a header
 DRASIC = ((16, 24.8), (32, 31.1), (48, 35.6))
 PART = 125  # images that a process codes at a time
 READER_EPOCHS = 8
 
 
 def spaced(rows: NDArray[np.uint8], count: int | None) -> NDArray[np.uint8]:
-    """So many rows, evenly spaced: of MNIST's test digits the first 5,000 are easier than the rest."""
+    """``count`` evenly spaced images, since the first 5,000 test digits of MNIST are easier than the rest."""
     return rows if count is None else rows[np.arange(count) * len(rows) // count]
 
 
 def code(images: Pixels, options: dict[str, Any]) -> tuple[list[int], Pixels, float]:
-    """Sizes of files, what they decode to, and the processor seconds that coding took."""
+    """Sizes of files, decoded images, and processor seconds to encode."""
     began = time.process_time()
     files = mnistzip.encode_many(images, **options)
     seconds = time.process_time() - began
@@ -62,7 +62,7 @@ def code(images: Pixels, options: dict[str, Any]) -> tuple[list[int], Pixels, fl
 
 
 def measure(images: Pixels, **options: Any) -> tuple[dict[str, float], Pixels]:
-    """Mean and largest size, PSNR and time of images under some options, and what was decoded."""
+    """Mean and largest size, PSNR and time of images with some options, and the decoded images."""
     parts = [images[start : start + PART] for start in range(0, len(images), PART)]
     with ProcessPoolExecutor() as processes:
         coded = list(processes.map(partial(code, options=options), parts))
@@ -79,7 +79,7 @@ def measure(images: Pixels, **options: Any) -> tuple[dict[str, float], Pixels]:
 
 
 def keep(key: str, rows: Sequence[dict[str, Any]] | dict[str, Any]) -> None:
-    """Print results and put them into the results file in place of older ones of the same key."""
+    """Print results, and store them in the results file under a key."""
     told = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     told[key] = rows
     RESULTS.write_text(json.dumps(dict(sorted(told.items())), indent=1) + "\n")
@@ -142,7 +142,7 @@ def rising(images: str, effort: int, count: int | None, model: str) -> None:
 def packets(
     images: str, max_bytes: int, bare: bool, quality: int | None, check_bits: int, effort: int, count: int | None, model: str
 ) -> None:
-    """What fits into packets of so many bytes; ends with an error if an image does not."""
+    """PSNR of images in packets of ``--max-bytes`` bytes; fails if an image does not fit."""
     pixels = spaced(read_idx(Path(images)), count)
     options: dict[str, Any] = {"max_bytes": max_bytes, "effort": effort, "model": model}
     if bare:
@@ -173,7 +173,7 @@ def readable(
     count: int | None,
     model: str,
 ) -> None:
-    """How many decoded digits a classifier reads that has only seen originals."""
+    """Accuracy on decoded digits of a classifier that was trained on originals."""
     read = reader(read_idx(Path(train_images)), read_idx(Path(train_labels)))
     pixels, truth = read_idx(Path(images)), read_idx(Path(labels))
     told = {"originals": round(float((read(pixels) == truth).mean()), 4)}
@@ -191,7 +191,7 @@ def readable(
 
 @main.command()
 def plot() -> None:
-    """Draw the curves beside those of other codecs and the published points of DRASIC."""
+    """Draw the curves with those of other codecs and the published points of DRASIC."""
     from matplotlib.figure import Figure
 
     from mnistzip.bench.report.label_placement import bytes_axis

@@ -1,8 +1,8 @@
-"""How much faster two workers of Ray are than one: wall-clock seconds for the same shards, taking turns, on this machine.
+"""Compare two workers of Ray with one: wall-clock seconds for the same shards, in turn, on this machine.
 
     python benchmarks/ray_speed.py IMAGES [--count 16384] [--shard-size 2048] [--effort 0] [--to cae]
 
-IMAGES is an IDX file. Ray is started before the clock; each run starts its own actors within. Let nothing else run.
+IMAGES is an IDX file. The time includes the start of the actors, but not that of Ray. The machine should be idle.
 """
 
 from __future__ import annotations

@@ -1,10 +1,9 @@
-"""Every digit there and back: lossy and lossless, as single files and in an archive, by one command.
+"""Encode and decode every digit: lossy and lossless, as single files and in an archive.
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/round_trip.py train-images-idx3-ubyte.gz t10k-images-idx3-ubyte.gz
 
-Lossless images must equal the digits. Lossy ones must equal what the encoder itself makes of its symbols, and be the same from
-single files and from the archive. Prints how many of each did not; that is the exit code, too. 70,000 digits take some ten
-minutes.
+Lossless images must equal the digits. Lossy images must equal the reconstruction of the encoder, from single files and from the
+archive. Prints the number of mismatches of each kind; their sum is the exit code. 70,000 digits take about ten minutes.
 """
 
 from __future__ import annotations
@@ -22,25 +21,25 @@ from mnistzip.idx import read_idx
 from mnistzip.models.registry import find
 from mnistzip.types import Pixels
 
-TOGETHER = 5000
+BATCH = 5000
 
 
 def mismatches(got: list[Pixels], expected: Pixels) -> int:
-    """How many images are not what they should be."""
+    """Number of images that differ from the expected ones."""
     if len(got) != len(expected):
         raise click.ClickException(f"{len(got)} images came back of {len(expected)}")
     return sum(not np.array_equal(one, other) for one, other in zip(got, expected, strict=True))
 
 
 def synthesized(images: Pixels, quality: int, model: str) -> Pixels:
-    """What effort 0 keeps of images, without any file."""
-    found = find(model)
-    row = np.full(len(images), found.quality_index(quality))
-    return found.transforms.synthesize(found.transforms.analyse(images, row), row)
+    """The reconstruction of images at effort 0, without a file."""
+    loaded = find(model)
+    quality_index = np.full(len(images), loaded.quality_index(quality))
+    return loaded.transforms.synthesize(loaded.transforms.analyse(images, quality_index), quality_index)
 
 
 def parts(images: Pixels) -> Iterator[Pixels]:
-    return (images[start : start + TOGETHER] for start in range(0, len(images), TOGETHER))
+    return (images[start : start + BATCH] for start in range(0, len(images), BATCH))
 
 
 @click.command()

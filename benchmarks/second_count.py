@@ -1,9 +1,9 @@
-"""Count a benchmark's figures a second time, by other means: sizes by ``stat``, PSNR by scikit-image.
+"""Compute the figures of a benchmark a second time, independently: sizes by ``stat``, PSNR by scikit-image.
 
     mnistzip bench t10k-images-idx3-ubyte.gz --out runs/bench -T 2 --save-files
     python benchmarks/second_count.py t10k-images-idx3-ubyte.gz runs/bench
 
-Nothing of :mod:`mnistzip.bench` is used. Every file is decoded by the library of its format. Exit code 1 if a figure differs.
+It uses no code of :mod:`mnistzip.bench`. Each file is decoded by the library of its format. Exit code 1 if a figure differs.
 """
 
 from __future__ import annotations

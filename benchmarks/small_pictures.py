@@ -1,10 +1,10 @@
-"""What the default makes of small pictures of many kinds, beside every other option of ours and WebP: docs/small-pictures.md.
+"""Compare the default with the other options of mnistzip and with WebP on small pictures of many kinds: docs/small-pictures.md.
 
     python benchmarks/picture_sets.py runs/sets
     python benchmarks/small_pictures.py runs/sets/report          # writes docs/small-pictures.json and docs/small-pictures.md
 
-Sizes are means of whole files. PSNR is of the mean squared error over all pixels of a set. Cost is bits + lmbda * squared error
-for each picture, lmbda being that of quality 50.
+Sizes are means of whole files. PSNR is computed from the mean squared error over all pixels of a set. The cost of a picture is
+bits + lmbda * squared error, with the lmbda of quality 50.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from mnistzip.metrics import mse, psnr_of_mse
 from mnistzip.models import registry
 from mnistzip.types import Pixels
 
-SHOWN, SHOWN_SIDE = 8, 34  # pictures of a set in the sheet, and pixels that are shown of each side
+SHOWN, SHOWN_SIDE = 8, 34  # pictures of a set in the sheet, and pixels of each side
 DOCS = Path(__file__).parent.parent / "docs"
 QUALITY = 50
 LMBDA = float(registry.shipped("mnist").lmbda[QUALITY - 1]) / (BIT << LMBDA_SHIFT)
 
 
 def result(images: Sequence[Pixels], size: int, decoded: Sequence[Pixels]) -> dict[str, Any]:
-    """Mean bytes, PSNR (None where nothing is lost) and cost of a set."""
+    """Mean bytes, PSNR (None if every pixel is equal) and cost of a set."""
     error = sum(mse(image, other) * image.size for image, other in zip(images, decoded, strict=True))
     return {
         "bytes": round(size / len(images), 2),
@@ -43,20 +43,20 @@ def result(images: Sequence[Pixels], size: int, decoded: Sequence[Pixels]) -> di
 
 
 def of_ours(images: Sequence[Pixels], **options: Any) -> dict[str, Any]:
-    """Files of ours."""
+    """Files of mnistzip."""
     files = mnistzip.encode_many(images, **options)
     return result(images, sum(map(len, files)), mnistzip.decode_many(files))
 
 
 def archive(images: Sequence[Pixels], **options: Any) -> dict[str, Any]:
-    """An archive of ours."""
+    """An archive of mnistzip."""
     content = mnistzip.encode_archive(images, **options)
     with mnistzip.Archive(content) as opened:
         return result(images, len(content), list(opened))
 
 
 def webp_files(images: Sequence[Pixels], **options: Any) -> tuple[list[bytes], list[Pixels]]:
-    """WebP files by Pillow, and what they decode to."""
+    """WebP files by Pillow, and the decoded images."""
     files = []
     for image in images:
         out = io.BytesIO()
@@ -72,7 +72,7 @@ def webp(images: Sequence[Pixels], **options: Any) -> dict[str, Any]:
 
 
 def strip(images: Sequence[Pixels]) -> Pixels:
-    """Pictures side by side on grey."""
+    """Pictures next to each other on grey."""
     row = np.full((SHOWN_SIDE + 2, SHOWN * (SHOWN_SIDE + 4)), 96, np.uint8)
     for k, image in enumerate(images):
         part = image[:SHOWN_SIDE, :SHOWN_SIDE]
@@ -82,7 +82,7 @@ def strip(images: Sequence[Pixels]) -> Pixels:
 
 
 def sheet(sets: dict[str, list[Pixels]]) -> Image.Image:
-    """The first pictures of the sets of small pictures: as they were, by the default, and by WebP at quality 0."""
+    """Draw the first pictures of each set: originals, by the default, and by WebP at quality 0."""
     rows = []
     for images in sets.values():
         some = [image for image in images[:SHOWN] if max(image.shape) <= SHOWN_SIDE]
@@ -114,7 +114,7 @@ def measure(images: Sequence[Pixels]) -> dict[str, dict[str, Any]]:
 
 
 def faults(rows: dict[str, dict[str, Any]]) -> list[str]:
-    """Which promises of the default a set breaks."""
+    """The promises of the default that a set breaks."""
     default, smallest = rows["default"], rows["webp-smallest"]
     found = [
         f"{name} costs {1 - rows[name]['cost'] / default['cost']:.1%} less"

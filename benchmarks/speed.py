@@ -1,9 +1,9 @@
-"""How fast the codec is beside WebP and PNG of Pillow in the same run. The figures are kept in ``docs/performance.json``.
+"""Compare the speed of mnistzip with WebP and PNG of Pillow in one run; results go to ``docs/performance.json``.
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/speed.py t10k-images-idx3-ubyte.gz [--count 4096] [--profile WHAT]
 
-Batches: images a second of processor time over all threads, the best of some runs, and that over the peer's. One warm call and
-a cold start of the command: the clock. ``--profile 'mnist-e0 encode'`` prints where the time of one row goes instead.
+Batches: images per second of processor time over all threads, the best of some runs, and the ratio to the peer. One warm call
+and a cold start of the command: wall-clock time. ``--profile 'mnist-e0 encode'`` prints a profile of one row instead.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from mnistzip.types import Pixels
 
 RESULTS = Path(__file__).parents[1] / "docs" / "performance.json"
 RUNS = 3
-SLOW = 8  # of rows that search, so many times fewer images
+SLOW = 8  # rows with a search use this many times fewer images
 STARTS = 15
 OURS: dict[str, dict[str, Any]] = {
     "mnist-e0": {"effort": 0, "model": "mnist"},
@@ -77,7 +77,7 @@ def best(work: Callable[[], Any], clock: Callable[[], float], runs: int = RUNS) 
 
 
 def batches(images: Pixels) -> dict[str, dict[str, float]]:
-    """Images a second of processor time, each codec both ways."""
+    """Images per second of processor time to encode and decode, for each codec."""
     rows = {}
     for name, options in PEERS.items():
         encode, files = partial(pillow_encode, options, images), pillow_encode(options, images)
@@ -93,12 +93,12 @@ def batches(images: Pixels) -> dict[str, dict[str, float]]:
 
 
 def rates(count: int, encode: Callable[[], Any], decode: Callable[[], Any]) -> dict[str, float]:
-    """Images a second both ways."""
+    """Images per second to encode and decode."""
     return {"encode": count / best(encode, time.process_time), "decode": count / best(decode, time.process_time)}
 
 
 def single(image: Pixels) -> dict[str, dict[str, float]]:
-    """Milliseconds of one warm call each way."""
+    """Milliseconds of one warm call to encode and to decode."""
     rows = {}
     for name, options in OURS.items():
         file = mnistzip.encode(image, **options)
@@ -110,7 +110,7 @@ def single(image: Pixels) -> dict[str, dict[str, float]]:
 
 
 def cold(image: Pixels) -> dict[str, float]:
-    """Seconds from the start of a command to its end, and that over the imports that it cannot do without."""
+    """Wall-clock seconds of a command, and the ratio to its necessary imports."""
     with tempfile.TemporaryDirectory() as folder:
         png, cae, back = (str(Path(folder) / name) for name in ("d.png", "d.cae", "back.png"))
         Image.fromarray(image).save(png)
@@ -128,14 +128,14 @@ def cold(image: Pixels) -> dict[str, float]:
 
 
 def started(*arguments: str) -> float:
-    """Seconds that Python takes with such arguments."""
+    """Seconds of Python with some arguments."""
     return best(
         partial(subprocess.run, [sys.executable, *arguments], check=True, capture_output=True), time.perf_counter, STARTS
     )
 
 
 def threads(images: Pixels) -> dict[str, float]:
-    """Seconds of the clock that the command takes for many images with one and two threads."""
+    """Wall-clock seconds of the command for many images with one and two threads."""
     with tempfile.TemporaryDirectory() as folder:
         source, out = Path(folder) / "in.npy", Path(folder) / "out.cae"
         np.save(source, images)
@@ -149,7 +149,7 @@ def threads(images: Pixels) -> dict[str, float]:
 
 
 def rounded(value: Any) -> Any:
-    """Four digits of every number."""
+    """Round every number to four digits."""
     if isinstance(value, dict):
         return {key: rounded(inner) for key, inner in value.items()}
     return float(f"{value:.4g}") if isinstance(value, float) else value

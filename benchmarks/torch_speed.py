@@ -1,9 +1,10 @@
-"""Images a second out of ``mnistzip.plugins.torch.ArchiveDataset`` beside ``torchvision.datasets.MNIST``, in a DataLoader.
+"""Compare ``mnistzip.plugins.torch.ArchiveDataset`` with ``torchvision.datasets.MNIST`` in a DataLoader: images per second.
 
     python benchmarks/torch_speed.py IMAGES LABELS [--workers 2] [--batch 64] [--count 10000] [--effort 0]
 
-IMAGES and LABELS are IDX files. Both data sets turn images into tensors with the same transform. Timed are an epoch in order,
-one shuffled with nothing decoded yet, and one shuffled after that: in processor time, or with workers by the clock.
+IMAGES and LABELS are IDX files. Both data sets turn images into tensors with the same transform. Three epochs are timed: one in
+order, one shuffled with an empty cache, and one shuffled with a full cache. Times are processor time, or with workers
+wall-clock.
 """
 
 from __future__ import annotations
@@ -32,9 +33,9 @@ OPERATORS = {
 
 
 def import_datasets() -> Any:
-    """``torchvision.datasets``, also where torchvision was built for a GPU and torch was not.
+    """Import ``torchvision.datasets``, also if torchvision was built for a GPU and torch was not.
 
-    There its operators cannot be loaded, and importing it fails as it wants to say more about two of them: they are declared.
+    In this case its operators cannot be loaded, and the import fails unless two of them are declared first.
     """
     try:
         from torchvision import datasets
@@ -47,7 +48,7 @@ def import_datasets() -> Any:
 
 
 def mnist_of(folder: Path, images: NDArray[np.uint8], labels: NDArray[np.integer], transform: Any = None) -> Any:
-    """``torchvision.datasets.MNIST`` of some images and labels, its files below ``folder``."""
+    """``torchvision.datasets.MNIST`` of some images and labels, with its files below ``folder``."""
     raw = folder / "MNIST" / "raw"
     raw.mkdir(parents=True)
     for part in ("train", "t10k"):
@@ -62,7 +63,7 @@ def to_tensor(image: Any) -> torch.Tensor:
 
 
 def epoch(loader: DataLoader[Any]) -> float:
-    """Seconds that it takes to see all batches: of processor time, or where workers share the work by the clock."""
+    """Seconds to read all batches: processor time, or wall-clock time with workers."""
     clock = time.perf_counter if loader.num_workers else time.process_time
     began = clock()
     for _ in loader:
@@ -71,7 +72,7 @@ def epoch(loader: DataLoader[Any]) -> float:
 
 
 def rates(make: Callable[[], Dataset[Any]], count: int, batch: int, workers: int) -> list[float]:
-    """Images a second: in order, shuffled for the first time, shuffled again."""
+    """Images per second: in order, shuffled for the first time, shuffled again."""
     out = []
     for shuffle, epochs in ((False, 1), (True, 2)):
         loader = DataLoader(make(), batch, shuffle=shuffle, num_workers=workers, persistent_workers=workers > 0)

@@ -14,13 +14,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mnistzip.coding.latent_cost import BIT, LMBDA_SHIFT
+from mnistzip.entropy.cdf import TOTAL
 from mnistzip.metrics import PEAK as WHITE
 from mnistzip.models.model_file import FILE_VERSION
+from mnistzip.models.pixel.planes import Plane
 from mnistzip.nn.exact import ACTIVATION_MAX
 from mnistzip.training.classic import SIGMOID_PEAK, Classic
 from mnistzip.training.rd_model import Coder
 from mnistzip.training.torch_codec import FINE_SHIFT, LATENT_PEAK, Block, Codec, Head, Prior, Transform
 from mnistzip.training.torch_layers import TwinLayer
+from mnistzip.training.torch_pixel_model import Affine, PixelModel, PlaneNet
 
 Arrays = dict[str, NDArray[np.generic]]
 Layers = list[dict[str, Any]]
@@ -128,6 +131,32 @@ def prior(part: Prior, head: Head, levels: Tensor, arrays: Arrays) -> None:
         "prior.far_shift": integers(part.far_shift),
         "prior.head_shift": integers(head.shift),
     }
+
+
+def export_pixels(model: PixelModel) -> Arrays:
+    """The arrays of a quantized pixel model, by name."""
+    arrays: Arrays = {}
+    with torch.no_grad():
+        for plane, net in zip(Plane, model.nets, strict=True):
+            assert isinstance(net, PlaneNet)
+            prefix = f"pixels.{plane.name.lower()}"
+            for number, layer in enumerate((net.enter, *net.middle)):
+                assert isinstance(layer, Affine)
+                _affine(layer, f"{prefix}.{number}", arrays)
+            _affine(net.head, f"{prefix}.head", arrays)
+            rows, columns = net.enter.position_integers()
+            arrays |= {f"{prefix}.rows": integers(rows), f"{prefix}.columns": integers(columns)}
+        _affine(model.copy.query, "pixels.query", arrays)
+        _affine(model.copy.key, "pixels.key", arrays)
+        arrays["pixels.levels"] = integers(model.copy.level_keys())
+        arrays["pixels.blank"] = integers(model.blank * TOTAL)
+    return arrays
+
+
+def _affine(layer: Affine, name: str, arrays: Arrays) -> None:
+    """The arrays of one layer of the pixel model."""
+    weight, bias = layer.integers()
+    arrays |= {f"{name}.weight": integers(weight.T), f"{name}.bias": integers(bias), f"{name}.shift": integers(layer.shift)}
 
 
 def pack(meta: dict[str, Any], arrays: Arrays) -> bytes:

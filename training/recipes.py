@@ -25,9 +25,8 @@ from mnistzip.storage.atomic import AtomicFile
 from mnistzip.training import distributed
 from mnistzip.training.baselines import compare
 from mnistzip.training.classic import AUTOENCODER, Classic, ClassicConfig, float_psnr, train_classic
-from mnistzip.training.export import Arrays, export
+from mnistzip.training.export import Arrays, export, export_pixels
 from mnistzip.training.model_card import card
-from mnistzip.training.pixel_export import export_pixels
 from mnistzip.training.pixel_stages import PixelStage, measure, train_pixel_stage
 from mnistzip.training.quality_levels import choose
 from mnistzip.training.rd_model import Coder

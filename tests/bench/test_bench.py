@@ -313,7 +313,7 @@ def test_images_of_all_sizes_go_through(tmp_path: Path, capsys: pytest.CaptureFi
     told = json.loads(capsys.readouterr().out)
     jsonschema.validate(told, SCHEMA)
     rows = {row["codec"] + row["setting"]: row for row in told["rows"]}
-    assert rows["sheet-png"]["error"] == "images of 5 different sizes make no sheet"
+    assert rows["sheet-png"]["error"] == "images of 5 different sizes do not fit into one sheet"
     assert rows["webpq10"]["error"] is None
     assert 0.5 < rows["webpq10"]["ms_ssim"] < 1  # of the one that is large enough
     assert told["data"]["width"] == [1, 180]
@@ -351,15 +351,15 @@ def test_a_library_that_is_missing_for_the_curves_costs_the_curves_only(
     assert run(["bench", str(DIGITS), "--codecs", "mnist-e0@q*0,webp@q10", "--limit", "3", "-o", out]) == 0
     told = capsys.readouterr()
     assert "BD-rate: change" not in told.out
-    assert "no BD-rate: it needs scipy: pip install 'mnistzip[bench]'" in told.err
+    assert "BD-rate needs scipy: pip install 'mnistzip[bench]'" in told.err
 
 
 def test_bad_calls_say_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for code, says, arguments in (
-        (2, "name the images to compare on", []),
+        (2, "give images: files", []),
         (2, "--save-files needs a folder", [str(DIGITS), "--save-files"]),
         (2, "--fresh needs a folder", [str(DIGITS), "--fresh"]),
-        (2, "takes two results.json and no images", [str(DIGITS), "--compare", str(DIGITS), str(DIGITS)]),
+        (2, "takes two results.json: leave out the images", [str(DIGITS), "--compare", str(DIGITS), str(DIGITS)]),
         (1, "no images in", [str(tmp_path)]),
         (1, "no codec 'gif'", [str(DIGITS), "--codecs", "gif"]),
         (1, "no such file or folder", [str(tmp_path / "x.png")]),
@@ -430,7 +430,7 @@ def test_a_measurement_is_made_anew_where_a_model_that_auto_chooses_from_changed
     shipped = registry.shipped
     changed = replace(shipped("glyph"), transforms=shipped("mnist-fast").transforms)
     changed.__dict__["fingerprint"] = b"other"
-    monkeypatch.setattr(registry, "shipped", lambda name: changed if name == "glyph" else shipped(name))
+    monkeypatch.setattr(registry, "shipped", lambda name, engine=None: changed if name == "glyph" else shipped(name, engine))
     after = {job.key: every._stamp(job) for job in every.jobs}
     assert before["auto@q50"] != after["auto@q50"]
     assert before["mnist@q50"] == after["mnist@q50"]

@@ -234,7 +234,7 @@ def test_identical_images_and_images_of_differing_sizes(tmp_path: Path, digit: P
     noise = np.random.default_rng(1).integers(0, 256, (120, 200), dtype=np.uint8)
     mixed = make(tmp_path / "mixed", [digit, noise, digit[:9, :20]], ["webp@q0", "sheet-png"])
     assert "9 to 120 pixels" in mixed.page.read_text()
-    assert "images of 3 different sizes make no sheet" in mixed.page.read_text()
+    assert "images of 3 different sizes do not fit into one sheet" in mixed.page.read_text()
 
 
 def test_pictures_are_left_out_before_the_page_grows_too_large(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:

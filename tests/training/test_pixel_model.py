@@ -24,8 +24,7 @@ from mnistzip.models.pixel.pixel_model import PixelModel, Symbols
 from mnistzip.models.pixel.planes import TILE_PIXELS
 from mnistzip.models.registry import Model, read_model, shipped
 from mnistzip.training import splits
-from mnistzip.training.export import pack
-from mnistzip.training.pixel_export import export_pixels
+from mnistzip.training.export import export_pixels, pack
 from mnistzip.training.pixel_stages import PixelStage, measure, train_pixel_stage
 from mnistzip.training.torch_layers import quantize
 from mnistzip.training.torch_pixel_model import PixelConfig, PixelModel as Twin
