@@ -160,5 +160,5 @@ TEXTS = {
     },
     "integrate": {"--prefix": WRITTEN},
     "help": {"command": NEITHER},
-    "thumbnail": {"source": READ, "goal": WRITTEN},
+    "thumbnail": {"source": READ, "output": WRITTEN},
 }
