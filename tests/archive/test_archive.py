@@ -154,6 +154,7 @@ def test_the_callers_buffer_may_be_used_again(digits: Pixels) -> None:
     assert same(list(mnistzip.Archive(out.getvalue())), list(digits))
 
 
+@pytest.mark.slow
 def test_one_image_of_many_reads_little(digits: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
     data = mnistzip.encode_archive(np.tile(digits, (50, 1, 1)), lossless=True)  # 3,200 images, 4 groups
     taken: list[int] = []

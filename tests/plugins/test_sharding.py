@@ -69,6 +69,7 @@ def images_in(folder: Path) -> list[Pixels]:
     return [image for path in sorted(folder.glob("part-*.cae")) for image in mnistzip.Archive(path)]
 
 
+@pytest.mark.slow
 def test_every_kind_of_source_is_read_from_any_image_on(
     digits: Pixels, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,6 +82,7 @@ def test_every_kind_of_source_is_read_from_any_image_on(
             assert all((item.image == digit).all() for item, digit in zip(items, digits[first:], strict=True)), path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [64, 23])
 def test_shards_of_every_kind_of_source_hold_its_images_in_order(size: int, digits: Pixels, tmp_path: Path) -> None:
     for kind, path in sources_of(digits, tmp_path).items():

@@ -46,6 +46,7 @@ def test_zarr_finds_the_codec_by_its_entry_point_and_reads_without_our_import(di
     assert int(done.stdout) == digits.sum(dtype=np.int64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("chunks", [(1, 28, 28), (16, 28, 28), (64, 28, 28), (5, 28, 28), (7, 14, 20)])
 def test_lossless_chunks_come_back_whatever_their_shape(digits: Pixels, chunks: tuple[int, ...]) -> None:
     array = create(MemoryStore(), digits, LOSSLESS, chunks)
@@ -76,6 +77,7 @@ def test_lossy_chunks_hold_the_very_pixels_that_decode_gives(digits: Pixels) -> 
     assert array.nbytes_stored() < 64 * 40
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "more",
     [
@@ -132,6 +134,7 @@ def test_images_that_nobody_writes_to_do_not_change_though_the_codec_is_lossy(di
     assert np.array_equal(array[32:40], before[32:40])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [{}, {"shards": (32, 28, 28)}], ids=["plain", "sharded"])
 def test_every_kind_of_indexing_writes_where_it_says(digits: Pixels, more: dict[str, Any]) -> None:
     array, wanted = create(MemoryStore(), digits, LOSSLESS, (8, 14, 28), **more), digits.copy()
@@ -278,6 +281,7 @@ def test_the_bytes_of_a_chunk_stay_as_they_are_documented() -> None:
 CHANNEL = [(16, 28, 28, 1), (16, 28, 28, 1, 1), (4, 4, 28, 28, 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [{}, {"sharded": True}, {"compressors": "auto"}], ids=["plain", "sharded", "zstd"])
 @pytest.mark.parametrize("shape", CHANNEL, ids=str)
 def test_a_channel_axis_behind_the_images_costs_nothing(shape: tuple[int, ...], more: dict[str, Any], digits: Pixels) -> None:

@@ -111,7 +111,7 @@ def test_the_command_line_goes_there_and_back(digit_png: Path, digit: Pixels, ca
 
 def test_the_command_line_says_what_does_not_go_together(digit_png: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for says, arguments in (
-        ("takes neither --lossless nor --min-psnr", ["compress", "--bare", "--lossless"]),
+        ("leave out --lossless and --min-psnr", ["compress", "--bare", "--lossless"]),
         ("--check-bits is for --bare streams", ["compress", "--check-bits", "9"]),
         ("are for --bare streams", ["decompress", "-q", "9"]),
     ):

@@ -190,6 +190,7 @@ def test_an_archive_chooses_for_each_picture(lossless: bool, pictures: dict[str,
     assert all((piece == decoded[k]).all() for k, piece in enumerate(pieces, 5))  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_archive_of_one_kind_takes_no_more_than_files(kind: str, pictures: dict[str, list[Pixels]]) -> None:
     images = pictures[kind] * 8
