@@ -127,7 +127,7 @@ class Report:
             click.echo(f"{source} -> {output}\n  {change}: {sizes.rates}", err=style.to_stderr)
         if style.bare:
             return
-        if not api.decodes_unasked(coded, self._encoding.model):
+        if not api.within_default_limit(coded, self._encoding.model):
             click.echo(f"mnistzip: {output}: {LARGE} {pixels.size}", err=True)
         self._advise(source, api.info(coded), decibels, pixels.size)
 

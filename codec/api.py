@@ -1,8 +1,9 @@
-"""Image to file and back: the way through the house.
+"""The public functions: images to files and back.
 
-    image -> tiles -> analysis -> symbols (-> refined) -> intervals -> rANS streams -> payload behind a header
+    image -> tiles -> analysis -> latent (-> search) -> intervals -> rANS streams -> payload after a header
 
-and the same way back. Batches take every step together; a batch gives the very files that its images give one by one.
+Decoding goes the other way. A batch takes each step for all its images together. The files are those that the images give one
+by one.
 """
 
 from __future__ import annotations
@@ -32,28 +33,34 @@ from mnistzip.validation import as_image
 
 @with_options(EncodeOptions)
 def encode(image: ArrayLike, **options: Unpack[EncodeKeywords]) -> bytes:
-    """Code one greyscale image into the bytes of a ``.cae`` file.
+    """Encode one greyscale image into the bytes of a ``.cae`` file.
 
     Args:
-        image: uint8 array of shape ``(H, W)``, or a grey image of Pillow.
+        image: uint8 array of shape ``(H, W)``, or a greyscale image of Pillow.
         quality: 1 (smallest) to 100 (best). Not used when a budget is given.
         lossless: keep every pixel.
-        effort: 0 (fastest) to 9 (smallest). Decoding costs the same.
-        max_bytes: the best quality whose whole file has at most so many bytes; of bare streams, whose quality is agreed, the
+        effort: 0 (fastest) to 9 (smallest). Decoding time does not depend on it.
+        max_bytes: the best quality whose file has at most this many bytes. Bare streams have a fixed quality: for them, the
             best latent that fits.
-        min_psnr: the smallest file that reaches so many dB, lossless if nothing lossy does.
+        min_psnr: the smallest file that reaches this PSNR in dB, lossless if no lossy file does.
         model: name of a shipped model, path of a model file, or a loaded :class:`~mnistzip.models.registry.Model`; ``"auto"``
             chooses a shipped model for each image, or lossless coding if that is better (:mod:`mnistzip.coding.model_choice`).
             Bare streams use ``mnist`` unless another model is named.
-        bare: the coder's bytes alone, without a header: for links whose ends agree on model, quality, size and ``check_bits``;
-            :func:`decode_bare` reads them. Always lossy.
-        check_bits: of a bare stream, 0 to 23: of random damage one in ``2^check_bits`` goes unnoticed.
+        bare: write the entropy-coded bytes alone, without a header. Both ends of the link must agree on model, quality, size
+            and ``check_bits``. :func:`decode_bare` reads them. Always lossy.
+        check_bits: bits of the check in a bare stream, 0 to 23. One in ``2^check_bits`` random damages goes unnoticed.
 
     Raises:
         ImageError: not a greyscale image of 8 bits, or too large.
         LimitError: no file meets the budget.
-        OptionError: an option outside its range, or options that do not go together.
+        OptionError: an option outside its range, or options that exclude each other.
         ModelError: no such model.
+
+    Example:
+        >>> import numpy, mnistzip
+        >>> data = mnistzip.encode(numpy.zeros((28, 28), numpy.uint8))
+        >>> mnistzip.decode(data).shape
+        (28, 28)
     """
     return encode_many([image], **options)[0]
 
@@ -63,23 +70,24 @@ def decode(data: bytes, *, model: str | Path | Model | None = None, max_pixels: 
 
     Args:
         data: the whole file.
-        model: the custom model that a file names by its fingerprint; shipped models are found without it.
-        max_pixels: larger images are refused before memory is taken; by default those of more than 2^23 pixels if lossy, 2^18
-            if the pixel model keeps every pixel, which take some seconds, and 2^26 if stored.
+        model: the user model that the file names by its fingerprint. Shipped models need no argument.
+        max_pixels: larger images are refused before memory is allocated. The default is 2^23 pixels for lossy files, 2^18 for
+            lossless files of the pixel model, and 2^26 for stored files.
 
     Raises:
-        FormatError: damaged, cut short, or not a mnistzip file.
+        FormatError: damaged, truncated, or not a mnistzip file.
         LimitError: more pixels than allowed.
-        ModelError: the file needs a model that is not at hand.
+        ModelError: the file needs a model that was not found.
     """
     return decode_many([data], model=model, max_pixels=max_pixels)[0]
 
 
 @one_thread
 def preview(data: bytes, *, model: str | Path | Model | None = None, max_pixels: int | None = None) -> Pixels:
-    """A quick look at a lossless file: uint8 ``(H, W)``, most grey levels off by up to 16; any other file is decoded.
+    """Decode a lossless file in half the time, without the low bits of grey levels; decode any other file in full.
 
-    The shades, most of the file and half of the time, are left out, and with them the check: damage may go unnoticed.
+    Returns uint8 of shape ``(H, W)``. Most grey levels differ from the exact ones by up to 16. The check is not verified, so
+    damage can go unnoticed.
 
     Raises:
         FormatError, LimitError, ModelError: as for :func:`decode`.
@@ -103,13 +111,15 @@ def decode_bare(
     check_bits: int = BARE_CHECK_BITS,
     max_pixels: int | None = None,
 ) -> Pixels:
-    """Decode what :func:`encode` wrote with ``bare``, told the same quality, model and check bits, to uint8 ``(H, W)``.
+    """Decode a bare stream of :func:`encode` to uint8 of shape ``(H, W)``.
 
     Args:
         shape: ``(H, W)`` of the image.
+        quality, model, check_bits: those of the encoder.
+        max_pixels: as for :func:`decode`.
 
     Raises:
-        FormatError: damaged, cut short, or made with other settings.
+        FormatError: damaged, truncated, or made with other options.
         LimitError: more pixels than allowed.
         OptionError: an option outside its range.
     """
@@ -131,7 +141,7 @@ def decode_bare(
 @one_thread
 @with_options(EncodeOptions)
 def encode_many(images: Sequence[ArrayLike] | Pixels, **options: Unpack[EncodeKeywords]) -> list[bytes]:
-    """Code many images together: the same files as :func:`encode` gives one by one, faster.
+    """Encode many images together. The files are those of :func:`encode`, and it is faster.
 
     Args:
         images: uint8 array of shape ``(N, H, W)`` or a sequence of ``(H, W)`` arrays of any sizes.
@@ -154,7 +164,7 @@ def encode_many(images: Sequence[ArrayLike] | Pixels, **options: Unpack[EncodeKe
 
 
 def _bare_streams(images: list[Pixels], options: EncodeOptions) -> list[bytes]:
-    """Streams without a header, of one model that both ends know."""
+    """Streams without a header, for a model that both ends know."""
     from mnistzip.coding.lossy import LossyBatch
 
     lossy = LossyBatch(registry.find_bare(options.model), images, options.effort, options.check_bits)
@@ -166,7 +176,7 @@ def _bare_streams(images: list[Pixels], options: EncodeOptions) -> list[bytes]:
 def decode_many(
     files: Iterable[bytes], *, model: str | Path | Model | None = None, max_pixels: int | None = None
 ) -> list[Pixels]:
-    """Decode many files together: the same images as :func:`decode` gives one by one, faster."""
+    """Decode many files together. The images are those of :func:`decode`, and it is faster."""
     images: list[Pixels] = []
     results = decode_each(files, model=model, max_pixels=max_pixels)
     for index, result in enumerate(results):
@@ -190,19 +200,19 @@ def decode_each(
             if header.model is None:
                 out[index] = unstore(header, payload)
             else:
-                used = _model_of(header, model, max_pixels)
-                coded.setdefault((used, header.mode), {})[index] = header, payload
+                decoder = _model_of(header, model, max_pixels)
+                coded.setdefault((decoder, header.mode), {})[index] = header, payload
         except MnistzipError as error:
             out[index] = error
-    for (used, mode), parsed in coded.items():
-        out |= zip(parsed, _decode_by(used, mode, list(parsed.values())), strict=True)
+    for (decoder, mode), parsed in coded.items():
+        out |= zip(parsed, _decode_by(decoder, mode, list(parsed.values())), strict=True)
     return [out[index] for index in range(len(out))]
 
 
-def _model_of(header: Header, given: str | Path | Model | None, max_pixels: int | None) -> Model:
-    """The model that decodes a file; without a limit of the caller's own, one that does so in some seconds."""
+def _model_of(header: Header, candidate: str | Path | Model | None, max_pixels: int | None) -> Model:
+    """The model that decodes a file. Without ``max_pixels``, a model that would take more than some seconds is refused."""
     assert header.model is not None
-    model = model_for(header.model, given)
+    model = model_for(header.model, candidate)
     if header.mode is Mode.LOSSLESS:
         model.pixel_model()
     if max_pixels is None:
@@ -218,7 +228,7 @@ def _decode_by(model: Model, mode: Mode, parsed: list[tuple[Header, bytes]]) -> 
     return decode_files(model.pixel_model(), parsed)
 
 
-def decodes_unasked(data: bytes, model: str | Path | Model | None = None) -> bool:
+def within_default_limit(data: bytes, model: str | Path | Model | None = None) -> bool:
     """Whether :func:`decode` takes a whole file without ``max_pixels``."""
     header, _ = container.parse(_as_bytes(data), SIDE_MAX**2)
     used = None if header.model is None else model_for(header.model, model)
@@ -227,7 +237,16 @@ def decodes_unasked(data: bytes, model: str | Path | Model | None = None) -> boo
 
 @dataclass(frozen=True)
 class Info:
-    """What a file says of itself, without decoding it."""
+    """The header of a file, in words.
+
+    Attributes:
+        mode: ``"lossy"`` or ``"lossless"``.
+        model: name of the model, or the first bytes of its fingerprint in hex; ``"none (METHOD)"`` if stored.
+        quality: 1 to 100 if lossy, else None.
+        width, height: in pixels.
+        tiles: number of 28x28 tiles; 0 if stored.
+        header_bytes, payload_bytes: they add up to the size of the file.
+    """
 
     mode: str
     model: str
@@ -240,15 +259,19 @@ class Info:
 
 
 def info(data: bytes) -> Info:
-    """Describe a file by its header; the payload is not looked at."""
+    """Describe a file by its header. The payload is not decoded.
+
+    Raises:
+        FormatError: not a mnistzip file, or a damaged header.
+    """
     header, payload = container.parse(_as_bytes(data), SIDE_MAX**2)
     if header.mode is Mode.STORED:
         assert header.method is not None
         name, mode = f"none ({header.method.name.lower()})", "lossless"
     else:
-        names = {number: shipped for shipped, number in registry.SHIPPED.items()}
-        known = header.model
-        name = known.hex() if isinstance(known, bytes) else names.get(known or 0, f"number {known}")
+        names = {shipped: name for name, shipped in registry.SHIPPED.items()}
+        number = header.model
+        name = number.hex() if isinstance(number, bytes) else names.get(number or 0, f"number {number}")
         mode = "lossy" if header.mode is Mode.LOSSY else "lossless"
     tiles = 0 if header.mode is Mode.STORED else tiles_in(header.width, header.height)
     size = (header.width, header.height)
@@ -261,13 +284,17 @@ def _as_bytes(data: bytes | bytearray | memoryview) -> bytes:
     return bytes(data)
 
 
-def model_for(name: int | bytes, given: str | Path | Model | None) -> Model:
-    """The model that a file names by id, fingerprint or the first bytes of that."""
+def model_for(name: int | bytes, candidate: str | Path | Model | None) -> Model:
+    """The model that a file names by its number, its fingerprint, or the first bytes of its fingerprint.
+
+    Args:
+        candidate: the caller's model. It must be the one that the file names, unless it ships.
+    """
     if isinstance(name, int):
-        return given if isinstance(given, Model) and given.number == name else registry.by_number(name)
-    if given is None or registry.is_shipped(given):
+        return candidate if isinstance(candidate, Model) and candidate.number == name else registry.by_number(name)
+    if candidate is None or registry.is_shipped(candidate):
         return registry.by_fingerprint(name)
-    found = registry.find(given)
-    if not found.fingerprint.startswith(name):
-        raise ModelError(f"the file needs the custom model {name.hex()}, but {found.name} is {found.fingerprint.hex()}")
-    return found
+    model = registry.find(candidate)
+    if not model.fingerprint.startswith(name):
+        raise ModelError(f"the file needs the custom model {name.hex()}, but {model.name} is {model.fingerprint.hex()}")
+    return model

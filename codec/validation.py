@@ -1,4 +1,4 @@
-"""What callers give as images, labels and indices: arrays of numpy and of libraries that convert to it, Pillow's images."""
+"""Checks of arguments: images, labels and indices as numpy, Pillow and other libraries hold them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def as_image(image: ArrayLike, index: int) -> Pixels:
     """An image as contiguous uint8 of shape ``(H, W)``.
 
     Args:
-        image: whatever numpy makes such an array of, or an image of Pillow that is grey and has 8 bits.
-        index: of the image among those given, for the error.
+        image: anything that numpy converts to such an array, or a greyscale Pillow image of 8 bits.
+        index: position of the image among the arguments, for the error.
 
     Raises:
         ImageError: anything else, or an image that is too large; the message names ``index``.
@@ -84,19 +84,19 @@ def as_integer(value: object) -> int:
 
 
 def as_index(index: object, count: int) -> int:
-    """The place of an item among ``count``, 0 or more; negative indices count from the end.
+    """The position of an item among ``count``, 0 or more. Negative indices count from the end.
 
     Raises:
         OptionError: no integer.
-        IndexError: there are not so many items.
+        IndexError: the index is outside the items.
     """
     try:
-        place = as_integer(index)
+        position = as_integer(index)
     except TypeError as cause:
         raise OptionError(f"{_short(index)} is no index of an image: give a whole number") from cause
-    if not -count <= place < count:
-        raise IndexError(f"image {place} of an archive of {count}")
-    return place % count
+    if not -count <= position < count:
+        raise IndexError(f"image {position} of an archive of {count}")
+    return position % count
 
 
 def as_label(label: object, index: int) -> int:
@@ -115,7 +115,7 @@ def as_label(label: object, index: int) -> int:
 
 
 def require_one_each(what: str, values: object, images: object) -> None:
-    """Refuse labels or names that cannot be one for each image, as far as shapes and lengths say.
+    """Refuse labels or names whose shape or length does not give one for each image.
 
     Raises:
         OptionError: more than one dimension, or another number than there are images.
@@ -124,11 +124,11 @@ def require_one_each(what: str, values: object, images: object) -> None:
     if len(shape) > 1:
         raise OptionError(f"{what} have shape {tuple(shape)}: give one dimension, one for each image")
     try:
-        found, wanted = len(values), len(images)  # type: ignore[arg-type]
+        value_count, image_count = len(values), len(images)  # type: ignore[arg-type]
     except TypeError:  # an iterator
         return
-    if found != wanted:
-        raise OptionError(f"there are {found} {what} for {wanted} images: give one for each image")
+    if value_count != image_count:
+        raise OptionError(f"there are {value_count} {what} for {image_count} images: give one for each image")
 
 
 def _short(value: object) -> str:

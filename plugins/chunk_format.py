@@ -94,7 +94,7 @@ class ChunkOptions(FileOptions):
         """
         files = api.encode_many(images, **self.to_config())
         by_header = {container.parse(file, SIDE_MAX**2)[0]: file for file in files}  # files with one header have one limit
-        if not all(api.decodes_unasked(file, self.model) for file in by_header.values()):
+        if not all(api.within_default_limit(file, self.model) for file in by_header.values()):
             height, width = images.shape[1:]
             raise LimitError(f"images of {width}x{height} exceed the default decode limit: choose smaller chunks")
         return files

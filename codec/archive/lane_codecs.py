@@ -166,7 +166,7 @@ class _StoredLanes:
         return images
 
     def _split(self, content: bytes, pixels: int) -> tuple[Method, bytes]:
-        """Storage method and body of a lane of so many pixels."""
+        """Storage method and body of a lane of this many pixels."""
         if content[0] not in tuple(Method):
             raise UnsupportedError(f"storage method {content[0]} is unsupported: it is reserved for later versions")
         return Method(content[0]), content[1:]
@@ -203,6 +203,6 @@ def _quality_indices(model: Model, quality: int, tiles: int) -> Integers:
 
 
 def _cut(x_hat: Pixels, counts: Sequence[int], shapes: Sequence[ImageShape]) -> list[Pixels]:
-    """Images from the tiles of all of them, of which each has so many."""
+    """Images from the tiles of all images, and the number of tiles of each."""
     pieces = np.split(x_hat, np.cumsum(counts)[:-1])
     return [from_tiles(tiles, width, height) for tiles, (height, width) in zip(pieces, shapes, strict=True)]

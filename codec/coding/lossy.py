@@ -43,7 +43,7 @@ class LossyBatch:
     """Images cut into tiles once, to be coded at one or several qualities by one model.
 
     Attributes:
-        bare_check_bits: None for files; otherwise results are bare streams with checks of so many bits: no header, and never
+        bare_check_bits: None for files; otherwise results are bare streams with checks of this many bits: no header, and never
             stored.
     """
 

@@ -49,7 +49,7 @@ class Streams:
 
     @staticmethod
     def from_tile_counts(counts: Sequence[int]) -> Streams:
-        """The streams of payloads of so many tiles each."""
+        """The streams of payloads, given the number of tiles of each."""
         first, count, per_payload, tile = [], [], [], 0
         for tiles in counts:
             starts = range(0, tiles, TILES_PER_STREAM)

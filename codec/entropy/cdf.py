@@ -48,7 +48,7 @@ _WEIGHTS = OCTAVES.astype(np.float64)
 
 @dataclass(frozen=True)
 class Cdf:
-    """Alphabets of so many values each, one for every symbol to be coded.
+    """Frequencies for each symbol to be coded, over an alphabet of a given size.
 
     Attributes:
         sums: integers, in float64 below 2^53 or in int64, from 0 to ``65536 * total``, shape ``(..., values + 1, n)``.
