@@ -284,8 +284,8 @@ def test_ranges_beyond_the_archive_are_those_of_slices(lossy: bytes) -> None:
     assert names is not None
     for start, stop in ((60, 99), (-2, 64), (-2, 1), (9, 5), (99, 200)):
         assert archive.names_between(start, stop) == names[start:stop]
-        found = [image for part in archive.parts(start, stop) for image in part.images]
-        assert same(found, archive[start:stop])  # type: ignore[arg-type]
+        result = [image for part in archive.parts(start, stop) for image in part.images]
+        assert same(result, archive[start:stop])  # type: ignore[arg-type]
 
 
 def test_a_closed_archive_says_so(lossy: bytes) -> None:

@@ -83,9 +83,9 @@ class Growing(RuleBasedStateMachine):
         assert writer.size == self.path.stat().st_size
         self.starts.append(len(self.images))
         with mnistzip.Archive(self.path) as archive:
-            for image, found in zip(some, archive[len(self.images) :], strict=True):
-                assert np.array_equal(found, image) or np.array_equal(found, lossy(image, how))
-                self.images.append(found)
+            for image, result in zip(some, archive[len(self.images) :], strict=True):
+                assert np.array_equal(result, image) or np.array_equal(result, lossy(image, how))
+                self.images.append(result)
         self.names += names or []
         self.labels += labels or []
 
@@ -126,10 +126,10 @@ class Growing(RuleBasedStateMachine):
             parts = list(archive.parts())
         except mnistzip.MnistzipError:
             return
-        found = [image for part in parts for image in part.images]
-        assert len(found) == len(self.images)
-        lost = [k for k, image in enumerate(found) if isinstance(image, mnistzip.MnistzipError)]
-        assert all(np.array_equal(image, self.images[k]) for k, image in enumerate(found) if k not in lost)
+        result = [image for part in parts for image in part.images]
+        assert len(result) == len(self.images)
+        lost = [k for k, image in enumerate(result) if isinstance(image, mnistzip.MnistzipError)]
+        assert all(np.array_equal(image, self.images[k]) for k, image in enumerate(result) if k not in lost)
         groups = {max(start for start in self.starts if start <= k) for k in lost}
         assert len(groups) <= 1, "damage in one group reached another"
 

@@ -145,14 +145,14 @@ def test_quality_is_what_a_second_library_counts_in_those_files(
 
 
 def test_results_follow_the_documented_schema_and_the_csv_tells_the_same(out: Path, rows: dict[str, Row]) -> None:
-    told = json.loads((out / "results.json").read_text())
-    jsonschema.validate(told, SCHEMA)
+    output = json.loads((out / "results.json").read_text())
+    jsonschema.validate(output, SCHEMA)
     described = SCHEMA["properties"]["rows"]["items"]["properties"]
     assert list(described) == [field.name for field in fields(Row)]
     table = list(csv.DictReader(io.StringIO((out / "results.csv").read_text())))
     assert [line["mean_bytes"] for line in table] == [str(row.mean_bytes) for row in rows.values()]
-    assert told["data"]["images"] == 64
-    assert {entry["bytes"] for entry in told["budgets"]} == set(LINKS)
+    assert output["data"]["images"] == 64
+    assert {entry["bytes"] for entry in output["budgets"]} == set(LINKS)
     assert all("error" not in line or not line["error"] for line in table)
 
 
@@ -166,9 +166,9 @@ def test_our_rows_tell_header_and_ideal_code_length(rows: dict[str, Row]) -> Non
 
 
 def test_bd_rate_against_webp_and_jpeg_is_told(out: Path) -> None:
-    told = {(entry["codec"], entry["against"]): entry for entry in read_results(out / "results.json").bd_rate}
-    assert told[("mnist-e0", "webp")]["percent"] < -60
-    assert told[("mnist-e0", "jpeg")] == {"codec": "mnist-e0", "against": "jpeg", "percent": None, "range_db": None}
+    output = {(entry["codec"], entry["against"]): entry for entry in read_results(out / "results.json").bd_rate}
+    assert output[("mnist-e0", "webp")]["percent"] < -60
+    assert output[("mnist-e0", "jpeg")] == {"codec": "mnist-e0", "against": "jpeg", "percent": None, "range_db": None}
 
 
 def test_what_is_done_is_not_done_again(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -204,9 +204,9 @@ def test_an_interrupt_keeps_what_is_done(tmp_path: Path, digits: Pixels) -> None
 
     with pytest.raises(KeyboardInterrupt):
         every.outcomes(interrupted)
-    kept = {path.name for path in (tmp_path / runs.MEASUREMENTS).iterdir()}
-    assert "png-zopfli.npz" in kept  # the longest went first
-    assert not any(".json" in name or ".partial" in name or name.startswith("images") for name in kept)
+    saved = {path.name for path in (tmp_path / runs.MEASUREMENTS).iterdir()}
+    assert "png-zopfli.npz" in saved  # the longest went first
+    assert not any(".json" in name or ".partial" in name or name.startswith("images") for name in saved)
     assert isinstance(every.outcomes(lambda _job, _done: None)["webp@q10"], Measurement)
 
 
@@ -219,14 +219,14 @@ main(sys.argv[1:])
 """
     arguments = ["bench", str(DIGITS), "-o", str(tmp_path), "--codecs", "png-zopfli,mnist-e6@q50,webp@q10"]
     process = subprocess.Popen([sys.executable, "-c", program, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    kept = tmp_path / runs.MEASUREMENTS / "png-zopfli.npz"
+    saved = tmp_path / runs.MEASUREMENTS / "png-zopfli.npz"
     deadline = time.monotonic() + 120
-    while not kept.exists() and time.monotonic() < deadline:  # the slowest goes first
+    while not saved.exists() and time.monotonic() < deadline:  # the slowest goes first
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    out, told = process.communicate(timeout=600)
+    out, output = process.communicate(timeout=600)
     assert process.returncode == 130
-    assert told.strip() == b"mnistzip: interrupted"
+    assert output.strip() == b"mnistzip: interrupted"
     assert not out
     assert not (tmp_path / "results.json").exists()
     assert run([*arguments, "--quiet"]) == 0
@@ -259,9 +259,9 @@ def test_a_dictionary_learns_from_all_images_of_the_other_half(digits: Pixels) -
 
 def test_a_codec_that_fails_is_a_row_with_its_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["bench", str(DIGITS), "--codecs", "zstd-dictionary,deflate"]) == 0
-    told = capsys.readouterr().out
-    assert "a dictionary needs at least 100 images" in told
-    assert "deflate" in told
+    output = capsys.readouterr().out
+    assert "a dictionary needs at least 100 images" in output
+    assert "deflate" in output
 
 
 def test_a_codec_whose_library_is_missing_names_the_command_that_installs_it(
@@ -310,13 +310,13 @@ def test_images_of_all_sizes_go_through(tmp_path: Path, capsys: pytest.CaptureFi
         noisy = np.clip(smooth + rng.normal(0, 9, shape), 0, 255).astype(np.uint8)
         Image.fromarray(noisy).save(tmp_path / f"photo{index}.png")
     assert run(["bench", str(tmp_path), "--codecs", "mnist-e0@q50,webp@q10,deflate,sheet-png", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    jsonschema.validate(told, SCHEMA)
-    rows = {row["codec"] + row["setting"]: row for row in told["rows"]}
+    output = json.loads(capsys.readouterr().out)
+    jsonschema.validate(output, SCHEMA)
+    rows = {row["codec"] + row["setting"]: row for row in output["rows"]}
     assert rows["sheet-png"]["error"] == "images of 5 different sizes do not fit into one sheet"
     assert rows["webpq10"]["error"] is None
     assert 0.5 < rows["webpq10"]["ms_ssim"] < 1  # of the one that is large enough
-    assert told["data"]["width"] == [1, 180]
+    assert output["data"]["width"] == [1, 180]
 
 
 def test_one_image_and_identical_images(tmp_path: Path, digit: Pixels, capsys: pytest.CaptureFixture[str]) -> None:
@@ -326,10 +326,10 @@ def test_one_image_and_identical_images(tmp_path: Path, digit: Pixels, capsys: p
     Image.fromarray(digit).save(one)
     for data in (path, one):
         assert run(["bench", str(data), "--codecs", "mnist-e0@q*0,webp@q*0,sheet-webp", "-T", "2"]) == 0
-        told = capsys.readouterr().out
-        assert "not measured" not in told
-        assert max(map(len, told.splitlines())) <= 100
-        assert not re.search(r"\d…", told)
+        output = capsys.readouterr().out
+        assert "not measured" not in output
+        assert max(map(len, output.splitlines())) <= 100
+        assert not re.search(r"\d…", output)
 
 
 def test_tables_keep_their_figures_on_narrow_terminals(
@@ -337,9 +337,9 @@ def test_tables_keep_their_figures_on_narrow_terminals(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     assert run(["bench", str(DIGITS), "--codecs", "mnist-e0@q50,classic@q50,webp@q10", "--limit", "2"]) == 0
-    told = capsys.readouterr().out
-    assert max(map(len, told.splitlines())) <= 80
-    assert not re.search(r"\d…", told)
+    output = capsys.readouterr().out
+    assert max(map(len, output.splitlines())) <= 80
+    assert not re.search(r"\d…", output)
 
 
 def test_a_library_that_is_missing_for_the_curves_costs_the_curves_only(
@@ -349,9 +349,9 @@ def test_a_library_that_is_missing_for_the_curves_costs_the_curves_only(
         monkeypatch.setattr(f"{module}.CAN_INTERPOLATE", False)
     out = str(tmp_path / "out")
     assert run(["bench", str(DIGITS), "--codecs", "mnist-e0@q*0,webp@q10", "--limit", "3", "-o", out]) == 0
-    told = capsys.readouterr()
-    assert "BD-rate: change" not in told.out
-    assert "BD-rate needs scipy: pip install 'mnistzip[bench]'" in told.err
+    output = capsys.readouterr()
+    assert "BD-rate: change" not in output.out
+    assert "BD-rate needs scipy: pip install 'mnistzip[bench]'" in output.err
 
 
 def test_bad_calls_say_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -374,9 +374,11 @@ def test_a_model_of_ones_own_is_measured_beside_the_others(tmp_path: Path, digit
     own = tmp_path / "mine.npz"
     own.write_bytes((Path(mnistzip.pretrained.__file__).parent / "classic.npz").read_bytes())
     jobs = {job.key: job for job in select_jobs(["mine-e0@q50", "classic@q50"], str(own))}
-    mine, classic = (measure(jobs[key], list(digits[:4]), [0], quietly) for key in ("mine-e0@q50", "classic@q50"))
-    assert (mine.sse == classic.sse).all()
-    assert (abs(mine.sizes - classic.sizes - 4) <= 1).all()  # four bytes of fingerprint; another check may round otherwise
+    user_model, classic = (measure(jobs[key], list(digits[:4]), [0], quietly) for key in ("mine-e0@q50", "classic@q50"))
+    assert (user_model.sse == classic.sse).all()
+    assert (
+        abs(user_model.sizes - classic.sizes - 4) <= 1
+    ).all()  # four bytes of fingerprint; another check may round otherwise
     with pytest.raises(OptionError, match="rename the file"):
         select_jobs([], str(own.rename(tmp_path / "webp.npz")))
 
@@ -399,10 +401,10 @@ def test_a_model_is_named_as_compress_names_it(tmp_path: Path, monkeypatch: pyte
 def test_the_command_takes_names_of_models(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["bench", str(DIGITS), "--limit", "2", "--json", "--codecs", "glyph-e0@q50,auto-e0@q50", "--model", "glyph"]
     assert run([*command, "-o", str(tmp_path)]) == 0
-    told = json.loads(capsys.readouterr().out)
-    jsonschema.validate(told, SCHEMA)
-    assert [row["codec"] for row in told["rows"]] == ["auto-e0", "glyph-e0", "png"]
-    assert set(told["models"]) == {"mnist", "glyph"}
+    output = json.loads(capsys.readouterr().out)
+    jsonschema.validate(output, SCHEMA)
+    assert [row["codec"] for row in output["rows"]] == ["auto-e0", "glyph-e0", "png"]
+    assert set(output["models"]) == {"mnist", "glyph"}
     assert run([*command[:-1], "nonsense"]) == 1
     assert "no model 'nonsense'" in capsys.readouterr().err
 
@@ -439,27 +441,27 @@ def test_a_measurement_is_made_anew_where_a_model_that_auto_chooses_from_changed
 
 def test_progress_of_an_archive_moves_while_it_is_made(digits: Pixels) -> None:
     (job,) = [job for job in select_jobs(["archive"]) if job.key == "archive"]
-    told: list[int] = []
-    measure(job, list(digits), [0], told.append)
-    assert told == sorted(told)
-    assert len(set(told)) > 32
-    assert told[-1] == 64
+    output: list[int] = []
+    measure(job, list(digits), [0], output.append)
+    assert output == sorted(output)
+    assert len(set(output)) > 32
+    assert output[-1] == 64
 
 
 def test_budgets_take_the_best_setting_that_fits(digits: Pixels) -> None:
     every, outcomes = outcomes_of(digits, select_jobs(["webp@q0", "webp@q10", "deflate"]))
-    told = {(entry["bytes"], entry["codec"]): entry for entry in budgets(every, outcomes, [130])}
+    output = {(entry["bytes"], entry["codec"]): entry for entry in budgets(every, outcomes, [130])}
     small, large = outcomes["webp@q0"], outcomes["webp@q10"]
     assert isinstance(small, Measurement)
     assert isinstance(large, Measurement)
     fits = (small.sizes <= 130) | (large.sizes <= 130)
     best = np.where(large.sizes <= 130, large.sse, small.sse)[fits]
-    entry = told[(130, "webp")]
+    entry = output[(130, "webp")]
     assert entry["share"] == round(float(fits.mean()), 5)
     assert entry["psnr_db"] == round(float(10 * np.log10(255**2 * 784 * fits.sum() / best.sum())), 3)
-    assert told[(11, "webp")] | {"share": 0, "psnr_db": None, "lossless": False} == told[(11, "webp")]
-    assert told[(340, "deflate")]["lossless"]
-    assert told[(340, "deflate")]["psnr_db"] is None
+    assert output[(11, "webp")] | {"share": 0, "psnr_db": None, "lossless": False} == output[(11, "webp")]
+    assert output[(340, "deflate")]["lossless"]
+    assert output[(340, "deflate")]["psnr_db"] is None
 
 
 def test_samples_are_few_and_small() -> None:

@@ -25,9 +25,9 @@ from mnistzip.errors import FormatError, OptionError
 
 
 def row(codec: str, setting: str, size: float, psnr: float | None, **more: Any) -> Row:
-    told = {"label": codec.upper(), "options": {}, "kind": "lossy", "ours": codec == "ours", "libraries": "", "images": 9}
+    fields = {"label": codec.upper(), "options": {}, "kind": "lossy", "ours": codec == "ours", "libraries": "", "images": 9}
     speeds = {"encode_per_second": 100.0, "decode_per_second": 1000.0}
-    return Row(codec=codec, setting=setting, mean_bytes=size, psnr_db=psnr, **(told | speeds | more))
+    return Row(codec=codec, setting=setting, mean_bytes=size, psnr_db=psnr, **(fields | speeds | more))
 
 
 OURS = [row("ours", f"q{i}", size, psnr) for i, (size, psnr) in enumerate([(10, 20.0), (20, 25.0), (40, 30.0), (80, 35.0)])]
@@ -40,20 +40,20 @@ def results(rows: list[Row]) -> Results:
 
 
 def test_half_the_bytes_at_every_quality_is_minus_fifty_percent() -> None:
-    found = bd_rate(curve_of(THEIRS, "theirs"), curve_of(OURS, "ours"))
-    assert found is not None
-    assert found[0] == pytest.approx(-50)
-    assert found[1] == (20, 35)
+    result = bd_rate(curve_of(THEIRS, "theirs"), curve_of(OURS, "ours"))
+    assert result is not None
+    assert result[0] == pytest.approx(-50)
+    assert result[1] == (20, 35)
     assert bd_rates(OURS + THEIRS) == [{"codec": "ours", "against": "theirs", "percent": -50.0, "range_db": [20.0, 35.0]}]
 
 
 def test_bd_rate_is_the_mean_of_the_log_ratio_over_the_shared_range() -> None:
     first = (np.log(np.array([10.0, 40.0])), np.array([20.0, 30.0]))
     second = (np.log(np.array([10.0, 10.0 * np.e])), np.array([25.0, 35.0]))  # straight lines
-    found = bd_rate(first, second)
-    assert found is not None
+    result = bd_rate(first, second)
+    assert result is not None
     middle = np.log(10) + 0.25 - (np.log(10) + 0.75 * np.log(4))
-    assert found[0] == pytest.approx(100 * (np.exp(middle) - 1))
+    assert result[0] == pytest.approx(100 * (np.exp(middle) - 1))
 
 
 def test_curves_that_share_no_quality_have_no_bd_rate() -> None:
@@ -87,8 +87,8 @@ def test_a_codec_that_is_smaller_and_better_is_not_hidden_where_no_quality_is_sh
     every = results([*OURS, *peer(points)])
     (entry,) = every.bd_rate
     assert entry["percent"] is None
-    found = verdict(every.rows, "ours", "peer")
-    assert (found.short, found.sentence, found.wins) == (short, sentence, wins)
+    result = verdict(every.rows, "ours", "peer")
+    assert (result.short, result.sentence, result.wins) == (short, sentence, wins)
     assert tables.apart(every) == [sentence]
     saved = _savings(every)
     assert saved is not None
@@ -124,8 +124,8 @@ def test_the_table_of_bd_rates_names_a_peer_that_is_smaller_and_better() -> None
 
 def test_points_that_others_beat_are_no_part_of_a_curve() -> None:
     rows = [*OURS, row("ours", "bad", 50, 24.0), row("ours", "same", 20, 25.0), row("ours", "lost", 5, None)]
-    for kept, point in zip(curve_of(rows, "ours"), curve_of(OURS, "ours"), strict=True):
-        assert kept.tolist() == point.tolist()
+    for saved, point in zip(curve_of(rows, "ours"), curve_of(OURS, "ours"), strict=True):
+        assert saved.tolist() == point.tolist()
 
 
 def test_what_got_worse_is_named() -> None:
@@ -134,11 +134,11 @@ def test_what_got_worse_is_named() -> None:
         replace(OURS[1], psnr_db=24.9),
         replace(OURS[2], mean_bytes=40.2, psnr_db=29.99, encode_per_second=20.0),
     ]
-    found = {change.old.setting: change for change in changes(results(OURS), results(new), 1.0) if change.old}
-    assert found["q0"].worse == ["size +3.0%"]
-    assert found["q1"].worse == ["squared error +2.3%"]
-    assert not found["q2"].worse
-    assert found["q3"].worse == ["no longer measured"]
+    result = {change.old.setting: change for change in changes(results(OURS), results(new), 1.0) if change.old}
+    assert result["q0"].worse == ["size +3.0%"]
+    assert result["q1"].worse == ["squared error +2.3%"]
+    assert not result["q2"].worse
+    assert result["q3"].worse == ["no longer measured"]
     slow = {change.old.setting: change for change in changes(results(OURS), results(new), 1.0, 50.0) if change.old}
     assert slow["q2"].worse == ["encoding time +400.0%"]
     assert not changes(results(OURS[:1]), results(new[:1]), 5.0)[0].worse

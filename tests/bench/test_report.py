@@ -73,9 +73,9 @@ def write(run: BenchRun, outcomes: dict[str, Outcome], out: Path) -> Made:
 
 
 def pictures_of(page: str) -> dict[str, Any]:
-    found = re.search(r'<script type="application/json" id="pictures">(.*?)</script>', page, re.DOTALL)
-    assert found
-    return json.loads(found[1])
+    result = re.search(r'<script type="application/json" id="pictures">(.*?)</script>', page, re.DOTALL)
+    assert result
+    return json.loads(result[1])
 
 
 class Tags(HTMLParser):
@@ -177,9 +177,11 @@ def test_without_matplotlib_there_are_results_and_a_hint(
 ) -> None:
     monkeypatch.setattr(report, "NEEDS", ("json", "nosuchlibrary"))
     assert mnistzip(["bench", str(digit_png), "--codecs", "deflate", "-o", str(tmp_path / "out")]) == 0
-    told = capsys.readouterr()
-    assert told.err.endswith("mnistzip: no plots and no report.html: they need nosuchlibrary: pip install 'mnistzip[bench]'\n")
-    assert told.out.endswith(f"results in {tmp_path / 'out'}\n")
+    output = capsys.readouterr()
+    assert output.err.endswith(
+        "mnistzip: no plots and no report.html: they need nosuchlibrary: pip install 'mnistzip[bench]'\n"
+    )
+    assert output.out.endswith(f"results in {tmp_path / 'out'}\n")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"results.json", "results.csv", "measurements", MARKER}
 
 
@@ -240,10 +242,10 @@ def test_identical_images_and_images_of_differing_sizes(tmp_path: Path, digit: P
 def test_pictures_are_left_out_before_the_page_grows_too_large(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
     codecs = samples.decoded_samples(made.run, made.outcomes, made.results.rows)
     monkeypatch.setattr(samples, "PICTURES_MAX", 30_000)
-    told = samples.pictures(made.run, codecs, made.results.rows)
-    count = len(told["images"])
+    output = samples.pictures(made.run, codecs, made.results.rows)
+    count = len(output["images"])
     assert 1 <= count < len(made.run.sample_indices)
-    for setting in (setting for codec in told["codecs"] for setting in codec["settings"]):
+    for setting in (setting for codec in output["codecs"] for setting in codec["settings"]):
         assert len(setting["uris"]) == len(setting["captions"]) == count
 
 
@@ -331,9 +333,9 @@ def test_browser_shows_the_values_of_a_point(browser: Any, made: Made) -> None:
     for chart in ("rate-distortion", "speed"):
         mark = one(browser, f"#{chart}-figure_1 .tip[data-tip^='WebP q20\\a']")
         ActionChains(browser, duration=50).move_to_element(mark).perform()
-        told = one(browser, "#tip").text.splitlines()
-        assert told[:2] == ["WebP q20", f"{row.mean_bytes:.1f} bytes mean"]
-        assert told[2].startswith(f"{row.psnr_db:.2f} dB")
+        output = one(browser, "#tip").text.splitlines()
+        assert output[:2] == ["WebP q20", f"{row.mean_bytes:.1f} bytes mean"]
+        assert output[2].startswith(f"{row.psnr_db:.2f} dB")
     ActionChains(browser, duration=50).move_to_element(one(browser, "#charts h2")).perform()
     assert not one(browser, "#tip").is_displayed()
     first = one(browser, "#ratios-figure_1 .tip[tabindex='0']")
@@ -354,8 +356,8 @@ def test_browser_steps_through_quality(browser: Any, made: Made, side: str) -> N
     slider.send_keys("\ue011")  # home
     seen = []
     for row in rows:
-        told = one(browser, f"#pane-{side} output").text
-        assert told == f"{row.setting}: {row.mean_bytes:.1f} bytes mean, {row.psnr_db:.2f} dB"
+        output = one(browser, f"#pane-{side} output").text
+        assert output == f"{row.setting}: {row.mean_bytes:.1f} bytes mean, {row.psnr_db:.2f} dB"
         outcome = made.outcomes[row.key]
         assert isinstance(outcome, Measurement)
         captions = [caption.text.splitlines() for caption in all_of(browser, f"#strip-{side} figcaption")]

@@ -189,18 +189,18 @@ def test_a_few_bytes_that_claim_large_images_are_one_line(sides: tuple[int, int]
     (tmp_path / "claims-idx3").write_bytes(idx_header((1, *(side % (1 << 32) for side in sides))))
     for name in ("claims.npy", "claims-idx3"):
         assert mz("compress", tmp_path / name, "-o", tmp_path / "x.cae") == 1
-        told = capsys.readouterr().err
-        assert told.count("\n") == 1
-        assert "67108864" in told or "must not be 0" in told
+        output = capsys.readouterr().err
+        assert output.count("\n") == 1
+        assert "67108864" in output or "must not be 0" in output
         assert not (tmp_path / "x.cae").exists()
 
 
 def test_no_images_of_too_long_a_side_are_one_line(tmp_path: Path, capsys: Out) -> None:
     np.save(tmp_path / "none.npy", np.zeros((0, 70000, 5), np.uint8))
     assert mz("compress", tmp_path / "none.npy", "-o", tmp_path / "x.cae") == 1
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert "images of 5x70000: the format takes sides of 1..65535" in told
+    output = capsys.readouterr().err
+    assert output.count("\n") == 1
+    assert "images of 5x70000: the format takes sides of 1..65535" in output
     assert not (tmp_path / "x.cae").exists()
 
 
@@ -267,12 +267,12 @@ def test_damaged_images_are_named_and_the_others_saved(packed: Path, digits: Pix
     assert mz("decompress", packed, "-o", out, "--keep-going") == 1
     assert "images 16 to 19 are damaged" in capsys.readouterr().err
     assert (read_idx(out) == np.concatenate([digits[:16], digits[20:]])).all()
-    kept = [*range(16), *range(20, 64)]
-    assert read_idx(tmp_path / "x-idx-labels-idx1-ubyte").tolist() == kept
+    saved = [*range(16), *range(20, 64)]
+    assert read_idx(tmp_path / "x-idx-labels-idx1-ubyte").tolist() == saved
     assert mz("decompress", packed, "-o", f"{tmp_path}/pngs/", "--keep-going") == 1
-    assert sorted(os.listdir(tmp_path / "pngs")) == [*(f"{k:06}.png" for k in kept), "labels.csv"]
+    assert sorted(os.listdir(tmp_path / "pngs")) == [*(f"{k:06}.png" for k in saved), "labels.csv"]
     rows = (tmp_path / "pngs" / "labels.csv").read_text().splitlines()
-    assert rows == ["name,label", *(f"{k:06}.png,{k}" for k in kept)]
+    assert rows == ["name,label", *(f"{k:06}.png,{k}" for k in saved)]
     packed.write_bytes(bytes(data[:-20]))
     capsys.readouterr()
     assert mz("decompress", packed, "-o", tmp_path / "rest.npy", "--keep-going") == 1
@@ -334,9 +334,9 @@ def test_info_lists_and_show_draws(packed: Path, folder: Path, tmp_path: Path, c
     assert row["parts"] == [{"mode": "lossless", "model": "mnist", "quality": None, "images": 64}]
     assert mz("compress", folder, "-e", 0, "-o", tmp_path / "s.cae", "--quiet") == 0
     assert mz("info", "-v", tmp_path / "s.cae") == 0
-    told = capsys.readouterr().out
-    assert "1: 28x20 sub/b.png" in told
-    assert "lossy, model mnist, quality 50" in told
+    output = capsys.readouterr().out
+    assert "1: 28x20 sub/b.png" in output
+    assert "lossy, model mnist, quality 50" in output
     assert mz("show", packed, "--limit", 4) == 0
     assert mz("show", packed, "--index", 5) == 0
     assert mz("show", packed, "--index", 64) == 2
@@ -385,8 +385,8 @@ def test_archives_go_through_pipes(packed: Path, tmp_path: Path, digits: Pixels)
     assert one.returncode == 2
     assert b"name the output" in one.stderr
     for command, says in (("info", b"-: archive of 64 images"), ("test", b"-: ok, 64 images")):
-        told = subprocess.run([*mnistzip_command, command, "-"], input=packed.read_bytes(), capture_output=True, check=True)
-        assert says in told.stdout
+        output = subprocess.run([*mnistzip_command, command, "-"], input=packed.read_bytes(), capture_output=True, check=True)
+        assert says in output.stdout
 
 
 def test_a_damaged_source_leaves_no_archive(tmp_path: Path, capsys: Out) -> None:

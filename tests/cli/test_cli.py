@@ -31,11 +31,11 @@ def mz(*arguments: object, stdin: bytes | None = None, cwd: Path | None = None) 
 def fails(capsys: pytest.CaptureFixture[str], code: int, says: str, *arguments: object) -> None:
     """The command leaves with this code and one line on stderr that says so."""
     assert run([str(argument) for argument in arguments]) == code
-    told = capsys.readouterr().err
-    assert says in told
+    output = capsys.readouterr().err
+    assert says in output
     if code == 1:
-        assert told.startswith("mnistzip: ")
-        assert told.count("\n") == 1
+        assert output.startswith("mnistzip: ")
+        assert output.count("\n") == 1
 
 
 def save(pixels: Pixels, path: Path) -> Path:
@@ -46,11 +46,11 @@ def save(pixels: Pixels, path: Path) -> Path:
 def test_compress_and_decompress_a_digit(digit_png: Path, digit: Pixels, capsys: pytest.CaptureFixture[str]) -> None:
     os.utime(digit_png, ns=(10**18, 10**18))
     assert run(["compress", str(digit_png)]) == 0
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     packed = digit_png.with_suffix(".cae")
-    assert f"{packed.stat().st_size} bytes" in told
-    assert "784 bytes raw" in told
-    assert "dB" in told
+    assert f"{packed.stat().st_size} bytes" in output
+    assert "784 bytes raw" in output
+    assert "dB" in output
     assert packed.read_bytes() == mnistzip.encode(digit)
     assert packed.stat().st_mtime_ns == digit_png.stat().st_mtime_ns == 10**18
     back = digit_png.with_name("back.png")
@@ -108,9 +108,9 @@ def test_one_bad_image_does_not_stop_the_others(tmp_path: Path, digits: Pixels, 
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no image at all")
     assert run(["compress", *map(str, [good[0], bad, good[1]])]) == 1
-    told = capsys.readouterr()
-    assert "bad.png" in told.err
-    assert "2 images" in told.out
+    output = capsys.readouterr()
+    assert "bad.png" in output.err
+    assert "2 images" in output.out
     assert all(path.with_suffix(".cae").exists() for path in good)
     assert run(["compress", "-f", "--max-bytes", "1", *map(str, good)]) == 1
     assert capsys.readouterr().err.count("more than the 1 allowed") == 2
@@ -344,9 +344,9 @@ def test_info_and_test_and_models(digit_png: Path, capsys: pytest.CaptureFixture
     assert run(["info", str(packed)]) == 0
     assert "lossy, model mnist, quality 50, 28x28" in capsys.readouterr().out
     assert run(["info", "--json", str(packed)]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["header_bytes"] == 3
-    assert told["header_bytes"] + told["payload_bytes"] == packed.stat().st_size
+    output = json.loads(capsys.readouterr().out)
+    assert output["header_bytes"] == 3
+    assert output["header_bytes"] + output["payload_bytes"] == packed.stat().st_size
     assert run(["test", str(packed)]) == 0
     assert capsys.readouterr().out == f"{packed}: ok\n"
     assert run(["models", "--json"]) == 0
@@ -420,9 +420,9 @@ main(sys.argv[1:])
     assert process.stdin is not None
     process.stdin.write(content[: 1 << 20])  # more than a pipe holds: once it is taken, the command is reading
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=600)
+    _, output = process.communicate(timeout=600)
     assert process.returncode == 130
-    assert b"Traceback" not in told
+    assert b"Traceback" not in output
     assert list(tmp_path.iterdir()) == [big]
 
 

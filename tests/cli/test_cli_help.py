@@ -35,9 +35,9 @@ def help_of(*words: str) -> str:
 
 def command(name: str) -> click.Command:
     with click.Context(cli) as ctx:
-        known = cli.get_command(ctx, name)
-    assert known is not None
-    return known
+        expected_names = cli.get_command(ctx, name)
+    assert expected_names is not None
+    return expected_names
 
 
 def test_the_overview_lists_every_command_once() -> None:

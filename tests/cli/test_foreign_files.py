@@ -169,8 +169,8 @@ def test_a_model_that_cannot_be_written_is_refused_before_hours_of_training(
 
 def test_nothing_is_written_or_removed_where_the_images_cannot_be_trained_on(tmp_path: Path) -> None:
     folder = tmp_path / "m.npz.run"
-    kept = folders.check(folder, str(DIGITS), budgeted_recipe.STAGES, False, False)
-    folders.begin(kept, budgeted_recipe.STAGES, False)
+    saved = folders.check(folder, str(DIGITS), budgeted_recipe.STAGES, False, False)
+    folders.begin(saved, budgeted_recipe.STAGES, False)
     (folder / "rounded.pt").write_bytes(b"hours of training")
     assert run(["train", str(DIGITS), "-o", str(tmp_path / "m.npz"), *TRAINING, "-f"]) == 1  # 64 are too few
     assert (folder / "rounded.pt").read_bytes() == b"hours of training"
@@ -193,10 +193,10 @@ def test_a_data_set_by_name_without_a_home_folder_is_one_line(
     monkeypatch.setitem(sys.modules, "torchvision", stand_in)
     monkeypatch.setattr(Path, "home", nowhere)
     assert run(["train", "mnist", "-o", str(tmp_path / "m.npz")]) == 1
-    told = capsys.readouterr().err
-    assert "no home folder" in told
-    assert "give the path of its files" in told
-    assert told.count("\n") == 1
+    output = capsys.readouterr().err
+    assert "no home folder" in output
+    assert "give the path of its files" in output
+    assert output.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
 
@@ -214,8 +214,8 @@ def test_an_old_run_without_a_marker_goes_on_only_if_nothing_else_is_there(tmp_p
     (tmp_path / "rounded.pt").write_bytes(b"old")
     with pytest.raises(OptionError, match="did not write"):
         folders.check(tmp_path, str(DIGITS), budgeted_recipe.STAGES, False, True)
-    kept = folders.check(tmp_path, str(DIGITS), budgeted_recipe.STAGES, True, False)
-    folders.begin(kept, budgeted_recipe.STAGES, True)
+    saved = folders.check(tmp_path, str(DIGITS), budgeted_recipe.STAGES, True, False)
+    folders.begin(saved, budgeted_recipe.STAGES, True)
     assert (tmp_path / "rounded.pt").read_bytes() == b"old"
     (tmp_path / MARKER).unlink()
     (tmp_path / "mine.csv").write_text("1")

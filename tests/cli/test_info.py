@@ -62,16 +62,16 @@ def test_one_file_needs_no_summary(several: dict[str, Path], capsys: pytest.Capt
 
 def test_info_of_a_folder_gives_no_option_that_it_lacks(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["info", str(tmp_path)]) == 1
-    told = capsys.readouterr().err
-    assert "-r" not in told.replace(str(tmp_path), "")
-    assert f"give the files in it, such as {tmp_path}/*.cae" in told
+    output = capsys.readouterr().err
+    assert "-r" not in output.replace(str(tmp_path), "")
+    assert f"give the files in it, such as {tmp_path}/*.cae" in output
 
 
 def test_what_is_no_model_is_named_by_its_path(digit_png: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["models", "--add", str(digit_png)]) == 1
-    told = capsys.readouterr().err
-    assert told.startswith(f"mnistzip: {digit_png}: ")
-    assert told.count("\n") == 1
+    output = capsys.readouterr().err
+    assert output.startswith(f"mnistzip: {digit_png}: ")
+    assert output.count("\n") == 1
 
 
 def test_a_folder_that_cannot_be_read_says_why(

@@ -49,8 +49,8 @@ def test_all_files_go_where_the_desktop_looks_and_are_removed_again(home: Path, 
     assert run(["integrate"]) == 0
     written = files_of(home)
     assert {".magic", *(f".local/share/{name}" for name in OURS)} <= set(written)
-    told = capsys.readouterr().out
-    assert all(str(home / name) in told for name in written if not name.endswith("integration.json"))
+    output = capsys.readouterr().out
+    assert all(str(home / name) in output for name in written if not name.endswith("integration.json"))
     assert run(["integrate"]) == 0
     assert "wrote" not in capsys.readouterr().out
     assert files_of(home) == written
@@ -73,10 +73,10 @@ def test_a_file_of_somebody_else_is_kept(key: str, home: Path, capsys: pytest.Ca
     foreign.parent.mkdir(parents=True)
     foreign.write_bytes(b"precious")
     assert run(["integrate"]) == 1
-    told = capsys.readouterr().err
-    assert str(foreign) in told
-    assert "-f replaces" in told
-    assert told.count("\n") == 1
+    output = capsys.readouterr().err
+    assert str(foreign) in output
+    assert "-f replaces" in output
+    assert output.count("\n") == 1
     assert files_of(home) == {f".local/share/{key}": b"precious"}, "all or nothing is written"
     assert run(["integrate", "--remove"]) == 0
     assert "is kept" in capsys.readouterr().err
@@ -89,8 +89,8 @@ def test_magic_entries_of_the_user_are_never_replaced(home: Path, capsys: pytest
     (home / ".magic").write_bytes(b"0 string MINE mine\n")
     for words in (["integrate"], ["integrate", "-f"]):
         assert run(words) == 0
-        told = capsys.readouterr().err
-        assert f"add those of {home / '.local/share/mnistzip/magic'}" in told
+        output = capsys.readouterr().err
+        assert f"add those of {home / '.local/share/mnistzip/magic'}" in output
         assert (home / ".magic").read_bytes() == b"0 string MINE mine\n"
     assert run(["integrate", "--remove"]) == 0
     assert capsys.readouterr().err == ""
@@ -180,8 +180,8 @@ def test_a_dry_run_changes_nothing_and_names_each_file(
     before = files_of(home)
     assert run(["integrate", *words]) == 0
     assert files_of(home) == before
-    told = capsys.readouterr().out
-    assert all(str(home / ".local/share" / name) in told for name in OURS)
+    output = capsys.readouterr().out
+    assert all(str(home / ".local/share" / name) in output for name in OURS)
 
 
 def test_a_dry_run_names_what_is_in_the_way(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

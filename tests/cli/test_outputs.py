@@ -202,10 +202,10 @@ def test_without_a_home_directory_models_are_listed_found_and_missed(tmp_path: P
     assert "needs the custom model" in capsys.readouterr().err
     assert mz("test", packed, "--model", tmp_path / "mine.npz") == 0
     assert mz("models", "--add", tmp_path / "mine.npz") == 1
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert "XDG_DATA_HOME" in told
-    assert "MNISTZIP_MODEL_PATH" in told
+    output = capsys.readouterr().err
+    assert output.count("\n") == 1
+    assert "XDG_DATA_HOME" in output
+    assert "MNISTZIP_MODEL_PATH" in output
 
 
 def test_the_package_works_from_a_zip_file(tmp_path: Path) -> None:
@@ -324,8 +324,8 @@ def test_what_lies_at_an_address_is_replaced_only_with_f(
     before = {name: memory[name] for name in stored()}
     capsys.readouterr()
     assert mz(*command.split()) == 1
-    told = capsys.readouterr().err
-    assert "exists already: -f overwrites it" in told
+    output = capsys.readouterr().err
+    assert "exists already: -f overwrites it" in output
     assert {name: memory[name] for name in stored()} == before
     import fsspec
 
@@ -378,10 +378,10 @@ def test_a_transfer_that_fails_leaves_what_was_at_the_address(
     with monkeypatch.context() as patch:
         patch.setattr(MemoryFile, "write", fail)
         assert mz("compress", "0.png", "-f", "-o", "memory://b/x.cae", "--quiet") == 1
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert "memory://b/x.cae: cannot be written" in told
-    assert "the network is gone" in told
+    output = capsys.readouterr().err
+    assert output.count("\n") == 1
+    assert "memory://b/x.cae: cannot be written" in output
+    assert "the network is gone" in output
     assert stored() == ["/b/x.cae"] * already
     assert not already or memory["/b/x.cae"] == b"old"
 
@@ -488,9 +488,9 @@ def test_an_output_at_an_address_without_fsspec_names_the_command(
         "decompress set.cae -o s3://b/x.npz",
     ):
         assert mz(*command.split()) == 1
-        told = capsys.readouterr().err
-        assert told.count("\n") == 1
-        assert "pip install 'mnistzip[fsspec]'" in told
+        output = capsys.readouterr().err
+        assert output.count("\n") == 1
+        assert "pip install 'mnistzip[fsspec]'" in output
     with pytest.raises(mnistzip.OptionError, match=r"pip install 'mnistzip\[fsspec\]'"):
         mnistzip.ArchiveWriter("s3://b/x.cae")
 
@@ -684,9 +684,9 @@ def test_several_archives_and_files_are_decompressed_as_each_alone(inputs: Path,
 def test_an_archive_that_fails_does_not_stop_the_others(inputs: Path, capsys: Out) -> None:
     Path("bad.cae").write_bytes(Path("set.cae").read_bytes()[:-3])
     assert mz("decompress", "bad.cae", "nosuch.cae", "set.cae", "one.cae", "--index", "2") == 1
-    told = capsys.readouterr()
-    assert [line.split(": ")[1] for line in told.err.splitlines()] == ["bad.cae", "nosuch.cae", "one.cae"]
-    assert "1 file decompressed, 3 failed" in told.out
+    output = capsys.readouterr()
+    assert [line.split(": ")[1] for line in output.err.splitlines()] == ["bad.cae", "nosuch.cae", "one.cae"]
+    assert "1 file decompressed, 3 failed" in output.out
     assert Path("set-2.png").is_file()
 
 
@@ -819,13 +819,13 @@ def test_an_input_is_not_overwritten_by_the_result_of_another(inputs: Path, caps
 def test_the_option_r_is_named_only_by_commands_that_have_it(command: str, hint: bool, inputs: Path, capsys: Out) -> None:
     Path("sub").mkdir()
     assert mz(*command.split()) == 1
-    told = capsys.readouterr().err
-    assert "sub is a folder" in told
-    assert ("use -r" in told) == hint
+    output = capsys.readouterr().err
+    assert "sub is a folder" in output
+    assert ("use -r" in output) == hint
 
 
 def test_compare_says_how_to_compare_an_image_of_an_archive(inputs: Path, capsys: Out) -> None:
     assert mz("compare", "0.png", "set.cae") == 1
-    told = capsys.readouterr().err
-    assert "decompress --index" in told
-    assert "mnistzip.Archive" not in told
+    output = capsys.readouterr().err
+    assert "decompress --index" in output
+    assert "mnistzip.Archive" not in output

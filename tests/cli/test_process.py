@@ -50,26 +50,26 @@ main()
 
 def mz(*arguments: object, **options: object) -> subprocess.CompletedProcess[bytes]:
     """Run the command as a user does."""
-    told = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL} | options
-    return subprocess.run([*COMMAND, *map(str, arguments)], check=False, timeout=600, **told)  # type: ignore[call-overload]
+    output = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL} | options
+    return subprocess.run([*COMMAND, *map(str, arguments)], check=False, timeout=600, **output)  # type: ignore[call-overload]
 
 
 def refused(done: subprocess.CompletedProcess[bytes], says: str) -> None:
     """The command left with 1 and one line on stderr that says so."""
-    told = done.stderr.decode()
-    assert (done.returncode, told.count("\n"), told.startswith("mnistzip: ")) == (1, 1, True), told
-    assert says in told
+    output = done.stderr.decode()
+    assert (done.returncode, output.count("\n"), output.startswith("mnistzip: ")) == (1, 1, True), output
+    assert says in output
 
 
 def refused_or_same(arguments: list[str], out: Path, expected: bytes, capsys: Out) -> bool:
     """Whether a command gave one line, 1 and no output, or the very output expected."""
     code = run(arguments)
-    told = capsys.readouterr().err
+    output = capsys.readouterr().err
     if code == 0:
         content = out.read_bytes()
         out.unlink()
-        return content == expected and not told
-    return code == 1 and told.startswith("mnistzip: ") and told.count("\n") == 1 and not out.exists()
+        return content == expected and not output
+    return code == 1 and output.startswith("mnistzip: ") and output.count("\n") == 1 and not out.exists()
 
 
 @pytest.fixture
@@ -146,8 +146,8 @@ def test_every_faulty_vector_is_one_line_and_leaves_nothing(folder: str, tmp_pat
     for path in faulty:
         out = tmp_path / ("out.pgm" if folder == "invalid" else "out.npy")
         assert run(["decompress", str(path), "-o", str(out), "--quiet"]) == 1, path.name
-        told = capsys.readouterr().err
-        assert (told.count("\n"), told.startswith("mnistzip: ")) == (1, True), path.name
+        output = capsys.readouterr().err
+        assert (output.count("\n"), output.startswith("mnistzip: ")) == (1, True), path.name
         assert list(tmp_path.iterdir()) == [], path.name
 
 
@@ -192,8 +192,8 @@ def test_names_cannot_steer_the_terminal(tmp_path: Path, digits: Pixels, capsys:
     names = ["\x9b2J.png", "a\u202egnp.exe", "b\u2028c", "日本.png"]
     packed.write_bytes(mnistzip.encode_archive(digits[:4], names=names, effort=0))
     assert run(["info", "-v", str(packed)]) == 0
-    told = capsys.readouterr().out
-    assert [line.split()[2] for line in told.splitlines()[-4:]] == [r"\x9b2J.png", r"a\u202egnp.exe", r"b\u2028c", "日本.png"]
+    output = capsys.readouterr().out
+    assert [line.split()[2] for line in output.splitlines()[-4:]] == [r"\x9b2J.png", r"a\u202egnp.exe", r"b\u2028c", "日本.png"]
     content = bytearray(packed.read_bytes())
     content[4 + 52 + 20] ^= 1
     packed.write_bytes(content)
@@ -217,8 +217,8 @@ def test_lost_names_are_told_and_leave_with_1(tmp_path: Path, digits: Pixels, ca
     ):
         for going in ([], ["--keep-going"]):  # nobody asked for names
             assert run(["decompress", str(packed), *more, *going, "--quiet", "-f"]) == 0
-            told = capsys.readouterr().err
-            assert (told.count("\n"), says in told) == (bool(says), True)
+            output = capsys.readouterr().err
+            assert (output.count("\n"), says in output) == (bool(says), True)
 
 
 def test_a_folder_takes_names_of_any_length_and_depth(tmp_path: Path, digits: Pixels, capsys: Out) -> None:
@@ -246,11 +246,11 @@ def test_what_a_file_system_does_not_take_for_a_name_is_renamed(tmp_path: Path, 
     names = ["x" * 255, "a.png", "a.png/b.png", "c/d.png", "c", "c.png/e", "C.png", ""]
     packed.write_bytes(mnistzip.encode_archive(digits[:8], names=names, lossless=True))
     assert run(["decompress", str(packed), "--to", "folder", "-o", str(out), "--quiet"]) == 0
-    found = {str(path.relative_to(out)): path for path in sorted(out.rglob("*")) if path.is_file()}
-    assert list(found) == ["000000.png", "000002.png", "000005.png", "000007.png", "C~6.png", "a.png", "c/d.png", "c.png"]
+    result = {str(path.relative_to(out)): path for path in sorted(out.rglob("*")) if path.is_file()}
+    assert list(result) == ["000000.png", "000002.png", "000005.png", "000007.png", "C~6.png", "a.png", "c/d.png", "c.png"]
     assert capsys.readouterr().err.count("or no file can have it") == 4
-    for name, k in zip(found, (0, 2, 5, 7, 6, 1, 3, 4), strict=True):
-        assert (np.asarray(Image.open(found[name])) == digits[k]).all()
+    for name, k in zip(result, (0, 2, 5, 7, 6, 1, 3, 4), strict=True):
+        assert (np.asarray(Image.open(result[name])) == digits[k]).all()
 
 
 @pytest.mark.slow
@@ -289,9 +289,9 @@ def test_a_size_that_no_webp_has_is_one_line(tmp_path: Path, capsys: Out) -> Non
     packed = tmp_path / "x.cae"
     packed.write_bytes(mnistzip.encode(np.zeros((1, 20000), np.uint8), lossless=True))
     assert run(["decompress", str(packed), "--to", "webp", "--quiet"]) == 1
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert ".webp cannot hold 20000x1 pixels" in told
+    output = capsys.readouterr().err
+    assert output.count("\n") == 1
+    assert ".webp cannot hold 20000x1 pixels" in output
     assert [path.name for path in tmp_path.iterdir()] == ["x.cae"]
 
 
@@ -394,9 +394,9 @@ def test_a_stream_that_is_closed_is_said_in_one_line(
 @pytest.mark.parametrize("command", ["compress", "decompress", "info", "test", "show"])
 def test_odd_names_are_one_line(command: str, name: str, capsys: Out) -> None:
     assert run([command, name]) == 1
-    told = capsys.readouterr().err
-    assert told.startswith("mnistzip: ")
-    assert told.count("\n") == 1
+    output = capsys.readouterr().err
+    assert output.startswith("mnistzip: ")
+    assert output.count("\n") == 1
 
 
 @pytest.mark.parametrize("kind", ["a/b", "../../x", "gif", "\0"])
@@ -424,9 +424,9 @@ def test_an_output_never_takes_the_place_of_its_input(
         out.hardlink_to(source)
     before = source.read_bytes()
     assert run([*arguments, "-f", "-o", str(out)]) == 1
-    told = capsys.readouterr().err
-    assert "is an input" in told
-    assert told.count("\n") == 1
+    output = capsys.readouterr().err
+    assert "is an input" in output
+    assert output.count("\n") == 1
     assert source.read_bytes() == before
 
 
@@ -592,10 +592,10 @@ def test_a_command_stopped_while_it_writes_leaves_what_was_there(what: str, numb
         assert process.stderr.readline() == b"writing\n"
         assert len(litter(inputs)) == 1  # the event came while the temporary file was there
         process.send_signal(number)
-        _, told = process.communicate(timeout=600)
+        _, output = process.communicate(timeout=600)
     assert (inputs / name).read_bytes() == before
     if number == signal.SIGINT:
-        assert (process.returncode, told.strip()) == (130, b"mnistzip: interrupted")
+        assert (process.returncode, output.strip()) == (130, b"mnistzip: interrupted")
         assert not litter(inputs)
     else:
         assert process.returncode == -signal.SIGKILL
@@ -646,9 +646,9 @@ def test_eight_commands_that_append_to_one_archive_leave_it_whole(inputs: Path, 
     more = ["compress", "more.npy", "--lossless", "--model", "classic", "--append", "-o", "digits.cae", "--quiet"]
     done = 0
     for process in start_side_by_side([more] * 8, inputs):
-        told = process.communicate(timeout=600)[1]
-        assert (process.returncode == 0) == (told == b"")
-        assert b"was changed while images were added" in told or not told
+        output = process.communicate(timeout=600)[1]
+        assert (process.returncode == 0) == (output == b"")
+        assert b"was changed while images were added" in output or not output
         done += process.returncode == 0
     images = np.stack(mnistzip.Archive(inputs / "digits.cae")[:])
     assert done >= 1

@@ -77,10 +77,10 @@ def test_damaged_and_hostile_files_leave_one_line_or_a_picture(
 ) -> None:
     goal = tmp_path / "x.png"
     code = run(["thumbnail", str(path), str(goal), "--size", "64"])
-    told = capsys.readouterr().err
+    output = capsys.readouterr().err
     assert code == (0 if goal.exists() else 1)
-    assert told.count("\n") == code
-    assert told == "" or told.startswith("mnistzip: ")
+    assert output.count("\n") == code
+    assert output == "" or output.startswith("mnistzip: ")
     assert goal.exists() <= (path.parent.name == "invalid-archive")
 
 

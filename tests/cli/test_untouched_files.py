@@ -187,7 +187,7 @@ def world(tmp_path: Path, inputs: dict[str, bytes], monkeypatch: pytest.MonkeyPa
 
 def state(root: Path) -> dict[str, tuple[object, ...]]:
     """What there is below a folder: kind and mode of each path; of files time and content, too; of links where they lead."""
-    found: dict[str, tuple[object, ...]] = {}
+    result: dict[str, tuple[object, ...]] = {}
     for folder, folders, files in os.walk(root):
         for name in (*folders, *files):
             path = Path(folder, name)
@@ -196,8 +196,8 @@ def state(root: Path) -> dict[str, tuple[object, ...]]:
                 more: tuple[object, ...] = (os.readlink(path),)
             else:
                 more = () if stat.S_ISDIR(status.st_mode) else (status.st_mtime_ns, path.read_bytes())
-            found[path.relative_to(root).as_posix()] = (status.st_mode, *more)
-    return found
+            result[path.relative_to(root).as_posix()] = (status.st_mode, *more)
+    return result
 
 
 def check(

@@ -39,8 +39,8 @@ def test_golden_bare_streams_decode_to_their_pixels(name: str) -> None:
     with Image.open(VECTORS / "bare" / f"{name}.pgm") as image:
         expected = np.asarray(image)
     stream = (VECTORS / "bare" / f"{name}.bare").read_bytes()
-    told = AGREED[name] | {"shape": tuple(AGREED[name]["shape"])}
-    assert (mnistzip.decode_bare(stream, **told) == expected).all()
+    output = AGREED[name] | {"shape": tuple(AGREED[name]["shape"])}
+    assert (mnistzip.decode_bare(stream, **output) == expected).all()
 
 
 @pytest.mark.parametrize("name", EXPECTED)
@@ -53,13 +53,13 @@ def test_faults_are_named(name: str) -> None:
 
 @pytest.mark.parametrize("name", ARCHIVES)
 def test_golden_archives_hold_what_they_held(name: str) -> None:
-    told = ARCHIVES[name]
+    output = ARCHIVES[name]
     with mnistzip.Archive(VECTORS / "archive" / f"{name}.cae") as archive:
         for images in (list(archive), [archive[k] for k in range(len(archive))]):
-            assert [[image.shape[1], image.shape[0]] for image in images] == told["sizes"]
-            assert [zlib.crc32(image.tobytes()) for image in images] == told["crc32"]
-        assert archive.names == told["names"]
-        assert (None if archive.labels is None else archive.labels.tolist()) == told["labels"]
+            assert [[image.shape[1], image.shape[0]] for image in images] == output["sizes"]
+            assert [zlib.crc32(image.tobytes()) for image in images] == output["crc32"]
+        assert archive.names == output["names"]
+        assert (None if archive.labels is None else archive.labels.tolist()) == output["labels"]
 
 
 @pytest.mark.parametrize("name", FAULTY_ARCHIVES)
@@ -86,9 +86,9 @@ def test_golden_files_of_a_model_of_ones_own_decode_to_their_pixels(name: str) -
 def test_no_golden_file_ever_changes() -> None:
     listed = dict(reversed(line.split("  ")) for line in (VECTORS / "FROZEN").read_text().splitlines())
     golden = [path for kind in ("archive", "bare", "own", "valid") for path in (VECTORS / kind).iterdir()]
-    found = {path.relative_to(VECTORS).as_posix(): path for path in golden if path.suffix != ".json"}
-    assert set(found) == set(listed)
-    for name, path in found.items():
+    result = {path.relative_to(VECTORS).as_posix(): path for path in golden if path.suffix != ".json"}
+    assert set(result) == set(listed)
+    for name, path in result.items():
         assert hashlib.sha256(path.read_bytes()).hexdigest() == listed[name], name
 
 

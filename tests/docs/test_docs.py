@@ -95,9 +95,9 @@ def test_the_worked_example_of_the_format_is_a_file_that_decodes() -> None:
     data = bytes.fromhex(hexes[1])
     assert data == (ROOT / "tests" / "vectors" / "valid" / "mnist-q50.cae").read_bytes()
     header, payload = container.parse(data)
-    told = re.search(r"(\d+) bytes: header (\d+), payload (\d+)", FORMAT)
-    assert told is not None
-    assert [int(number) for number in told.groups()] == [len(data), len(data) - len(payload), len(payload)]
+    output = re.search(r"(\d+) bytes: header (\d+), payload (\d+)", FORMAT)
+    assert output is not None
+    assert [int(number) for number in output.groups()] == [len(data), len(data) - len(payload), len(payload)]
     assert header.quality == 50
     assert mnistzip.decode(data).shape == (28, 28)
 
@@ -180,9 +180,9 @@ def test_links_lead_to_files_and_headings_that_exist(page: str) -> None:
 def test_every_script_that_a_page_runs_exists() -> None:
     scripts = r"(?:python3?|bash) ((?:benchmarks|tests|tools)/[\w/]+\.(?:py|sh))"
     texts = [ROOT / page for page in PAGES] + [ROOT / "docs" / "measurements.json"]
-    found = {name for path in texts if path.name != "CHANGELOG.md" for name in re.findall(scripts, path.read_text())}
-    assert len(found) >= 10
-    assert [name for name in sorted(found) if not (ROOT / name).exists()] == []
+    result = {name for path in texts if path.name != "CHANGELOG.md" for name in re.findall(scripts, path.read_text())}
+    assert len(result) >= 10
+    assert [name for name in sorted(result) if not (ROOT / name).exists()] == []
 
 
 def test_every_page_is_in_the_list_of_the_readme() -> None:

@@ -37,8 +37,8 @@ def test_every_marker_of_a_page_has_its_figures() -> None:
     by_others = {"README.md": {"tests"}, "docs/small-pictures.md": {"results"}}
     for path in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
         page = path.relative_to(ROOT).as_posix()
-        found = set(re.findall(r"<!-- /?([\w-]+) -->", path.read_text()))
-        assert found == {*FIGURES.get(page, ())} | by_others.get(page, set()), page
+        result = set(re.findall(r"<!-- /?([\w-]+) -->", path.read_text()))
+        assert result == {*FIGURES.get(page, ())} | by_others.get(page, set()), page
 
 
 def test_the_script_writes_between_the_markers_and_nowhere_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -188,8 +188,8 @@ def savez(path: Path, **arrays: Any) -> Path:
 @pytest.mark.parametrize("labels", ["labels", "label", "y", "targets", "target"])
 def test_labels_of_an_npz_are_found_by_their_names(images: str, labels: str, digits: Pixels, tmp_path: Path) -> None:
     path = savez(tmp_path / "x.npz", **{"weights": np.zeros(10, np.float32), images: digits, labels: np.arange(64) + 300})
-    found, _, numbers, said = taken(path)
-    assert same(found, digits)
+    result, _, numbers, said = taken(path)
+    assert same(result, digits)
     assert numbers == list(range(300, 364))
     assert said == [f"{path}: ignored: weights float32[10]"]
 
@@ -281,8 +281,8 @@ def test_a_zip_of_something_else_is_refused_with_what_it_holds(tmp_path: Path) -
 def test_an_array_that_cannot_be_images_is_not_taken_for_them(other: str, digits: Pixels, tmp_path: Path) -> None:
     more = np.zeros((64, 10)) if "wide" in other else np.arange(9)
     for images in ("pictures", "data", "train_images"):
-        found, _, labels, said = taken(savez(tmp_path / "x.npz", **{other: more, images: digits}))
-        assert same(found, digits)
+        result, _, labels, said = taken(savez(tmp_path / "x.npz", **{other: more, images: digits}))
+        assert same(result, digits)
         assert labels == [None] * 64
         assert f"ignored: {other} " in said[0]
 

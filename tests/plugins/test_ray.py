@@ -118,10 +118,10 @@ def test_what_cannot_be_packed_is_named_and_nothing_else_is_lost(digits: Pixels,
         (tmp_path / "in" / name).write_bytes(content)
     command = ["compress", "--engine", "ray", str(tmp_path / "in"), "-o", str(tmp_path / "out"), "--lossless"]
     assert run(command) == 1
-    told = capsys.readouterr().err
-    assert told.count("\n") == 1
-    assert "1 of 3 shards are missing" in told
-    assert "part-00001" in told
+    output = capsys.readouterr().err
+    assert output.count("\n") == 1
+    assert "1 of 3 shards are missing" in output
+    assert "part-00001" in output
     assert sorted(path.name for path in (tmp_path / "out").glob("part-*")) == ["part-00000.cae", "part-00002.cae"]
     (tmp_path / "in" / "b").write_bytes(whole)
     assert run([*command, "--resume"]) == 0
@@ -133,9 +133,9 @@ def test_a_folder_with_an_unreadable_image_exits_with_1(digit_png: Path, tmp_pat
     (tmp_path / "bad.png").write_bytes(b"no image")
     out = str(tmp_path / "packed" / "out")
     assert run(["compress", "--engine", "ray", str(tmp_path), "-o", out, "--lossless"]) == 1
-    told = capsys.readouterr()
-    assert "bad.png is not an image" in told.err
-    assert "1 images" in told.out
+    output = capsys.readouterr()
+    assert "bad.png is not an image" in output.err
+    assert "1 images" in output.out
 
 
 def test_the_commands_of_the_page_on_plugins_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -178,13 +178,13 @@ def test_a_folder_in_use_is_refused(idx: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     how: dict[str, Any] = {"effort": 0, "shard_size": 40}
     run([idx], out, **how)
-    for resume, other, told in (
+    for resume, other, output in (
         (False, {}, "not an empty folder"),
         (True, {"quality": 51}, "begun with other quality"),
         (True, {"shard_size": 41}, "begun with other shards"),
         (True, {"model": "classic"}, "begun with other model, fingerprint"),
     ):
-        with pytest.raises(OptionError, match=told):
+        with pytest.raises(OptionError, match=output):
             run([idx], out, resume, **{**how, **other})
     (out / "_manifest.json").write_text("{")
     with pytest.raises(FormatError, match="damaged"):

@@ -165,9 +165,9 @@ def test_only_the_images_asked_for_are_decoded(digits: Pixels, monkeypatch: pyte
 def test_the_metadata_keep_every_option(digits: Pixels, tmp_path: Path) -> None:
     codec = MnistzipCodec(quality=30, effort=1, min_psnr=20.5, max_bytes=200, model="classic")
     create(LocalStore(tmp_path), digits[:4], codec, (4, 28, 28))
-    kept = json.loads((tmp_path / "zarr.json").read_text())["codecs"]
+    saved = json.loads((tmp_path / "zarr.json").read_text())["codecs"]
     options = {"quality": 30, "lossless": False, "effort": 1, "max_bytes": 200, "min_psnr": 20.5, "model": "classic"}
-    assert kept == [{"name": "mnistzip", "configuration": options}]
+    assert saved == [{"name": "mnistzip", "configuration": options}]
     assert zarr.open_array(tmp_path, mode="r").serializer == codec
     assert MnistzipCodec.from_dict(codec.to_dict()) == codec
     assert MnistzipCodec.from_dict({"name": "mnistzip"}) == MnistzipCodec()

@@ -82,8 +82,8 @@ def archive(
     body = START + b"".join(parts)
     where = offsets or [len(START) + sum(map(len, parts[:k])) for k in range(len(parts))]
     index = b"".join(entry(first, offset) for first, offset in zip(firsts, [*where, len(body)], strict=True))
-    told: dict[str, Any] = {"count": firsts[-1], "groups": len(parts), "index_offset": len(body)} | footer
-    return body + index + model + Footer(**told).to_bytes()
+    output: dict[str, Any] = {"count": firsts[-1], "groups": len(parts), "index_offset": len(body)} | footer
+    return body + index + model + Footer(**output).to_bytes()
 
 
 Arrays = dict[str, NDArray[Any]]
@@ -103,13 +103,13 @@ def model(
     """The file of a shipped model with other layers in its synthesis, if any are given, other arrays, and an empty prior."""
     with np.load(Path(pretrained.__file__).with_name(f"{base}.npz")) as file:
         every: Arrays = dict(file)
-    told = json.loads(every["meta"].tobytes())
+    output = json.loads(every["meta"].tobytes())
     if synthesis:
-        told["synthesis"] = list(synthesis)
-        kept = {layer.get("name") for layer in told["analysis"]} | {"meta", "fine", "step", "lmbda", "prior"}
-        every = {name: array for name, array in every.items() if name.split(".")[0] in kept}
+        output["synthesis"] = list(synthesis)
+        saved = {layer.get("name") for layer in output["analysis"]} | {"meta", "fine", "step", "lmbda", "prior"}
+        every = {name: array for name, array in every.items() if name.split(".")[0] in saved}
     every |= {name: np.zeros(array.shape, np.int8) for name, array in every.items() if name.startswith("prior.")}
-    every |= {"meta": np.frombuffer(json.dumps(told).encode(), np.uint8), **(arrays or {})}
+    every |= {"meta": np.frombuffer(json.dumps(output).encode(), np.uint8), **(arrays or {})}
     out = io.BytesIO()
     np.savez_compressed(out, **every)  # type: ignore[arg-type]
     return out.getvalue()

@@ -58,15 +58,15 @@ def good_pixels() -> NDArray[np.uint8]:
 
 def single(data: bytes) -> None:
     """A file: alone, beside another, and what it says of itself."""
-    found, beside = api.decode_each([data, good()], max_pixels=PIXELS_MAX)
+    result, beside = api.decode_each([data, good()], max_pixels=PIXELS_MAX)
     assert np.array_equal(beside, good_pixels()), "a file changed what another one decodes to"
-    if isinstance(found, mnistzip.MnistzipError):
+    if isinstance(result, mnistzip.MnistzipError):
         return
-    assert (api.decode(data, max_pixels=PIXELS_MAX) == found).all(), "together it decodes to other pixels than alone"
+    assert (api.decode(data, max_pixels=PIXELS_MAX) == result).all(), "together it decodes to other pixels than alone"
     header, payload = container.parse(data)
     assert header.to_bytes() + payload == data, "a header has two forms"
-    told = mnistzip.info(data)
-    assert (told.height, told.width) == found.shape == mnistzip.preview(data).shape
+    output = mnistzip.info(data)
+    assert (output.height, output.width) == result.shape == mnistzip.preview(data).shape
 
 
 def bare(data: bytes) -> None:
@@ -155,11 +155,11 @@ def model(data: bytes) -> None:
     """A model file: as it is, or if its first byte is odd, arrays changed as the rest says."""
     content = remade(data[1:]) if data[:1] and data[0] & 1 else data[1:]
     try:
-        found = read_model(content, "fuzzed")
+        result = read_model(content, "fuzzed")
     except mnistzip.ModelError:
         return
-    file = mnistzip.encode(DIGIT, model=found, effort=0)
-    assert mnistzip.decode(file, model=found).shape == DIGIT.shape, "a model that was proved cannot decode what it coded"
+    file = mnistzip.encode(DIGIT, model=result, effort=0)
+    assert mnistzip.decode(file, model=result).shape == DIGIT.shape, "a model that was proved cannot decode what it coded"
 
 
 def remade(data: bytes) -> bytes:
@@ -199,10 +199,10 @@ def remade(data: bytes) -> bytes:
 def described(meta: bytes, data: bytes) -> bytes:
     """A description in JSON, of which the input moves a value or two."""
     try:
-        told = json.loads(meta)
+        output = json.loads(meta)
         picks = random.Random(zlib.crc32(data))
         for _ in range(len(data) % 3):
-            layers = told[picks.choice(["analysis", "synthesis"])]
+            layers = output[picks.choice(["analysis", "synthesis"])]
             layer = picks.choice(layers)
             if picks.random() < 0.5:
                 layers.insert(picks.randrange(len(layers) + 1), dict(picks.choice(layers)))
@@ -210,7 +210,7 @@ def described(meta: bytes, data: bytes) -> bytes:
                 layer[picks.choice(list(layer))] = picks.choice(
                     [0, 1, 3, 7, -1, 1 << 24, None, [], "first", [0, 255], [-256, 255]]
                 )
-        return json.dumps(told).encode()
+        return json.dumps(output).encode()
     except (ValueError, TypeError, KeyError, IndexError, AttributeError):
         return meta
 
@@ -254,9 +254,9 @@ def image_file(data: bytes) -> None:
 def chunk(data: bytes) -> None:
     """A chunk of an array, as the plugins of Zarr and numcodecs read it."""
     try:
-        found = Chunk.parse(data)
-        if np.prod(found.shape) <= PIXELS_MAX:
-            assert found.unpack("mnist").shape == found.shape
+        result = Chunk.parse(data)
+        if np.prod(result.shape) <= PIXELS_MAX:
+            assert result.unpack("mnist").shape == result.shape
     except mnistzip.MnistzipError:
         pass
 

@@ -262,9 +262,9 @@ def test_each_of_many_files_has_a_verdict_of_its_own(digits: Pixels) -> None:
         except mnistzip.MnistzipError as error:
             return repr(error)
 
-    for file, found in zip(mixed, api.decode_each(mixed), strict=True):
-        assert np.array_equal(verdict(file), repr(found) if isinstance(found, mnistzip.MnistzipError) else found)
-    assert sum(isinstance(found, mnistzip.MnistzipError) for found in api.decode_each(mixed)) == len(bad)
+    for file, result in zip(mixed, api.decode_each(mixed), strict=True):
+        assert np.array_equal(verdict(file), repr(result) if isinstance(result, mnistzip.MnistzipError) else result)
+    assert sum(isinstance(result, mnistzip.MnistzipError) for result in api.decode_each(mixed)) == len(bad)
 
 
 @pytest.mark.parametrize("mode", list(Mode))

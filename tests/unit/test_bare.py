@@ -45,13 +45,13 @@ def test_ends_that_do_not_agree_are_told(other: dict[str, Any], digit: Pixels) -
 
 
 def test_a_check_weaker_than_agreed_is_told(digits: Pixels) -> None:
-    told = 0
+    output = 0
     for stream in mnistzip.encode_many(digits[:20], bare=True, check_bits=16):
         try:
             mnistzip.decode_bare(stream, check_bits=23)
         except FormatError:
-            told += 1
-    assert told >= 10  # the others' checks happened to have room for 23 bits
+            output += 1
+    assert output >= 10  # the others' checks happened to have room for 23 bits
 
 
 def test_damage_passes_as_rarely_as_the_check_bits_say(digit: Pixels) -> None:

@@ -132,10 +132,10 @@ def test_a_model_that_is_too_slow_is_refused_unasked(monkeypatch: pytest.MonkeyP
         archive[0]
     wide = registry.read_model(forge.wide_pixels(512), "wide")
     monkeypatch.setitem(MACS_MAX, Mode.LOSSLESS, wide.default_tile_limit(Mode.LOSSLESS))
-    kept = Header(Mode.LOSSLESS, 28, 28, model=wide.named).to_bytes() + b"x"
+    saved = Header(Mode.LOSSLESS, 28, 28, model=wide.named).to_bytes() + b"x"
     for decode in (mnistzip.decode, mnistzip.preview):
         with pytest.raises(mnistzip.LimitError, match="too large for 1 tiles"):
-            decode(kept, model=wide)
+            decode(saved, model=wide)
 
 
 @pytest.mark.parametrize("lossless", [False, True])

@@ -233,10 +233,10 @@ def test_every_flipped_bit_of_an_archive_of_several_codings_is_noticed_or_harmle
         damaged = bytearray(archive)
         damaged[at // 8] ^= 1 << at % 8
         try:
-            found = list(mnistzip.Archive(bytes(damaged)))
+            result = list(mnistzip.Archive(bytes(damaged)))
         except mnistzip.MnistzipError:
             continue
-        assert all((a == b).all() for a, b in zip(found, expected, strict=True))
+        assert all((a == b).all() for a, b in zip(result, expected, strict=True))
 
 
 def test_a_bare_stream_is_coded_by_mnist_unless_another_model_is_named(digits: Pixels) -> None:

@@ -27,10 +27,10 @@ def test_more_effort_never_costs_more(name: str, digits: NDArray[np.uint8]) -> N
     y = model.transforms.analyse(x, row)
     before = cost(model, x, y, row)
     for effort in range(6):
-        found = refine(model, x, WHOLE[:24], y, row, effort)
-        assert model.transforms.symbols.low <= found.min()
-        assert found.max() <= model.transforms.symbols.high
-        now = cost(model, x, found, row)
+        result = refine(model, x, WHOLE[:24], y, row, effort)
+        assert model.transforms.symbols.low <= result.min()
+        assert result.max() <= model.transforms.symbols.high
+        now = cost(model, x, result, row)
         assert (now <= before).all()
         before = now
     assert before.sum() < 0.98 * cost(model, x, y, row).sum()
@@ -58,13 +58,13 @@ def test_a_limit_is_met_and_room_below_it_is_used(digits: NDArray[np.uint8]) -> 
     model = registry.shipped("mnist")
     x, row = digits[:16], np.full(16, 40)
 
-    def told(y: Ints) -> tuple[Ints, Ints]:
+    def cost(y: Ints) -> tuple[Ints, Ints]:
         _, freqs = model.prior.intervals(y, row)
         return COST[freqs].sum(axis=1), np.square(model.transforms.synthesize(y, row).astype(np.int64) - x).sum(axis=(1, 2))
 
-    bits, _ = told(refine(model, x, WHOLE[:16], model.transforms.analyse(x, row), row, 3))
+    bits, _ = cost(refine(model, x, WHOLE[:16], model.transforms.analyse(x, row), row, 3))
     less, more = bits * 9 // 10, bits * 11 // 10
-    (few, coarse), (many, fine) = (told(refine_to_budget(model, x, WHOLE[:16], row, 3, limit)) for limit in (less, more))
+    (few, coarse), (many, fine) = (cost(refine_to_budget(model, x, WHOLE[:16], row, 3, limit)) for limit in (less, more))
     assert (few <= less).all()
     assert (many <= more).all()
     assert (few > 0.95 * less).mean() > 0.8

@@ -45,8 +45,8 @@ def arrays() -> Arrays:
 
 @pytest.fixture(scope="module")
 def meta(arrays: Arrays) -> dict[str, object]:
-    told: dict[str, object] = json.loads(arrays["meta"].tobytes())
-    return told
+    output: dict[str, object] = json.loads(arrays["meta"].tobytes())
+    return output
 
 
 def with_meta(arrays: Arrays, **changes: object) -> bytes:
@@ -319,10 +319,10 @@ def test_flipped_bits_give_an_error_or_a_model_of_another_name(arrays: Arrays) -
         damaged = bytearray(content)
         damaged[at] ^= 1 << random.integers(8)
         try:
-            found = registry.read_model(bytes(damaged), "damaged")
+            result = registry.read_model(bytes(damaged), "damaged")
         except ModelError:
             continue
-        assert found.fingerprint == fingerprint, f"byte {at}"  # only what the zip does not mean anything by
+        assert result.fingerprint == fingerprint, f"byte {at}"  # only what the zip does not mean anything by
 
 
 @pytest.mark.parametrize("size", [0, 1, 100, 5000, -100, -1])

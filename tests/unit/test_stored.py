@@ -15,17 +15,17 @@ SIZES = (1, 2, 10, 63, 64, 65, 255, 256, 257, 511, 512, 513, 784, 4096, 32767, 3
 def bodies() -> list[bytes]:
     """Bytes of all sizes, with few and many values, in order, at random, at the end, in runs."""
     random = np.random.default_rng(1)
-    found = []
+    result = []
     for size in SIZES:
         for levels in (1, 2, 3, 17, 100, 255, 256):
             some = random.permutation(256)[:levels].astype(np.uint8)
-            found += [
+            result += [
                 some[random.integers(0, levels, size)].tobytes(),
                 np.resize(some, size).tobytes(),
                 (bytes(size) + some.tobytes())[-size:],
                 np.resize(np.repeat(some, max(1, size // levels)), size).tobytes(),
             ]
-    return found
+    return result
 
 
 def test_nothing_is_left_out_that_would_be_smaller(digits: NDArray[np.uint8]) -> None:

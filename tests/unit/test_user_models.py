@@ -75,9 +75,9 @@ def test_an_added_model_is_found_listed_and_not_overwritten(
         mnistzip.decode(file)
     (home / "junk.npz").write_bytes(b"junk")
     assert run(["models"]) == 1
-    told = capsys.readouterr()
-    assert "mine: fingerprint" in told.out
-    assert "junk" in told.err
+    output = capsys.readouterr()
+    assert "mine: fingerprint" in output.out
+    assert "junk" in output.err
 
 
 def test_what_is_no_model_is_not_added(tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
