@@ -193,7 +193,7 @@ def crop(image: Pixels) -> Pixels:
 
 
 def _parts(images: Sequence[Pixels], max_pixels: int) -> Iterator[range]:
-    """Ranges of images with at most ``max_pixels`` pixels; a larger image is a range of its own."""
+    """Ranges of images with at most ``max_pixels`` pixels; a larger image has a separate range."""
     start = total = 0
     for index, image in enumerate(images):
         if index > start and total + image.size > max_pixels:

@@ -17,7 +17,7 @@ from mnistzip.bench import figures
 from mnistzip.bench.figures import Sources, read_sources
 
 Figure = Callable[[Sources], str]
-FIGURES: dict[str, dict[str, Figure]] = {  # page -> marker -> what stands there
+FIGURES: dict[str, dict[str, Figure]] = {  # page -> marker -> function that writes the text
     "README.md": {
         "size": figures.digit_size,
         "results": figures.readme_results,

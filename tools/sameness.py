@@ -1,11 +1,11 @@
-"""The same bytes and pixels everywhere: prints a digest of both for each shipped model and holds it against what is recorded.
+"""Compare the bytes and pixels of each shipped model with recorded digests, which are the same on all machines.
 
     python tools/sameness.py [--batch 64] [--reverse] [--record]
 
-It needs no more than mnistzip itself, so that it runs on any machine: ``tools/everywhere.sh`` runs it under other processors'
-kernels and threads and other versions of Python and numpy, ``tools/aarch64.sh`` on another architecture. It decodes the golden
-files, too. Exit code 1 if anything differs. ``--record`` writes ``tests/data/sameness.json``: on purpose, where coding
-changes.
+The script needs only mnistzip, so it runs on any machine: ``tools/everywhere.sh`` runs it under other processors'
+kernels and threads and other versions of Python and numpy, ``tools/aarch64.sh`` on another architecture. It also decodes the
+golden files. Exit code 1 if anything differs. ``--record`` writes ``tests/data/sameness.json``: use it only for intended
+changes of the coding.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ WAYS = ({"quality": 20, "effort": 0}, {"quality": 85, "effort": 3}, {"lossless":
 
 
 def images() -> list[Pixels]:
-    """Digits, and other sizes and textures."""
+    """Digits, and images of other sizes and textures."""
     rows, columns = np.mgrid[:61, :90]
     plaid = ((rows * 5 % 256) ^ (columns * 3 % 256)).astype(np.uint8)
     return [*DIGITS[:24], plaid, DIGITS[30][4:13, 4:24], np.hstack(list(DIGITS[24:44]))]
 
 
 def digest(model: str, batch: int, reverse: bool) -> str:
-    """Of all files, archives and pixels that a model makes, coded so many images at a time, the last first if ``reverse``."""
+    """Digest of all files, archives and pixels of a model, ``batch`` images at a time, in reverse order if ``reverse``."""
     every = images()[:: -1 if reverse else 1]
     found = hashlib.sha256()
     for how in WAYS:

@@ -42,7 +42,7 @@
     shown = null;
     tip.hidden = true;
   };
-  const put = () => { // beside its mark, within the window
+  const put = () => { // next to its mark, within the window
     if (!shown) return;
     const box = shown.getBoundingClientRect(), own = tip.getBoundingClientRect();
     const left = Math.min(Math.max(8, box.left + box.width / 2 - own.width / 2), innerWidth - own.width - 8);
@@ -99,16 +99,16 @@
   const { images, codecs, equal } = JSON.parse(byId("pictures").textContent);
   const pane = (side, first) => {
     const controls = byId(`pane-${side}`), strip = byId(`strip-${side}`);
-    const [choice, slider, told] = ["select", "input", "output"].map((name) => controls.querySelector(name));
+    const [choice, slider, output] = ["select", "input", "output"].map((name) => controls.querySelector(name));
     const draw = () => {
       const codec = codecs[choice.value];
       strip.hidden = !codec;
       slider.disabled = !codec || codec.settings.length < 2;
-      if (!codec) { told.textContent = ""; return; }
+      if (!codec) { output.textContent = ""; return; }
       const setting = codec.settings[slider.value];
       const name = `${codec.label} ${setting.setting}`.trim();
-      told.textContent = setting.setting ? `${setting.setting}: ${setting.figures}` : setting.figures;
-      slider.setAttribute("aria-valuetext", told.textContent);
+      output.textContent = setting.setting ? `${setting.setting}: ${setting.figures}` : setting.figures;
+      slider.setAttribute("aria-valuetext", output.textContent);
       strip.querySelector("h3").textContent = name;
       strip.querySelectorAll("figure").forEach((figure, at) => {
         figure.firstElementChild.src = setting.uris[at];
