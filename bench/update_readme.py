@@ -41,7 +41,7 @@ FIGURES: dict[str, dict[str, Figure]] = {  # page -> marker -> function that wri
 
 
 def updated(text: str, markers: dict[str, Figure], sources: Sources) -> str:
-    """A page with its figures written anew.
+    """A page with updated figures.
 
     Raises:
         ValueError: a marker occurs not exactly once.

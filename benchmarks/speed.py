@@ -62,7 +62,7 @@ def pillow_encode(options: dict[str, Any], images: Pixels) -> list[bytes]:
 
 
 def pillow_decode(files: Files) -> list[Pixels]:
-    """Images of such files."""
+    """Decode files by Pillow."""
     return [np.asarray(Image.open(io.BytesIO(file)).convert("L")) for file in files]
 
 

@@ -5,7 +5,7 @@
 ``valid/NAME.cae`` decodes to the pixels in ``valid/NAME.pgm``, ``bare/NAME.bare`` to those in ``bare/NAME.pgm`` with the
 options in ``agreed.json``, and ``own/NAME.cae`` with the model file ``own/own.npz``. ``invalid/NAME.cae`` has one fault, and
 ``invalid/expected.json`` gives the error of each and a part of its message. ``archive/NAME.cae`` contains images;
-``archive/expected.json`` gives their sizes, CRC-32 of the pixels, names and labels. ``invalid-archive`` has archives of one fault.
+``archive/expected.json`` gives their sizes, CRC-32 of the pixels, names and labels. ``invalid-archive`` has one fault each.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
   const root = document.documentElement;
   const byId = (id) => document.getElementById(id);
 
-  // Dark and light: as the system has it until the button says otherwise.
+  // Dark and light: the setting of the system until the button changes it.
   const system = matchMedia("(prefers-color-scheme: dark)");
   const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
   const label = () => { byId("theme").textContent = isDark() ? "Light" : "Dark"; };
@@ -15,7 +15,7 @@
   system.addEventListener("change", label);
   label();
 
-  // The table: numbers as numbers, what has none at the end, rows that are alike stay in their order.
+  // The table: sorts by number, rows without one at the end; equal rows keep their order.
   const heads = [...document.querySelectorAll("#rows thead th")];
   const body = document.querySelector("#rows tbody:not(.failed)");
   heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
@@ -138,7 +138,7 @@
     });
   }
 
-  // Budgets: the one selected; on paper all of them.
+  // Budgets: only the selected one is shown; all of them are printed.
   const budget = byId("budget");
   if (budget) {
     const choose = () => document.querySelectorAll(".budget").forEach((each) => { each.hidden = each.dataset.bytes !== budget.value; });
