@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+from pathlib import Path
 
 import nox
 
@@ -79,5 +81,9 @@ def vectors(session: nox.Session) -> None:
 def bench(session: nox.Session) -> None:
     """Measure the codecs, and write the tables of README.md: ``nox -s bench -- IMAGES``."""
     install(session, "bench")
-    session.run("mnistzip", "bench", *session.posargs, "--out", "bench/results", "-T", "2")
+    session.run("mnistzip", "bench", *session.posargs, "--out", "runs/bench", "-T", "2")
+    for results in ("results.json", "results.csv"):
+        shutil.copy(Path("runs/bench") / results, "bench/results")
+    for plot in Path("runs/bench/plots").glob("*.png"):
+        shutil.copy(plot, "docs/bench")
     session.run("python", "-m", "mnistzip.bench.update_readme")

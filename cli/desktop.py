@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import click
 
-from mnistzip.bitstream.container import ARCHIVE, KEPT, MAGIC
+from mnistzip.bitstream.container import ARCHIVE, LOSSLESS_DIGIT, MAGIC
 from mnistzip.io.image_file import SUFFIX
 
 MIME_TYPE = "image/x-mnistzip"
@@ -35,8 +35,8 @@ FILE_MAGIC = f"""# mnistzip: compressed greyscale images
 0\tbeshort\t0x{MAGIC.hex()}\tmnistzip
 !:mime\t{MIME_TYPE}
 !:ext\t{SUFFIX.lstrip(".")}
->2\tubyte\t<{KEPT}\timage, lossy, 28 x 28, quality %u
->2\tubyte\t{KEPT}\timage, lossless, 28 x 28
+>2\tubyte\t<{LOSSLESS_DIGIT}\timage, lossy, 28 x 28, quality %u
+>2\tubyte\t{LOSSLESS_DIGIT}\timage, lossless, 28 x 28
 >2\tubyte\t{ARCHIVE}\tarchive of images
 >2\tubyte\t>{ARCHIVE}\timage
 >>2\tubyte&0x30\t0x00\t\\b, lossy

@@ -15,9 +15,9 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack, cast
 
 from mnistzip import api, metrics
 from mnistzip.archive.index import Origin
@@ -31,8 +31,7 @@ from mnistzip.io.labels import read_labels
 from mnistzip.io.parquet import pyarrow_parquet
 from mnistzip.io.read_options import InputOptions, Item, Stream, ignore
 from mnistzip.models import registry
-from mnistzip.models.registry import Model
-from mnistzip.options import DEFAULT_EFFORT, DEFAULT_QUALITY, ArchiveKeywords, ArchiveOptions
+from mnistzip.options import ArchiveKeywords, ArchiveOptions, ModelName, with_options
 from mnistzip.storage.atomic import AtomicFile
 from mnistzip.storage.remote import is_address, local_path
 
@@ -78,13 +77,12 @@ class Shard:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShardJob:
-    """The options that all shards share; each worker gets a copy.
+class ShardJob(ArchiveOptions):
+    """The options that all shards share, those of encoding among them; each worker gets a copy.
 
     Attributes:
         out: the folder for the files, an absolute path.
         to: format of the files, a key of :data:`SUFFIXES`.
-        model: name of a shipped model, or the absolute path of a model file.
         fingerprint: fingerprint of the model in hex.
         labels: path of one file with the labels of all images.
         named, labelled: whether the files hold names, labels.
@@ -94,10 +92,6 @@ class ShardJob:
 
     out: str
     to: str
-    quality: int
-    lossless: bool
-    effort: int
-    model: str
     fingerprint: str
     convert: bool
     labels: str | None
@@ -114,7 +108,12 @@ class ShardJob:
         """Path of the report of a shard."""
         return Path(self.out) / REPORTS_FOLDER / f"{shard.name}.json"
 
-    def find_model(self) -> str | Model:
+    def archive_keywords(self, model: ModelName) -> ArchiveKeywords:
+        """The options of encoding, with the model that a worker has loaded."""
+        keywords = {option.name: getattr(self, option.name) for option in fields(ArchiveOptions)}
+        return cast(ArchiveKeywords, keywords | {"model": model})
+
+    def find_model(self) -> ModelName:
         """The model to encode with, or the name ``auto``.
 
         Raises:
@@ -189,11 +188,12 @@ class Summary:
         return metrics.psnr_of_mse(self.squared_error / self.raw_bytes)
 
 
-def _fingerprint_of(model: str) -> str:
+def _fingerprint_of(model: ModelName) -> str:
     """The fingerprint of a model in hex; for ``auto`` those of all models that it chooses from."""
     return "-".join(candidate.fingerprint.hex() for candidate in registry.candidates(model))
 
 
+@with_options(ArchiveOptions)
 def plan(
     sources: Sequence[str],
     out: str,
@@ -202,10 +202,7 @@ def plan(
     shard_size: int = SHARD_SIZE,
     labels: str | None = None,
     convert: bool = False,
-    quality: int = DEFAULT_QUALITY,
-    lossless: bool = False,
-    effort: int = DEFAULT_EFFORT,
-    model: str = registry.DEFAULT,
+    **options: Unpack[ArchiveKeywords],
 ) -> tuple[ShardJob, list[Shard]]:
     """Cut sources into shards. Reads their headers, but no images.
 
@@ -216,7 +213,7 @@ def plan(
         shard_size: images per shard, at most.
         labels: a file with one label for each image of all sources; without it the labels of the sources are kept.
         convert: whether images that are not 8-bit greyscale are converted.
-        quality, lossless, effort, model: as for :func:`mnistzip.encode`.
+        options: quality, lossless, effort and model, as for :func:`mnistzip.encode`; a model is a name or a path.
 
     Returns:
         The options that all shards share, and the shards in the order of the images.
@@ -234,7 +231,11 @@ def plan(
         raise OptionError(f"{out} is an address: shards need a folder that all workers see, so give its path")
     out = local_path(out)
     require_within("shard_size", shard_size, 1, SHARD_SIZE_MAX)
-    ArchiveOptions(quality=quality, effort=effort).require_valid()
+    wanted = ArchiveOptions(**options)
+    wanted.require_valid()
+    model = os.fspath(wanted.model) if isinstance(wanted.model, Path) else wanted.model
+    if not isinstance(model, str):
+        raise OptionError(f"model is a {type(model).__name__}: give a name or a path, which workers on other machines can open")
     sources = [file for source in sources for file in _expand(os.path.abspath(source))]
     reading = InputOptions(convert=convert, model=model)
     shards: list[Shard] = []
@@ -255,12 +256,9 @@ def plan(
         raise OptionError(f"{labels} holds {label_count} labels for {total} images")
     origins = {stream.origin for stream in streams}
     job = ShardJob(
+        **options | {"model": model if registry.is_shipped(model) else os.path.abspath(model)},
         out=os.path.abspath(out),
         to=to,
-        quality=quality,
-        lossless=lossless,
-        effort=effort,
-        model=model if registry.is_shipped(model) else os.path.abspath(model),
         fingerprint=_fingerprint_of(model),
         convert=convert,
         labels=None if labels is None else os.path.abspath(labels),
@@ -282,7 +280,7 @@ def _expand(source: str) -> list[str]:
     return files or [source]
 
 
-def pack_shard(job: ShardJob, model: str | Model, shard: Shard, sleep: Callable[[float], None] = time.sleep) -> Report:
+def pack_shard(job: ShardJob, model: ModelName, shard: Shard, sleep: Callable[[float], None] = time.sleep) -> Report:
     """Write the file of a shard, then its report.
 
     An error of the disk or network is tried again, up to three attempts in all. A shard whose workers die, perhaps for lack of
@@ -309,7 +307,7 @@ def pack_shard(job: ShardJob, model: str | Model, shard: Shard, sleep: Callable[
             started.unlink()
 
 
-def _pack_shard(job: ShardJob, model: str | Model, shard: Shard, sleep: Callable[[float], None]) -> Report:
+def _pack_shard(job: ShardJob, model: ModelName, shard: Shard, sleep: Callable[[float], None]) -> Report:
     """Write a shard, with further attempts if the system reports an error."""
     start = time.perf_counter()
     write = _write_archive if job.to == "cae" else _write_parquet
@@ -356,16 +354,15 @@ def _items(job: ShardJob, shard: Shard, report: Report) -> Iterator[Item]:
             yield Item(item.image, item.name, label, item.where)
 
 
-def _write_archive(job: ShardJob, model: str | Model, shard: Shard, report: Report) -> None:
+def _write_archive(job: ShardJob, model: ModelName, shard: Shard, report: Report) -> None:
     """Write a shard as an archive."""
-    options: ArchiveKeywords = {"quality": job.quality, "lossless": job.lossless, "effort": job.effort, "model": model}
-    with ArchiveWriter(job.path(shard), origin=job.origin, **options) as writer:
+    with ArchiveWriter(job.path(shard), origin=job.origin, **job.archive_keywords(model)) as writer:
         for item in _items(job, shard, report):
             writer.add(item.image, name=item.name if job.named else None, label=item.label if job.labelled else None)  # type: ignore[arg-type]
     report.squared_error = writer.squared_error
 
 
-def _write_parquet(job: ShardJob, model: str | Model, shard: Shard, report: Report) -> None:
+def _write_parquet(job: ShardJob, model: ModelName, shard: Shard, report: Report) -> None:
     """Write a shard as Parquet: a binary column of ``.cae`` files, with names and labels where the sources have them."""
     path = job.path(shard)
     parquet = pyarrow_parquet(path)
@@ -374,7 +371,6 @@ def _write_parquet(job: ShardJob, model: str | Model, shard: Shard, report: Repo
     columns = [("image", pyarrow.binary())]
     columns += [("name", pyarrow.string())] * job.named + [("label", pyarrow.int64())] * job.labelled
     schema = pyarrow.schema(columns)
-    options: ArchiveKeywords = {"quality": job.quality, "lossless": job.lossless, "effort": job.effort, "model": model}
     rows: list[dict[str, Any]] = []
     with AtomicFile(path) as file:
         writer = parquet.ParquetWriter(
@@ -392,7 +388,7 @@ def _write_parquet(job: ShardJob, model: str | Model, shard: Shard, report: Repo
         items = _items(job, shard, report)
         # encoded together: as many images as a group of an archive has
         for batch in batches(items, lambda item: item.image.size, GROUP_PIXELS, GROUP_IMAGES):  # type: ignore[union-attr]
-            files = api.encode_many([item.image for item in batch], **options)  # type: ignore[misc]
+            files = api.encode_many([item.image for item in batch], **job.archive_keywords(model))  # type: ignore[misc]
             rows += [{"image": file, "name": item.name, "label": item.label} for file, item in zip(files, batch, strict=True)]
             if len(rows) >= ROW_GROUP_ROWS or sum(len(row["image"]) for row in rows) >= ROW_GROUP_BYTES:
                 flush()

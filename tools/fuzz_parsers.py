@@ -145,8 +145,8 @@ def covered(targets: list[str], out: Path) -> None:
     (out / "replay.py").write_text(script)
     subprocess.run([*command[:-2], str(out / "replay.py")], check=True)
     engine = "*/codec/*.py,*/mnistzip/*.py"  # as a checkout, as installed
-    rooms = ["bench", "cli", "io", "plugins", "pretrained", "training"]
-    omit = ",".join(f"*/mnistzip/{room}/*" for room in rooms)
+    others = ["bench", "cli", "io", "plugins", "pretrained", "training"]
+    omit = ",".join(f"*/mnistzip/{other}/*" for other in others)
     subprocess.run([sys.executable, "-m", "coverage", "report", data, f"--include={engine}", f"--omit={omit}"], check=True)
 
 

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 import mnistzip
 from mnistzip.archive.group_header import MIXED, SIZES
-from mnistzip.bitstream.container import KEPT, MAGIC, varint
+from mnistzip.bitstream.container import LOSSLESS_DIGIT, MAGIC, varint
 from mnistzip.bitstream.stored import deflate
 from mnistzip.coding.lossless import encode_payloads, pixel_symbols
 from mnistzip.coding.stream_layout import Streams
@@ -129,7 +129,7 @@ def with_shade_of(shade: int, grey: int) -> bytes:
     decoded = image.copy()
     decoded[-1, -1] = min(grey - pixel_model.LAST_SHADE[pixel_model.ranges(image)[-1, -1]] + shade, 255)
     known = pixel_model.symbols
-    header = MAGIC + bytes([KEPT])
+    header = MAGIC + bytes([LOSSLESS_DIGIT])
 
     def symbols(x: Pixels, plane: pixel_model.Plane) -> NDArray[np.int64]:
         return np.full(len(x), shade) if plane is pixel_model.Plane.SHADE else known(x, plane)

@@ -1,6 +1,6 @@
-"""Lane codecs: a few images of a part to one payload, and back. FORMAT.md section 9 is the norm.
+"""Lane codecs: a few images of a part to the bytes of a lane, and back. FORMAT.md, section 9, specifies them.
 
-There is one codec for each mode, in :data:`LANE_CODECS`: a new mode is one more entry.
+:data:`LANE_CODECS` has one codec for each mode.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from mnistzip.models.registry import Model
 from mnistzip.tiling import from_tiles, tiles_in
 from mnistzip.types import Integers, Mode, Pixels
 
-TILES_PER_LANE = 4  # a larger image has a lane of its own
-STORED_IMAGES_PER_LANE, STORED_PIXELS_PER_LANE = 16, 1 << 16  # likewise
+TILES_PER_LANE = 4  # an image of more tiles has a separate lane
+STORED_IMAGES_PER_LANE, STORED_PIXELS_PER_LANE = 16, 1 << 16  # an image of more pixels has a separate lane
 
-Decoded = list[Pixels] | FormatError  # the images of a lane, uint8 (H, W) each, or its damage
+Decoded = list[Pixels] | FormatError  # the images of a lane, uint8 (H, W) each, or the error of a damaged lane
 
 
 @dataclass(frozen=True)
@@ -101,12 +101,12 @@ class _LatentLanes:
             [lane.content for lane in lanes],
             [sum(tiles) for tiles in counts],
         )
-        sound = [(y, lane) for y, lane in zip(latents, lanes, strict=True) if not isinstance(y, FormatError)]
-        if not sound:
+        intact = [(y, lane) for y, lane in zip(latents, lanes, strict=True) if not isinstance(y, FormatError)]
+        if not intact:
             return [error for error in latents if isinstance(error, FormatError)]
-        y = np.concatenate([y for y, _ in sound])
+        y = np.concatenate([y for y, _ in intact])
         x_hat = model.transforms.synthesize(y, _quality_indices(model, coding.quality, len(y)))
-        shapes = [shape for _, lane in sound for shape in lane.shapes]
+        shapes = [shape for _, lane in intact for shape in lane.shapes]
         images = iter(_cut(x_hat, [tiles_in(width, height) for height, width in shapes], shapes))
         return [
             y if isinstance(y, FormatError) else [next(images) for _ in lane.shapes]
@@ -166,14 +166,14 @@ class _StoredLanes:
         return images
 
     def _split(self, content: bytes, pixels: int) -> tuple[Method, bytes]:
-        """Storage method and body of a lane of this many pixels."""
+        """Storage method and body of a lane of ``pixels`` pixels."""
         if content[0] not in tuple(Method):
             raise UnsupportedError(f"storage method {content[0]} is unsupported: it is reserved for later versions")
         return Method(content[0]), content[1:]
 
 
 class _UnmarkedStoredLanes(_StoredLanes):
-    """Stored lanes of groups that are not in parts: their length tells whether the body is deflated. Decoding only."""
+    """Stored lanes of groups with one coding: their length tells whether the body is deflated. Decoding only."""
 
     def _split(self, content: bytes, pixels: int) -> tuple[Method, bytes]:
         return Method.RAW if len(content) == pixels else Method.DEFLATE, content
@@ -203,6 +203,6 @@ def _quality_indices(model: Model, quality: int, tiles: int) -> Integers:
 
 
 def _cut(x_hat: Pixels, counts: Sequence[int], shapes: Sequence[ImageShape]) -> list[Pixels]:
-    """Images from the tiles of all images, and the number of tiles of each."""
+    """Split decoded tiles into images; image k has ``counts[k]`` tiles."""
     pieces = np.split(x_hat, np.cumsum(counts)[:-1])
     return [from_tiles(tiles, width, height) for tiles, (height, width) in zip(pieces, shapes, strict=True)]

@@ -28,7 +28,7 @@ DEFAULT_SIDE = 28
 QUALITY_MAX = 100
 NAMED_BY_HASH = 15
 HASH_BYTES = 4  # of a fingerprint: enough to tell a user's models apart, and a file has few bytes
-KEPT = 101  # first byte of the header of a 28x28 image that the pixel model of ``mnist`` coded
+LOSSLESS_DIGIT = 101  # first byte of the header of a 28x28 image that the pixel model of ``mnist`` coded
 ARCHIVE = 127  # first byte of the header of an archive
 
 
@@ -69,7 +69,7 @@ class Header:
             return MAGIC + bytes([128 | sized << 6 | self.mode << 4 | self.method]) + size
         quality = b"" if self.mode is Mode.LOSSLESS else bytes([self.quality or 0])
         if self.model == 0 and not sized:
-            return MAGIC + (quality or bytes([KEPT]))
+            return MAGIC + (quality or bytes([LOSSLESS_DIGIT]))
         name = self.model if isinstance(self.model, bytes) else b""
         low = NAMED_BY_HASH if name else self.model
         return MAGIC + bytes([128 | sized << 6 | self.mode << 4 | int(low or 0)]) + name + quality + size
@@ -127,7 +127,7 @@ def _fields(reader: Reader) -> Header:
     first = reader.byte("the header")
     if 1 <= first <= QUALITY_MAX:
         return Header(Mode.LOSSY, DEFAULT_SIDE, DEFAULT_SIDE, model=0, quality=first)
-    if first == KEPT:
+    if first == LOSSLESS_DIGIT:
         return Header(Mode.LOSSLESS, DEFAULT_SIDE, DEFAULT_SIDE, model=0)
     if first == ARCHIVE:
         raise UnsupportedError("this file is an archive of many images: mnistzip.Archive opens it")

@@ -1,14 +1,22 @@
 """Rate-distortion optimized quantization: a search for the latent of least bits + lmbda * squared error.
 
-The analysis network quantizes a latent in one go and leaves a fifth of the bytes to gain. The search starts from its symbols
-and moves some of them by one in each pass: those with the largest predicted gain. The prediction adds up the exact change of
-the symbol's own code length, the gradients through later symbols and through the image, and the mean curvature of the squared
-error. All these moves are tried at once. If they do not lower the cost of an image, they are undone, and the next pass moves
-fewer symbols. High efforts then perturb the latent: they make a move of predicted loss, search on from there, and keep the
-result if its cost is lower.
+The analysis network quantizes a latent in one step. The search saves about a fifth of the bytes. It minimizes
+
+    J(y) = bits(y) + lmbda * |x - x_hat(y)|^2
+
+and starts from the symbols of the analysis. In each pass it moves the symbols with the largest predicted gain by one. The
+predicted change of J for a move d of symbol i has three terms:
+
+    exact change of the code length of symbol i
+    + d * dJ/dy_i           the gradient through later symbols and through the image
+    + lmbda * curvature     the mean squared error that a move by one adds
+
+All moves of a pass are tried together. If they do not lower the cost of an image, they are undone, and the next pass moves
+fewer symbols. High efforts then perturb the latent: they make moves with a predicted loss, continue the search from there, and
+keep the result if its cost is lower.
 
 :class:`CostSearch` minimizes the cost at a fixed lmbda. :class:`BudgetSearch` minimizes the error within a number of bits: it
-lowers lmbda until the latent fits, and then accepts only what lessens the error within the limit.
+lowers lmbda until the latent fits. Then it accepts only moves that reduce the error and keep the limit.
 
 Costs are integers, and the gradient is the same on every machine (see :mod:`mnistzip.nn.backward`), so every machine finds the
 same latent. The decoder does not depend on the search.
@@ -37,11 +45,11 @@ PERTURBATIONS = (0, 0, 0, 0, 0, 0, 0, 0, 20, 100)
 FIRST_MOVES = 8  # symbols moved at once in the first pass
 MOVES_MAX = 40  # symbols moved at once
 PERTURBED_MOVES, PERTURBED_PASSES = 3, 4  # first moves and passes after a perturbation
-BUDGET_PASSES = (0, 15, 20, 30, 40, 60, 60, 80, 100, 120)  # the same for a budget
+BUDGET_PASSES = (0, 15, 20, 30, 40, 60, 60, 80, 100, 120)  # at effort 0..9, with a budget
 BUDGET_PERTURBATIONS = (0, 0, 0, 0, 0, 0, 10, 25, 60, 150)
-BUDGET_STARTS = (0, 4, 8)  # qualities below the requested one whose analysis the search starts from; the best result counts
+BUDGET_STARTS = (0, 4, 8)  # qualities below the requested one whose analysis the search starts from; the best result is used
 BUDGET_MOVES = 4  # symbols moved at once after lmbda was lowered because no move was left
-LATE_PASSES, LATE_PERTURBATIONS = 80, 20  # extra ones for images above their limit, where every pass lowers lmbda
+LATE_PASSES, LATE_PERTURBATIONS = 80, 20  # further ones for images above their limit; each pass lowers lmbda
 TILES_TOGETHER = 32
 
 Doubles = NDArray[np.float64]
@@ -63,7 +71,7 @@ def refine(
 
     Args:
         x: tiles, shape ``(N, 28, 28)``.
-        inside: which pixels the picture covers; errors of the others count nothing. Shape ``(N, 28, 28)``.
+        inside: which pixels the image covers; errors of the others are ignored. Shape ``(N, 28, 28)``.
         y: the symbols to start from, shape ``(N, 196)``.
         quality_index: of each tile, shape ``(N,)``.
         effort: 0..9, how long to search.
@@ -91,7 +99,7 @@ def refine_to_budget(model: Model, x: Pixels, inside: Bools, quality_index: Inte
 
     Args:
         x: tiles, shape ``(N, 28, 28)``.
-        inside: which pixels the picture covers; errors of the others count nothing. Shape ``(N, 28, 28)``.
+        inside: which pixels the image covers; errors of the others are ignored. Shape ``(N, 28, 28)``.
         quality_index: of each tile, shape ``(N,)``.
         effort: 0..9, how long to search; 0 returns the symbols of the analysis whether they fit or not.
         limit: bits allowed for each tile in units of :data:`COST`, shape ``(N,)``.
@@ -157,7 +165,7 @@ class Trial(NamedTuple):
     Attributes:
         y: symbols, shape ``(N, 196)``.
         bits, error: as in :class:`State`, shape ``(N,)``.
-        off: decoded less original grey levels, 0 outside the picture, shape ``(N, 28, 28)``.
+        off: decoded minus original grey levels, 0 outside the image, shape ``(N, 28, 28)``.
         freqs: of every value of every symbol, shape ``(196, values, N)``.
         prior_tape, tapes: what the gradients through prior and synthesis need.
     """
@@ -182,13 +190,13 @@ class CostSearch:
 
     def __init__(self, model: Model, x: Pixels, inside: Bools, quality_index: Integers, y: Integers) -> None:
         self._model, self._x, self._inside, self._quality_index = model, x, inside, quality_index
-        self._everyone = np.arange(len(x))
+        self._all_tiles = np.arange(len(x))
         self._perturbed = np.zeros(y.shape, bool)
         bits, error = np.zeros((2, len(x)), np.int64)
         self.state = State(y.copy(), bits, error, model.lmbda[quality_index], *np.zeros((3, *y.shape)))
-        trial = self._evaluate(self._everyone, y)
+        trial = self._evaluate(self._all_tiles, y)
         self._curvature = self._mean_curvature(trial.tapes)
-        self._update(self._everyone, trial)
+        self._update(self._all_tiles, trial)
 
     def descend(self, passes: int, first_moves: int) -> None:
         """Move symbols until no move has a predicted gain, or for a number of passes."""
@@ -228,20 +236,20 @@ class CostSearch:
         """Make the move of least predicted loss that was not made before, search on from there, and keep what is better."""
         gain, direction = self._predicted_gain()
         symbol = np.where(self._perturbed, -np.inf, gain).argmax(axis=1)
-        self._perturbed[self._everyone, symbol] = True
+        self._perturbed[self._all_tiles, symbol] = True
         symbols = self._model.transforms.symbols
         y = self.state.y.copy()
-        moved = y[self._everyone, symbol] + direction[self._everyone, symbol]
-        y[self._everyone, symbol] = np.clip(moved, symbols.low, symbols.high)
+        moved = y[self._all_tiles, symbol] + direction[self._all_tiles, symbol]
+        y[self._all_tiles, symbol] = np.clip(moved, symbols.low, symbols.high)
         best, self.state = self.state, self.state.copy()
-        self._update(self._everyone, self._evaluate(self._everyone, y))
+        self._update(self._all_tiles, self._evaluate(self._all_tiles, y))
         self.descend(PERTURBED_PASSES, PERTURBED_MOVES)
         other, self.state = self.state, best
         self.adopt(other)
 
     def adopt(self, other: State) -> None:
         """Take what another search of the same tiles found better."""
-        self.state.replace(self._is_better(self._everyone, other.bits, other.error), other)
+        self.state.replace(self._is_better(self._all_tiles, other.bits, other.error), other)
 
     def _is_better(self, which: Integers, bits: Integers, error: Integers) -> Bools:
         """Whether some tiles would cost less with these bits and errors: shape of ``which``."""
@@ -290,16 +298,16 @@ class CostSearch:
         state = self.state
         lmbda = (state.weight / (BIT << LMBDA_SHIFT))[:, None]  # bits per squared grey level
         curved = 0.5 * lmbda * self._curvature[:, None]
-        up = self._counted(state.up) + lmbda * state.slope + curved
-        down = self._counted(state.down) - lmbda * state.slope + curved
+        up = self._bounded_change(state.up) + lmbda * state.slope + curved
+        down = self._bounded_change(state.down) - lmbda * state.slope + curved
         return -np.minimum(up, down), np.where(up < down, 1, -1)
 
-    def _counted(self, change: Doubles) -> Doubles:
-        """Predicted changes in bits, limited to what the cost can change by: no latent takes fewer bits than 0."""
+    def _bounded_change(self, change: Doubles) -> Doubles:
+        """Predicted changes in bits, bounded below by -bits: no latent takes fewer bits than 0."""
         return np.maximum(change, (-self.state.bits / BIT)[:, None])
 
     def _mean_curvature(self, tapes: tuple[LayerTape, ...]) -> Integers:
-        """How much squared error a move by one makes where the gradient is zero, mean of the symbols inside: (N,).
+        """The squared error that a move by one adds at zero gradient, as a mean over the symbols inside: (N,).
 
         An image of random signs, taken back through the synthesis, has at each symbol the expected square of that symbol's
         effect on the grey levels (Hutchinson 1990).
@@ -349,7 +357,7 @@ class BudgetSearch(CostSearch):
                 break
 
     def adopt(self, other: State) -> None:
-        """Take what another search of the same tiles found better: nearer to the limit from above, or of less error."""
+        """Take the tiles for which another search is better: above the limit but nearer to it, or with less error."""
         now, then = np.maximum(self.state.bits, self._limit), np.maximum(other.bits, self._limit)
         better: Bools = (then < now) | ((then == now) & (other.error < self.state.error))
         self.state.replace(better & self.above if self.only_above else better, other)
@@ -361,7 +369,7 @@ class BudgetSearch(CostSearch):
         less: Bools = (np.maximum(bits, limit) << LMBDA_SHIFT) + weight * error < now
         return less & ((bits <= limit) | (before > limit))
 
-    def _counted(self, change: Doubles) -> Doubles:
+    def _bounded_change(self, change: Doubles) -> Doubles:
         """Predicted changes of the bits above the limit."""
         room = ((self._limit - self.state.bits) / BIT)[:, None]
         return np.maximum(change, room) - np.maximum(room, 0)

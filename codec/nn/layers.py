@@ -7,8 +7,7 @@ Each kind of layer is one class. It owns everything that the codec needs to know
 - ``forward`` computes it, on numpy or, through :class:`~mnistzip.nn.operations.Operations`, on a device;
 - ``backward`` takes the gradient of its output to that of its input.
 
-To add a kind, write a subclass of :class:`Layer` here, describe its ``kind`` in FORMAT.md, and have the training code export it
-under that name.
+CONTRIBUTING.md lists what a new kind needs.
 
 Arrays are channels-last, (N, H, W, C).
 """
