@@ -4,9 +4,9 @@
 
 The victims, in turn: ``mnistzip compress -f`` over a file, over an archive, ``compress --append``, ``decompress -f``, and a
 training that writes its checkpoint repeatedly (omitted with a message without torch). Each runs in a fork of this
-process, so that the kill falls into the work and not into Python's start. Moments are spread over the time that an undisturbed
-run takes, closer to each other towards its end, where files are written. After each kill the file is read, and the same
-command must succeed. Prints a table; the exit code is the number of broken files.
+process, so that the kill occurs during the work and not during Python's start. The moments cover the time that a complete run
+takes, denser towards its end, where files are written. After each kill the script reads the file, and the
+same command must succeed. Prints a table; the exit code is the number of broken files.
 """
 
 from __future__ import annotations

@@ -68,15 +68,15 @@ def wrong_vectors() -> list[str]:
         header = b"P5 %d %d 255\n" % (image.shape[1], image.shape[0])
         if header + image.tobytes() != path.with_suffix(".pgm").read_bytes():
             wrong.append(path.name)
-    for name, told in json.loads((TESTS / "vectors" / "archive" / "expected.json").read_text()).items():
+    for name, expected in json.loads((TESTS / "vectors" / "archive" / "expected.json").read_text()).items():
         found = [zlib.crc32(image.tobytes()) for image in mnistzip.Archive(TESTS / "vectors" / "archive" / f"{name}.cae")]
-        if found != told["crc32"]:
+        if found != expected["crc32"]:
             wrong.append(f"archive {name}")
     return wrong
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Are bytes and pixels the same here as elsewhere?")
+    parser = argparse.ArgumentParser(description="Compare bytes and pixels with recorded digests.")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--reverse", action="store_true")
     parser.add_argument("--record", action="store_true")
@@ -88,8 +88,8 @@ def main() -> None:
     recorded = json.loads(RECORDED.read_text())
     wrong = wrong_vectors() + [model for model, value in found.items() if value != recorded.get(model)]
     where = f"{platform.machine()} {sys.byteorder}-endian, Python {platform.python_version()}, numpy {np.__version__}"
-    told = " ".join(f"{model}={value[:12]}" for model, value in found.items())
-    print(f"{'DIFFERS: ' + ', '.join(wrong) if wrong else 'same'} | {where} | {told}")
+    digests = " ".join(f"{model}={value[:12]}" for model, value in found.items())
+    print(f"{'DIFFERS: ' + ', '.join(wrong) if wrong else 'same'} | {where} | {digests}")
     sys.exit(bool(wrong))
 
 
