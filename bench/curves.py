@@ -123,7 +123,7 @@ def _points(rows: Sequence[Row], codec: str) -> list[tuple[float, float]]:
 
 
 def _beats(one: tuple[float, float], other: tuple[float, float]) -> bool:
-    """Whether a point is no larger, no worse, and not the same."""
+    """True if a point is no larger, no worse, and not the same."""
     return one[0] <= other[0] and one[1] >= other[1] and one != other
 
 

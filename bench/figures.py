@@ -116,7 +116,7 @@ def overhead(sources: Sources) -> str:
 
 
 def archive_bytes(sources: Sources) -> str:
-    """What an archive saves."""
+    """Savings of an archive compared with single files."""
     row, archive = sources.row("mnist-e0@q50"), sources.measurements["archive-bytes"]
     share, ideal = archive["bytes"] / archive["images"], number(row.ideal_bytes)
     return (
@@ -205,7 +205,7 @@ def cluster_shards(sources: Sources) -> str:
 
 
 def cluster_workers(sources: Sources) -> str:
-    """How two workers share a machine, and the memory of one."""
+    """Speed of two workers on one machine, and the memory of one worker."""
     workers, memory = sources.measurements["ray-speed"], sources.measurements["ray-memory"]
     pairs = list(zip(workers["one_worker"], workers["two_workers"], strict=True))
     gains = " and ".join(f"{two / one:.1f}" for one, two in pairs)
@@ -257,7 +257,7 @@ def start_times(sources: Sources) -> str:
 
 
 def thread_times(sources: Sources) -> str:
-    """What a second thread of the command gains."""
+    """Gain of a second thread of the command."""
     times = sources.performance["threads, s"]
     images = sources.performance["images"]
     return (
@@ -281,7 +281,7 @@ def flat_costs(sources: Sources) -> str:
 
 
 def blas_threads(sources: Sources) -> str:
-    """What one thread of BLAS gains."""
+    """Gain of limiting BLAS to one thread."""
     times = sources.measurements["blas-threads"]
     idle, busy = (" to ".join(map(str, times[name])) for name in ("all_threads_s", "all_threads_busy_s"))
     return (
@@ -314,7 +314,7 @@ def torch_speed(sources: Sources) -> str:
 
 
 def parquet_bytes(sources: Sources) -> str:
-    """What the encodings of Parquet take for an image."""
+    """Bytes of an image with each encoding of Parquet."""
     parquet = sources.measurements["parquet-bytes"]
     names = {
         "PLAIN": "plain encoding",
@@ -342,7 +342,7 @@ def zarr_chunks(sources: Sources) -> str:
 
 
 def unseen_glyphs(sources: Sources) -> str:
-    """What the model glyph takes for fonts that it did not see."""
+    """Bytes of the model glyph for fonts outside its training set."""
     glyphs = sources.measurements["unseen-glyphs"]
     (size, psnr), (webp_size, webp_psnr) = glyphs["glyph"], glyphs["webp"]
     return (
@@ -352,7 +352,7 @@ def unseen_glyphs(sources: Sources) -> str:
 
 
 def fashion(sources: Sources) -> str:
-    """What models for Fashion-MNIST take."""
+    """Bytes of models for Fashion-MNIST."""
     large, small = sources.measurements["fashion-60000"], sources.measurements["fashion-1000"]
     rows = [[name, f"{size:.1f}", "lossless" if psnr is None else f"{psnr:.2f} dB"] for name, size, psnr in large["rows"]]
     size, psnr = small["model"]
@@ -368,13 +368,13 @@ def fashion(sources: Sources) -> str:
 
 
 def strokes(sources: Sources) -> str:
-    """What mnist-fast saves against WebP."""
+    """Savings of mnist-fast compared with WebP."""
     entries = {(entry["codec"], entry["against"]): entry for entry in sources.results.bd_rate}
     return f"{-entries['mnist-fast', 'webp']['percent']:.0f}% fewer bytes"
 
 
 def choice_cost(sources: Sources) -> str:
-    """What the choice of models costs for digits."""
+    """Cost of the choice among models for digits."""
     cost = sources.measurements["choice-cost"]
 
     def cell(size: float, psnr: float | None) -> str:

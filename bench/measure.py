@@ -193,7 +193,7 @@ def crop(image: Pixels) -> Pixels:
 
 
 def _parts(images: Sequence[Pixels], max_pixels: int) -> Iterator[range]:
-    """Ranges of images with at most ``max_pixels`` pixels; a larger image is a range of its own."""
+    """Ranges of images with at most ``max_pixels`` pixels; a larger image has a separate range."""
     start = total = 0
     for index, image in enumerate(images):
         if index > start and total + image.size > max_pixels:
@@ -227,11 +227,11 @@ class _Figures:
         """Add a part; raises :class:`~mnistzip.errors.FormatError` if a ``lossless`` codec changed a pixel."""
         for index, image, result in zip(part, images, decoded, strict=True):
             if result.shape != image.shape or result.dtype != image.dtype:
-                raise FormatError(f"image {index} of shape {image.shape} came back as {result.dtype} of shape {result.shape}")
+                raise FormatError(f"image {index} of shape {image.shape} was decoded as {result.dtype} of shape {result.shape}")
             difference = image.astype(np.int64) - result
             self.sse[index] = np.square(difference).sum()
             if lossless and self.sse[index]:
-                raise FormatError(f"not lossless: image {index} came back with other pixels")
+                raise FormatError(f"not lossless: image {index} was decoded to different pixels")
         indices = slice(part.start, part.stop)
         self.sizes[indices] = sizes
         if lossless:

@@ -32,7 +32,7 @@ INSTALL = "pip install 'mnistzip[bench]'"
 
 
 class Kind(StrEnum):
-    """What a codec preserves, and whether it makes a file for each image or one of all (solid)."""
+    """Lossy and lossless codecs make a file for each image, a solid codec one file of all images."""
 
     LOSSY = "lossy"
     LOSSLESS = "lossless"
@@ -308,7 +308,7 @@ def select_jobs(patterns: Sequence[str], model: str | None = None) -> list[Bench
 
 
 def _matches(job: BenchJob, pattern: str) -> bool:
-    """Whether a pattern of ``--codecs`` names a job."""
+    """True if a pattern of ``--codecs`` names a job."""
     name, at, setting = pattern.partition("@")
     named = job.codec.name == name or (fnmatchcase(job.codec.name, name) and not job.codec.on_request)
     return job.key == pattern or (named and (not at or fnmatchcase(job.setting, setting)))

@@ -17,7 +17,7 @@ from mnistzip.bench import figures
 from mnistzip.bench.figures import Sources, read_sources
 
 Figure = Callable[[Sources], str]
-FIGURES: dict[str, dict[str, Figure]] = {  # page -> marker -> what stands there
+FIGURES: dict[str, dict[str, Figure]] = {  # page -> marker -> function that writes the text
     "README.md": {
         "size": figures.digit_size,
         "results": figures.readme_results,
@@ -41,7 +41,7 @@ FIGURES: dict[str, dict[str, Figure]] = {  # page -> marker -> what stands there
 
 
 def updated(text: str, markers: dict[str, Figure], sources: Sources) -> str:
-    """A page with its figures written anew.
+    """A page with updated figures.
 
     Raises:
         ValueError: a marker occurs not exactly once.

@@ -102,7 +102,7 @@ def random_access(path: Path) -> dict[str, float]:
 @click.option("--count", default=1_000_000, show_default=True)
 @click.option("--effort", default=0, show_default=True)
 @click.option("--threads", default=1, show_default=True)
-@click.option("--folder", type=click.Path(file_okay=False, path_type=Path), help="Where the large files go.")
+@click.option("--folder", type=click.Path(file_okay=False, path_type=Path), help="The folder for the large files.")
 def main(images: Path, count: int, effort: int, threads: int, folder: Path | None) -> None:
     digits = read_idx(images)
     sample = np.roll(digits[:SAMPLE], SHIFTS[0], axis=(1, 2))  # the first images of the archive

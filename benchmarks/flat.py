@@ -32,12 +32,12 @@ def costs(images: Path, folder: Path, model: str, count: int) -> dict[str, dict[
     """Processor seconds and MB to pack and unpack ``count`` images."""
     source, packed, back = folder / "in-idx3-ubyte", folder / "in.cae", folder / "back-idx3-ubyte"
     write_moved(source, read_idx(images), count)
-    told = {
+    measured = {
         "compress": run("compress", "--quiet", "-f", "-e", "0", "--model", model, str(source), "-o", str(packed)),
         "decompress": run("decompress", "--quiet", "-f", str(packed), "-o", str(back)),
     }
     back.unlink()
-    return told
+    return measured
 
 
 def draw(rows: list[dict[str, float]], path: Path) -> None:
@@ -57,18 +57,18 @@ def draw(rows: list[dict[str, float]], path: Path) -> None:
 
 @click.command()
 @click.argument("images", type=click.Path(exists=True, path_type=Path))
-@click.option("--folder", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Where there is room.")
+@click.option("--folder", type=click.Path(exists=True, file_okay=False, path_type=Path), help="Folder with enough space.")
 @click.option("--model", default="mnist-fast", show_default=True)
 def main(images: Path, folder: Path | None, model: str) -> None:
     rows = []
     with tempfile.TemporaryDirectory(dir=folder) as name:
         start = costs(images, Path(name), model, 1)
         for count in COUNTS:
-            told = costs(images, Path(name), model, count)
+            measured = costs(images, Path(name), model, count)
             row: dict[str, float] = {"images": count}
             for way in WAYS:
-                row[f"{way}, µs"] = round(1e6 * (told[way]["cpu"] - start[way]["cpu"]) / count, 1)
-                row[f"{way}, MB"] = round(told[way]["mb"])
+                row[f"{way}, µs"] = round(1e6 * (measured[way]["cpu"] - start[way]["cpu"]) / count, 1)
+                row[f"{way}, MB"] = round(measured[way]["mb"])
             rows.append(row)
             click.echo(json.dumps(row, ensure_ascii=False))
     DOCS.joinpath("flat.json").write_text(json.dumps({"model": model, "rows": rows}, indent=1, ensure_ascii=False) + "\n")

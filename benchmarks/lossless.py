@@ -57,8 +57,8 @@ def ideal(x: Pixels) -> NDArray[np.float64]:
     bits = np.zeros(len(Plane))
     for start in range(0, len(x), PART):
         part = x[start : start + PART]
-        told = model.intervals(part, np.ones((len(part), TILE_PIXELS), bool))
-        bits += np.bincount(told.plane, weights=16 - np.log2(told.freq), minlength=len(Plane))
+        intervals = model.intervals(part, np.ones((len(part), TILE_PIXELS), bool))
+        bits += np.bincount(intervals.plane, weights=16 - np.log2(intervals.freq), minlength=len(Plane))
     return bits / 8 / len(x)
 
 

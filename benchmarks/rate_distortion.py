@@ -80,9 +80,9 @@ def measure(images: Pixels, **options: Any) -> tuple[dict[str, float], Pixels]:
 
 def keep(key: str, rows: Sequence[dict[str, Any]] | dict[str, Any]) -> None:
     """Print results, and store them in the results file under a key."""
-    told = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    told[key] = rows
-    RESULTS.write_text(json.dumps(dict(sorted(told.items())), indent=1) + "\n")
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    results[key] = rows
+    RESULTS.write_text(json.dumps(dict(sorted(results.items())), indent=1) + "\n")
     for row in rows if isinstance(rows, list) else [rows]:
         click.echo(f"{key}: {row}")
 
@@ -93,7 +93,7 @@ def main() -> None:
 
 
 images_argument = click.argument("images", type=click.Path(exists=True))
-count_option = click.option("--count", type=int, help="Take only so many images, evenly spaced.")
+count_option = click.option("--count", type=int, help="Take only this number of images, evenly spaced.")
 qualities_option = click.option("-q", "--quality", "qualities", type=int, multiple=True, required=True)
 model_option = click.option("--model", default="mnist", show_default=True)
 
@@ -119,7 +119,7 @@ def curve(images: str, qualities: tuple[int, ...], effort: int, count: int | Non
 @count_option
 @model_option
 def rising(images: str, effort: int, count: int | None, model: str) -> None:
-    """Whether size and PSNR rise with every quality from 1 to 100."""
+    """Measure the steps of size and PSNR between the qualities 1 to 100."""
     pixels = spaced(read_idx(Path(images)), count)
     rows = [measure(pixels, quality=quality, effort=effort, model=model)[0] for quality in range(1, 101)]
     falls: dict[str, Any] = {"images": len(pixels)}
@@ -134,7 +134,7 @@ def rising(images: str, effort: int, count: int | None, model: str) -> None:
 @images_argument
 @click.option("--max-bytes", type=int, required=True)
 @click.option("--bare", is_flag=True)
-@click.option("-q", "--quality", type=int, help="Agreed, of bare streams.")
+@click.option("-q", "--quality", type=int, help="Quality of bare streams, which both ends agree on.")
 @click.option("--check-bits", type=int, default=8, show_default=True)
 @click.option("--effort", type=int, default=9, show_default=True)
 @count_option
@@ -158,7 +158,7 @@ def packets(
 @images_argument
 @click.argument("labels", type=click.Path(exists=True))
 @click.option("-q", "--quality", "qualities", type=int, multiple=True)
-@click.option("--packet", "packets", type=(int, int), multiple=True, help="Bare streams: quality and most bytes.")
+@click.option("--packet", "packets", type=(int, int), multiple=True, help="Bare streams: quality and maximum of bytes.")
 @click.option("--effort", type=int, default=3, show_default=True)
 @count_option
 @model_option
@@ -176,17 +176,17 @@ def readable(
     """Accuracy on decoded digits of a classifier that was trained on originals."""
     read = reader(read_idx(Path(train_images)), read_idx(Path(train_labels)))
     pixels, truth = read_idx(Path(images)), read_idx(Path(labels))
-    told = {"originals": round(float((read(pixels) == truth).mean()), 4)}
+    results = {"originals": round(float((read(pixels) == truth).mean()), 4)}
     pixels, truth = spaced(pixels, count), spaced(truth, count)
-    told["images"] = len(pixels)
+    results["images"] = len(pixels)
     for quality in qualities:
         row, decoded = measure(pixels, quality=quality, effort=effort, model=model)
-        told[f"quality {quality}, {row['mean_bytes']} B"] = round(float((read(decoded) == truth).mean()), 4)
+        results[f"quality {quality}, {row['mean_bytes']} B"] = round(float((read(decoded) == truth).mean()), 4)
     for quality, most in packets:
         options = {"quality": quality, "effort": effort, "model": model, "max_bytes": most, "bare": True, "check_bits": 8}
         _, decoded = measure(pixels, **options)
-        told[f"bare, quality {quality}, at most {most} B"] = round(float((read(decoded) == truth).mean()), 4)
-    keep(f"{model}, readable, effort {effort}", told)
+        results[f"bare, quality {quality}, at most {most} B"] = round(float((read(decoded) == truth).mean()), 4)
+    keep(f"{model}, readable, effort {effort}", results)
 
 
 @main.command()
@@ -202,8 +202,8 @@ def plot() -> None:
     for row in read_results(ROOT / "bench" / "results" / "results.json").rows:
         if row.codec in {"mnist-e0", "mnist", *PEERS} and row.mean_bytes and row.psnr_db is not None:
             curves.setdefault(row.label, []).append((row.mean_bytes, row.psnr_db))
-    told = json.loads(RESULTS.read_text())
-    if best := told.get("mnist, effort 9"):
+    results = json.loads(RESULTS.read_text())
+    if best := results.get("mnist, effort 9"):
         curves[f"mnistzip mnist, effort 9 ({best[0]['images']} of the digits)"] = [
             (row["mean_bytes"], row["psnr_db"]) for row in best
         ]

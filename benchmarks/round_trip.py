@@ -27,7 +27,7 @@ BATCH = 5000
 def mismatches(got: list[Pixels], expected: Pixels) -> int:
     """Number of images that differ from the expected ones."""
     if len(got) != len(expected):
-        raise click.ClickException(f"{len(got)} images came back of {len(expected)}")
+        raise click.ClickException(f"{len(got)} images were decoded instead of {len(expected)}")
     return sum(not np.array_equal(one, other) for one, other in zip(got, expected, strict=True))
 
 

@@ -53,10 +53,10 @@ def ours(files: list[bytes]) -> Pixels:
 def main(data: str, out: str) -> int:
     """Compare every row of ``results.json`` with the files that were kept."""
     images = read_idx(Path(data))
-    told = json.loads((Path(out) / "results.json").read_text())
-    images = images[: told["data"]["images"]]
+    results = json.loads((Path(out) / "results.json").read_text())
+    images = images[: results["data"]["images"]]
     wrong = 0
-    for row in told["rows"]:
+    for row in results["rows"]:
         key = f"{row['codec']}@{row['setting']}" if row["setting"] else row["codec"]
         folder = Path(out) / "files" / key
         if row["kind"] == "solid":
@@ -71,10 +71,10 @@ def main(data: str, out: str) -> int:
             each = [float(peak_signal_noise_ratio(a, b, data_range=255)) for a, b in zip(images, decoded, strict=True)]
             mean = round(float(np.mean(each)), 4) if np.isfinite(each).all() else None
             checks |= {"psnr_db": (round(psnr, 4), row["psnr_db"]), "mean_psnr_db": (mean, row["mean_psnr_db"])}
-        for name, (counted, said) in checks.items():
-            same = counted == said
+        for name, (counted, reported) in checks.items():
+            same = counted == reported
             wrong += not same
-            print(f"{'same ' if same else 'WRONG'} {key} {name}: {counted} and {said}")
+            print(f"{'same ' if same else 'WRONG'} {key} {name}: {counted} and {reported}")
     print(f"{wrong} figures differ")
     return 1 if wrong else 0
 

@@ -62,7 +62,7 @@ def pillow_encode(options: dict[str, Any], images: Pixels) -> list[bytes]:
 
 
 def pillow_decode(files: Files) -> list[Pixels]:
-    """Images of such files."""
+    """Decode files by Pillow."""
     return [np.asarray(Image.open(io.BytesIO(file)).convert("L")) for file in files]
 
 
@@ -158,7 +158,7 @@ def rounded(value: Any) -> Any:
 @click.command()
 @click.argument("images", type=click.Path(exists=True, path_type=Path))
 @click.option("--count", default=4096, show_default=True, help="Images of a batch.")
-@click.option("--profile", metavar="ROW encode|decode", help="Where the time of one row goes.")
+@click.option("--profile", metavar="ROW encode|decode", help="Print the profile of one row.")
 def main(images: Path, count: int, profile: str | None) -> None:
     pixels = read_idx(images)[:count]
     mnistzip.decode_many(mnistzip.encode_many(pixels[:8]))  # loads the model

@@ -96,12 +96,12 @@ def main(images: Path, labels: Path, count: int, batch: int, workers: int, effor
         raw = mnist_of(Path(folder), pixels, numbers, to_tensor)
         size = sum(len(gzip.compress(array.tobytes(), 9)) for array in (pixels, numbers))
         click.echo(f"{len(pixels)} images, {workers} workers, batches of {batch}; images/s in order, shuffled first, and again")
-        for name, make, held in (
+        for name, make, size_text in (
             ("MNIST", lambda: raw, f"{size:,} bytes gzipped"),
             ("ArchiveDataset", lambda: ArchiveDataset(archive, to_tensor), f"{archive.stat().st_size:,} bytes"),
         ):
-            told = "  ".join(f"{rate:8,.0f}" for rate in rates(make, len(pixels), batch, workers))
-            click.echo(f"{name:16}{told}   {held}")
+            speeds = "  ".join(f"{rate:8,.0f}" for rate in rates(make, len(pixels), batch, workers))
+            click.echo(f"{name:16}{speeds}   {size_text}")
 
 
 if __name__ == "__main__":

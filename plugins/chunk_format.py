@@ -5,7 +5,7 @@
 | 1 | version of this layout: 1 |
 | 1 | D, the number of dimensions before height and width |
 | 4 each | those D dimensions, little-endian; their product is the number of images, 1 if D is 0 |
-| varints | length of each file but the last |
+| varints | length of each file except the last |
 | rest | the files in C order |
 
 The headers of the files hold height and width. docs/plugins.md is the norm for other readers.
@@ -39,7 +39,7 @@ BATCH_PIXELS = 1 << 21  # decoded together
 
 @dataclass(frozen=True, kw_only=True)
 class ChunkOptions(FileOptions):
-    """How the images of a chunk are encoded: the options of :func:`mnistzip.encode` that JSON can hold.
+    """The encode options of the images of a chunk: those of :func:`mnistzip.encode` that JSON can hold.
 
     ``max_bytes`` and ``min_psnr`` hold for each image. ``model`` is the name of a shipped model or the path of a model file,
     which is opened only to encode or decode.

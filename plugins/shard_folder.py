@@ -1,7 +1,7 @@
 """The folder that shards are written into: started once, resumed after a stop, and used by one call at a time.
 
 It holds the shards, ``_manifest.json`` with the plan, and ``_reports`` with one report for each complete shard. The only files
-deleted are those that killed workers on these very shards left behind.
+deleted are those that killed workers left behind for these shards.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ def begin(job: ShardJob, shards: Sequence[Shard], resume: bool) -> tuple[list[Sh
         differing = [key for key in description if not isinstance(existing, dict) or existing.get(key) != description[key]]
         if differing:
             names = ", ".join(differing)
-            raise OptionError(f"{folder} was begun with other {names}: resume with the same options, or name another folder")
+            raise OptionError(f"{folder} was started with other {names}: resume with the same options, or name another folder")
     elif resume and folder.exists() and any(folder.iterdir()):
-        raise OptionError(f"{folder} holds no {MANIFEST}: nothing was begun there, so there is nothing to resume")
+        raise OptionError(f"{folder} holds no {MANIFEST}: no packing was started there, so none can be resumed")
     with AtomicFile(manifest) as file:
         file.write(json.dumps(description).encode())
     for path in _leftovers(job, shards):

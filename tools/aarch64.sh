@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Are bytes and pixels the same on another architecture? A whole user-space of Debian for it, run by qemu; see sameness.py.
+# Check that bytes and pixels are the same on another architecture, with a user space of Debian that qemu runs; see sameness.py.
 #
 #   apt-get install qemu-user-static debootstrap
-#   bash tools/aarch64.sh [folder]                     # aarch64, some 10 minutes
+#   bash tools/aarch64.sh [folder]                     # aarch64, about 10 minutes
 #   ARCH=s390x QEMU=s390x bash tools/aarch64.sh        # big-endian
 #
 # Nothing is installed here: Debian's packages are unpacked into a folder, and Python is started by qemu with that folder as its root.
@@ -16,7 +16,7 @@ if [ ! -e "$root/usr/bin/python3" ]; then
     "${SUITE:-trixie}" "$root" "${MIRROR:-http://deb.debian.org/debian}"
   for package in "$root"/var/cache/apt/archives/*.deb; do dpkg-deb -x "$package" "$root"; done
 fi
-libraries=$(basename "$(ls -d "$root"/usr/lib/*-linux-gnu)") # Debian's scripts would make links to the BLAS that is chosen
+libraries=$(basename "$(ls -d "$root"/usr/lib/*-linux-gnu)") # Debian's scripts would make links to the selected BLAS
 package=$(mktemp -d)
 trap 'rm -rf "$package"' EXIT
 python3 -m pip install --quiet --no-deps --target "$package" .

@@ -1,11 +1,11 @@
-"""What hostile inputs of less than 1 MB make reading them take: memory and seconds, under default limits.
+"""Measure the memory and time to read hostile inputs of less than 1 MB under default limits.
 
     python tools/bounds.py [--only WORD] [--limit SECONDS]
 
-Each input is read in a process of its own that has the library and its models loaded: that is the baseline. Prints for each
-what came of it, the most memory above the baseline in MB and the seconds of the processor, and at the end the worst. A process
-is stopped after ``--limit`` of these and may not take more than 8 GB. Linux only: memory is what the kernel says was resident
-at most (VmHWM), set back before the reading, where ru_maxrss would count what the parent held.
+Each input is read in a separate process. The baseline is this process after it has loaded the library and its models. The
+script prints the outcome of each input, its peak memory above the baseline in MB and its processor seconds, and at the end the
+worst inputs. A process is stopped after ``--limit`` processor seconds and may not take more than 8 GB. Linux only: memory is
+the kernel's peak resident size (VmHWM), reset before the reading; ru_maxrss would include the memory of the parent.
 """
 
 from __future__ import annotations
@@ -50,16 +50,16 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from support import forge
 from support.paths import DIGITS, VECTORS
 
-SIDE = 8192  # squared, the largest image that is
+SIDE = 8192  # pixels; the largest image is a square of this side
 SIZE_MAX = 1_000_000  # bytes of an input
 MEMORY_MAX = 8 << 30
 GOAL_MB, GOAL_SECONDS = 500, 10
 POLL_SECONDS = 0.5
 
-Input = tuple[str, str, str, bytes]  # what, how it is read, suffix of the file, content
+Input = tuple[str, str, str, bytes]  # description, reader, suffix of the file, content
 
 
-# How inputs are read, in the child
+# Readers of inputs, in the child process
 
 
 def read_archive(path: Path) -> None:
@@ -98,19 +98,19 @@ HOW: dict[str, Callable[[Path], object]] = {
 
 
 def memory(field: str, process: int | str = "self") -> int:
-    """KiB that the kernel says of a process."""
+    """A memory field of a process as the kernel reports it, in KiB."""
     line = next(line for line in Path(f"/proc/{process}/status").read_text().splitlines() if line.startswith(field))
     return int(line.split()[1])
 
 
 def processor_seconds(process: int) -> float:
-    """What a process has taken so far."""
+    """Processor seconds that a process has used."""
     fields = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def child(how: str, path: Path) -> None:
-    """Read an input; print what came of it as JSON."""
+    """Read an input and print the outcome as JSON."""
     for name in registry.SHIPPED:
         _ = registry.shipped(name).pixels
     for name in ("mnist-q1", "lossless-blank", "stored-up"):
@@ -151,13 +151,13 @@ def single() -> Iterator[Input]:
                 continue
             for width in widths:
                 yield coded(mode, width, DECODED_PIXELS_MAX[mode] // width, name, number)
-    for name in ("mnist", "glyph"):  # every pixel copies from all before it
+    for name in ("mnist", "glyph"):  # every pixel copies from all earlier pixels
         grey, found = np.full((512, 512), 110, np.uint8), registry.shipped(name)
         header = Header(Mode.LOSSLESS, 512, 512, model=found.named).to_bytes()
         content = header + encode_payloads([header], [grey], pixel_symbols(found.pixel_model(), [grey]))[0]
         yield f"512x512 lossless, {name}, of one grey level", "decode", "cae", content
         yield f"512x512 lossless, {name}, of one grey level", "preview", "cae", content
-    for side in (28, 112, 280, 500, 1000):  # few streams are decoded another way than many
+    for side in (28, 112, 280, 500, 1000):  # few streams and many streams are decoded by different code
         for mode in (Mode.LOSSY, Mode.LOSSLESS):
             header = Header(mode, side, side, model=0, quality=50 if mode is Mode.LOSSY else None).to_bytes()
             for stream, of in ((b"\x80" * 100, "ink"), (b"\x80\x01\x02", "little")):
@@ -166,7 +166,7 @@ def single() -> Iterator[Input]:
 
 
 def coded(mode: Mode, width: int, height: int, name: str, number: int) -> Input:
-    """A file of random streams, as long as they may be: all is decoded before the check says no."""
+    """A file of random streams of the maximum length: all is decoded before the check fails."""
     count = -(-tiles_in(width, height) // 16)
     each = min(60 if mode is Mode.LOSSY else SIZE_MAX, (SIZE_MAX - 20) // count - 3)
     random = np.random.default_rng(1)
@@ -176,7 +176,7 @@ def coded(mode: Mode, width: int, height: int, name: str, number: int) -> Input:
 
 
 def streams(tiles: int, stream: bytes = b"\x80") -> bytes:
-    """A payload of streams for so many tiles, each of these bytes."""
+    """A payload of equal streams for ``tiles`` tiles."""
     count = -(-tiles // 16)
     return varint(len(stream)) * (count - 1) + stream * count
 
@@ -190,7 +190,7 @@ def group(
     fingerprint: bytes | None = None,
     **sections: bytes,
 ) -> bytes:
-    """A group of black images; if they are not stored, of streams that a decoder has to follow to their end."""
+    """A group of black images; if they are not stored, of streams that a decoder has to read to their end."""
     if fingerprint is None:
         fingerprint = bytes(8) if method is Mode.STORED else registry.by_number(model).fingerprint
     like: dict[str, Any] = {
@@ -219,13 +219,13 @@ def group(
 
 
 def repeated(part: bytes, images: int, **footer: Any) -> bytes:
-    """An archive of one group over and over, as often as it fits."""
+    """An archive that repeats one group as often as it fits."""
     times = (SIZE_MAX - 64) // (len(part) + 20)
     return forge.archive([part] * times, [images * k for k in range(times + 1)], **footer)
 
 
 def archives() -> Iterator[Input]:
-    """Archives of large, of many and of long things."""
+    """Archives with large images, many images and long names."""
     one = group(1, SIDE, 1)
     yield "archive of an image of 8192x8192", "one image", "cae", forge.archive([one], [0, 1])
     yield "archive of images of 8192x8192", "every image", "cae", repeated(one, 1)
@@ -269,8 +269,8 @@ def archives() -> Iterator[Input]:
         has = {"names": "names" in sections, "labels": "labels" in sections, "width": 1, "height": 1}
         yield f"millions of images of 1x1, {what}", how, "cae", forge.archive([part] * few, firsts, **has)
     count = (SIZE_MAX - 100) // 52
-    heads = [forge.group(b"", lane=b"", images=SIDE_MAX, table_bytes=52 * (count - k))[:52] for k in range(count)]
-    yield "groups each of which has the others as its table", "recover", "cae", forge.START + b"".join(heads)
+    headers = [forge.group(b"", lane=b"", images=SIDE_MAX, table_bytes=52 * (count - k))[:52] for k in range(count)]
+    yield "groups each of which has the others as its table", "recover", "cae", forge.START + b"".join(headers)
 
 
 def chunks() -> Iterator[Input]:
@@ -283,7 +283,7 @@ def chunks() -> Iterator[Input]:
 
 
 def held_models() -> Iterator[Input]:
-    """Archives that hold a model, as slow or as large as one may be, and an image of as many tiles as it decodes unasked."""
+    """Archives with a model of the maximum cost or size, and an image with the default limit of tiles."""
     for what, content in (
         ("of 190 layers of 160 channels", forge.wide(190, 160, 28)),
         ("of 180 layers of 4 channels", forge.wide(180, 4, 28, 7)),
@@ -299,7 +299,7 @@ def held_models() -> Iterator[Input]:
         columns = -(-28 * tiles // SIDE_MAX)
         shape = (28 * (tiles // columns), 28 * columns)
         noise = np.random.default_rng(1).integers(0, 256, shape).astype(np.uint8)
-        image = np.resize(read_idx(DIGITS), shape) if lossless else noise  # that stored takes more bytes
+        image = np.resize(read_idx(DIGITS), shape) if lossless else noise  # stored, it takes more bytes
         out = io.BytesIO()
         with mnistzip.ArchiveWriter(out, model=model, lossless=lossless, effort=0, embed_model=True) as writer:
             writer.add(image)
@@ -315,15 +315,15 @@ def model_files() -> Iterator[Input]:
 
 
 def png(width: int, height: int, bits: int, kind: int, channels: int) -> bytes:
-    """A black PNG, without holding its pixels."""
+    """A black PNG, made without its pixels in memory."""
     packer, row = zlib.compressobj(9), bytes(1 + (width * channels * bits + 7) // 8)
     body = b"".join([packer.compress(row * 64) for _ in range(height // 64)] + [packer.flush()])
 
     def chunk(name: bytes, content: bytes) -> bytes:
         return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
 
-    head = struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+    header = struct.pack(">IIBBBBB", width, height, bits, kind, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
 def images() -> Iterator[Input]:
@@ -381,9 +381,9 @@ def npy(shape: tuple[int, ...], fortran: bool = False) -> bytes:
 
 
 def tried(how: str, path: Path, limit: float) -> dict[str, Any]:
-    """Read an input in a process of its own."""
+    """Read an input in a separate process."""
     command = [sys.executable, __file__, "--child", how, str(path)]
-    alone = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # as the command line has it: threads would only wait
+    alone = os.environ | {"OPENBLAS_NUM_THREADS": "1"}  # as on the command line: further threads would only wait
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=alone) as process:
         while True:
             try:
@@ -397,17 +397,17 @@ def tried(how: str, path: Path, limit: float) -> dict[str, Any]:
                     return {"came": f"STOPPED after {limit:g} s", "mb": (most - base) * 1024 / 1e6, "seconds": limit}
     if process.returncode:
         return {"came": f"DIED with {process.returncode}", "mb": float("nan"), "seconds": float("nan")}
-    told: dict[str, Any] = json.loads(out.splitlines()[-1])
-    said = err.strip().replace(f"{path.parent}/", "")
-    return told | ({"came": said} if said else {})
+    outcome: dict[str, Any] = json.loads(out.splitlines()[-1])
+    message = err.strip().replace(f"{path.parent}/", "")
+    return outcome | ({"came": message} if message else {})
 
 
 @click.command()
-@click.option("--only", default="", help="Inputs whose name has this in it.")
-@click.option("--limit", default=120.0, show_default=True, help="Seconds for each.")
+@click.option("--only", default="", help="Only inputs whose name contains this text.")
+@click.option("--limit", default=120.0, show_default=True, help="Processor seconds for each input.")
 def main(only: str, limit: float) -> None:
     rows = []
-    click.echo(f"{'input':58} {'read by':24} {'bytes':>7} {'MB':>6} {'s':>6}  what came of it")
+    click.echo(f"{'input':58} {'read by':24} {'bytes':>7} {'MB':>6} {'s':>6}  outcome")
     with tempfile.TemporaryDirectory() as folder:
         for source in (single, archives, chunks, held_models, model_files, images):
             for what, how, suffix, content in source():
@@ -416,10 +416,10 @@ def main(only: str, limit: float) -> None:
                 assert len(content) < SIZE_MAX, f"{what}: {len(content)} bytes"
                 path = Path(folder) / f"input.{suffix}"
                 path.write_bytes(content)
-                told = tried(how, path, limit)
-                rows.append(told | {"what": f"{what}, {how}"})
-                figures = f"{told['mb']:6.0f} {told['seconds']:6.1f}"
-                click.echo(f"{what:58} {how:24} {len(content):7} {figures}  {told['came']:.90}")
+                outcome = tried(how, path, limit)
+                rows.append(outcome | {"what": f"{what}, {how}"})
+                figures = f"{outcome['mb']:6.0f} {outcome['seconds']:6.1f}"
+                click.echo(f"{what:58} {how:24} {len(content):7} {figures}  {outcome['came']:.90}")
     beyond = [row for row in rows if not (row["mb"] <= GOAL_MB and row["seconds"] <= GOAL_SECONDS)]
     click.echo(f"{len(rows)} inputs, {len(beyond)} of them above {GOAL_MB} MB or {GOAL_SECONDS} s")
     for key, unit in (("mb", "MB"), ("seconds", "s")):

@@ -1,12 +1,12 @@
-"""How many damaged files decode to wrong pixels without an error. No test: a million takes ten minutes.
+"""Count the damaged files that decode to wrong pixels without an error. Not a test: a million files take ten minutes.
 
     python tools/corruptions.py [--count 1000000] [--seed 1] [--processes 2]
 
 Files of the sample digits, lossy at five qualities by ``mnist``, lossless and stored, are damaged at random: one bit, one byte,
-two to eight bytes anywhere, a run overwritten, a byte lost, one too many, bytes turned round, or anything in the header
-alone. A damaged header may claim any size, so more than 4,096 pixels are refused. Theory says how many go unnoticed if what the
-coder ends on is random: a state of n + 1 bits, each n of 16 to 23 as likely as another, of which one in 2^n is right; of stored
-files one in 2^16.
+two to eight bytes anywhere, a run overwritten, a byte removed, a byte added, bytes reversed, or any change in the
+header alone. A damaged header may claim any size, so more than 4,096 pixels are refused. The table includes the
+theoretical number of unnoticed files if the final state of the coder is random: a state of n + 1 bits, with n equally likely
+from 16 to 23, where one in 2^n is right; for stored files one in 2^16.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ QUALITIES = (1, 25, 50, 75, 100)
 SHARES = {"lossy": 0.88, "lossless": 0.08, "stored": 0.04}  # lossless files take five times as long
 UNNOTICED = {"lossy": sum(2.0**-n for n in range(16, 24)) / 8, "stored": 2.0**-16}
 UNNOTICED["lossless"] = UNNOTICED["lossy"]
-HEADER_BYTES = 3  # of all these files
+HEADER_BYTES = 3  # length of the header of all these files
 
 Random = np.random.Generator
 
 
 @cache
 def originals() -> dict[str, list[tuple[bytes, Pixels]]]:
-    """Files, and what they decode to."""
+    """Files and their decoded pixels."""
     digits = read_idx(DIGITS)
     files = {
         "lossy": [file for quality in QUALITIES for file in mnistzip.encode_many(digits, quality=quality, effort=0)],
@@ -94,7 +94,7 @@ def attempt(seed: int, batch: int) -> Counter[tuple[str, str, str]]:
     random = np.random.default_rng([seed, batch])
     found: Counter[tuple[str, str, str]] = Counter()
     files: list[bytes] = []
-    told: list[tuple[str, str, Pixels]] = []
+    cases: list[tuple[str, str, Pixels]] = []
     while len(files) < BATCH:
         mode = random.choice(list(SHARES), p=list(SHARES.values()))
         whole, pixels = originals()[mode][random.integers(len(originals()[mode]))]
@@ -103,8 +103,8 @@ def attempt(seed: int, batch: int) -> Counter[tuple[str, str, str]]:
         damage(data, random)
         if data != whole:
             files.append(bytes(data))
-            told.append((mode, damage.__name__.replace("_", " "), pixels))
-    for (mode, damage_name, pixels), image in zip(told, decode_each(files, max_pixels=MAX_PIXELS), strict=True):
+            cases.append((mode, damage.__name__.replace("_", " "), pixels))
+    for (mode, damage_name, pixels), image in zip(cases, decode_each(files, max_pixels=MAX_PIXELS), strict=True):
         if isinstance(image, mnistzip.MnistzipError):
             outcome = "noticed"
         else:

@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Are bytes and pixels the same under other kernels, threads, batches, and versions of Python and numpy? A line each; see sameness.py.
+# Check that bytes and pixels are the same with other kernels, threads, batches, and versions of Python and numpy; see sameness.py.
+# Prints one line for each.
 #
 #   bash tools/everywhere.sh python3.11 python3.12 python3.13
 #
-# The first Python has mnistzip installed; it is given every kernel of OpenBLAS that this processor can run. For each Python named, two virtual
-# environments are made in a temporary folder: with the oldest numpy that mnistzip takes and has wheels for it, and with the newest.
+# The first Python has mnistzip installed; it runs with every kernel of OpenBLAS that this processor supports. For each named Python, two virtual
+# environments are made in a temporary folder: with the oldest numpy that mnistzip supports and that has wheels for this Python, and with the newest.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 here=${1:?name the Pythons to try, the first of which has mnistzip installed}
 status=0
-try() { # what it is, then the command
+try() { # description, then the command
   local what=$1
   shift
   local line

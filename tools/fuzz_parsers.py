@@ -1,12 +1,12 @@
 """Fuzz the parsers: coverage-guided, from the corpus here and the golden vectors.
 
     pip install atheris coverage
-    python tools/fuzz_parsers.py --seconds 900             # of a processor, every target; a table at the end
+    python tools/fuzz_parsers.py --seconds 900             # of processor time for all targets; prints a table at the end
     python tools/fuzz_parsers.py --seconds 60 archive model
-    python tools/fuzz_parsers.py --seconds 0 --keep        # put what reaches something new into the corpus here
+    python tools/fuzz_parsers.py --seconds 0 --keep        # add inputs with new coverage to the corpus
     python tools/fuzz_parsers.py --seconds 0 --coverage    # what the corpus covers of codec/
 
-Inputs that were found, and those that broke something, lie in ``--out``; a later run goes on from there.
+New inputs and findings are in ``--out``; a later run continues from them.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from support.paths import TESTS, VECTORS
 
 CORPUS = TESTS / "fuzz" / "corpus"
 LONGEST = 16384  # bytes of an input
-RUNS = 8000  # of one process: what atheris instruments takes up to 0.4 MB more at each
+RUNS = 8000  # of one process: code instrumented by atheris takes up to 0.4 MB more memory at each run
 
 
 def seeds(target: str) -> Iterator[bytes]:
-    """Inputs to begin with, but for those of the corpus."""
+    """Initial inputs, except those of the corpus."""
     folders = {
         "single": ["valid", "invalid"],
         "picture": ["valid"],
@@ -74,14 +74,14 @@ def seeds(target: str) -> Iterator[bytes]:
 
 
 def fuzz(target: str, seconds: int, out: Path) -> tuple[float, int, int]:
-    """Seconds of a processor that were spent, how many inputs were tried, and how many of them are findings."""
+    """Processor seconds used, the number of inputs tried, and the number of findings."""
     findings = out / "findings"
     for folder in (out / target, out / "seeds" / target, findings):
         folder.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(seeds(target)):
         (out / "seeds" / target / f"{number:04}").write_bytes(seed)
     tried, start = 0, _spent()
-    while (left := seconds + start - _spent()) > 1:  # libFuzzer stops at a finding; it goes on with another seed of its own
+    while (left := seconds + start - _spent()) > 1:  # libFuzzer stops at a finding; the next process has another seed
         options = [
             f"-max_total_time={left:.0f}",
             f"-runs={RUNS}",
@@ -101,13 +101,13 @@ def fuzz(target: str, seconds: int, out: Path) -> tuple[float, int, int]:
 
 
 def _spent() -> float:
-    """Seconds of a processor that the processes begun here took, once they ended."""
+    """Processor seconds of all child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def keep(target: str, out: Path) -> None:
-    """Add to the corpus here what reaches something that it does not."""
+    """Add inputs to the corpus that reach code which the corpus does not reach."""
     (CORPUS / target).mkdir(parents=True, exist_ok=True)
     done = _atheris(target, ["-merge=1", f"-max_len={LONGEST}"], [CORPUS / target, out / target])
     if done.returncode:
@@ -124,7 +124,7 @@ def _atheris(target: str, options: list[str], folders: list[Path]) -> subprocess
 
 
 def replay(target: str, *folders: Path) -> int:
-    """Run a target over its seeds and all inputs in folders; how many."""
+    """Run a target over its seeds and all inputs in folders; returns their number."""
     inputs = [
         *seeds(target),
         *(path.read_bytes() for folder in folders if folder.is_dir() for path in sorted(folder.iterdir())),

@@ -11,6 +11,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 with atheris.instrument_imports(include=["mnistzip"]):
     from support import fuzz_targets as targets
 
-itself = f"{sys.executable} {Path(__file__).resolve()} {sys.argv[1]}"  # libFuzzer starts it anew to merge
+itself = f"{sys.executable} {Path(__file__).resolve()} {sys.argv[1]}"  # libFuzzer starts it again to merge
 atheris.Setup([itself, *sys.argv[2:]], targets.TARGETS[sys.argv[1]])
 atheris.Fuzz()

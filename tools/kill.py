@@ -1,12 +1,12 @@
-"""Kill writers at random moments and look at what they leave: the old file or the new one, whole, never a part.
+"""Kill writers at random moments and check the files: each must be the complete old file or the complete new one.
 
     OPENBLAS_NUM_THREADS=1 python tools/kill.py [--times 500] [--seed 1]
 
-What is killed, in turn: ``mnistzip compress -f`` over a file, over an archive, ``compress --append``, ``decompress -f``, and a
-training that writes its checkpoint again and again (left out without torch, which is said). Each runs in a fork of this
-process, so that the kill falls into the work and not into Python's start. Moments are spread over the time that an undisturbed
-run takes, closer to each other towards its end, where files are written. After each kill the file is read, and the same
-command must succeed. Prints a table; the exit code is the number of broken files.
+The victims, in turn: ``mnistzip compress -f`` over a file, over an archive, ``compress --append``, ``decompress -f``, and a
+training that writes its checkpoint repeatedly (omitted with a message without torch). Each runs in a fork of this
+process, so that the kill occurs during the work and not during Python's start. The moments cover the time that a complete run
+takes, denser towards its end, where files are written. After each kill the script reads the file, and the
+same command must succeed. Prints a table; the exit code is the number of broken files.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class Victim:
     """Something that writes a file.
 
     Attributes:
-        prepare: put the old file there.
-        work: write the new one.
+        prepare: writes the old file.
+        work: writes the new file.
         whole: whether the file can be read.
     """
 
@@ -52,7 +52,7 @@ class Victim:
 
 
 def victims(folder: Path) -> list[Victim]:
-    """All of them, each with a folder of its own."""
+    """All victims, each with a separate folder."""
     single, archive, grown, image = (folder / name / "x.cae" for name in ("single", "archive", "append", "image"))
     for path in (single, archive, grown, image):
         path.parent.mkdir()
@@ -118,7 +118,7 @@ def victims(folder: Path) -> list[Victim]:
 
 
 def checkpoint(folder: Path) -> Victim:
-    """A training of next to nothing, which does little else than write checkpoints."""
+    """A training of a tiny module, which does little else than write checkpoints."""
     import torch
 
     from mnistzip.training.trainer import Phase, Run, Schedule
@@ -155,7 +155,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def forked(work: Callable[[], object]) -> int:
-    """The process that does it."""
+    """The id of a new process that does the work."""
     process = os.fork()
     if process:
         return process
@@ -167,19 +167,19 @@ def forked(work: Callable[[], object]) -> int:
 
 
 def seconds_of(victim: Victim) -> float:
-    """How long it takes undisturbed, at the least of three tries."""
+    """Seconds that a victim takes without a kill, the minimum of three runs."""
     times = []
     for _ in range(3):
         victim.prepare()
         start = time.perf_counter()
         _, status = os.waitpid(forked(victim.work), 0)
-        assert status == 0, f"{victim.name} fails even when nobody kills it"
+        assert status == 0, f"{victim.name} fails without a kill"
         times.append(time.perf_counter() - start)
     return min(times)
 
 
 def attempt(victim: Victim, after: float) -> Counter[str]:
-    """Kill it after so many seconds and say what became of the file."""
+    """Kill a victim after ``after`` seconds and return counts of the outcome."""
     victim.prepare()
     old = victim.path.read_bytes()
     process = forked(victim.work)
@@ -198,7 +198,7 @@ def attempt(victim: Victim, after: float) -> Counter[str]:
     left = [path for path in victim.path.parent.iterdir() if "partial" in path.name]
     found["partial files left"] = len(left)
     victim.prepare()
-    _, status = os.waitpid(forked(victim.work), 0)  # what is left must not be in the way
+    _, status = os.waitpid(forked(victim.work), 0)  # files that are left must not prevent the next run
     found["broken"] += status != 0 or not victim.whole()
     for path in left:
         path.unlink(missing_ok=True)
@@ -206,18 +206,18 @@ def attempt(victim: Victim, after: float) -> Counter[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Kill writers at random moments and look at what they leave.")
+    parser = argparse.ArgumentParser(description="Kill writers at random moments and check the files.")
     parser.add_argument("--times", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     random.seed(options.seed)
     columns = ("kills", "too late", "old", "new", "partial files left", "broken")
-    print(f"| what | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}")
+    print(f"| victim | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}")
     broken = 0
     with TemporaryDirectory() as folder:
         every = victims(Path(folder))
         if len(every) < 5:
-            print("training is left out: pip install 'mnistzip[train]'", file=sys.stderr)
+            print("the training is omitted: pip install 'mnistzip[train]'", file=sys.stderr)
         for number, victim in enumerate(every):
             times = options.times // len(every) + (number < options.times % len(every))
             whole = seconds_of(victim)

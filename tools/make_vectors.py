@@ -1,11 +1,11 @@
-"""Add golden vectors. Run by hand; no test calls it. Those that are there are never changed: see CONTRIBUTING.md.
+"""Add golden vectors. Run by hand; no test calls it. Existing vectors are never changed: see CONTRIBUTING.md.
 
     python tools/make_vectors.py
 
-``valid/NAME.cae`` decodes to the pixels in ``valid/NAME.pgm``, ``bare/NAME.bare`` to those beside it, given what
-``agreed.json`` says, ``own/NAME.cae`` by the model file ``own/own.npz``. ``invalid/NAME.cae`` has one fault, and
-``invalid/expected.json`` says for each the error and a part of its message. ``archive/NAME.cae`` holds images of which
-``archive/expected.json`` says sizes, CRC-32 of the pixels, names and labels; ``invalid-archive`` holds archives of one fault.
+``valid/NAME.cae`` decodes to the pixels in ``valid/NAME.pgm``, ``bare/NAME.bare`` to those in ``bare/NAME.pgm`` with the
+options in ``agreed.json``, and ``own/NAME.cae`` with the model file ``own/own.npz``. ``invalid/NAME.cae`` has one fault, and
+``invalid/expected.json`` gives the error of each and a part of its message. ``archive/NAME.cae`` contains images;
+``archive/expected.json`` gives their sizes, CRC-32 of the pixels, names and labels. ``invalid-archive`` has one fault each.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ GOLDEN = ("archive", "bare", "own", "valid")
 
 
 def pgm(image: Pixels) -> bytes:
-    """A binary PGM: a header of text and the pixels as they are."""
+    """A binary PGM: a text header and the raw pixels."""
     return b"P5 %d %d 255\n" % (image.shape[1], image.shape[0]) + image.tobytes()
 
 
@@ -91,7 +91,7 @@ def valid() -> dict[str, bytes]:
 
 
 def bare() -> dict[str, tuple[Pixels, dict[str, Any]]]:
-    """Images and what both ends agree on, for streams without a header."""
+    """Images and the options that both ends agree on, for streams without a header."""
     digits = read_idx(DIGITS)
     row = np.hstack(list(digits[:17]))
     return {
@@ -102,7 +102,7 @@ def bare() -> dict[str, tuple[Pixels, dict[str, Any]]]:
 
 
 def own(model: Path) -> dict[str, bytes]:
-    """Files of a model of one's own, which has a layer of each kind."""
+    """Files of a user's model, which has a layer of each kind."""
     digits = read_idx(DIGITS)
     return {
         "q1": mnistzip.encode(digits[0], model=model, quality=1),
@@ -112,7 +112,7 @@ def own(model: Path) -> dict[str, bytes]:
 
 
 def with_check_of(bits: int, **options: Any) -> bytes:
-    """A file whose check has so many bits."""
+    """A file whose check has this number of bits."""
     digit = read_idx(DIGITS)[12]
     encode = rans.encode
     with (
@@ -123,7 +123,7 @@ def with_check_of(bits: int, **options: Any) -> bytes:
 
 
 def with_shade_of(shade: int, grey: int) -> bytes:
-    """A lossless file that tells its last pixel, which is of such a grey level, by a shade beyond its range."""
+    """A lossless file whose last pixel, of a given grey level, is coded as a shade beyond its range."""
     image = np.zeros((28, 28), np.uint8)
     image[-1, -1] = grey
     decoded = image.copy()
@@ -280,7 +280,7 @@ def archives() -> dict[str, bytes]:
         "empty": mnistzip.encode_archive([]),
         "tiny": mnistzip.encode_archive(
             np.array([[[0, 255]], [[128, 7]]], np.uint8), lossless=True, model="classic"
-        ),  # FORMAT.md goes through it byte by byte
+        ),  # FORMAT.md explains it byte by byte
         "two": mnistzip.encode_archive(digits[:2]),
         "digits": mnistzip.encode_archive(digits[:30], labels=np.arange(30) * 9 - 1, effort=0),
         "sizes": mnistzip.encode_archive(sizes, names=["a.png", "b/c.png", "", "b/d", "ä", "e.png"], effort=0),
@@ -298,8 +298,8 @@ def archives() -> dict[str, bytes]:
     }
 
 
-def told_of(archive: mnistzip.Archive) -> dict[str, Any]:
-    """What an archive holds."""
+def contents_of(archive: mnistzip.Archive) -> dict[str, Any]:
+    """The contents of an archive."""
     images = list(archive)
     return {
         "sizes": [[image.shape[1], image.shape[0]] for image in images],
@@ -310,7 +310,7 @@ def told_of(archive: mnistzip.Archive) -> dict[str, Any]:
 
 
 def invalid_archives(good: bytes, empty: bytes) -> dict[str, tuple[bytes, str, str]]:
-    """One fault each, for whoever reads all images in order."""
+    """Archives of one fault each, which reading all images in order must find."""
     group = good[4 : 4 + 52]
     tables = int.from_bytes(group[24:28], "little")
     index_at = int.from_bytes(good[-40 + 16 : -40 + 24], "little")
@@ -322,7 +322,7 @@ def invalid_archives(good: bytes, empty: bytes) -> dict[str, tuple[bytes, str, s
         return bytes(data)
 
     def headed(at: int, value: int) -> bytes:
-        """The head changed and its check made to match."""
+        """The header changed and its check made to match."""
         head = bytearray(good[4 : 4 + 48])
         head[at] = value
         table = good[4 + 52 : 4 + 52 + tables]
@@ -374,7 +374,7 @@ def invalid_archives(good: bytes, empty: bytes) -> dict[str, tuple[bytes, str, s
 
 
 def lying_indices() -> dict[str, tuple[bytes, str, str]]:
-    """Archives of sound groups whose index or footer lies."""
+    """Archives of valid groups with a false index or footer."""
     one, many = forge.group(), [forge.group()] * 2
     large = forge.group(names=forge.section(bytes(2), b""), lane=bytes(400), table=b"\x90\3\0")
     no_part, unfilled, other = "no part of the file", "do not fill", "not what index and footer say"
@@ -428,7 +428,7 @@ def lying_indices() -> dict[str, tuple[bytes, str, str]]:
 
 
 def lying_groups() -> dict[str, tuple[bytes, str, str]]:
-    """Archives of one group whose head or table lies."""
+    """Archives of one group with a false header or table."""
     lossy = {"method": Mode.LOSSY, "quality": 5}
     own_sizes = {"flags": SIZES, "width": 0, "height": 0}
     many = {"images": 2000, "per_lane": 256, "width": 8000, "height": 8000}
@@ -486,7 +486,7 @@ def lying_groups() -> dict[str, tuple[bytes, str, str]]:
 
 
 def lying_details() -> dict[str, tuple[bytes, str, str]]:
-    """Archives of one group whose images are sound, its names or labels not."""
+    """Archives of one group with valid images and invalid names or labels."""
     names = {
         "parent": b"../x",
         "parent-within": b"a/../../x",
@@ -539,27 +539,27 @@ def lying_details() -> dict[str, tuple[bytes, str, str]]:
 
 
 def keep(path: Path, content: bytes) -> bytes:
-    """A golden file: the one that is there, else a new one. What was written once is never written again."""
+    """The existing golden file, else a new one. An existing file is never overwritten."""
     if not path.exists():
         path.write_bytes(content)
     return path.read_bytes()
 
 
-def keep_told(path: Path, told: dict[str, Any]) -> None:
-    """What is said of golden files: as it was of those that were there."""
+def keep_facts(path: Path, facts: dict[str, Any]) -> None:
+    """Write the facts of golden files; those of existing files do not change."""
     known = json.loads(path.read_text()) if path.exists() else {}
-    path.write_text(json.dumps(told | known, indent=2) + "\n")
+    path.write_text(json.dumps(facts | known, indent=2) + "\n")
 
 
 def freeze() -> None:
-    """Write down the hash of every golden file, in the form of sha256sum; a test holds the files against it."""
+    """Write the hash of every golden file, in the format of sha256sum; a test compares the files with it."""
     paths = sorted(path for kind in GOLDEN for path in (VECTORS / kind).iterdir() if path.suffix != ".json")
     lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(VECTORS).as_posix()}\n" for path in paths]
     (VECTORS / "FROZEN").write_text("".join(lines))
 
 
 def main() -> None:
-    """Add golden files that are not there yet, and write those of faults anew."""
+    """Add golden files that do not exist yet, and rewrite those of faults."""
     for kind in GOLDEN:
         (VECTORS / kind).mkdir(parents=True, exist_ok=True)
     for kind in ("invalid", "invalid-archive"):
@@ -570,11 +570,11 @@ def main() -> None:
     for name, content in files.items():
         keep(VECTORS / "valid" / f"{name}.pgm", pgm(mnistzip.decode(content)))
     agreed = {}
-    for name, (image, told) in bare().items():
-        agreed[name] = told | {"shape": image.shape}
-        stream = keep(VECTORS / "bare" / f"{name}.bare", mnistzip.encode(image, bare=True, **told))
+    for name, (image, facts) in bare().items():
+        agreed[name] = facts | {"shape": image.shape}
+        stream = keep(VECTORS / "bare" / f"{name}.bare", mnistzip.encode(image, bare=True, **facts))
         keep(VECTORS / "bare" / f"{name}.pgm", pgm(mnistzip.decode_bare(stream, **agreed[name])))
-    keep_told(VECTORS / "bare" / "agreed.json", agreed)
+    keep_facts(VECTORS / "bare" / "agreed.json", agreed)
     keep(VECTORS / "own" / "own.npz", forge.every_op())
     for name, made in own(VECTORS / "own" / "own.npz").items():
         content = keep(VECTORS / "own" / f"{name}.cae", made)
@@ -586,7 +586,7 @@ def main() -> None:
         expected[name] = {"error": kind, "says": says}
     (VECTORS / "invalid" / "expected.json").write_text(json.dumps(expected, indent=2) + "\n")
     many = {name: keep(VECTORS / "archive" / f"{name}.cae", content) for name, content in archives().items()}
-    keep_told(VECTORS / "archive" / "expected.json", {name: told_of(mnistzip.Archive(many[name])) for name in many})
+    keep_facts(VECTORS / "archive" / "expected.json", {name: contents_of(mnistzip.Archive(many[name])) for name in many})
     faults = {}
     for name, (content, kind, says) in invalid_archives(many["two"], many["empty"]).items():
         (VECTORS / "invalid-archive" / f"{name}.cae").write_bytes(content)

@@ -1,11 +1,11 @@
-"""Change the code at random places and see whether the tests notice: mutation testing with the operators of cosmic-ray.
+"""Change the code at random places and check that the tests notice: mutation testing with the operators of cosmic-ray.
 
     pip install cosmic-ray
-    OPENBLAS_NUM_THREADS=1 python tools/mutate.py --sample 100 --out runs/mutants    # of each module; goes on where it ended
+    OPENBLAS_NUM_THREADS=1 python tools/mutate.py --sample 100 --out runs/mutants    # of each module; continues an earlier run
 
-Every mutant is tried in a fork that imports it in the place of its module and runs the tests of that module until one fails.
-Those that no test notices are printed as diffs, and named in ``--out``. Annotations and texts are left alone. The exit code
-says whether fewer than 85% were noticed.
+Every mutant is tried in a fork that imports it instead of its module and runs the tests of that module until one fails.
+Those that no test notices are printed as diffs, and named in ``--out``. Annotations and texts are not changed. The exit code
+is 1 if fewer than 85% were noticed.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ TESTS = {
     "archive.group_reader": ARCHIVES,
 }
 ENOUGH = 0.85
-SKIPPED = {"core/VariableReplacer", "core/VariableInserter"}  # they put any number in any place, mostly where no code runs
-PATIENCE = 2  # times what the tests take, before a mutant is said to hang
+SKIPPED = {"core/VariableReplacer", "core/VariableInserter"}  # they insert numbers anywhere, mostly where no code runs
+PATIENCE = 2  # a mutant hangs if its tests take this many times their usual duration
 
 
 class Mutant(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Has a module imported from other source."""
+    """Import hook that imports a module from other source."""
 
     def __init__(self, module: str, source: str) -> None:
         self._name, self._source = f"mnistzip.{module}", source
@@ -66,7 +66,7 @@ def _path(module: str) -> Path:
 
 
 def mutants(module: str) -> Iterator[tuple[str, int, str]]:
-    """All of a module: operator, occurrence, source."""
+    """All mutants of a module: operator, occurrence, source."""
     from cosmic_ray.mutating import mutate_code
     from cosmic_ray.plugins import get_operator, operator_names
 
@@ -86,7 +86,7 @@ def mutants(module: str) -> Iterator[tuple[str, int, str]]:
 
 
 def _bare(source: str) -> str:
-    """The code without annotations and texts of errors, which no test is asked about."""
+    """The code without annotations and texts of errors, which tests do not check."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.arg):
@@ -161,8 +161,8 @@ def main() -> int:
         tally = [sum(known[f"{name} {n}"] == what for name, n, _ in chosen) for what in ("noticed", "hangs", "survives")]
         score = 1 - tally[2] / len(chosen)
         worst = min(worst, score)
-        told = " | ".join(map(str, tally))
-        print(f"| {module} | {len(every)} | {len(chosen)} | {told} | {score:.0%} |", flush=True)
+        counts = " | ".join(map(str, tally))
+        print(f"| {module} | {len(every)} | {len(chosen)} | {counts} | {score:.0%} |", flush=True)
     return int(worst < ENOUGH)
 
 

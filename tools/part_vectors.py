@@ -52,7 +52,7 @@ def lane(coding: PartCoding, body: bytes, levels: bytes, images: int) -> bytes:
 
 
 def faults() -> dict[str, tuple[bytes, str, str]]:
-    """Archives of one group that says it is in parts."""
+    """Archives of one group that is marked as in parts."""
     whole = lane(STORED, b"\0" + forge.LEVELS, forge.LEVELS, 2)
     one = varint(len(whole)) + b"\0"
     three = b"\4\0" * 2  # of two parts with a lane each

@@ -1,11 +1,11 @@
-"""The same bytes and pixels everywhere: prints a digest of both for each shipped model and holds it against what is recorded.
+"""Compare the bytes and pixels of each shipped model with recorded digests, which are the same on all machines.
 
     python tools/sameness.py [--batch 64] [--reverse] [--record]
 
-It needs no more than mnistzip itself, so that it runs on any machine: ``tools/everywhere.sh`` runs it under other processors'
-kernels and threads and other versions of Python and numpy, ``tools/aarch64.sh`` on another architecture. It decodes the golden
-files, too. Exit code 1 if anything differs. ``--record`` writes ``tests/data/sameness.json``: on purpose, where coding
-changes.
+The script needs only mnistzip, so it runs on any machine: ``tools/everywhere.sh`` runs it under other processors'
+kernels and threads and other versions of Python and numpy, ``tools/aarch64.sh`` on another architecture. It also decodes the
+golden files. Exit code 1 if anything differs. ``--record`` writes ``tests/data/sameness.json``: use it only for intended
+changes of the coding.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ WAYS = ({"quality": 20, "effort": 0}, {"quality": 85, "effort": 3}, {"lossless":
 
 
 def images() -> list[Pixels]:
-    """Digits, and other sizes and textures."""
+    """Digits, and images of other sizes and textures."""
     rows, columns = np.mgrid[:61, :90]
     plaid = ((rows * 5 % 256) ^ (columns * 3 % 256)).astype(np.uint8)
     return [*DIGITS[:24], plaid, DIGITS[30][4:13, 4:24], np.hstack(list(DIGITS[24:44]))]
 
 
 def digest(model: str, batch: int, reverse: bool) -> str:
-    """Of all files, archives and pixels that a model makes, coded so many images at a time, the last first if ``reverse``."""
+    """Digest of all files, archives and pixels of a model, ``batch`` images at a time, in reverse order if ``reverse``."""
     every = images()[:: -1 if reverse else 1]
     found = hashlib.sha256()
     for how in WAYS:
@@ -68,15 +68,15 @@ def wrong_vectors() -> list[str]:
         header = b"P5 %d %d 255\n" % (image.shape[1], image.shape[0])
         if header + image.tobytes() != path.with_suffix(".pgm").read_bytes():
             wrong.append(path.name)
-    for name, told in json.loads((TESTS / "vectors" / "archive" / "expected.json").read_text()).items():
+    for name, expected in json.loads((TESTS / "vectors" / "archive" / "expected.json").read_text()).items():
         found = [zlib.crc32(image.tobytes()) for image in mnistzip.Archive(TESTS / "vectors" / "archive" / f"{name}.cae")]
-        if found != told["crc32"]:
+        if found != expected["crc32"]:
             wrong.append(f"archive {name}")
     return wrong
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Are bytes and pixels the same here as elsewhere?")
+    parser = argparse.ArgumentParser(description="Compare bytes and pixels with recorded digests.")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--reverse", action="store_true")
     parser.add_argument("--record", action="store_true")
@@ -88,8 +88,8 @@ def main() -> None:
     recorded = json.loads(RECORDED.read_text())
     wrong = wrong_vectors() + [model for model, value in found.items() if value != recorded.get(model)]
     where = f"{platform.machine()} {sys.byteorder}-endian, Python {platform.python_version()}, numpy {np.__version__}"
-    told = " ".join(f"{model}={value[:12]}" for model, value in found.items())
-    print(f"{'DIFFERS: ' + ', '.join(wrong) if wrong else 'same'} | {where} | {told}")
+    digests = " ".join(f"{model}={value[:12]}" for model, value in found.items())
+    print(f"{'DIFFERS: ' + ', '.join(wrong) if wrong else 'same'} | {where} | {digests}")
     sys.exit(bool(wrong))
 
 

@@ -31,12 +31,12 @@ def shutdown() -> None:
 
 
 def is_grouped() -> bool:
-    """Whether this process belongs to a process group."""
+    """True if this process belongs to a process group."""
     return distributed.is_available() and distributed.is_initialized()
 
 
 def is_leader() -> bool:
-    """Whether this process is the leader, which writes and prints."""
+    """True if this process is the leader, which writes and prints."""
     return not is_grouped() or distributed.get_rank() == 0
 
 
@@ -96,7 +96,7 @@ def broadcast(value: T) -> T:
 
 
 def any_process(flag: bool) -> bool:
-    """Whether the flag is set in any process."""
+    """True if the flag is set in any process."""
     if not is_grouped():
         return flag
     total = torch.tensor(float(flag), device="cpu")

@@ -215,7 +215,7 @@ def lossless_sizes(model: Model, images: list[NDArray[np.uint8]]) -> dict[str, f
 
 
 def pays(sizes: dict[str, Any]) -> bool:
-    """Whether a pixel model makes lossless files smaller."""
+    """True if a pixel model makes lossless files smaller."""
     return bool(sizes["coded_bytes"] < sizes["stored_bytes"])
 
 

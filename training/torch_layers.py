@@ -127,7 +127,7 @@ class TwinLayer(Quantizable):
     kind: ClassVar[str]
 
     def description(self) -> dict[str, int]:
-        """What the description in the model file says in addition to ``op``, ``name`` and ``to``."""
+        """The fields of the description in the model file in addition to ``op``, ``name`` and ``to``."""
         return {}
 
     def arrays(self, level: Tensor) -> dict[str, Tensor]:

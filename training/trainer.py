@@ -61,7 +61,7 @@ class Run:
         self.began = self.clock()
 
     def stops(self) -> bool:
-        """Whether any process was asked to stop."""
+        """True if any process was asked to stop."""
         self.stopping = distributed.any_process(self.stopping)
         return self.stopping
 
@@ -227,7 +227,7 @@ class Phase:
         return self.schedule.steps or max(1, images // self.schedule.batch)
 
     def _out_of_patience(self) -> bool:
-        """Whether the held-out cost has not improved for ``patience`` epochs."""
+        """True if the held-out cost has not improved for ``patience`` epochs."""
         if self.best is None or self.schedule.patience is None or self.epoch - self.best[2] < self.schedule.patience:
             return False
         self.run.log(f"{self.name}: no improvement on held-out images for {self.schedule.patience} epochs, the stage ends")

@@ -3,7 +3,7 @@
   const root = document.documentElement;
   const byId = (id) => document.getElementById(id);
 
-  // Dark and light: as the system has it until the button says otherwise.
+  // Dark and light: the setting of the system until the button changes it.
   const system = matchMedia("(prefers-color-scheme: dark)");
   const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : system.matches);
   const label = () => { byId("theme").textContent = isDark() ? "Light" : "Dark"; };
@@ -15,7 +15,7 @@
   system.addEventListener("change", label);
   label();
 
-  // The table: numbers as numbers, what has none at the end, rows that are alike stay in their order.
+  // The table: sorts by number, rows without one at the end; equal rows keep their order.
   const heads = [...document.querySelectorAll("#rows thead th")];
   const body = document.querySelector("#rows tbody:not(.failed)");
   heads.forEach((head, column) => head.querySelector("button").addEventListener("click", () => {
@@ -42,7 +42,7 @@
     shown = null;
     tip.hidden = true;
   };
-  const put = () => { // beside its mark, within the window
+  const put = () => { // next to its mark, within the window
     if (!shown) return;
     const box = shown.getBoundingClientRect(), own = tip.getBoundingClientRect();
     const left = Math.min(Math.max(8, box.left + box.width / 2 - own.width / 2), innerWidth - own.width - 8);
@@ -99,16 +99,16 @@
   const { images, codecs, equal } = JSON.parse(byId("pictures").textContent);
   const pane = (side, first) => {
     const controls = byId(`pane-${side}`), strip = byId(`strip-${side}`);
-    const [choice, slider, told] = ["select", "input", "output"].map((name) => controls.querySelector(name));
+    const [choice, slider, output] = ["select", "input", "output"].map((name) => controls.querySelector(name));
     const draw = () => {
       const codec = codecs[choice.value];
       strip.hidden = !codec;
       slider.disabled = !codec || codec.settings.length < 2;
-      if (!codec) { told.textContent = ""; return; }
+      if (!codec) { output.textContent = ""; return; }
       const setting = codec.settings[slider.value];
       const name = `${codec.label} ${setting.setting}`.trim();
-      told.textContent = setting.setting ? `${setting.setting}: ${setting.figures}` : setting.figures;
-      slider.setAttribute("aria-valuetext", told.textContent);
+      output.textContent = setting.setting ? `${setting.setting}: ${setting.figures}` : setting.figures;
+      slider.setAttribute("aria-valuetext", output.textContent);
       strip.querySelector("h3").textContent = name;
       strip.querySelectorAll("figure").forEach((figure, at) => {
         figure.firstElementChild.src = setting.uris[at];
@@ -138,7 +138,7 @@
     });
   }
 
-  // Budgets: the one selected; on paper all of them.
+  // Budgets: only the selected one is shown; all of them are printed.
   const budget = byId("budget");
   if (budget) {
     const choose = () => document.querySelectorAll(".budget").forEach((each) => { each.hidden = each.dataset.bytes !== budget.value; });

@@ -41,7 +41,7 @@ DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (5, 2, 1.5, 2)), "-")
 
 @dataclass(frozen=True)
 class CodecStyle:
-    """How a codec is drawn: ``colour`` is a name in :data:`COLOURS`, ``marker`` and ``dash`` are those of matplotlib."""
+    """The style of a codec: ``colour`` is a name in :data:`COLOURS`, ``marker`` and ``dash`` are those of matplotlib."""
 
     colour: str
     marker: str = "o"

@@ -32,12 +32,12 @@ COLUMNS = (  # field, heading, description, digits; None if _cells makes the tex
     ("ratio_png", "x PNG", "Times smaller than PNG files of the same images", 2),
     ("bpp", "bpp", "Bits per pixel", 3),
     ("psnr_db", "dB", "PSNR of the squared error averaged over all pixels of all images", None),
-    ("mean_psnr_db", "mean dB", "Mean of the images' own PSNR; empty where one came back identical", 2),
+    ("mean_psnr_db", "mean dB", "Mean of the PSNR of each image; empty if every pixel of an image is equal", 2),
     ("ssim", "SSIM", "Structural similarity, mean", 4),
     ("ms_ssim", "MS-SSIM", "Multi-scale structural similarity, mean", 4),
     ("encode_per_second", "enc/s", "Images encoded per second of processor time", None),
     ("decode_per_second", "dec/s", "Images decoded per second of processor time", None),
-    ("peak_mib", "MiB", "Most memory that coding and decoding took", 0),
+    ("peak_mib", "MiB", "Peak memory of encoding and decoding", 0),
 )
 
 

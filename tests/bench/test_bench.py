@@ -288,7 +288,7 @@ def test_a_lossless_codec_that_loses_a_pixel_is_found_out(digits: Pixels) -> Non
     with pytest.raises(FormatError, match="not lossless: image 0"):
         measure(BenchJob(entry, "", {}), [digits[0]], [0], quietly)
     entry = replace(codecs_by_name()["jpeg"], make=lambda: changed(other[:, :5]))
-    with pytest.raises(FormatError, match="came back as uint8 of shape"):
+    with pytest.raises(FormatError, match="was decoded as uint8 of shape"):
         measure(BenchJob(entry, "", {}), [digits[0]], [0], quietly)
 
 

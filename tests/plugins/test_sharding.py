@@ -180,9 +180,9 @@ def test_a_folder_in_use_is_refused(idx: Path, tmp_path: Path) -> None:
     run([idx], out, **how)
     for resume, other, output in (
         (False, {}, "not an empty folder"),
-        (True, {"quality": 51}, "begun with other quality"),
-        (True, {"shard_size": 41}, "begun with other shards"),
-        (True, {"model": "classic"}, "begun with other model, fingerprint"),
+        (True, {"quality": 51}, "started with other quality"),
+        (True, {"shard_size": 41}, "started with other shards"),
+        (True, {"model": "classic"}, "started with other model, fingerprint"),
     ):
         with pytest.raises(OptionError, match=output):
             run([idx], out, resume, **{**how, **other})
@@ -191,7 +191,7 @@ def test_a_folder_in_use_is_refused(idx: Path, tmp_path: Path) -> None:
         run([idx], out, True, **how)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "x").touch()
-    with pytest.raises(OptionError, match="nothing was begun"):
+    with pytest.raises(OptionError, match="no packing was started"):
         run([idx], tmp_path / "full", True, **how)
     with pytest.raises(OptionError, match="not an empty folder"):
         run([idx], idx, **how)
