@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
@@ -41,9 +40,15 @@ def test(session: nox.Session) -> None:
 def test_all(session: nox.Session) -> None:
     """Run all tests, and check how much of the code they reach; arguments go to pytest."""
     install(session, EXTRAS, "test-all")
-    if "CI" in os.environ:  # elsewhere, tests of libraries without wheels are skipped
-        session.run("python", "-c", f"import {', '.join(OPTIONAL)}")
     session.run("pytest", "-m", "", "--cov", "--cov-report=term", *session.posargs)
+
+
+@nox.session(name="test-rest", default=False)
+def test_rest(session: nox.Session) -> None:
+    """Run the tests that did not pass in an earlier run: ``nox -s test-rest -- --except-passed REPORT.xml``."""
+    install(session, EXTRAS, "test-all")
+    session.run("python", "-c", f"import {', '.join(OPTIONAL)}")
+    session.run("pytest", "-m", "", *session.posargs)
 
 
 @nox.session

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command has it: matrices are small, and threads would only wait
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command does
 
 import numpy as np
 import pytest
@@ -16,9 +17,31 @@ from mnistzip.idx import read_idx
 from support.paths import DATA
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--except-passed", metavar="XML", help="leave out the tests that passed in a run with --junitxml=XML")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    report = config.getoption("--except-passed")
+    if report is None:
+        return
+    cases = ElementTree.parse(report).iter("testcase")
+    passed = {(case.get("classname"), case.get("name")) for case in cases if len(case) == 0}
+    selected = [item for item in items if _address(item.nodeid) not in passed]
+    config.hook.pytest_deselected(items=[item for item in items if _address(item.nodeid) in passed])
+    items[:] = selected
+
+
+def _address(nodeid: str) -> tuple[str, str]:
+    """Class name and name of a test in a JUnit report."""
+    base, bracket, parameters = nodeid.partition("[")
+    path, *names = base.split("::")
+    return ".".join([path.removesuffix(".py").replace("/", "."), *names[:-1]]), names[-1] + bracket + parameters
+
+
 @pytest.fixture(scope="session", autouse=True)
-def no_models_of_ones_own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Whoever runs the tests may have models of their own; the tests must not see them."""
+def no_user_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Hide the models that the user of this machine has added."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MNISTZIP_MODEL_PATH", raising=False)
         for name in ("XDG_DATA_HOME", "LOCALAPPDATA"):
@@ -40,7 +63,7 @@ def digit(digits: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 @pytest.fixture
 def digit_png(tmp_path: Path) -> Path:
-    """A digit as a PNG file of its own."""
+    """The path of a PNG file of a digit."""
     path = tmp_path / "digit.png"
     path.write_bytes((DATA / "digit.png").read_bytes())
     return path
