@@ -45,7 +45,7 @@ def test_all(session: nox.Session) -> None:
 
 @nox.session(name="test-rest", default=False)
 def test_rest(session: nox.Session) -> None:
-    """Run the tests that did not pass in an earlier run: ``nox -s test-rest -- --except-passed REPORT.xml``."""
+    """Run the tests that did not pass in an earlier run: ``nox -s test-rest -- --except-passed=REPORT.xml``."""
     install(session, EXTRAS, "test-all")
     session.run("python", "-c", f"import {', '.join(OPTIONAL)}")
     session.run("pytest", "-m", "", *session.posargs)
