@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from mnistzip import api
 from mnistzip.bitstream import container
-from mnistzip.errors import FormatError, ImageError, LimitError, MnistzipError, OptionError
+from mnistzip.errors import FormatError, ImageError, LimitError, MnistzipError, OptionError, located
 from mnistzip.limits import CHUNK_PIXELS_MAX, PIXELS_MAX, SIDE_MAX
 from mnistzip.models.registry import DEFAULT
 from mnistzip.options import FileOptions
@@ -174,7 +174,7 @@ class Chunk:
         try:
             chunk = cls._parse(data)
         except MnistzipError as cause:
-            raise type(cause)(f"the chunk cannot be read: {cause}") from cause
+            raise located(cause, "the chunk cannot be read") from cause
         if shape is not None and chunk.shape not in (tuple(shape), image_shape(shape)):
             raise FormatError(f"the chunk has shape {chunk.shape}, its array {tuple(shape)}: the chunk is damaged")
         return chunk
@@ -221,7 +221,7 @@ class Chunk:
             results = api.decode_each([self.files[index] for index in batch], model=model)
             for k, (index, result) in enumerate(zip(batch, results, strict=True), start):
                 if isinstance(result, MnistzipError):
-                    raise type(result)(f"image {index} of the chunk: {result}") from result
+                    raise located(result, f"image {index} of the chunk") from result
                 out[k] = result
         return out
 

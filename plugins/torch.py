@@ -17,7 +17,7 @@ from typing import Any
 from PIL import Image
 
 from mnistzip.archive.reader import Archive
-from mnistzip.errors import FormatError, MnistzipError, OptionError
+from mnistzip.errors import FormatError, MnistzipError, OptionError, located
 from mnistzip.models.registry import Model
 from mnistzip.types import Pixels
 from mnistzip.validation import as_index
@@ -156,7 +156,7 @@ class ArchiveDataset(Dataset[Any]):
             for position in in_group:
                 image = decoded[position - group.start]
                 if isinstance(image, MnistzipError):
-                    raise type(image)(f"image {position}: {image}") from image
+                    raise located(image, f"image {position}") from image
                 images[position] = image
         return images | dict(zip(single, archive.read(single), strict=True))
 

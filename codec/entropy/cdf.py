@@ -1,8 +1,8 @@
-"""Integer logits to integer frequencies that sum to 2^16: what a coder divides its interval by.
+"""Integer logits to integer frequencies that sum to 2^16: the shares of the coder's interval.
 
 A logit is in 64ths of a power of two. Weights are taken from a table of 2^(-d/64); the cumulative frequency below value k is
 ``floor(sums[k] / total)``, where ``sums[k]`` grows with the weights below k and, so that every value keeps a chance, with k.
-Sums stay below 2^53, so float64 is exact, and only the frequencies that are asked for are ever divided.
+Sums stay below 2^53, so float64 is exact, and only the frequencies that are needed are divided.
 """
 
 from __future__ import annotations
