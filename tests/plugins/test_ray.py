@@ -134,7 +134,7 @@ def test_a_folder_with_an_unreadable_image_exits_with_1(digit_png: Path, tmp_pat
     out = str(tmp_path / "packed" / "out")
     assert run(["compress", "--engine", "ray", str(tmp_path), "-o", out, "--lossless"]) == 1
     output = capsys.readouterr()
-    assert "bad.png is not an image" in output.err
+    assert "bad.png is not a readable image" in output.err
     assert "1 images" in output.out
 
 
