@@ -13,6 +13,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Any, Literal, Protocol
 
 import numpy as np
@@ -35,11 +36,11 @@ class Readable(Protocol):
         """Open the content at its beginning."""
 
 
-def read_idx(path: Readable) -> NDArray[np.uint8]:
+def read_idx(path: str | Readable) -> NDArray[np.uint8]:
     """Read an IDX file of uint8, plain or gzipped.
 
     Args:
-        path: a :class:`pathlib.Path`.
+        path: of the file, a string or a :class:`pathlib.Path`.
 
     Returns:
         uint8 array, of shape ``(N, H, W)`` for images and ``(N,)`` for labels.
@@ -58,6 +59,7 @@ def read_idx(path: Readable) -> NDArray[np.uint8]:
         ...     read_idx(path)
         array([5, 0, 4], dtype=uint8)
     """
+    path = Path(path) if isinstance(path, str) else path
     shape = idx_shape(path)
     if math.prod(shape) > IDX_FILE_MAX:
         raise FormatError(f"{path}: {shape} is more than {IDX_FILE_MAX} bytes")

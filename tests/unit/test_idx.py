@@ -21,6 +21,10 @@ def test_plain_and_gzipped_files_read_the_same(tmp_path: Path) -> None:
     assert read_idx(path).tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
+def test_a_path_may_be_a_string() -> None:
+    assert (read_idx(str(DIGITS)) == read_idx(DIGITS)).all()
+
+
 def test_the_sample_digits_are_digits() -> None:
     digits = read_idx(DIGITS)
     assert digits.shape == (64, 28, 28)
