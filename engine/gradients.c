@@ -30,23 +30,9 @@ static float power_of_two(int e)
 }
 
 /* The power of two that gradients are divided by, so that they fit 9 bits. */
-static int gradient_exponent(const float *g, size_t count)
+static int gradient_exponent(const mnz_model *model, const float *g, size_t count)
 {
-    float largest = 0;
-    for (size_t k = 0; k < count; k++) {
-        float magnitude = g[k] < 0 ? -g[k] : g[k];
-        largest = magnitude > largest ? magnitude : largest;
-    }
-    return exponent_of(largest / (float)MNZ_GRADIENT_MAX);
-}
-
-/* Round to the nearest integer, half to even: adding 1.5 * 2^23 leaves no bits for a fraction. */
-static void round_gradients(const float *restrict g, size_t count, float scale, int16_t *restrict out)
-{
-    for (size_t k = 0; k < count; k++) {
-        float moved = g[k] * scale + 12582912.0f;
-        out[k] = (int16_t)(moved - 12582912.0f);
-    }
+    return exponent_of(model->kernels->largest(g, (int)count) / (float)MNZ_GRADIENT_MAX);
 }
 
 static int unclipped(int32_t value, mnz_range range)
@@ -71,29 +57,29 @@ static void convolve_back(const mnz_model *model, const mnz_layer *layer, const 
     int16_t *padded = mnz_take(&scratch, (height + 2 * pad) * row + 1, sizeof *padded);
     int32_t *offset = mnz_take(&scratch, places, sizeof *offset);
     int32_t *sums = mnz_take(&scratch, (size_t)places * stride, sizeof *sums);
-    for (size_t k = 0; k < size; k++) masked[k] = g[k] * (float)unclipped(out[k], layer->out.range);
-    const int exponent = gradient_exponent(masked, size);
+    model->kernels->mask(g, out, (int)size, layer->out.range.low, layer->out.range.high, masked);
+    const int exponent = gradient_exponent(model, masked, size);
     memset(padded, 0, ((height + 2 * pad) * row + 1) * sizeof *padded);
     for (int i = 0; i < height; i++)
-        round_gradients(masked + (size_t)i * width * outputs, (size_t)width * outputs, power_of_two(-exponent),
-                        padded + (i + pad) * row + (size_t)pad * outputs);
+        model->kernels->round_scaled(masked + (size_t)i * width * outputs, width * outputs, power_of_two(-exponent),
+                                     padded + (i + pad) * row + (size_t)pad * outputs);
     for (int place = 0; place < places; place++)
         offset[place] = (int32_t)(place / width * row + (size_t)(place % width) * outputs);
     mnz_products(model, padded, offset, places, (ptrdiff_t)row, &layer->gradient.weight, sums);
     const float scale = power_of_two(layer->gradient.exponent + exponent);
     for (int place = 0; place < places; place++)
-        for (int c = 0; c < inputs; c++) g_in[(size_t)place * inputs + c] = (float)sums[(size_t)place * stride + c] * scale;
+        model->kernels->scale_sums(sums + (size_t)place * stride, inputs, scale, g_in + (size_t)place * inputs);
 }
 
-static void gain_back(const mnz_layer *layer, const int32_t *out, int quality_index, const float *g, float *g_in)
+static void gain_back(const mnz_model *model, const mnz_layer *layer, const int32_t *out, int quality_index, const float *g,
+                      float *g_in)
 {
     const int channels = layer->in.channels;
     const int32_t *factor = layer->factor + (size_t)quality_index * channels;
-    for (size_t k = 0, size = size_of(&layer->in); k < size; k += channels)
-        for (int c = 0; c < channels; c++) {
-            float masked = g[k + c] * (float)unclipped(out[k + c], layer->out.range);
-            g_in[k + c] = masked * ((float)factor[c] * 0.00390625f);
-        }
+    const size_t size = size_of(&layer->in);
+    model->kernels->mask(g, out, (int)size, layer->out.range.low, layer->out.range.high, g_in);
+    for (size_t k = 0; k < size; k += channels)
+        for (int c = 0; c < channels; c++) g_in[k + c] *= (float)factor[c] * 0.00390625f;
 }
 
 static void lookup_back(const mnz_layer *layer, const int32_t *x, const float *g, float *g_in)
@@ -160,11 +146,11 @@ static const float *backward(const mnz_model *model, const mnz_network *network,
             convolve_back(model, layer, out, g, g_in, *arena);
             break;
         case MNZ_GAIN:
-            gain_back(layer, out, quality_index, g, g_in);
+            gain_back(model, layer, out, quality_index, g, g_in);
             break;
         case MNZ_RESIDUAL: {
             float *masked = mnz_take(arena, size, sizeof *masked);
-            for (size_t k = 0; k < size; k++) masked[k] = g[k] * (float)unclipped(out[k], layer->out.range);
+            model->kernels->mask(g, out, (int)size, layer->out.range.low, layer->out.range.high, masked);
             const float *inner = backward(model, network, layer->inner_last, in, tape, masked, quality_index, arena);
             for (size_t k = 0; k < size; k++) g_in[k] = masked[k] + inner[k];
             break;
@@ -232,20 +218,20 @@ void mnz_prior_back(const mnz_prior_state *state, const int32_t *freq, float *g_
             int32_t hit = v == state->y[i] - prior->low ? MNZ_TOTAL : 0;
             g_logit[i * values + v] = (float)(freq[i * values + v] - hit) * (1.0f / (MNZ_TOTAL * 64.0f));
         }
-    int exponent = gradient_exponent(g_logit, (size_t)MNZ_SYMBOLS * values);
+    int exponent = gradient_exponent(model, g_logit, (size_t)MNZ_SYMBOLS * values);
     for (int i = 0; i < MNZ_SYMBOLS; i++) {
         const mnz_gradient *head = &prior->logits_to_far[i];
         const float scale = power_of_two(head->exponent + exponent);
         const int32_t offset = 0;
         rounded[values] = 0;
-        round_gradients(g_logit + (size_t)i * values, values, power_of_two(-exponent), rounded);
+        model->kernels->round_scaled(g_logit + (size_t)i * values, values, power_of_two(-exponent), rounded);
         mnz_products(model, rounded, &offset, 1, 0, &head->weight, sums);
         for (int m = 0; m < b; m++)
             g_far[i * b + m] = (float)sums[m] * scale * (float)unclipped(state->far[i * prior->far_stride + m], activations);
     }
 
-    exponent = gradient_exponent(g_far, far_size);
-    round_gradients(g_far, far_size, power_of_two(-exponent), rounded);
+    exponent = gradient_exponent(model, g_far, far_size);
+    model->kernels->round_scaled(g_far, far_size, power_of_two(-exponent), rounded);
     memset(g_near, 0, (size_t)near_size * sizeof *g_near);
     for (int row = 0; row < MNZ_SIDE; row++) {
         const int first = row * MNZ_SIDE * MNZ_CHANNELS;
@@ -262,8 +248,8 @@ void mnz_prior_back(const mnz_prior_state *state, const int32_t *freq, float *g_
         for (int k = 0; k < MNZ_SIDE * MNZ_CHANNELS; k++) g_symbol[first + k] = (float)sums[k] * scale;
     }
 
-    exponent = gradient_exponent(g_near, near_size);
-    round_gradients(g_near, near_size, power_of_two(-exponent), rounded);
+    exponent = gradient_exponent(model, g_near, near_size);
+    model->kernels->round_scaled(g_near, near_size, power_of_two(-exponent), rounded);
     for (int row = 0; row < MNZ_SIDE; row++) {
         const mnz_gradient *to_symbols = &prior->near_to_symbols[row];
         const int first = row * MNZ_SIDE;

@@ -50,8 +50,26 @@ typedef struct {
     void (*requantize)(const int32_t *sums, const int32_t *bias, const int32_t *more, const int32_t *shift, int count, int32_t low,
                        int32_t high, int32_t *out);
 
-    /* x[c] = clip((x[c] * factor[c] + 128) >> 8, low, high). */
+    /* out[c] = clip((x[c] * factor[c] + 128) >> 8, low, high). */
     void (*gain)(const int32_t *x, const int32_t *factor, int count, int32_t low, int32_t high, int32_t *out);
+
+    /* out[k] = clip(x[k] + change[k], low, high). */
+    void (*add)(const int32_t *x, const int32_t *change, int count, int32_t low, int32_t high, int32_t *out);
+
+    /* out[k] = x[k], which fits 16 bits. */
+    void (*narrow)(const int32_t *x, int count, int16_t *out);
+
+    /* For gradients: out[k] = g[k] where low < value[k] < high, elsewhere 0. */
+    void (*mask)(const float *g, const int32_t *value, int count, int32_t low, int32_t high, float *out);
+
+    /* The largest magnitude. */
+    float (*largest)(const float *g, int count);
+
+    /* out[k] = g[k] * scale, rounded to an integer of 16 bits. */
+    void (*round_scaled)(const float *g, int count, float scale, int16_t *out);
+
+    /* out[k] = sums[k] * scale. */
+    void (*scale_sums)(const int32_t *sums, int count, float scale, float *out);
 } mnz_kernels;
 
 /* The kernels of a name, or the best ones for NULL; NULL if this processor has none of that name. */

@@ -16,6 +16,7 @@
 #define LANES 8
 #define PLACES 6
 #define BLOCKS 1
+#define BLOCKS_OF_FEW 4
 
 typedef __m256i vec;
 

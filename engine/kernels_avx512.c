@@ -16,6 +16,7 @@
 #define LANES 16
 #define PLACES 7
 #define BLOCKS 2
+#define BLOCKS_OF_FEW 8
 
 typedef __m512i vec;
 

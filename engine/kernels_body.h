@@ -3,7 +3,8 @@
  *
  *     KERNELS                  the name of the table, and INSTRUCTIONS, its name as text
  *     vec, LANES               a vector of LANES sums of 32 bits, or of as many pairs of weights
- *     PLACES                   how many places are computed together, and BLOCKS, how many blocks: what fits the registers
+ *     PLACES, BLOCKS           how many places and blocks are computed together: what fits the registers
+ *     BLOCKS_OF_FEW            how many blocks of one place, twice as many as of two places
  *     zero(), load(p), store(p, v)
  *     pair_of(x)               the two int16 at x, in every lane
  *     multiply_add(sum, w, x)  sum + the products of the pairs in w and x
@@ -25,14 +26,14 @@ ALWAYS_INLINE void multiply(const int16_t *x, const int32_t *offset, const int p
     const ptrdiff_t pairs = matrix->pairs, block_size = (ptrdiff_t)matrix->runs * pairs * WEIGHTS_OF_PAIR;
     const int16_t *weights = matrix->narrow + block * block_size;
     const ptrdiff_t stride = (ptrdiff_t)MNZ_BLOCK * matrix->blocks;
-    vec sum[PLACES][BLOCKS * VECTORS];
+    vec sum[PLACES][BLOCKS_OF_FEW * VECTORS];
     for (int p = 0; p < places; p++)
         for (int v = 0; v < blocks * VECTORS; v++) sum[p][v] = zero();
     for (int run = 0; run < matrix->runs; run++) {
         const int16_t *input[PLACES];
         for (int p = 0; p < places; p++) input[p] = x + offset[p] + run * run_stride;
         for (ptrdiff_t pair = 0; pair < pairs; pair++) {
-            vec w[BLOCKS * VECTORS];
+            vec w[BLOCKS_OF_FEW * VECTORS];
             for (int b = 0; b < blocks; b++)
                 for (int v = 0; v < VECTORS; v++) w[b * VECTORS + v] = load(weights + b * block_size + v * 2 * LANES);
             for (int p = 0; p < places; p++) {
@@ -46,16 +47,17 @@ ALWAYS_INLINE void multiply(const int16_t *x, const int32_t *offset, const int p
         for (int v = 0; v < blocks * VECTORS; v++) store(sums + p * stride + block * MNZ_BLOCK + v * LANES, sum[p][v]);
 }
 
-/* The blocks of some places. */
-ALWAYS_INLINE void multiply_blocks(const int16_t *x, const int32_t *offset, const int places, ptrdiff_t run_stride,
-                                   const mnz_matrix *matrix, int32_t *sums)
+/* All blocks of some places. places and together, which is how many blocks are computed together, are constants. */
+ALWAYS_INLINE void multiply_all(const int16_t *x, const int32_t *offset, const int places, const int together, ptrdiff_t run_stride,
+                                const mnz_matrix *matrix, int32_t *sums)
 {
     int block = 0;
-    for (; block + BLOCKS <= matrix->blocks; block += BLOCKS)
-        multiply(x, offset, places, run_stride, matrix, block, BLOCKS, sums);
-#if BLOCKS > 1
-    for (; block < matrix->blocks; block++) multiply(x, offset, places, run_stride, matrix, block, 1, sums);
-#endif
+    for (; block + together <= matrix->blocks; block += together)
+        multiply(x, offset, places, run_stride, matrix, block, together, sums);
+    if (together > 2)
+        for (; block + 2 <= matrix->blocks; block += 2) multiply(x, offset, places, run_stride, matrix, block, 2, sums);
+    if (together > 1)
+        for (; block < matrix->blocks; block++) multiply(x, offset, places, run_stride, matrix, block, 1, sums);
 }
 
 static void products(const int16_t *x, const int32_t *offset, int places, ptrdiff_t run_stride, const mnz_matrix *matrix,
@@ -63,24 +65,24 @@ static void products(const int16_t *x, const int32_t *offset, int places, ptrdif
 {
     const ptrdiff_t stride = (ptrdiff_t)MNZ_BLOCK * matrix->blocks;
     for (; places >= PLACES; places -= PLACES, offset += PLACES, sums += PLACES * stride)
-        multiply_blocks(x, offset, PLACES, run_stride, matrix, sums);
-    switch (places) {
+        multiply_all(x, offset, PLACES, BLOCKS, run_stride, matrix, sums);
+    switch (places) { /* the rest */
 #if PLACES > 6
-    case 6: multiply_blocks(x, offset, 6, run_stride, matrix, sums); break;
+    case 6: multiply_all(x, offset, 6, BLOCKS, run_stride, matrix, sums); break;
 #endif
 #if PLACES > 5
-    case 5: multiply_blocks(x, offset, 5, run_stride, matrix, sums); break;
+    case 5: multiply_all(x, offset, 5, BLOCKS, run_stride, matrix, sums); break;
 #endif
 #if PLACES > 4
-    case 4: multiply_blocks(x, offset, 4, run_stride, matrix, sums); break;
+    case 4: multiply_all(x, offset, 4, BLOCKS, run_stride, matrix, sums); break;
 #endif
 #if PLACES > 3
-    case 3: multiply_blocks(x, offset, 3, run_stride, matrix, sums); break;
+    case 3: multiply_all(x, offset, 3, BLOCKS, run_stride, matrix, sums); break;
 #endif
 #if PLACES > 2
-    case 2: multiply_blocks(x, offset, 2, run_stride, matrix, sums); break;
+    case 2: multiply_all(x, offset, 2, BLOCKS_OF_FEW / 2, run_stride, matrix, sums); break;
 #endif
-    case 1: multiply_blocks(x, offset, 1, run_stride, matrix, sums); break;
+    case 1: multiply_all(x, offset, 1, BLOCKS_OF_FEW, run_stride, matrix, sums); break;
     default: break;
     }
 }
@@ -132,4 +134,52 @@ static void gain(const int32_t *restrict x, const int32_t *restrict factor, int 
     }
 }
 
-const mnz_kernels KERNELS = {INSTRUCTIONS, products, sparse_products, requantize, gain};
+static void add(const int32_t *restrict x, const int32_t *restrict change, int count, int32_t low, int32_t high, int32_t *restrict out)
+{
+    for (int k = 0; k < count; k++) {
+        int32_t value = x[k] + change[k];
+        value = value < low ? low : value;
+        out[k] = value > high ? high : value;
+    }
+}
+
+static void narrow(const int32_t *restrict x, int count, int16_t *restrict out)
+{
+    for (int k = 0; k < count; k++) out[k] = (int16_t)x[k];
+}
+
+static void mask(const float *restrict g, const int32_t *restrict value, int count, int32_t low, int32_t high, float *restrict out)
+{
+    for (int k = 0; k < count; k++) out[k] = g[k] * (float)((value[k] > low) & (value[k] < high));
+}
+
+static float largest(const float *g, int count)
+{
+    int32_t most = 0; /* of positive numbers, the larger one has larger bits */
+    float result;
+    for (int k = 0; k < count; k++) {
+        int32_t bits;
+        memcpy(&bits, g + k, sizeof bits);
+        bits &= INT32_MAX;
+        most = bits > most ? bits : most;
+    }
+    memcpy(&result, &most, sizeof result);
+    return result;
+}
+
+/* Adding 1.5 * 2^23 leaves no bits for a fraction: it rounds to the nearest integer, half to even. */
+static void round_scaled(const float *restrict g, int count, float scale, int16_t *restrict out)
+{
+    for (int k = 0; k < count; k++) {
+        float moved = g[k] * scale + 12582912.0f;
+        out[k] = (int16_t)(int32_t)(moved - 12582912.0f);
+    }
+}
+
+static void scale_sums(const int32_t *restrict sums, int count, float scale, float *restrict out)
+{
+    for (int k = 0; k < count; k++) out[k] = (float)sums[k] * scale;
+}
+
+const mnz_kernels KERNELS = {INSTRUCTIONS, products, sparse_products, requantize, gain, add, narrow, mask, largest, round_scaled,
+                             scale_sums};

@@ -10,6 +10,7 @@
 #define LANES 4
 #define PLACES 4
 #define BLOCKS 1
+#define BLOCKS_OF_FEW 4
 
 typedef int32x4_t vec;
 

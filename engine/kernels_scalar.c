@@ -8,6 +8,7 @@
 #define LANES 1
 #define PLACES 1
 #define BLOCKS 1
+#define BLOCKS_OF_FEW 1
 
 typedef union {
     int32_t sum;

@@ -10,6 +10,7 @@
 #define LANES 4
 #define PLACES 3
 #define BLOCKS 1
+#define BLOCKS_OF_FEW 2
 
 typedef __m128i vec;
 

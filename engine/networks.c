@@ -11,14 +11,14 @@ static size_t size_of(const mnz_signal *signal)
 /* ---- Convolution ---- */
 
 /* Copy an array into the middle of one with zeros around it, narrow. */
-static void pad_narrow(const int32_t *x, const mnz_signal *in, int pad, int16_t *padded)
+static void pad_narrow(const mnz_kernels *kernels, const int32_t *x, const mnz_signal *in, int pad, int16_t *padded)
 {
     size_t row = (size_t)in->width * in->channels, border = (size_t)pad * in->channels;
     for (int i = 0; i < pad; i++, padded += row + 2 * border) memset(padded, 0, (row + 2 * border) * sizeof *padded);
     for (int i = 0; i < in->height; i++) {
         memset(padded, 0, border * sizeof *padded);
         padded += border;
-        for (size_t k = 0; k < row; k++) padded[k] = (int16_t)x[k];
+        kernels->narrow(x, (int)row, padded);
         padded += row;
         x += row;
         memset(padded, 0, border * sizeof *padded);
@@ -59,7 +59,7 @@ static void convolve(const mnz_model *model, const mnz_layer *layer, const int32
     if (layer->weight.narrow) {
         int32_t *offset = mnz_take(&scratch, places, sizeof *offset);
         int16_t *padded = mnz_take(&scratch, (size_t)(in->height + 2 * pad) * padded_row + 1, sizeof *padded);
-        pad_narrow(x, in, pad, padded);
+        pad_narrow(model->kernels, x, in, pad, padded);
         for (int place = 0; place < places; place++)
             offset[place] = place / in->width * padded_row + place % in->width * in->channels;
         model->kernels->products(padded, offset, places, padded_row, &layer->weight, sums);
@@ -135,7 +135,7 @@ static const int32_t *forward(const mnz_model *model, const mnz_network *network
         }
         case MNZ_RESIDUAL: {
             const int32_t *change = forward(model, network, i + 1, i + 1 + layer->inner, x, quality_index, tape, scratch);
-            for (size_t k = 0; k < size; k++) out[k] = mnz_clip(x[k] + change[k], to.low, to.high);
+            model->kernels->add(x, change, (int)size, to.low, to.high, out);
             break;
         }
         case MNZ_SPACE_TO_DEPTH:

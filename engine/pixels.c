@@ -18,7 +18,6 @@ enum {
     SOLID_RANGE = MNZ_RANGES - 1,
     MIDDLE_SOLID = 253,                         /* of a preview */
     TOGETHER = 42,                              /* pixels whose networks are computed together */
-    WIDE_WINDOW = 122 - 2,
     NEAR_WINDOW = 98,
     COPY_BITS = 10,
     COPY_LOW = -640,
@@ -28,18 +27,24 @@ enum {
 
 /* ---- Windows, planes, steps ---- */
 
-/* A window: distances in a padded tile, row by row. */
+/* A window, row by row: the distance to the first pixel of each run of neighbours, and how many there are. */
+enum { RUNS_MAX = 16, RUN_MAX = 16 };
 typedef struct {
-    int count;
-    int16_t distance[NEAR_WINDOW + WIDE_WINDOW];
+    int runs;
+    int16_t distance[RUNS_MAX];
+    int8_t length[RUNS_MAX];
 } window;
 
 static window window_of(int up, int down, int side, int causal)
 {
-    window w = {0, {0}};
+    window w = {0, {0}, {0}};
     for (int dy = -up; dy <= down; dy++)
-        for (int dx = -side; dx <= side; dx++)
-            if ((dx || dy) && (!causal || dx + SLOPE * dy < 0)) w.distance[w.count++] = (int16_t)(dy * STRIDE + dx);
+        for (int dx = -side, open = 0; dx <= side; dx++) {
+            const int seen = (dx || dy) && (!causal || dx + SLOPE * dy < 0);
+            if (seen && !open) w.distance[w.runs++] = (int16_t)(dy * STRIDE + dx);
+            if (seen) w.length[w.runs - 1]++;
+            open = seen;
+        }
     return w;
 }
 
@@ -112,7 +117,7 @@ static int step_of(int pixel)
 /* ---- What pixels of a tile see of each other ---- */
 
 typedef struct {
-    int8_t seen[MNZ_PLANES][PADDED];
+    int8_t seen[MNZ_PLANES][PADDED + RUN_MAX];
     uint64_t ink[STRIDE];               /* of each row, bit by bit */
     int keys;                           /* of the pixels whose shades are known: */
     int16_t key_step[MNZ_TILE_PIXELS];
@@ -170,7 +175,7 @@ static int even(int number)
 
 static size_t batch_memory(void)
 {
-    return 2 * mnz_aligned(2 * (TOGETHER * MNZ_WIDTH_MAX + 1)) + 3 * mnz_aligned(4 * TOGETHER * MNZ_WIDTH_MAX);
+    return 2 * mnz_aligned(2 * (TOGETHER * MNZ_WIDTH_MAX + RUN_MAX)) + 3 * mnz_aligned(4 * TOGETHER * MNZ_WIDTH_MAX);
 }
 
 static void begin_batch(batch *b, const mnz_model *model, mnz_arena *arena)
@@ -180,17 +185,21 @@ static void begin_batch(batch *b, const mnz_model *model, mnz_arena *arena)
     b->wide = window_of(8, 0, 7, 1);
     b->near = window_of(5, 3, 5, 0);
     b->before = window_of(5, 3, 5, 1);
-    b->inputs = mnz_take(arena, TOGETHER * MNZ_WIDTH_MAX + 1, sizeof *b->inputs);
-    b->features = mnz_take(arena, TOGETHER * MNZ_WIDTH_MAX + 1, sizeof *b->features);
+    b->inputs = mnz_take(arena, TOGETHER * MNZ_WIDTH_MAX + RUN_MAX, sizeof *b->inputs);
+    b->features = mnz_take(arena, TOGETHER * MNZ_WIDTH_MAX + RUN_MAX, sizeof *b->features);
     b->sums = mnz_take(arena, TOGETHER * MNZ_WIDTH_MAX, sizeof *b->sums);
     b->values = mnz_take(arena, TOGETHER * MNZ_WIDTH_MAX, sizeof *b->values);
     b->bias = mnz_take(arena, TOGETHER * MNZ_WIDTH_MAX, sizeof *b->bias);
 }
 
-/* What a pixel sees, in the order of the weights. Returns the number behind the last. */
+/* What a pixel sees, in the order of the weights. Returns where the next goes; up to RUN_MAX numbers behind that are overwritten. */
 static int16_t *look(const window *w, const int8_t *seen, int16_t *out)
 {
-    for (int k = 0; k < w->count; k++) *out++ = seen[w->distance[k]];
+    for (int k = 0; k < w->runs; k++) { /* copying more than a run has is faster; the next run overwrites it */
+        const int8_t *from = seen + w->distance[k];
+        for (int i = 0; i < RUN_MAX; i++) out[i] = from[i];
+        out += w->length[k];
+    }
     return out;
 }
 
@@ -205,8 +214,6 @@ static void inputs_of(const batch *b, int plane, const tile *t, int pixel, int16
     out = look(&b->before, t->seen[plane] + at, out);
     if (plane == SHADE)
         for (int k = 0; k < MNZ_RANGES; k++) *out++ = k == range_of(t->grey[pixel]);
-    else
-        *out = 0; /* the number of inputs may be odd */
 }
 
 /* A layer of all computed pixels, to `values`. more: (computed, outputs) numbers that are added to the bias, or NULL. */
@@ -224,8 +231,10 @@ static void affine(batch *b, const mnz_affine *layer, const int16_t *x, int x_st
 /* `values` of a hidden layer become inputs of the next. */
 static void activate(const batch *b, int width, int stride, int16_t *out)
 {
-    for (int p = 0; p < b->computed; p++)
-        for (int k = 0; k < even(width); k++) out[p * even(width) + k] = k < width ? (int16_t)b->values[p * stride + k] : 0;
+    for (int p = 0; p < b->computed; p++) {
+        b->model->kernels->narrow(b->values + p * stride, width, out + p * even(width));
+        if (width % 2) out[p * even(width) + width] = 0;
+    }
 }
 
 /* The features of all computed pixels: the outputs of the last hidden layer. */
