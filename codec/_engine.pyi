@@ -1,0 +1,3 @@
+"""The extension that setup.py builds from ``engine/``. It is optional."""
+
+def abi() -> str: ...
