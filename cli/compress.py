@@ -56,7 +56,6 @@ class Job:
 @click.option("--embed-model", is_flag=True, help="Put a custom model into the archive, so that reading needs no model file.")
 @params.force
 @click.option("-T", "--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads for many images.")
-@params.device
 @click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True,
               help="ray: write a folder of shards with all workers of a cluster.")  # fmt: skip
 @click.option("--to", type=click.Choice(["cae", "parquet"]), default="cae", show_default=True, help="Format of shards.")

@@ -39,7 +39,6 @@ Decode = Callable[[bytes], Pixels]
 @click.option(
     "--labels", metavar="PATH", help="File for the labels of an archive, with --to idx.  [default: next to the images]"
 )
-@params.device
 @click.option("--keep-going", is_flag=True, help="Save the undamaged images of a damaged archive.")
 @click.option("--preview", is_flag=True, help="Decode lossless files fast: without low bits, and without a check for damage.")
 @click.option("-r", "--recursive", is_flag=True, help="Decompress the .cae files in folders.")

@@ -51,7 +51,7 @@ PAGES = {
             "Common options": ("--output", "--quality", "--lossless", "--recursive", "--force"),
             "Limits of size and quality": ("--max-bytes", "--min-psnr"),
             "Reading images": ("--convert",),
-            "Coding": ("--effort", "--model", "--threads", "--device"),
+            "Coding": ("--effort", "--model", "--threads"),
             "Archives of many images": ("--labels", "--no-labels", "--append", "--embed-model"),
             "Arrays and tables": ("--array", "--shape", "--image-column", "--label-column", "--name-column"),
             "Streams without a header": ("--bare", "--check-bits"),
@@ -71,7 +71,7 @@ PAGES = {
         {
             "Common options": ("--output", "--to", "--recursive", "--force"),
             "Archives of many images": ("--index", "--range", "--labels", "--keep-going"),
-            "Reading files": ("--model", "--max-pixels", "--preview", "--device"),
+            "Reading files": ("--model", "--max-pixels", "--preview"),
             "Streams without a header": ("--bare", "--quality", "--size", "--check-bits"),
             "Reports": ("--quiet", "--help"),
         },

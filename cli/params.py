@@ -11,7 +11,6 @@ import click
 
 from mnistzip.bitstream import container
 from mnistzip.entropy.rans import CHECK_BITS_MAX
-from mnistzip.errors import ModelError
 from mnistzip.io import detect, image_file
 from mnistzip.io.formats import FORMATS, help_of_formats
 from mnistzip.io.read_options import Input, Piped
@@ -54,18 +53,6 @@ def parse_shape(_ctx: click.Context, _parameter: click.Parameter, value: str | N
     return int(sides[0]), int(sides[1])
 
 
-def use_device(ctx: click.Context, _parameter: click.Parameter, value: str) -> None:
-    """Run the networks of this command on a device other than the processor."""
-    if value == "cpu":
-        return
-    try:
-        from mnistzip.plugins import gpu
-    except ModuleNotFoundError as cause:
-        raise ModelError(f"--device {value} needs {cause.name}: pip install 'mnistzip[train]'") from cause
-    gpu.use(value)
-    ctx.call_on_close(lambda: gpu.use("cpu"))
-
-
 def complete_format(_ctx: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The values of ``--to`` that begin with a text."""
     from click.shell_completion import CompletionItem
@@ -83,14 +70,6 @@ max_pixels = click.option(
     help="Refuse larger images.  [default: {LOSSY} lossy, {LOSSLESS} lossless, {STORED} without a model]".format(
         **{mode.name: limit for mode, limit in DECODED_PIXELS_MAX.items()}
     ),
-)
-device = click.option(
-    "--device",
-    default="cpu",
-    show_default=True,
-    expose_value=False,
-    callback=use_device,
-    help="cuda: run the networks on a graphics processor, which is faster for thousands of images.",
 )
 index = click.option("--index", type=click.IntRange(0), metavar="N", help="Only image N of an archive, counted from 0.")
 force = click.option("-f", "--force", is_flag=True, help="Overwrite existing files.")

@@ -15,7 +15,6 @@ from mnistzip.errors import ModelError
 from mnistzip.limits import SIGNAL_MAX
 from mnistzip.nn.backward import LayerTape
 from mnistzip.nn.exact import Range
-from mnistzip.nn.operations import NUMPY, Array, Operations
 from mnistzip.types import Floats, Integers
 
 MACS_PER_MOVE = 128  # multiply-adds that take at most about as long as moving a value
@@ -87,7 +86,7 @@ class Layer(ABC):
         """The output for such an input; :class:`~mnistzip.errors.ModelError` if the layer does not fit or is not exact."""
 
     @abstractmethod
-    def forward(self, x: Array, quality_index: Array, operations: Operations = NUMPY) -> Array:
+    def forward(self, x: Floats, quality_index: Integers) -> Floats:
         """(N, H, W, C) integers and (N,) indices -> (N, H', W', C')."""
 
     @abstractmethod
@@ -109,10 +108,10 @@ def infer(layers: Sequence[Layer], signal: Signal) -> Signal:
     return signal
 
 
-def forward(layers: Sequence[Layer], x: Array, quality_index: Array, operations: Operations = NUMPY) -> Array:
+def forward(layers: Sequence[Layer], x: Floats, quality_index: Integers) -> Floats:
     """Run a chain of layers."""
     for layer in layers:
-        x = layer.forward(x, quality_index, operations)
+        x = layer.forward(x, quality_index)
     return x
 
 

@@ -4,7 +4,7 @@ Each kind of layer is one class. It owns everything that the codec needs to know
 
 - ``from_spec`` reads it from its description in a model file and from the arrays that the description names;
 - ``infer`` takes the range and shape of its input, checks that the layer fits and is exact, and returns those of its output;
-- ``forward`` computes it, on numpy or, through :class:`~mnistzip.nn.operations.Operations`, on a device;
+- ``forward`` computes its output;
 - ``backward`` takes the gradient of its output to that of its input.
 
 CONTRIBUTING.md lists what a new kind needs.
@@ -22,10 +22,10 @@ import numpy as np
 from mnistzip.errors import ModelError
 from mnistzip.limits import GATHERED_MAX
 from mnistzip.nn.backward import GradientMatmul, LayerTape, convolution_matmul, unclipped
-from mnistzip.nn.exact import SUM_MAX, Range, check_exact, power_of_two, require_shape, rounding_bias
+from mnistzip.nn.exact import SUM_MAX, Range, check_exact, power_of_two, requantize, require_shape, rounding_bias
 from mnistzip.nn.layer_base import MACS_PER_MOVE, Layer, LayerSpec, Signal, backward, forward, infer, trace
-from mnistzip.nn.operations import NUMPY, Array, Operations
-from mnistzip.types import Floats, Integers
+from mnistzip.nn.operations import add_bias, convolve, per_quality
+from mnistzip.types import Bools, Floats, Integers
 
 GAIN_SHIFT = 8  # a gain of 256 is one
 
@@ -47,10 +47,10 @@ class SpaceToDepth(Layer):
         require_shape(signal.height % s == 0 and signal.width % s == 0, self.kind)
         return Signal(signal.values, signal.height // s, signal.width // s, signal.channels * s * s)
 
-    def forward(self, x: Array, quality_index: Array, operations: Operations = NUMPY) -> Array:
+    def forward(self, x: Floats, quality_index: Integers) -> Floats:
         n, h, w, c = x.shape
         s = self.size
-        folded = operations.permute(x.reshape(n, h // s, s, w // s, s, c), (0, 1, 3, 5, 2, 4))
+        folded = x.reshape(n, h // s, s, w // s, s, c).transpose(0, 1, 3, 5, 2, 4)
         return folded.reshape(n, h // s, w // s, c * s * s)
 
     def backward(self, tape: LayerTape, g: Floats, quality_index: Integers) -> Floats:
@@ -74,10 +74,10 @@ class DepthToSpace(Layer):
         require_shape(signal.channels % (s * s) == 0, self.kind)
         return Signal(signal.values, signal.height * s, signal.width * s, signal.channels // (s * s))
 
-    def forward(self, x: Array, quality_index: Array, operations: Operations = NUMPY) -> Array:
+    def forward(self, x: Floats, quality_index: Integers) -> Floats:
         n, h, w, c = x.shape
         s = self.size
-        unfolded = operations.permute(x.reshape(n, h, w, c // (s * s), s, s), (0, 1, 4, 2, 5, 3))
+        unfolded = x.reshape(n, h, w, c // (s * s), s, s).transpose(0, 1, 4, 2, 5, 3)
         return unfolded.reshape(n, h * s, w * s, c // (s * s))
 
     def backward(self, tape: LayerTape, g: Floats, quality_index: Integers) -> Floats:
@@ -98,13 +98,13 @@ class MaxPool(Layer):
         require_shape(signal.height % 2 == 0 and signal.width % 2 == 0, self.kind)
         return Signal(signal.values, signal.height // 2, signal.width // 2, signal.channels)
 
-    def forward(self, x: Array, quality_index: Array, operations: Operations = NUMPY) -> Array:
-        rows = operations.maximum(x[:, ::2], x[:, 1::2])
-        return operations.maximum(rows[:, :, ::2], rows[:, :, 1::2])
+    def forward(self, x: Floats, quality_index: Integers) -> Floats:
+        rows = np.maximum(x[:, ::2], x[:, 1::2])
+        return np.maximum(rows[:, :, ::2], rows[:, :, 1::2])
 
     def backward(self, tape: LayerTape, g: Floats, quality_index: Integers) -> Floats:
         upsample = Upsample()
-        largest: Floats = upsample.forward(tape.out, quality_index) == tape.x
+        largest: Bools = upsample.forward(tape.out, quality_index) == tape.x
         return upsample.forward(g, quality_index) * largest
 
 
@@ -121,8 +121,8 @@ class Upsample(Layer):
     def infer(self, signal: Signal) -> Signal:
         return Signal(signal.values, signal.height * 2, signal.width * 2, signal.channels)
 
-    def forward(self, x: Array, quality_index: Array, operations: Operations = NUMPY) -> Array:
-        return operations.repeat(operations.repeat(x, 1), 2)
+    def forward(self, x: Floats, quality_index: Integers) -> Floats:
+        return x.repeat(2, axis=1).repeat(2, axis=2)
 
     def backward(self, tape: LayerTape, g: Floats, quality_index: Integers) -> Floats:
         rows = g[:, ::2] + g[:, 1::2]
@@ -195,10 +195,10 @@ class Conv(Layer):
         macs = (outputs + MACS_PER_MOVE) * gathered
         return Signal(self.output_range, signal.height, signal.width, outputs, macs)
 
-    def forward(self, x: Array, quality_index: Array, operations: Operations = NUMPY) -> Array:
-        total = operations.convolve(x, self.weight, self.kernel)
-        total = operations.add_bias(total, self.position_bias, self.quality_bias, quality_index)
-        return operations.requantize(total, self.output_range)
+    def forward(self, x: Floats, quality_index: Integers) -> Floats:
+        total = convolve(x, self.weight, self.kernel)
+        add_bias(total, self.position_bias, self.quality_bias, quality_index)
+        return requantize(total, self.output_range)
 
     def backward(self, tape: LayerTape, g: Floats, quality_index: Integers) -> Floats:
         return self.gradient_matmul(g * unclipped(tape.out, self.output_range), self.kernel)
@@ -227,13 +227,13 @@ class Gain(Layer):
         check_exact(self.name, np.abs(self.factor).max(axis=0)[None], signal.values.peak, 1 << (GAIN_SHIFT - 1))
         return Signal(self.output_range, signal.height, signal.width, signal.channels)
 
-    def forward(self, x: Array, quality_index: Array, operations: Operations = NUMPY) -> Array:
-        total = x * (operations.per_quality(self.factor, quality_index) * 2.0**-GAIN_SHIFT)
+    def forward(self, x: Floats, quality_index: Integers) -> Floats:
+        total = x * (per_quality(self.factor, quality_index) * np.float32(2.0**-GAIN_SHIFT))
         total += 0.5
-        return operations.requantize(total, self.output_range)
+        return requantize(total, self.output_range)
 
     def backward(self, tape: LayerTape, g: Floats, quality_index: Integers) -> Floats:
-        factor = NUMPY.per_quality(self.factor, quality_index) * np.float32(2.0**-GAIN_SHIFT)
+        factor = per_quality(self.factor, quality_index) * np.float32(2.0**-GAIN_SHIFT)
         return g * unclipped(tape.out, self.output_range) * factor
 
 
@@ -257,17 +257,21 @@ class Residual(Layer):
         check_exact(self.kind, np.ones((1, 1), np.float32), signal.values.peak, change.values.peak)
         return Signal(self.output_range, signal.height, signal.width, signal.channels, change.macs)
 
-    def forward(self, x: Array, quality_index: Array, operations: Operations = NUMPY) -> Array:
-        total = forward(self.layers, x, quality_index, operations) + x  # a new array: the first may be a view of x
-        return operations.clip(total, self.output_range)
+    def forward(self, x: Floats, quality_index: Integers) -> Floats:
+        return self._sum(x, forward(self.layers, x, quality_index))
 
     def trace(self, x: Floats, quality_index: Integers) -> LayerTape:
         inner = trace(self.layers, x, quality_index)
-        return LayerTape(x, NUMPY.clip(inner[-1].out + x, self.output_range), inner)
+        return LayerTape(x, self._sum(x, inner[-1].out), inner)
 
     def backward(self, tape: LayerTape, g: Floats, quality_index: Integers) -> Floats:
         g = g * unclipped(tape.out, self.output_range)
         return g + backward(self.layers, tape.inner, g, quality_index)
+
+    def _sum(self, x: Floats, change: Floats) -> Floats:
+        """The output, a new array: ``change`` may be a view of ``x``."""
+        total = change + x
+        return total.clip(self.output_range.low, self.output_range.high, out=total)
 
 
 @dataclass(frozen=True, eq=False)
@@ -290,8 +294,8 @@ class Lookup(Layer):
         values = Range(int(self.table.min()), int(self.table.max()))
         return Signal(values, signal.height, signal.width, signal.channels)
 
-    def forward(self, x: Array, quality_index: Array, operations: Operations = NUMPY) -> Array:
-        return operations.lookup(self.table, self.low, x)
+    def forward(self, x: Floats, quality_index: Integers) -> Floats:
+        return self.table[x.astype(np.int64) - self.low]
 
     def backward(self, tape: LayerTape, g: Floats, quality_index: Integers) -> Floats:
         index = tape.x.astype(np.int64) - self.low

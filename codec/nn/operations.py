@@ -1,100 +1,27 @@
-"""The array operations that layers are written in, and their implementation in numpy.
+"""Operations of layers on numpy arrays: convolution without bias, biases, and tables with one row per quality.
 
-A layer's forward pass uses nothing of an array but its shape, slices, ``reshape``, arithmetic and an :class:`Operations`. The
-same layer therefore runs on numpy and, with the operations of :mod:`mnistzip.plugins.gpu`, on a device.
 Arrays are channels-last: (N, H, W, C).
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
-
 import numpy as np
 
-from mnistzip.nn.exact import Range, exact_matmul, requantize
+from mnistzip.nn.exact import exact_matmul
 from mnistzip.types import Floats, Integers
 
-Array = Any  # of numpy or of a device
-
-SCATTER_RATIO = 8  # inputs for each output of a convolution, from which on to scatter outputs is faster
+SCATTER_RATIO = 8  # from this many inputs per output of a convolution, scattering outputs is faster
 
 
-class Operations(Protocol):
-    """Operations on arrays of one kind. Weights and tables are numpy's; an implementation may cache copies of them."""
+def convolve(x: Floats, weight: Floats, kernel: int) -> Floats:
+    """Zero-padded convolution without bias: (N, H, W, C) -> (N, H, W, outputs), a new array.
 
-    def permute(self, x: Array, axes: tuple[int, ...]) -> Array:
-        """The same values with their axes in another order."""
-
-    def maximum(self, a: Array, b: Array) -> Array:
-        """The larger of each pair of values."""
-
-    def repeat(self, x: Array, axis: int) -> Array:
-        """Each slice along an axis twice."""
-
-    def convolve(self, x: Array, weight: Floats, kernel: int) -> Array:
-        """Zero-padded convolution without bias: (N, H, W, C) -> (N, H, W, outputs), a new array.
-
-        ``weight`` has shape ``(kernel * kernel * C, outputs)``; its rows are in the order kernel row, column, channel.
-        """
-
-    def add_bias(self, total: Array, position_bias: Floats, quality_bias: Floats, quality_index: Array) -> Array:
-        """Add ``(H or 1, W or 1, C)`` and, by the quality of each image, ``(qualities, C)``; may overwrite ``total``."""
-
-    def per_quality(self, table: Floats, quality_index: Array) -> Array:
-        """Rows of ``(qualities, C)`` for each image: (N, 1, 1, C)."""
-
-    def lookup(self, table: Floats, low: int, x: Array) -> Array:
-        """``table[x - low]``."""
-
-    def requantize(self, total: Array, output_range: Range) -> Array:
-        """``floor(total)``, clipped; may overwrite ``total``."""
-
-    def clip(self, total: Array, output_range: Range) -> Array:
-        """Clip; may overwrite ``total``."""
-
-
-class NumpyOperations:
-    """:class:`Operations` on the processor."""
-
-    def permute(self, x: Floats, axes: tuple[int, ...]) -> Floats:
-        return x.transpose(axes)
-
-    def maximum(self, a: Floats, b: Floats) -> Floats:
-        return np.maximum(a, b)
-
-    def repeat(self, x: Floats, axis: int) -> Floats:
-        return x.repeat(2, axis=axis)
-
-    def convolve(self, x: Floats, weight: Floats, kernel: int) -> Floats:
-        n, h, w, inputs = x.shape
-        if kernel > 1 and weight.shape[1] * SCATTER_RATIO <= inputs:
-            return scatter_convolve(x, weight, kernel)
-        return exact_matmul(im2col(x, kernel), weight).reshape(n, h, w, -1)
-
-    def add_bias(self, total: Floats, position_bias: Floats, quality_bias: Floats, quality_index: Integers) -> Floats:
-        if len(position_bias) == 1:
-            total += position_bias + quality_bias[quality_index][:, None, None, :]
-        elif (quality_index == quality_index[:1]).all():
-            total += position_bias + quality_bias[quality_index[:1]]
-        else:
-            total += position_bias
-            total += quality_bias[quality_index][:, None, None, :]
-        return total
-
-    def per_quality(self, table: Floats, quality_index: Integers) -> Floats:
-        return table[quality_index][:, None, None, :]
-
-    def lookup(self, table: Floats, low: int, x: Floats) -> Floats:
-        return table[x.astype(np.int64) - low]
-
-    def requantize(self, total: Floats, output_range: Range) -> Floats:
-        return requantize(total, output_range)
-
-    def clip(self, total: Floats, output_range: Range) -> Floats:
-        return np.clip(total, output_range.low, output_range.high, out=total)
-
-
-NUMPY = NumpyOperations()
+    ``weight`` has shape ``(kernel * kernel * C, outputs)``; its rows are in the order kernel row, column, channel.
+    """
+    n, h, w, inputs = x.shape
+    if kernel > 1 and weight.shape[1] * SCATTER_RATIO <= inputs:
+        return scatter_convolve(x, weight, kernel)
+    return exact_matmul(im2col(x, kernel), weight).reshape(n, h, w, -1)
 
 
 def im2col(x: Floats, kernel: int) -> Floats:
@@ -113,7 +40,7 @@ def im2col(x: Floats, kernel: int) -> Floats:
 
 
 def scatter_convolve(x: Floats, weight: Floats, kernel: int) -> Floats:
-    """:meth:`Operations.convolve`, faster where outputs are few.
+    """:func:`convolve`, faster where outputs are few.
 
     The values of each position are multiplied by the weights of each tap, and the products are added at the neighbours. This
     moves a neighbourhood of outputs, where :func:`im2col` moves a neighbourhood of inputs.
@@ -133,3 +60,22 @@ def _overlap(distance: int, size: int) -> tuple[slice, slice]:
     """Along an axis, the positions that have a neighbour at a distance, and those neighbours."""
     first, last = max(0, -distance), size - max(0, distance)
     return slice(first, last), slice(first + distance, last + distance)
+
+
+def per_quality(table: Floats, quality_index: Integers) -> Floats:
+    """Rows of ``(qualities, C)`` for each image: (N, 1, 1, C)."""
+    return table[quality_index][:, None, None, :]
+
+
+def add_bias(total: Floats, position_bias: Floats, quality_bias: Floats, quality_index: Integers) -> None:
+    """Add ``(H or 1, W or 1, C)`` and, by the quality of each image, ``(qualities, C)``, in place.
+
+    Three cases, each with the fewest passes over ``total``: one bias for all positions, images of one quality, and the rest.
+    """
+    if len(position_bias) == 1:
+        total += position_bias + per_quality(quality_bias, quality_index)
+    elif (quality_index == quality_index[:1]).all():
+        total += position_bias + quality_bias[quality_index[:1]]
+    else:
+        total += position_bias
+        total += per_quality(quality_bias, quality_index)

@@ -142,11 +142,11 @@ READ, WRITTEN, NEITHER = "read", "written", "neither"
 TEXTS = {
     "compress": {
         **{"inputs": READ, "-o": WRITTEN, "--model": READ, "--labels": READ},
-        **dict.fromkeys(("--array", "--shape", "--image-column", "--label-column", "--name-column", "--device"), NEITHER),
+        **dict.fromkeys(("--array", "--shape", "--image-column", "--label-column", "--name-column"), NEITHER),
     },
     "decompress": {
         **{"inputs": READ, "-o": WRITTEN, "--model": READ, "--labels": WRITTEN},
-        **dict.fromkeys(("--to", "--range", "--device"), NEITHER),
+        **dict.fromkeys(("--to", "--range"), NEITHER),
     },
     "info": {"inputs": READ},
     "test": {"inputs": READ, "--model": READ},

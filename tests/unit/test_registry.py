@@ -17,10 +17,8 @@ from mnistzip.errors import ModelError
 from mnistzip.models import registry
 from mnistzip.models.latent_prior import CHANNELS, POSITIONS, SYMBOLS
 from mnistzip.nn.backward import LayerTape
-from mnistzip.nn.exact import Range
 from mnistzip.nn.layer_base import Layer, LayerSpec, Signal
 from mnistzip.nn.layers import LAYER_KINDS
-from mnistzip.nn.operations import NUMPY, Operations
 from mnistzip.types import Floats, Integers
 
 Arrays = dict[str, NDArray[np.generic]]
@@ -344,8 +342,8 @@ class Complement(Layer):
     def infer(self, signal: Signal) -> Signal:
         return replace(signal, macs=0)
 
-    def forward(self, x: Any, quality_index: Any, operations: Operations = NUMPY) -> Any:
-        return operations.clip(255 - x, Range(0, 255))
+    def forward(self, x: Floats, quality_index: Integers) -> Floats:
+        return np.clip(255 - x, 0, 255)
 
     def backward(self, tape: LayerTape, g: Floats, quality_index: Integers) -> Floats:
         return -g
