@@ -46,6 +46,9 @@ typedef struct {
     /* sums[output] += the products of a matrix of one run with sparse inputs. */
     void (*sparse_products)(const mnz_sparse *x, const mnz_matrix *matrix, int32_t *sums);
 
+    /* sums[o] += x * weights[o], for wide matrices. */
+    void (*accumulate)(int32_t x, const int32_t *weights, int count, int32_t *sums);
+
     /* out[o] = clip((sums[o] + bias[o] + more[o]) >> shift[o], low, high). */
     void (*requantize)(const int32_t *sums, const int32_t *bias, const int32_t *more, const int32_t *shift, int count, int32_t low,
                        int32_t high, int32_t *out);

@@ -114,6 +114,11 @@ static void sparse_products(const mnz_sparse *x, const mnz_matrix *matrix, int32
     for (; block < matrix->blocks; block++) multiply_sparse(x, matrix, block, 1, sums);
 }
 
+static void accumulate(int32_t x, const int32_t *restrict weights, int count, int32_t *restrict sums)
+{
+    for (int o = 0; o < count; o++) sums[o] += x * weights[o];
+}
+
 static void requantize(const int32_t *restrict sums, const int32_t *restrict bias, const int32_t *restrict more,
                        const int32_t *restrict shift, int count, int32_t low, int32_t high, int32_t *restrict out)
 {
@@ -181,5 +186,5 @@ static void scale_sums(const int32_t *restrict sums, int count, float scale, flo
     for (int k = 0; k < count; k++) out[k] = (float)sums[k] * scale;
 }
 
-const mnz_kernels KERNELS = {INSTRUCTIONS, products, sparse_products, requantize, gain, add, narrow, mask, largest, round_scaled,
-                             scale_sums};
+const mnz_kernels KERNELS = {INSTRUCTIONS, products, sparse_products, accumulate, requantize, gain, add, narrow, mask, largest,
+                             round_scaled, scale_sums};

@@ -43,8 +43,7 @@ void mnz_products(const mnz_model *model, const int16_t *x, const int32_t *offse
         for (int run = 0; run < matrix->runs; run++)
             for (int k = 0; k < matrix->inputs; k++, w += stride) {
                 int32_t input = x[offset[place] + run * run_stride + k];
-                if (input == 0) continue;
-                for (int o = 0; o < matrix->outputs; o++) sums[o] += input * w[o];
+                if (input) model->kernels->accumulate(input, w, stride, sums);
             }
     }
 }
@@ -60,9 +59,8 @@ void mnz_sparse_products(const mnz_model *model, const mnz_sparse *x, const mnz_
         int16_t pair[2];
         memcpy(pair, x->value + i, sizeof pair);
         for (int k = 0; k < 2; k++) {
-            if (pair[k] == 0) continue;
             const int32_t *w = matrix->wide + ((size_t)2 * x->pair[i] + k) * stride;
-            for (int o = 0; o < matrix->outputs; o++) sums[o] += pair[k] * w[o];
+            if (pair[k]) model->kernels->accumulate(pair[k], w, stride, sums);
         }
     }
 }

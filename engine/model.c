@@ -115,6 +115,8 @@ static void add_products(reader *r, const mnz_matrix *m, peaks input, int64_t *s
                 if (m->narrow && peak > INT16_MAX) fail(r, MNZ_ERROR_INEXACT);
                 if (m->wide) {
                     for (int o = 0; o < m->outputs; o++) sums[o] += peak * magnitude(weight_of(m, run, k, o));
+                    for (int o = m->outputs; o < m->blocks * MNZ_BLOCK; o++)
+                        if (weight_of(m, run, k, o)) fail(r, MNZ_ERROR_MODEL);
                     continue;
                 }
                 for (int block = 0; block < m->blocks; block++) {

@@ -28,7 +28,7 @@ static void pad_narrow(const mnz_kernels *kernels, const int32_t *x, const mnz_s
 }
 
 /* The same sums as of a narrow matrix, number by number, for weights or inputs of more than 16 bits. */
-static void convolve_wide(const int32_t *x, const mnz_layer *layer, int32_t *sums)
+static void convolve_wide(const mnz_kernels *kernels, const int32_t *x, const mnz_layer *layer, int32_t *sums)
 {
     const mnz_signal *in = &layer->in;
     const int pad = layer->kernel / 2, stride = mnz_stride(&layer->weight), channels = in->channels;
@@ -41,10 +41,8 @@ static void convolve_wide(const int32_t *x, const mnz_layer *layer, int32_t *sum
                     if (r < 0 || r >= in->height || c < 0 || c >= in->width) continue;
                     const int32_t *input = x + ((size_t)r * in->width + c) * channels;
                     const int32_t *w = layer->weight.wide + ((size_t)i * layer->kernel + j) * channels * stride;
-                    for (int k = 0; k < channels; k++, w += stride) {
-                        if (input[k] == 0) continue;
-                        for (int o = 0; o < layer->weight.outputs; o++) sums[o] += input[k] * w[o];
-                    }
+                    for (int k = 0; k < channels; k++, w += stride)
+                        if (input[k]) kernels->accumulate(input[k], w, stride, sums);
                 }
         }
 }
@@ -64,7 +62,7 @@ static void convolve(const mnz_model *model, const mnz_layer *layer, const int32
             offset[place] = place / in->width * padded_row + place % in->width * in->channels;
         model->kernels->products(padded, offset, places, padded_row, &layer->weight, sums);
     } else {
-        convolve_wide(x, layer, sums);
+        convolve_wide(model->kernels, x, layer, sums);
     }
     const int32_t *quality = layer->quality + (size_t)quality_index * outputs;
     for (int place = 0; place < places; place++) {
