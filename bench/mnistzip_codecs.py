@@ -15,9 +15,9 @@ from mnistzip.archive.writer import encode_archive
 from mnistzip.bench.protocol import Shapes
 from mnistzip.bitstream.container import DEFAULT_SIDE
 from mnistzip.engines.choice import current
+from mnistzip.entropy.cdf import PROBABILITY_BITS
 from mnistzip.entropy.cost import BIT
 from mnistzip.limits import PIXELS_MAX
-from mnistzip.models.latent_prior import ideal_bits
 from mnistzip.models.registry import Model, candidates
 from mnistzip.types import Pixels
 
@@ -79,7 +79,8 @@ def _ideal_bits(model: Model, images: Pixels, quality: int) -> float | None:
     if not quality:
         if not model.has_pixel_model:
             return None
-        return ideal_bits(engine.pixel_symbols(model, images, inside).freq_less_one.astype(np.int64) + 1)
+        freq = engine.pixel_symbols(model, images, inside).freq_less_one + 1.0
+        return float((PROBABILITY_BITS - np.log2(freq)).sum())
     quality_index = np.full(len(images), model.quality_index(quality))
     y = engine.first_latents(model, images, inside, quality_index)
     return float(engine.latent_bits(model, y, quality_index).sum() / BIT)

@@ -7,10 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from mnistzip.engines.interface import Engine
 from mnistzip.engines.numpy_engine import NUMPY
 from mnistzip.errors import OptionError
+
+if TYPE_CHECKING:
+    from mnistzip.engines.interface import Engine
 
 VARIABLE = "MNISTZIP_ENGINE"
 NAMES = ("numpy", "native")
