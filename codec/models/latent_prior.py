@@ -243,7 +243,7 @@ class Prior:
 
         The gradient of a symbol's bits by its logits is probability minus one-hot, over 64 logits a bit.
         """
-        far_to_near, near_to_symbols, far_to_symbols, logits_to_far = self._gradient_matmuls
+        far_to_near, near_to_symbols, far_to_symbols, logits_to_far = self.gradient_matmuls
         g = tape.freqs.astype(np.float32)
         coded = (y.T - self.low)[:, None]
         np.put_along_axis(g, coded, np.take_along_axis(g, coded, 1) - TOTAL, 1)
@@ -255,7 +255,7 @@ class Prior:
         return g_symbol
 
     @cached_property
-    def _gradient_matmuls(self) -> tuple[GradientMatmul, GradientMatmul, GradientMatmul, GradientMatmul]:
+    def gradient_matmuls(self) -> tuple[GradientMatmul, GradientMatmul, GradientMatmul, GradientMatmul]:
         """Back through the weights: far to near, near to symbols, far to symbols, logits to far."""
         return (
             GradientMatmul.from_weights(np.ascontiguousarray(self.far_weight.T)),

@@ -201,10 +201,10 @@ class Conv(Layer):
         return operations.requantize(total, self.output_range)
 
     def backward(self, tape: LayerTape, g: Floats, quality_index: Integers) -> Floats:
-        return self._gradient_matmul(g * unclipped(tape.out, self.output_range), self.kernel)
+        return self.gradient_matmul(g * unclipped(tape.out, self.output_range), self.kernel)
 
     @cached_property
-    def _gradient_matmul(self) -> GradientMatmul:
+    def gradient_matmul(self) -> GradientMatmul:
         return convolution_matmul(self.weight, self.kernel)
 
 

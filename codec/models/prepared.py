@@ -1,0 +1,258 @@
+"""Prepared models: the weights of a model file, laid out for the kernels of the native engine.
+
+A prepared model is a row of records, of 16 numbers of 32 bits each, and arrays. Each begins at a multiple of 64 bytes. Numbers
+are in the byte order of the machine that uses them. ``engine/model.c`` reads it in the same order, checks every shape and
+proves every sum again, so a prepared model needs no trust.
+
+A matrix is laid out in blocks of 16 outputs, and within a block in pairs of inputs: ``(blocks, runs, pairs, 16, 2)`` of int16.
+Runs are the rows of a convolution's kernel. A matrix is *wide* if its weights or its inputs need more than 16 bits: it is then
+laid out as ``(runs, inputs, outputs)`` of int32.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnistzip.models.latent_prior import CHANNELS, POSITIONS, SIDE, SYMBOLS, Prior
+from mnistzip.models.model import Model
+from mnistzip.models.pixel.pixel_model import PixelModel
+from mnistzip.models.pixel.planes import RANGES, SHADES, Plane
+from mnistzip.models.transforms import GREY_LEVELS, Transforms
+from mnistzip.nn.backward import GradientMatmul
+from mnistzip.nn.exact import Affine, Range
+from mnistzip.nn.layer_base import Layer, Signal
+from mnistzip.nn.layers import Conv, DepthToSpace, Gain, Lookup, MaxPool, Residual, SpaceToDepth, Upsample
+from mnistzip.tiling import TILE
+from mnistzip.types import Floats
+
+MAGIC, VERSION = 0x4D4E5A50, 1
+ALIGNMENT, RECORD, BLOCK = 64, 16, 16
+NARROW = Range(-(1 << 15), (1 << 15) - 1)
+OPS: dict[type[Layer], int] = {
+    Conv: 1,
+    Gain: 2,
+    Residual: 3,
+    SpaceToDepth: 4,
+    DepthToSpace: 5,
+    MaxPool: 6,
+    Upsample: 7,
+    Lookup: 8,
+}
+
+Ints = NDArray[np.int64]
+
+
+def prepare(model: Model, byteorder: str = sys.byteorder) -> bytes:
+    """The prepared model of a model.
+
+    Args:
+        byteorder: of the machine that will use it, ``"little"`` or ``"big"``.
+    """
+    transforms, pixels = model.transforms, model.pixels
+    writer = _Writer(">" if byteorder == "big" else "<")
+    symbols = transforms.symbols
+    counts = [_count(transforms.analysis), _count(transforms.synthesis)]
+    size_at = writer.record(MAGIC, VERSION, 0, symbols.low, symbols.high, transforms.fine_shift, *counts, pixels is not None)
+    for table in (transforms.fine, transforms.step, model.lmbda):
+        writer.numbers(table)
+    _write_layers(writer, transforms.analysis, Signal(GREY_LEVELS, TILE, TILE, 1), with_gradient=False)
+    _write_layers(writer, transforms.synthesis, _latent_signal(transforms), with_gradient=True)
+    _write_prior(writer, model.prior)
+    if pixels is not None:
+        _write_pixels(writer, pixels)
+    return writer.finish(size_at)
+
+
+class _Writer:
+    """Appends records and arrays, aligned."""
+
+    def __init__(self, order: str) -> None:
+        self._order = order
+        self._parts: list[bytes] = []
+
+    def record(self, *fields: int) -> int:
+        """Numbers of a record; the rest is 0. Returns its index."""
+        self._add(np.array([*fields, *[0] * (RECORD - len(fields))]), "i4")
+        return len(self._parts) - 1
+
+    def numbers(self, values: NDArray[Any]) -> None:
+        """An array of integers."""
+        self._add(values, "i4")
+
+    def matrix(self, weight: Ints, wide: bool) -> None:
+        """A matrix of shape ``(runs, inputs, outputs)``."""
+        runs, inputs, outputs = weight.shape
+        padded = np.zeros((runs, inputs if wide else -(-inputs // 2) * 2, -(-outputs // BLOCK) * BLOCK), np.int64)
+        padded[:, :inputs, :outputs] = weight
+        if wide:
+            self._add(padded, "i4")
+        else:
+            pairs = padded.reshape(runs, padded.shape[1] // 2, 2, padded.shape[2] // BLOCK, BLOCK)
+            self._add(pairs.transpose(3, 0, 1, 4, 2), "i2")
+
+    def finish(self, size_at: int) -> bytes:
+        """All parts, with their size in the third number of a record."""
+        head = self._parts[size_at]
+        size = sum(map(len, self._parts))
+        self._parts[size_at] = head[:8] + np.array([size], f"{self._order}u4").tobytes() + head[12:]
+        return b"".join(self._parts)
+
+    def _add(self, values: NDArray[Any], kind: str) -> None:
+        content = np.ascontiguousarray(values).astype(f"{self._order}{kind}").tobytes()
+        self._parts.append(content + bytes(-len(content) % ALIGNMENT))
+
+
+def _integers(weight: Floats, unit: Floats) -> Ints:
+    """Weights or biases as they are in the model file; biases with the half that rounds."""
+    return np.rint(weight.astype(np.float64) / unit).astype(np.int64)
+
+
+def _shifts(unit: Floats) -> Ints:
+    return (-np.log2(unit.astype(np.float64))).round().astype(np.int64)
+
+
+def _is_wide(*weights: Ints | Floats, peak: int = 0) -> bool:
+    """Whether weights, or inputs of this magnitude, need more than 16 bits."""
+    low = min((int(weight.min(initial=0)) for weight in weights), default=0)
+    high = max((int(weight.max(initial=0)) for weight in weights), default=0)
+    return low < NARROW.low or high > NARROW.high or peak > NARROW.high
+
+
+def _exponent(gradient: GradientMatmul) -> int:
+    return int(np.frexp(gradient.unit)[1]) - 1
+
+
+# ---- Networks ----
+
+
+def _count(layers: Sequence[Layer]) -> int:
+    """Layers with those inside."""
+    return sum(1 + (_count(layer.layers) if isinstance(layer, Residual) else 0) for layer in layers)
+
+
+def _latent_signal(transforms: Transforms) -> Signal:
+    peak = int(np.abs(transforms.step).max()) * transforms.symbols.peak
+    return Signal(Range(-peak, peak), SIDE, SIDE, CHANNELS)
+
+
+def _write_layers(writer: _Writer, layers: Sequence[Layer], signal: Signal, with_gradient: bool) -> None:
+    """A chain of layers; the inner ones of a residual behind it."""
+    for layer in layers:
+        op = OPS[type(layer)]
+        if isinstance(layer, Conv):
+            _write_conv(writer, layer, signal, with_gradient)
+        elif isinstance(layer, Gain):
+            writer.record(op, 0, 0, layer.output_range.low, layer.output_range.high)
+            writer.numbers(layer.factor)
+        elif isinstance(layer, Residual):
+            writer.record(op, _count(layer.layers), 0, layer.output_range.low, layer.output_range.high)
+            _write_layers(writer, layer.layers, signal, with_gradient)
+        elif isinstance(layer, (SpaceToDepth, DepthToSpace)):
+            writer.record(op, 0, layer.size)
+        elif isinstance(layer, Lookup):
+            writer.record(op, 0, layer.low, len(layer.table))
+            writer.numbers(layer.table)
+        else:
+            writer.record(op)
+        signal = layer.infer(signal)
+
+
+def _write_conv(writer: _Writer, layer: Conv, signal: Signal, with_gradient: bool) -> None:
+    outputs = layer.weight.shape[1]
+    weight = _integers(layer.weight, layer.unit).reshape(layer.kernel, -1, outputs)
+    wide = _is_wide(weight, peak=signal.values.peak)
+    gradient = layer.gradient_matmul if with_gradient else None
+    back_wide = gradient is not None and _is_wide(gradient.weight)
+    places = layer.position_bias.shape[0] * layer.position_bias.shape[1]
+    to, exponent = layer.output_range, 0 if gradient is None else _exponent(gradient)
+    writer.record(OPS[Conv], 0, layer.kernel, to.low, to.high, outputs, places, wide, back_wide, exponent)
+    writer.matrix(weight, wide)
+    writer.numbers(_integers(layer.position_bias, layer.unit))
+    writer.numbers(_integers(layer.quality_bias, layer.unit))
+    writer.numbers(_shifts(layer.unit))
+    if gradient is not None:
+        writer.matrix(gradient.weight.reshape(layer.kernel, -1, signal.channels).astype(np.int64), back_wide)
+
+
+# ---- Prior ----
+
+
+def _write_prior(writer: _Writer, prior: Prior) -> None:
+    a, b, values = prior.near_weight.shape[1] // POSITIONS, prior.head_weight.shape[1], prior.values
+    near = _integers(prior.near_weight, prior.near_unit)
+    far = _integers(prior.far_weight, prior.far_unit)
+    skip = _integers(prior.skip_weight, prior.far_unit)
+    head = _integers(prior.head_weight, prior.head_unit[:, None])
+    far_to_near, near_to_symbols, far_to_symbols, logits_to_far = gradients = prior.gradient_matmuls
+    wide = [_is_wide(weight) for weight in (near, far, skip, head)] + [_is_wide(gradient.weight) for gradient in gradients]
+    writer.record(a, b, *wide, *map(_exponent, gradients))
+    writer.numbers(_integers(prior.near_bias, prior.near_unit))
+    writer.numbers(_shifts(prior.near_unit))
+    writer.numbers(_integers(prior.far_bias, prior.far_unit))
+    writer.numbers(_shifts(prior.far_unit))
+    writer.numbers(_integers(prior.head_bias, prior.head_unit))
+    writer.numbers(_shifts(prior.head_unit))
+    spaced = _spaced(far, a)
+    for position in range(POSITIONS):
+        symbols, seen = CHANNELS * position, (position + 1) * (-(-a // 2) * 2)
+        of_far = slice(symbols * b, (symbols + CHANNELS) * b)
+        writer.matrix(near[None, :symbols, position * a : (position + 1) * a], wide[0])
+        writer.matrix(spaced[None, :seen, of_far], wide[1])
+        writer.matrix(skip[None, : symbols + CHANNELS, of_far], wide[2])
+    for weight in head:
+        writer.matrix(weight[None], wide[3])
+    for row in range(SIDE):
+        of_near, first = slice(row * SIDE * a, (row + 1) * SIDE * a), row * SIDE * CHANNELS
+        of_symbols = slice(first, first + SIDE * CHANNELS)
+        spaced_back = _spaced(near_to_symbols.weight.astype(np.int64), a)
+        writer.matrix(far_to_near.weight.astype(np.int64)[None, first * b :, of_near], wide[4])
+        writer.matrix(spaced_back[None, row * SIDE * (-(-a // 2) * 2) :, of_symbols], wide[5])
+        writer.matrix(far_to_symbols.weight.astype(np.int64)[None, first * b :, of_symbols], wide[6])
+    for weight in logits_to_far.weight.astype(np.int64):
+        writer.matrix(weight[None], wide[7])
+    assert head.shape == (SYMBOLS, b, values)
+
+
+def _spaced(weight: Ints, a: int) -> Ints:
+    """Weights of ``near`` whose number at each position is rounded up to even: zeros between the positions."""
+    spaced = np.zeros((POSITIONS, -(-a // 2) * 2, weight.shape[1]), np.int64)
+    spaced[:, :a] = weight.reshape(POSITIONS, a, -1)
+    return spaced.reshape(-1, weight.shape[1])
+
+
+# ---- Pixel model ----
+
+
+def _write_pixels(writer: _Writer, model: PixelModel) -> None:
+    copying = model.copying
+    wide = [_is_wide(*(_affine_weight(layer) for layer in (*net.layers, net.head))) for net in model.nets]
+    wide += [_is_wide(_affine_weight(copying.query)), _is_wide(_affine_weight(copying.key))]
+    writer.record(*(net.head.weight.shape[0] for net in model.nets), *wide, copying.levels.shape[1])
+    for net, net_wide in zip(model.nets, wide, strict=False):
+        writer.numbers(net.rows)
+        writer.numbers(net.columns)
+        for layer in net.layers:
+            _write_affine(writer, layer, net_wide)
+        heads = RANGES if net.plane is Plane.SHADE else 1
+        for outputs in np.split(np.arange(net.head.weight.shape[1]), heads):
+            _write_affine(writer, net.head, net_wide, slice(outputs[0], outputs[-1] + 1))
+    assert SHADES * RANGES == model.nets[Plane.SHADE].head.weight.shape[1]
+    _write_affine(writer, copying.query, wide[-2])
+    _write_affine(writer, copying.key, wide[-1])
+    writer.numbers(copying.levels)
+    writer.numbers(model.blank)
+
+
+def _affine_weight(layer: Affine) -> Ints:
+    return _integers(layer.weight, layer.unit)
+
+
+def _write_affine(writer: _Writer, layer: Affine, wide: bool, outputs: slice = slice(None)) -> None:
+    writer.matrix(_affine_weight(layer)[None, :, outputs], wide)
+    writer.numbers(_integers(layer.bias, layer.unit)[outputs])
+    writer.numbers(_shifts(layer.unit)[outputs])

@@ -1,0 +1,17 @@
+/* Gradients of networks and prior, for the search. */
+#ifndef MNZ_GRADIENTS_H
+#define MNZ_GRADIENTS_H
+
+#include "engine.h"
+
+/* Bytes of scratch that both functions need at most. */
+size_t mnz_gradient_memory(const mnz_model *model);
+
+/* The gradient of a number by the symbols, given that by the grey levels, after mnz_forward of the synthesis left its tape. */
+void mnz_synthesis_back(const mnz_model *model, const int32_t *start, const int32_t *tape, const float *g_grey,
+                        int quality_index, float *g_symbol, mnz_arena scratch);
+
+/* The gradient of the bits of all later symbols by each symbol. freq: of every value of every symbol, values numbers each. */
+void mnz_prior_back(const mnz_prior_state *state, const int32_t *freq, float *g_symbol, mnz_arena scratch);
+
+#endif

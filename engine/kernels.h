@@ -1,0 +1,69 @@
+/*
+ * Kernels: the loops that take nearly all of the time. kernels_body.h is their one source. It is compiled once for each kind of
+ * vector instructions, and mnz_kernels_named chooses a kind when a model is loaded.
+ *
+ * A matrix is laid out in blocks of 16 outputs, and within a block in pairs of inputs:
+ *
+ *     narrow[block][pair][output][2]    int16
+ *
+ * The products of a pair for one output are summed by one instruction (pmaddwd on x86). Sums are of 32 bits. They are exact,
+ * because model.c proves that no sum of any model exceeds 2^24.
+ */
+#ifndef MNZ_KERNELS_H
+#define MNZ_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { MNZ_BLOCK = 16 };
+
+typedef struct {
+    int inputs;             /* of a run */
+    int runs;               /* the rows of a convolution's kernel; 1 for other matrices */
+    int pairs;              /* of a run: inputs / 2, rounded up */
+    int outputs;
+    int blocks;             /* outputs / 16, rounded up */
+    const int16_t *narrow;  /* [blocks][runs * pairs][16][2]; NULL if weights or inputs need more than 16 bits, then: */
+    const int32_t *wide;    /* [runs * inputs][16 * blocks] */
+} mnz_matrix;
+
+/* Pairs of inputs that are not both zero. */
+typedef struct {
+    int count;
+    uint16_t *pair;         /* the index of each */
+    int32_t *value;         /* the two inputs, as they lie in memory */
+} mnz_sparse;
+
+typedef struct {
+    const char *name;
+
+    /* sums[place][output] = the products of a matrix with the inputs of each place. The inputs of a place begin at
+       x + offset[place]; its runs are run_stride numbers apart. Of the last run of a place, one number more may be read than
+       it has. sums has 16 * blocks numbers for each place. */
+    void (*products)(const int16_t *x, const int32_t *offset, int places, ptrdiff_t run_stride, const mnz_matrix *matrix,
+                     int32_t *sums);
+
+    /* sums[output] += the products of a matrix of one run with sparse inputs. */
+    void (*sparse_products)(const mnz_sparse *x, const mnz_matrix *matrix, int32_t *sums);
+
+    /* out[o] = clip((sums[o] + bias[o] + more[o]) >> shift[o], low, high). */
+    void (*requantize)(const int32_t *sums, const int32_t *bias, const int32_t *more, const int32_t *shift, int count, int32_t low,
+                       int32_t high, int32_t *out);
+
+    /* x[c] = clip((x[c] * factor[c] + 128) >> 8, low, high). */
+    void (*gain)(const int32_t *x, const int32_t *factor, int count, int32_t low, int32_t high, int32_t *out);
+} mnz_kernels;
+
+/* The kernels of a name, or the best ones for NULL; NULL if this processor has none of that name. */
+const mnz_kernels *mnz_kernels_named(const char *name);
+
+extern const mnz_kernels mnz_kernels_scalar;
+#if defined(__x86_64__) || defined(_M_X64)
+#define MNZ_X86 1
+extern const mnz_kernels mnz_kernels_sse2, mnz_kernels_avx2, mnz_kernels_avx512;
+#elif defined(__aarch64__) || defined(_M_ARM64)
+#define MNZ_NEON 1
+extern const mnz_kernels mnz_kernels_neon;
+#endif
+
+#endif

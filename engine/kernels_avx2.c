@@ -1,0 +1,56 @@
+/* Kernels for AVX2. */
+#include "kernels.h"
+
+#ifdef MNZ_X86
+#include <immintrin.h>
+#include <string.h>
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2"))), apply_to = function)
+#elif defined(__GNUC__)
+#pragma GCC target("avx2")
+#endif
+
+#define KERNELS mnz_kernels_avx2
+#define INSTRUCTIONS "avx2"
+#define LANES 8
+#define PLACES 6
+#define BLOCKS 1
+
+typedef __m256i vec;
+
+static inline vec zero(void)
+{
+    return _mm256_setzero_si256();
+}
+
+static inline vec load(const void *p)
+{
+    return _mm256_loadu_si256((const __m256i *)p);
+}
+
+static inline void store(int32_t *p, vec v)
+{
+    _mm256_storeu_si256((__m256i *)p, v);
+}
+
+static inline vec pair_of(const void *x)
+{
+    int32_t both;
+    memcpy(&both, x, sizeof both);
+    return _mm256_set1_epi32(both);
+}
+
+static inline vec multiply_add(vec sum, vec w, vec x)
+{
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(w, x));
+}
+
+#include "kernels_body.h"
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
+#else
+typedef int mnz_no_avx2; /* a file of C must not be empty */
+#endif

@@ -1,0 +1,56 @@
+/* Kernels for AVX-512 with VNNI, whose vpdpwssd multiplies pairs of 16 bits and adds them to sums of 32. */
+#include "kernels.h"
+
+#ifdef MNZ_X86
+#include <immintrin.h>
+#include <string.h>
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni"))), apply_to = function)
+#elif defined(__GNUC__)
+#pragma GCC target("avx512f,avx512bw,avx512vl,avx512vnni")
+#endif
+
+#define KERNELS mnz_kernels_avx512
+#define INSTRUCTIONS "avx512"
+#define LANES 16
+#define PLACES 7
+#define BLOCKS 2
+
+typedef __m512i vec;
+
+static inline vec zero(void)
+{
+    return _mm512_setzero_si512();
+}
+
+static inline vec load(const void *p)
+{
+    return _mm512_loadu_si512(p);
+}
+
+static inline void store(int32_t *p, vec v)
+{
+    _mm512_storeu_si512(p, v);
+}
+
+static inline vec pair_of(const void *x)
+{
+    int32_t both;
+    memcpy(&both, x, sizeof both);
+    return _mm512_set1_epi32(both);
+}
+
+static inline vec multiply_add(vec sum, vec w, vec x)
+{
+    return _mm512_dpwssd_epi32(sum, w, x);
+}
+
+#include "kernels_body.h"
+
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
+#else
+typedef int mnz_no_avx512; /* a file of C must not be empty */
+#endif

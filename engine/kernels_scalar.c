@@ -1,0 +1,45 @@
+/* Kernels in plain C, for every processor. */
+#include "kernels.h"
+
+#include <string.h>
+
+#define KERNELS mnz_kernels_scalar
+#define INSTRUCTIONS "scalar"
+#define LANES 1
+#define PLACES 1
+#define BLOCKS 1
+
+typedef union {
+    int32_t sum;
+    int16_t pair[2];
+} vec;
+
+static inline vec zero(void)
+{
+    return (vec){0};
+}
+
+static inline vec load(const void *p)
+{
+    vec v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+static inline void store(int32_t *p, vec v)
+{
+    *p = v.sum;
+}
+
+static inline vec pair_of(const void *x)
+{
+    return load(x);
+}
+
+static inline vec multiply_add(vec sum, vec w, vec x)
+{
+    sum.sum += (int32_t)w.pair[0] * x.pair[0] + (int32_t)w.pair[1] * x.pair[1];
+    return sum;
+}
+
+#include "kernels_body.h"

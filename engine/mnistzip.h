@@ -1,0 +1,162 @@
+/*
+ * mnistzip: a learned codec for small greyscale images.
+ *
+ * This library computes what FORMAT.md specifies: the networks of a model, the probabilities, the entropy coder, and the search
+ * of an encoder for a cheaper latent. All of it is integer arithmetic with proved bounds, so every machine gets the same bytes
+ * and pixels.
+ *
+ * - It allocates nothing and keeps no state of its own. The caller hands over the memory of a model, and a workspace for each
+ *   call. Calls with different workspaces may run at the same time, also with the same model.
+ * - A model is loaded from a prepared model: the weights of a model file, laid out for the kernels (mnistzip.models.prepared in
+ *   Python writes it). It is in the byte order of the machine.
+ * - Functions that can fail return an mnz_status.
+ *
+ * An image is cut into tiles of 28 x 28 pixels. A lossy tile is a latent of 196 symbols. A stream is a state of the entropy
+ * coder, and holds up to 16 tiles.
+ */
+#ifndef MNISTZIP_H
+#define MNISTZIP_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+    MNZ_TILE = 28,
+    MNZ_TILE_PIXELS = MNZ_TILE * MNZ_TILE,
+    MNZ_SYMBOLS = 196,          /* of a latent */
+    MNZ_QUALITIES = 100,
+    MNZ_TILES_PER_STREAM = 16,
+    MNZ_CHECK_BITS_MIN = 16,    /* of the check of a stream in a file */
+    MNZ_CHECK_BITS_MAX = 23,
+    MNZ_ALIGNMENT = 64,         /* bytes: of prepared models, of the memory of models, and of workspaces */
+    MNZ_BIT = 256               /* a bit in code lengths, which are counted in 1/256 bits */
+};
+
+typedef enum {
+    MNZ_OK = 0,
+    MNZ_ERROR_ARGUMENT,         /* an argument is out of its range */
+    MNZ_ERROR_MEMORY,           /* the memory or workspace is too small or not aligned */
+    MNZ_ERROR_MODEL,            /* the prepared model is damaged, or for another version or byte order */
+    MNZ_ERROR_INEXACT,          /* a sum of the model could overflow */
+    MNZ_ERROR_NO_PIXEL_MODEL,   /* the model cannot code images without loss */
+    MNZ_ERROR_STREAM,           /* a stream is too short, or begins with an impossible state */
+    MNZ_ERROR_OUTPUT            /* the output is too small */
+} mnz_status;
+
+typedef struct mnz_model mnz_model;
+
+/* A short description of a status in English. */
+const char *mnz_status_text(mnz_status status);
+
+/* Instructions that the kernels can use: "scalar", "sse2", "avx2", "avx512", "neon". The best that this processor has is first.
+   Returns NULL at the end of the list. */
+const char *mnz_instructions(int index);
+
+/* ---- Models ---- */
+
+/* Bytes of memory that mnz_model_load needs for a prepared model; 0 if it is none. */
+size_t mnz_model_memory(const void *prepared, size_t size);
+
+/*
+ * Check a prepared model, prove that no sum can overflow, and make it ready. The prepared model and the memory must outlive the
+ * model. Both are aligned to MNZ_ALIGNMENT.
+ *
+ * instructions: one of mnz_instructions(), or NULL for the best.
+ */
+mnz_status mnz_model_load(const void *prepared, size_t size, const char *instructions, void *memory, size_t memory_size,
+                          mnz_model **model);
+
+/* The instructions that a model was loaded with. */
+const char *mnz_model_instructions(const mnz_model *model);
+
+/* Whether the model can code images without loss. */
+int mnz_model_has_pixels(const mnz_model *model);
+
+/* Bytes of workspace that lossy functions need. */
+size_t mnz_lossy_workspace(const mnz_model *model);
+
+/* Bytes of workspace that mnz_refine, mnz_refine_to_budget and mnz_first_latent need. */
+size_t mnz_search_workspace(const mnz_model *model);
+
+/* Bytes of workspace that lossless functions need for a number of tiles. */
+size_t mnz_lossless_workspace(const mnz_model *model, int tiles);
+
+/* ---- Latents of one tile. quality_index is quality - 1; y has MNZ_SYMBOLS symbols in coding order. ---- */
+
+/* Pixels to the symbols of the analysis. */
+mnz_status mnz_analyse(const mnz_model *model, const uint8_t *x, int quality_index, int8_t *y, void *workspace, size_t size);
+
+/* Symbols to pixels. */
+mnz_status mnz_synthesize(const mnz_model *model, const int8_t *y, int quality_index, uint8_t *x_hat, void *workspace,
+                          size_t size);
+
+/* The ideal code length of a latent, in 1/MNZ_BIT bits. */
+mnz_status mnz_latent_bits(const mnz_model *model, const int8_t *y, int quality_index, int64_t *bits, void *workspace,
+                           size_t size);
+
+/* The symbols of the analysis, those beyond the picture replaced by cheap ones. inside: 1 for each pixel of the picture. */
+mnz_status mnz_first_latent(const mnz_model *model, const uint8_t *x, const uint8_t *inside, int quality_index, int8_t *y,
+                            void *workspace, size_t size);
+
+/* Search for symbols of less bits + lmbda * squared error, from the symbols in y on. effort: 0 to 9, how long to search. */
+mnz_status mnz_refine(const mnz_model *model, const uint8_t *x, const uint8_t *inside, int quality_index, int effort, int8_t *y,
+                      void *workspace, size_t size);
+
+/* Search for the symbols of least squared error within a number of 1/MNZ_BIT bits. They may exceed the limit if none is found. */
+mnz_status mnz_refine_to_budget(const mnz_model *model, const uint8_t *x, const uint8_t *inside, int quality_index,
+                                int effort, int64_t limit, int8_t *y, void *workspace, size_t size);
+
+/* ---- Streams ---- */
+
+/* The state of a decoder after the last symbol of a stream. */
+typedef struct {
+    uint32_t state;
+    uint32_t bytes_left;
+} mnz_final;
+
+/* Whether a stream ended on its check, of which it must hold at least check_bits bits. */
+int mnz_check_passed(mnz_final final, uint32_t check, int check_bits);
+
+/* The most bytes of a stream of so many symbols. */
+size_t mnz_stream_bound(size_t symbols);
+
+/* Code symbols, given their intervals, from the first to the last. freq_less_one: frequencies are 1 to 65536. */
+mnz_status mnz_encode_intervals(const uint16_t *start, const uint16_t *freq_less_one, size_t symbols, uint32_t check,
+                                int check_bits, uint8_t *out, size_t capacity, size_t *out_size);
+
+/* Code the latents of a stream. y: tiles * MNZ_SYMBOLS symbols. interleaved: tiles take turns symbol by symbol. */
+mnz_status mnz_encode_latents(const mnz_model *model, const int8_t *y, const uint8_t *quality_index, int tiles, int interleaved,
+                              uint32_t check, int check_bits, uint8_t *out, size_t capacity, size_t *out_size, void *workspace,
+                              size_t size);
+
+/* Decode the latents of a stream, all of one quality. */
+mnz_status mnz_decode_latents(const mnz_model *model, const uint8_t *stream, size_t stream_size, int quality_index, int tiles,
+                              int interleaved, int8_t *y, mnz_final *final, void *workspace, size_t size);
+
+/*
+ * The symbols of a tile without loss, in coding order. Each array has room for MNZ_PIXEL_SYMBOLS_MAX symbols.
+ *
+ * x: grey levels, 0 outside the image. turn: the step in which each symbol is coded, counted through all planes.
+ */
+enum { MNZ_PIXEL_SYMBOLS_MAX = 4 * MNZ_TILE_PIXELS };
+mnz_status mnz_pixel_symbols(const mnz_model *model, const uint8_t *x, const uint8_t *inside, int *symbols, int16_t *turn,
+                             uint16_t *start, uint16_t *freq_less_one, void *workspace, size_t size);
+
+/* Code the tiles of a lossless stream, whose symbols follow each other tile by tile. The workspace has 4 bytes for each symbol
+   and 2 * MNZ_ALIGNMENT more. */
+mnz_status mnz_encode_pixels(const int32_t *counts, int tiles, const int16_t *turn, const uint16_t *start,
+                             const uint16_t *freq_less_one, uint32_t check, uint8_t *out, size_t capacity, size_t *out_size,
+                             void *workspace, size_t size);
+
+/* Decode the tiles of a lossless stream. preview: without the shades. possible: 1 for each tile whose shades are all valid. */
+mnz_status mnz_decode_pixels(const mnz_model *model, const uint8_t *stream, size_t stream_size, const uint8_t *inside, int tiles,
+                             int preview, uint8_t *x, uint8_t *possible, mnz_final *final, void *workspace, size_t size);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,557 @@
+/* The Python module mnistzip._engine: the functions of mnistzip.h on buffers, for many tiles or streams at once.
+ *
+ * The only type is Model. Its methods release the lock of the interpreter, and allocate the workspace of the call.
+ * setup.py defines Py_LIMITED_API, except for free-threaded Python.
+ */
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mnistzip.h"
+
+/* The version of the functions below. It changes whenever their arguments or results change. */
+#define ENGINE_ABI "1"
+
+/* ---- Memory and errors ---- */
+
+/* Aligned memory, and the pointer that frees it. */
+typedef struct {
+    void *raw, *at;
+    size_t size;
+} block;
+
+static int allocate(block *memory, size_t size)
+{
+    memory->size = size;
+    memory->raw = malloc(size + MNZ_ALIGNMENT);
+    memory->at = memory->raw ? (void *)(((uintptr_t)memory->raw + MNZ_ALIGNMENT - 1) / MNZ_ALIGNMENT * MNZ_ALIGNMENT) : NULL;
+    if (!memory->raw) PyErr_NoMemory();
+    return memory->raw != NULL;
+}
+
+static PyObject *raise(mnz_status status)
+{
+    PyErr_SetString(PyExc_ValueError, mnz_status_text(status));
+    return NULL;
+}
+
+/* Whether a buffer has so many items of a size. */
+static int has(const Py_buffer *buffer, size_t items, size_t size)
+{
+    if (items <= (size_t)PY_SSIZE_T_MAX / size && (size_t)buffer->len == items * size) return 1;
+    PyErr_Format(PyExc_ValueError, "a buffer has %zd bytes, not %zu items of %zu", buffer->len, items, size);
+    return 0;
+}
+
+static void release(Py_buffer *buffers, int count)
+{
+    for (int k = 0; k < count; k++)
+        if (buffers[k].obj) PyBuffer_Release(&buffers[k]);
+}
+
+/* A list of the parts of a buffer, whose ends are given. */
+static PyObject *parts(const uint8_t *bytes, const size_t *ends, Py_ssize_t count)
+{
+    PyObject *list = PyList_New(count);
+    size_t start = 0;
+    for (Py_ssize_t k = 0; list && k < count; start = ends[k++]) {
+        PyObject *part = PyBytes_FromStringAndSize((const char *)bytes + start, (Py_ssize_t)(ends[k] - start));
+        if (!part || PyList_SetItem(list, k, part)) Py_CLEAR(list);
+    }
+    return list;
+}
+
+/* The bytes objects of a sequence. They stay alive as long as the sequence. */
+typedef struct {
+    PyObject *sequence;
+    Py_ssize_t count;
+    const uint8_t **bytes;
+    size_t *sizes;
+} streams;
+
+static void close_streams(streams *s)
+{
+    free((void *)s->bytes);
+    free(s->sizes);
+    Py_XDECREF(s->sequence);
+}
+
+static int open_streams(streams *s, PyObject *sequence)
+{
+    memset(s, 0, sizeof *s);
+    s->sequence = PySequence_Tuple(sequence);
+    if (!s->sequence) return 0;
+    s->count = PyTuple_Size(s->sequence);
+    s->bytes = malloc((size_t)(s->count + 1) * sizeof *s->bytes);
+    s->sizes = malloc((size_t)(s->count + 1) * sizeof *s->sizes);
+    if (!s->bytes || !s->sizes) {
+        PyErr_NoMemory();
+        close_streams(s);
+        return 0;
+    }
+    for (Py_ssize_t k = 0; k < s->count; k++) {
+        char *bytes;
+        Py_ssize_t size;
+        if (PyBytes_AsStringAndSize(PyTuple_GetItem(s->sequence, k), &bytes, &size)) {
+            close_streams(s);
+            return 0;
+        }
+        s->bytes[k] = (const uint8_t *)bytes;
+        s->sizes[k] = (size_t)size;
+    }
+    return 1;
+}
+
+/* The sum of the tiles of streams, each 1 to 16; -1 and an error otherwise. */
+static Py_ssize_t tiles_of(const Py_buffer *counts, Py_ssize_t streams)
+{
+    const int32_t *count = counts->buf;
+    Py_ssize_t tiles = 0;
+    if (!has(counts, (size_t)streams, sizeof *count)) return -1;
+    for (Py_ssize_t k = 0; k < streams; k++) {
+        if (count[k] < 1 || count[k] > MNZ_TILES_PER_STREAM) {
+            raise(MNZ_ERROR_ARGUMENT);
+            return -1;
+        }
+        tiles += count[k];
+    }
+    return tiles;
+}
+
+/* ---- Model ---- */
+
+typedef struct {
+    PyObject_HEAD
+    block prepared, memory;
+    mnz_model *model;
+} Model;
+
+static PyObject *model_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
+{
+    Py_buffer prepared;
+    const char *instructions = NULL;
+    static char *names[] = {"prepared", "instructions", NULL};
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "y*|z", names, &prepared, &instructions)) return NULL;
+    allocfunc create = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
+    Model *self = (Model *)create(type, 0);
+    if (self && allocate(&self->prepared, (size_t)prepared.len)) {
+        memcpy(self->prepared.at, prepared.buf, (size_t)prepared.len);
+        size_t size = mnz_model_memory(self->prepared.at, self->prepared.size);
+        mnz_status status = size ? MNZ_OK : MNZ_ERROR_MODEL;
+        if (status == MNZ_OK && allocate(&self->memory, size)) {
+            Py_BEGIN_ALLOW_THREADS
+            status = mnz_model_load(self->prepared.at, self->prepared.size, instructions, self->memory.at, size, &self->model);
+            Py_END_ALLOW_THREADS
+        }
+        if (status != MNZ_OK) raise(status);
+    }
+    PyBuffer_Release(&prepared);
+    if (self && PyErr_Occurred()) Py_CLEAR(self);
+    return (PyObject *)self;
+}
+
+static void model_dealloc(PyObject *object)
+{
+    Model *self = (Model *)object;
+    PyTypeObject *type = Py_TYPE(object);
+    free(self->prepared.raw);
+    free(self->memory.raw);
+    freefunc release_object = (freefunc)PyType_GetSlot(type, Py_tp_free);
+    release_object(object);
+    Py_DECREF(type);
+}
+
+static PyObject *model_instructions(PyObject *self, PyObject *unused)
+{
+    (void)unused;
+    return PyUnicode_FromString(mnz_model_instructions(((Model *)self)->model));
+}
+
+/* ---- Latents ---- */
+
+enum { X, INSIDE, QUALITY, Y, LIMIT, BUFFERS }; /* buffers of a call on tiles */
+
+typedef enum { FIRST_LATENTS, REFINE, REFINE_TO_BUDGET, LATENT_BITS, SYNTHESIZE } work;
+
+/* Work on each of some tiles. */
+static mnz_status each_tile(const mnz_model *model, work kind, Py_buffer *buffers, Py_ssize_t tiles, int effort, block *space)
+{
+    mnz_status status = MNZ_OK;
+    for (Py_ssize_t k = 0; k < tiles && status == MNZ_OK; k++) {
+        uint8_t *x = (uint8_t *)buffers[X].buf + k * MNZ_TILE_PIXELS;
+        const uint8_t *inside = (const uint8_t *)buffers[INSIDE].buf + k * MNZ_TILE_PIXELS;
+        int8_t *y = (int8_t *)buffers[Y].buf + k * MNZ_SYMBOLS;
+        const int q = ((const uint8_t *)buffers[QUALITY].buf)[k];
+        int64_t *limit = (int64_t *)buffers[LIMIT].buf + k;
+        switch (kind) {
+        case FIRST_LATENTS: status = mnz_first_latent(model, x, inside, q, y, space->at, space->size); break;
+        case REFINE: status = mnz_refine(model, x, inside, q, effort, y, space->at, space->size); break;
+        case REFINE_TO_BUDGET:
+            status = mnz_refine_to_budget(model, x, inside, q, effort, *limit, y, space->at, space->size);
+            break;
+        case LATENT_BITS: status = mnz_latent_bits(model, y, q, limit, space->at, space->size); break;
+        case SYNTHESIZE: status = mnz_synthesize(model, y, q, x, space->at, space->size); break;
+        }
+    }
+    return status;
+}
+
+static PyObject *on_tiles(PyObject *object, work kind, Py_buffer *buffers, int effort)
+{
+    const mnz_model *model = ((Model *)object)->model;
+    const size_t tiles = (size_t)buffers[QUALITY].len;
+    static const size_t sizes[BUFFERS] = {MNZ_TILE_PIXELS, MNZ_TILE_PIXELS, 1, MNZ_SYMBOLS, sizeof(int64_t)};
+    block space = {NULL, NULL, 0};
+    PyObject *result = NULL;
+    for (int k = 0; k < BUFFERS; k++)
+        if (buffers[k].obj && !has(&buffers[k], tiles, sizes[k])) goto done;
+    const int search = kind == FIRST_LATENTS || kind == REFINE || kind == REFINE_TO_BUDGET;
+    if (!allocate(&space, search ? mnz_search_workspace(model) : mnz_lossy_workspace(model))) goto done;
+    mnz_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = each_tile(model, kind, buffers, (Py_ssize_t)tiles, effort, &space);
+    Py_END_ALLOW_THREADS
+    result = status == MNZ_OK ? Py_NewRef(Py_None) : raise(status);
+done:
+    free(space.raw);
+    release(buffers, BUFFERS);
+    return result;
+}
+
+static PyObject *first_latents(PyObject *self, PyObject *args)
+{
+    Py_buffer b[BUFFERS] = {0};
+    if (!PyArg_ParseTuple(args, "y*y*y*w*", &b[X], &b[INSIDE], &b[QUALITY], &b[Y])) return release(b, BUFFERS), NULL;
+    return on_tiles(self, FIRST_LATENTS, b, 0);
+}
+
+static PyObject *refine(PyObject *self, PyObject *args)
+{
+    Py_buffer b[BUFFERS] = {0};
+    int effort;
+    if (!PyArg_ParseTuple(args, "y*y*y*iw*", &b[X], &b[INSIDE], &b[QUALITY], &effort, &b[Y])) return release(b, BUFFERS), NULL;
+    return on_tiles(self, REFINE, b, effort);
+}
+
+static PyObject *refine_to_budget(PyObject *self, PyObject *args)
+{
+    Py_buffer b[BUFFERS] = {0};
+    int effort;
+    if (!PyArg_ParseTuple(args, "y*y*y*iy*w*", &b[X], &b[INSIDE], &b[QUALITY], &effort, &b[LIMIT], &b[Y]))
+        return release(b, BUFFERS), NULL;
+    return on_tiles(self, REFINE_TO_BUDGET, b, effort);
+}
+
+static PyObject *latent_bits(PyObject *self, PyObject *args)
+{
+    Py_buffer b[BUFFERS] = {0};
+    if (!PyArg_ParseTuple(args, "y*y*w*", &b[Y], &b[QUALITY], &b[LIMIT])) return release(b, BUFFERS), NULL;
+    return on_tiles(self, LATENT_BITS, b, 0);
+}
+
+static PyObject *synthesize(PyObject *self, PyObject *args)
+{
+    Py_buffer b[BUFFERS] = {0};
+    if (!PyArg_ParseTuple(args, "y*y*w*", &b[Y], &b[QUALITY], &b[X])) return release(b, BUFFERS), NULL;
+    return on_tiles(self, SYNTHESIZE, b, 0);
+}
+
+/* ---- Streams of latents ---- */
+
+static PyObject *encode_latents(PyObject *object, PyObject *args)
+{
+    const mnz_model *model = ((Model *)object)->model;
+    enum { SYMBOLS, QUALITIES, COUNTS, CHECKS, ALL };
+    Py_buffer b[ALL] = {0};
+    int check_bits, interleaved;
+    block space = {NULL, NULL, 0};
+    uint8_t *out = NULL;
+    size_t *ends = NULL;
+    PyObject *result = NULL;
+    if (!PyArg_ParseTuple(args, "y*y*y*y*ip", &b[SYMBOLS], &b[QUALITIES], &b[COUNTS], &b[CHECKS], &check_bits, &interleaved)) goto done;
+    const Py_ssize_t number = b[CHECKS].len / (Py_ssize_t)sizeof(uint32_t), tiles = tiles_of(&b[COUNTS], number);
+    if (tiles < 0 || !has(&b[CHECKS], (size_t)number, sizeof(uint32_t)) || !has(&b[SYMBOLS], (size_t)tiles, MNZ_SYMBOLS) ||
+        !has(&b[QUALITIES], (size_t)tiles, 1))
+        goto done;
+    const size_t capacity = (size_t)tiles * 2 * MNZ_SYMBOLS + (size_t)number * 4 + 1;
+    out = malloc(capacity);
+    ends = malloc((size_t)(number + 1) * sizeof *ends);
+    if (!out || !ends) PyErr_NoMemory();
+    if (!out || !ends || !allocate(&space, mnz_lossy_workspace(model))) goto done;
+    mnz_status status = MNZ_OK;
+    Py_BEGIN_ALLOW_THREADS
+    const int8_t *y = b[SYMBOLS].buf;
+    const uint8_t *quality = b[QUALITIES].buf;
+    const int32_t *count = b[COUNTS].buf;
+    const uint32_t *check = b[CHECKS].buf;
+    size_t used = 0, size = 0;
+    for (Py_ssize_t k = 0; k < number && status == MNZ_OK; y += count[k] * MNZ_SYMBOLS, quality += count[k++]) {
+        status = mnz_encode_latents(model, y, quality, count[k], interleaved, check[k], check_bits, out + used, capacity - used, &size,
+                                    space.at, space.size);
+        ends[k] = used += size;
+    }
+    Py_END_ALLOW_THREADS
+    result = status == MNZ_OK ? parts(out, ends, number) : raise(status);
+done:
+    free(space.raw);
+    free(out);
+    free(ends);
+    release(b, ALL);
+    return result;
+}
+
+static PyObject *decode_latents(PyObject *object, PyObject *args)
+{
+    const mnz_model *model = ((Model *)object)->model;
+    enum { QUALITIES, COUNTS, SYMBOLS, FINALS, ALL };
+    Py_buffer b[ALL] = {0};
+    PyObject *sequence, *result = NULL;
+    int interleaved;
+    streams coded = {NULL, 0, NULL, NULL};
+    block space = {NULL, NULL, 0};
+    if (!PyArg_ParseTuple(args, "Oy*y*pw*w*", &sequence, &b[QUALITIES], &b[COUNTS], &interleaved, &b[SYMBOLS], &b[FINALS])) goto done;
+    if (!open_streams(&coded, sequence)) goto done;
+    const Py_ssize_t tiles = tiles_of(&b[COUNTS], coded.count);
+    if (tiles < 0 || !has(&b[QUALITIES], (size_t)coded.count, 1) || !has(&b[SYMBOLS], (size_t)tiles, MNZ_SYMBOLS) ||
+        !has(&b[FINALS], (size_t)coded.count, sizeof(mnz_final)) || !allocate(&space, mnz_lossy_workspace(model)))
+        goto done;
+    mnz_status status = MNZ_OK;
+    Py_BEGIN_ALLOW_THREADS
+    int8_t *y = b[SYMBOLS].buf;
+    const uint8_t *quality = b[QUALITIES].buf;
+    const int32_t *count = b[COUNTS].buf;
+    mnz_final *final = b[FINALS].buf;
+    for (Py_ssize_t k = 0; k < coded.count && status == MNZ_OK; y += count[k++] * MNZ_SYMBOLS)
+        status = mnz_decode_latents(model, coded.bytes[k], coded.sizes[k], quality[k], count[k], interleaved, y, &final[k], space.at,
+                                    space.size);
+    Py_END_ALLOW_THREADS
+    result = status == MNZ_OK ? Py_NewRef(Py_None) : raise(status);
+done:
+    free(space.raw);
+    close_streams(&coded);
+    release(b, ALL);
+    return result;
+}
+
+/* ---- Pixels ---- */
+
+static PyObject *pixel_symbols(PyObject *object, PyObject *args)
+{
+    const mnz_model *model = ((Model *)object)->model;
+    enum { GREY, COVERED, COUNTS, TURN, START, FREQ, ALL };
+    Py_buffer b[ALL] = {0};
+    PyObject *result = NULL;
+    block space = {NULL, NULL, 0};
+    if (!PyArg_ParseTuple(args, "y*y*w*w*w*w*", &b[GREY], &b[COVERED], &b[COUNTS], &b[TURN], &b[START], &b[FREQ])) goto done;
+    const size_t tiles = (size_t)b[COUNTS].len / sizeof(int32_t), room = tiles * MNZ_PIXEL_SYMBOLS_MAX;
+    if (!has(&b[COUNTS], tiles, sizeof(int32_t)) || !has(&b[GREY], tiles, MNZ_TILE_PIXELS) || !has(&b[COVERED], tiles, MNZ_TILE_PIXELS) ||
+        !has(&b[TURN], room, 2) || !has(&b[START], room, 2) || !has(&b[FREQ], room, 2))
+        goto done;
+    if (!allocate(&space, mnz_lossless_workspace(model, 1))) goto done;
+    mnz_status status = MNZ_OK;
+    size_t used = 0;
+    Py_BEGIN_ALLOW_THREADS
+    for (size_t k = 0; k < tiles && status == MNZ_OK; k++) {
+        int symbols = 0;
+        status = mnz_pixel_symbols(model, (const uint8_t *)b[GREY].buf + k * MNZ_TILE_PIXELS,
+                                   (const uint8_t *)b[COVERED].buf + k * MNZ_TILE_PIXELS, &symbols, (int16_t *)b[TURN].buf + used,
+                                   (uint16_t *)b[START].buf + used, (uint16_t *)b[FREQ].buf + used, space.at, space.size);
+        ((int32_t *)b[COUNTS].buf)[k] = symbols;
+        used += (size_t)symbols;
+    }
+    Py_END_ALLOW_THREADS
+    result = status == MNZ_OK ? PyLong_FromSize_t(used) : raise(status);
+done:
+    free(space.raw);
+    release(b, ALL);
+    return result;
+}
+
+static PyObject *encode_pixels(PyObject *module, PyObject *args)
+{
+    enum { SYMBOLS, TURN, START, FREQ, COUNTS, CHECKS, ALL };
+    Py_buffer b[ALL] = {0};
+    PyObject *result = NULL;
+    block space = {NULL, NULL, 0};
+    uint8_t *out = NULL;
+    size_t *ends = NULL;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y*y*y*y*y*y*", &b[SYMBOLS], &b[TURN], &b[START], &b[FREQ], &b[COUNTS], &b[CHECKS])) goto done;
+    const Py_ssize_t number = b[CHECKS].len / (Py_ssize_t)sizeof(uint32_t), tiles = tiles_of(&b[COUNTS], number);
+    const int32_t *of_tile = b[SYMBOLS].buf;
+    size_t symbols = 0;
+    if (tiles < 0 || !has(&b[CHECKS], (size_t)number, sizeof(uint32_t)) || !has(&b[SYMBOLS], (size_t)tiles, sizeof *of_tile)) goto done;
+    for (Py_ssize_t k = 0; k < tiles; k++) {
+        if (of_tile[k] < 0 || of_tile[k] > MNZ_PIXEL_SYMBOLS_MAX) {
+            raise(MNZ_ERROR_ARGUMENT);
+            goto done;
+        }
+        symbols += (size_t)of_tile[k];
+    }
+    if (!has(&b[TURN], symbols, 2) || !has(&b[START], symbols, 2) || !has(&b[FREQ], symbols, 2)) goto done;
+    const size_t capacity = 2 * symbols + (size_t)number * 4 + 1;
+    out = malloc(capacity);
+    ends = malloc((size_t)(number + 1) * sizeof *ends);
+    if (!out || !ends) PyErr_NoMemory();
+    if (!out || !ends || !allocate(&space, (size_t)4 * MNZ_TILES_PER_STREAM * MNZ_PIXEL_SYMBOLS_MAX + 2 * MNZ_ALIGNMENT)) goto done;
+    mnz_status status = MNZ_OK;
+    Py_BEGIN_ALLOW_THREADS
+    const int32_t *count = b[COUNTS].buf;
+    const uint32_t *check = b[CHECKS].buf;
+    size_t used = 0, size = 0, first = 0;
+    for (Py_ssize_t k = 0; k < number && status == MNZ_OK; k++) {
+        status = mnz_encode_pixels(of_tile, count[k], (const int16_t *)b[TURN].buf + first, (const uint16_t *)b[START].buf + first,
+                                   (const uint16_t *)b[FREQ].buf + first, check[k], out + used, capacity - used, &size, space.at,
+                                   space.size);
+        ends[k] = used += size;
+        for (int t = 0; t < count[k]; t++) first += (size_t)*of_tile++;
+    }
+    Py_END_ALLOW_THREADS
+    result = status == MNZ_OK ? parts(out, ends, number) : raise(status);
+done:
+    free(space.raw);
+    free(out);
+    free(ends);
+    release(b, ALL);
+    return result;
+}
+
+static PyObject *decode_pixels(PyObject *object, PyObject *args)
+{
+    const mnz_model *model = ((Model *)object)->model;
+    enum { COVERED, COUNTS, GREY, POSSIBLE, FINALS, ALL };
+    Py_buffer b[ALL] = {0};
+    PyObject *sequence, *result = NULL;
+    int preview;
+    streams coded = {NULL, 0, NULL, NULL};
+    block space = {NULL, NULL, 0};
+    if (!PyArg_ParseTuple(args, "Oy*y*pw*w*w*", &sequence, &b[COVERED], &b[COUNTS], &preview, &b[GREY], &b[POSSIBLE], &b[FINALS]))
+        goto done;
+    if (!open_streams(&coded, sequence)) goto done;
+    const Py_ssize_t tiles = tiles_of(&b[COUNTS], coded.count);
+    if (tiles < 0 || !has(&b[COVERED], (size_t)tiles, MNZ_TILE_PIXELS) || !has(&b[GREY], (size_t)tiles, MNZ_TILE_PIXELS) ||
+        !has(&b[POSSIBLE], (size_t)tiles, 1) || !has(&b[FINALS], (size_t)coded.count, sizeof(mnz_final)))
+        goto done;
+    const int32_t *count = b[COUNTS].buf;
+    int most = 1;
+    for (Py_ssize_t k = 0; k < coded.count; k++) most = count[k] > most ? count[k] : most;
+    if (!allocate(&space, mnz_lossless_workspace(model, most))) goto done;
+    mnz_status status = MNZ_OK;
+    Py_BEGIN_ALLOW_THREADS
+    mnz_final *final = b[FINALS].buf;
+    Py_ssize_t first = 0;
+    for (Py_ssize_t k = 0; k < coded.count && status == MNZ_OK; first += count[k++])
+        status = mnz_decode_pixels(model, coded.bytes[k], coded.sizes[k], (const uint8_t *)b[COVERED].buf + first * MNZ_TILE_PIXELS,
+                                   count[k], preview, (uint8_t *)b[GREY].buf + first * MNZ_TILE_PIXELS,
+                                   (uint8_t *)b[POSSIBLE].buf + first, &final[k], space.at, space.size);
+    Py_END_ALLOW_THREADS
+    result = status == MNZ_OK ? Py_NewRef(Py_None) : raise(status);
+done:
+    free(space.raw);
+    close_streams(&coded);
+    release(b, ALL);
+    return result;
+}
+
+/* ---- The module ---- */
+
+static PyMethodDef model_methods[] = {
+    {"instructions", model_instructions, METH_NOARGS, "instructions()\n--\n\nThe instructions of its kernels."},
+    {"first_latents", first_latents, METH_VARARGS, "first_latents(x, inside, quality_index, y)\n--\n\nFill y."},
+    {"refine", refine, METH_VARARGS, "refine(x, inside, quality_index, effort, y)\n--\n\nReplace y by symbols of less cost."},
+    {"refine_to_budget", refine_to_budget, METH_VARARGS,
+     "refine_to_budget(x, inside, quality_index, effort, limit, y)\n--\n\nFill y with symbols of least error within the limit."},
+    {"latent_bits", latent_bits, METH_VARARGS, "latent_bits(y, quality_index, bits)\n--\n\nFill bits."},
+    {"synthesize", synthesize, METH_VARARGS, "synthesize(y, quality_index, x)\n--\n\nFill x."},
+    {"encode_latents", encode_latents, METH_VARARGS,
+     "encode_latents(y, quality_index, counts, checks, check_bits, interleaved)\n--\n\nThe bytes of each stream."},
+    {"decode_latents", decode_latents, METH_VARARGS,
+     "decode_latents(coded, quality_index, counts, interleaved, y, finals)\n--\n\nFill y, and the final state of each stream."},
+    {"pixel_symbols", pixel_symbols, METH_VARARGS,
+     "pixel_symbols(x, inside, counts, turn, start, freq_less_one)\n--\n\nFill the arrays; returns the number of symbols."},
+    {"decode_pixels", decode_pixels, METH_VARARGS,
+     "decode_pixels(coded, inside, counts, preview, x, possible, finals)\n--\n\nFill x, possible, and the final states."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot model_slots[] = {
+    {Py_tp_doc, "Model(prepared, instructions=None)\n--\n\nA model, loaded from a prepared model."},
+    {Py_tp_new, model_new},
+    {Py_tp_dealloc, model_dealloc},
+    {Py_tp_methods, model_methods},
+    {0, NULL},
+};
+
+static PyType_Spec model_spec = {
+    .name = "mnistzip._engine.Model",
+    .basicsize = sizeof(Model),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_IMMUTABLETYPE,
+    .slots = model_slots,
+};
+
+PyDoc_STRVAR(abi_doc,
+             "abi()\n--\n\n"
+             "The version of the functions of this module, by which mnistzip recognizes an extension of another version.");
+
+static PyObject *abi(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    return PyUnicode_FromString(ENGINE_ABI);
+}
+
+static PyObject *instructions(PyObject *module, PyObject *unused)
+{
+    (void)module;
+    (void)unused;
+    PyObject *list = PyList_New(0);
+    const char *name;
+    for (int k = 0; list && (name = mnz_instructions(k)) != NULL; k++) {
+        PyObject *text = PyUnicode_FromString(name);
+        if (!text || PyList_Append(list, text)) Py_CLEAR(list);
+        Py_XDECREF(text);
+    }
+    return list;
+}
+
+static PyMethodDef methods[] = {
+    {"abi", abi, METH_NOARGS, abi_doc},
+    {"instructions", instructions, METH_NOARGS, "instructions()\n--\n\nThe instructions that this processor has kernels for, best first."},
+    {"encode_pixels", encode_pixels, METH_VARARGS,
+     "encode_pixels(symbols, turn, start, freq_less_one, counts, checks)\n--\n\nThe bytes of each stream."},
+    {NULL, NULL, 0, NULL},
+};
+
+static int add_types(PyObject *module)
+{
+    PyObject *type = PyType_FromModuleAndSpec(module, &model_spec, NULL);
+    int failed = type == NULL || PyModule_AddObjectRef(module, "Model", type);
+    Py_XDECREF(type);
+    return failed ? -1 : 0;
+}
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, (void *)add_types},
+#ifdef Py_GIL_DISABLED
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    .m_base = PyModuleDef_HEAD_INIT,
+    .m_name = "mnistzip._engine",
+    .m_doc = "The engine of mnistzip in C.",
+    .m_size = 0,
+    .m_methods = methods,
+    .m_slots = slots,
+};
+
+PyMODINIT_FUNC PyInit__engine(void)
+{
+    return PyModuleDef_Init(&definition);
+}

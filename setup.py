@@ -1,0 +1,91 @@
+"""Build the extension ``mnistzip._engine`` from ``engine/``; pyproject.toml says everything else about the package.
+
+The extension is optional: where it cannot be built, mnistzip is installed without it, and the output says why.
+
+MNISTZIP_BUILD=pure leaves the extension out.
+MNISTZIP_BUILD=require makes it an error if the extension cannot be built.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import sysconfig
+from glob import glob
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+from setuptools.errors import CCompilerError, ExecError, PlatformError
+
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))  # free-threaded Python before 3.15 has no stable ABI
+CANNOT_BUILD = (CCompilerError, ExecError, PlatformError, OSError)
+FLAGS = ["-std=c11", "-O3", "-ffp-contract=off", "-fvisibility=hidden", "-Wall", "-Wextra", "-Werror=implicit-function-declaration"]
+FLAGS += ["-g0"]  # Python's own flags may ask for debug symbols, which would multiply the size of the wheel
+MSVC_FLAGS = ["/std:c11", "/O2", "/fp:precise"]
+
+
+class BuildFailedError(Exception):
+    """The extension cannot be built; the message is the reason."""
+
+
+class BuildEngine(build_ext):
+    """Build the extension with the flags of the compiler in use."""
+
+    def run(self) -> None:
+        """Build the extension, or raise BuildFailedError."""
+        try:
+            super().run()
+        except CANNOT_BUILD as error:
+            raise BuildFailedError(str(error)) from error
+
+    def build_extensions(self) -> None:
+        """Compile and link, with the flags that this compiler understands."""
+        for extension in self.extensions:
+            extension.extra_compile_args = MSVC_FLAGS if self.compiler.compiler_type == "msvc" else FLAGS
+        super().build_extensions()
+
+
+def engine() -> Extension:
+    """Describe the extension."""
+    return Extension(
+        "mnistzip._engine",
+        sources=sorted(glob("engine/*.c") + glob("engine/python/*.c")),
+        depends=["setup.py", *sorted(glob("engine/**/*.h", recursive=True))],
+        include_dirs=["engine"],
+        define_macros=[] if FREE_THREADED else [("Py_LIMITED_API", "0x030B0000")],
+        py_limited_api=not FREE_THREADED,
+    )
+
+
+def setup_with_engine() -> None:
+    """Run the command of the build frontend with the extension, or raise BuildFailedError."""
+    if platform.python_implementation() != "CPython":
+        raise BuildFailedError("the extension is for CPython only")
+    options = {} if FREE_THREADED else {"bdist_wheel": {"py_limited_api": "cp311"}}
+    setup(ext_modules=[engine()], cmdclass={"build_ext": BuildEngine}, options=options)
+
+
+def main() -> None:
+    """Run the command of the build frontend, as MNISTZIP_BUILD says."""
+    mode = os.environ.get("MNISTZIP_BUILD", "")
+    if mode not in ("", "pure", "require"):
+        sys.exit(f"error: MNISTZIP_BUILD is {mode!r}: set it to pure or require, or not at all")
+    if mode == "pure":
+        setup()
+        return
+    try:
+        setup_with_engine()
+    except BuildFailedError as error:
+        if mode == "require":
+            sys.exit(f"error: mnistzip._engine cannot be built: {error}")
+        print(f"warning: mnistzip._engine cannot be built: {error}", file=sys.stderr)
+        print("warning: mnistzip is installed without it and computes with numpy, which is slower", file=sys.stderr, flush=True)
+        # The tag of a wheel depends on whether the package has an extension, and setuptools keeps state of this attempt:
+        # a new process runs the command again.
+        command = [sys.executable, os.path.abspath(__file__), *sys.argv[1:]]
+        subprocess.run(command, env=os.environ | {"MNISTZIP_BUILD": "pure"}, check=True)
+
+
+main()
