@@ -14,9 +14,10 @@ from mnistzip.archive.reader import Archive
 from mnistzip.archive.writer import encode_archive
 from mnistzip.bench.protocol import Shapes
 from mnistzip.bitstream.container import DEFAULT_SIDE
+from mnistzip.engines.choice import current
+from mnistzip.entropy.cdf import PROBABILITY_BITS
+from mnistzip.entropy.cost import BIT
 from mnistzip.limits import PIXELS_MAX
-from mnistzip.models.latent_prior import ideal_bits
-from mnistzip.models.pixel.planes import TILE_PIXELS
 from mnistzip.models.registry import Model, candidates
 from mnistzip.types import Pixels
 
@@ -74,13 +75,15 @@ class MnistzipFiles:
 
 def _ideal_bits(model: Model, images: Pixels, quality: int) -> float | None:
     """Ideal bits of images of one tile at a quality; quality 0 is lossless, None if the model has no pixel model."""
+    engine, inside = current(), np.ones(images.shape, bool)
     if not quality:
-        if model.pixels is None:
+        if not model.has_pixel_model:
             return None
-        return ideal_bits(model.pixels.intervals(images, np.ones((len(images), TILE_PIXELS), bool)).freq)
+        freq = engine.pixel_symbols(model, images, inside).freq_less_one + 1.0
+        return float((PROBABILITY_BITS - np.log2(freq)).sum())
     quality_index = np.full(len(images), model.quality_index(quality))
-    _, freqs = model.prior.intervals(model.transforms.analyse(images, quality_index), quality_index)
-    return ideal_bits(freqs)
+    y = engine.first_latents(model, images, inside, quality_index)
+    return float(engine.latent_bits(model, y, quality_index).sum() / BIT)
 
 
 class MnistzipArchive:

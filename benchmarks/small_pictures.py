@@ -20,8 +20,8 @@ import numpy as np
 from PIL import Image
 
 import mnistzip
-from mnistzip.coding.latent_cost import BIT, LMBDA_SHIFT
 from mnistzip.coding.model_choice import candidates
+from mnistzip.entropy.cost import BIT, LMBDA_SHIFT
 from mnistzip.metrics import mse, psnr_of_mse
 from mnistzip.models import registry
 from mnistzip.types import Pixels

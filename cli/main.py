@@ -85,9 +85,9 @@ class LazyGroup(click.Group):
 
 def _print_version(ctx: click.Context, _parameter: click.Parameter, is_set: bool) -> None:
     if is_set:
-        from mnistzip import __version__
+        from mnistzip import __version__, engine
 
-        click.echo(f"mnistzip {__version__}, format 1")
+        click.echo(f"mnistzip {__version__}, format 1\nengine: {engine()}")
         ctx.exit()
 
 

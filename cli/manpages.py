@@ -25,6 +25,7 @@ FILES = (
     ),
 )
 ENVIRONMENT = (
+    ("MNISTZIP_ENGINE", "Engine that computes, numpy or native; the bytes and pixels do not depend on it."),
     ("MNISTZIP_MODEL_PATH", "Model files and folders of model files, separated as in PATH."),
     ("XDG_DATA_HOME", "The folder of models and desktop files of this user. Default: ~/.local/share."),
     ("NO_COLOR", "If set, `mnistzip show` draws with letters."),

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mnistzip.bitstream import container
-from mnistzip.entropy.rans import CHECK_BITS_MAX
 from mnistzip.io import detect, image_file
 from mnistzip.io.formats import FORMATS, help_of_formats
 from mnistzip.io.read_options import Input, Piped
-from mnistzip.limits import DECODED_PIXELS_MAX
+from mnistzip.limits import CHECK_BITS_MAX, DECODED_PIXELS_MAX
 from mnistzip.models import registry
 from mnistzip.options import (
     BARE_CHECK_BITS,

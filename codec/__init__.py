@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from mnistzip.archive.index import Origin as Origin
     from mnistzip.archive.reader import Archive as Archive
     from mnistzip.archive.writer import ArchiveWriter as ArchiveWriter, encode_archive as encode_archive
+    from mnistzip.engines.choice import EngineInfo as EngineInfo, engine as engine
     from mnistzip.errors import (
         FormatError as FormatError,
         ImageError as ImageError,
@@ -43,6 +44,7 @@ _PUBLIC = {  # module: its public names
     "archive.index": ("Origin",),
     "archive.reader": ("Archive",),
     "archive.writer": ("ArchiveWriter", "encode_archive"),
+    "engines.choice": ("EngineInfo", "engine"),
     "errors": ("FormatError", "ImageError", "LimitError", "MnistzipError", "ModelError", "OptionError", "UnsupportedError"),
     "idx": ("read_idx",),
     "metrics": ("bpp", "mse", "psnr"),

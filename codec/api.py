@@ -18,10 +18,9 @@ from numpy.typing import ArrayLike
 from mnistzip.bitstream import container
 from mnistzip.bitstream.container import Header
 from mnistzip.bitstream.stored import unstore
-from mnistzip.coding.stream_layout import decode_images, image_or_raise, lossy_header
-from mnistzip.entropy import rans
+from mnistzip.coding.lossy_decoder import decode_images, image_or_raise, lossy_header
 from mnistzip.errors import MnistzipError, ModelError, OptionError, located, require_within
-from mnistzip.limits import SIDE_MAX
+from mnistzip.limits import CHECK_BITS_MAX, SIDE_MAX
 from mnistzip.models import registry
 from mnistzip.models.registry import Model
 from mnistzip.nn.blas_threads import one_thread
@@ -98,7 +97,7 @@ def preview(data: bytes, *, model: str | Path | Model | None = None, max_pixels:
         return decode(data, model=model, max_pixels=max_pixels)
     from mnistzip.coding.lossless import preview_file
 
-    return preview_file(_model_of(header, model, max_pixels).pixel_model(), header, payload)
+    return preview_file(_model_of(header, model, max_pixels), header, payload)
 
 
 @one_thread
@@ -124,7 +123,7 @@ def decode_bare(
         OptionError: an option outside its range.
     """
     require_within("quality", quality, 1, container.QUALITY_MAX)
-    require_within("check_bits", check_bits, 0, rans.CHECK_BITS_MAX)
+    require_within("check_bits", check_bits, 0, CHECK_BITS_MAX)
     container.require_limit(max_pixels)
     try:
         height, width = shape
@@ -225,7 +224,7 @@ def _decode_by(model: Model, mode: Mode, parsed: list[tuple[Header, bytes]]) -> 
         return decode_images(model, parsed)
     from mnistzip.coding.lossless import decode_files
 
-    return decode_files(model.pixel_model(), parsed)
+    return decode_files(model, parsed)
 
 
 def within_default_limit(data: bytes, model: str | Path | Model | None = None) -> bool:

@@ -17,6 +17,9 @@ DECODED_PIXELS_MAX = {
     Mode.STORED: PIXELS_MAX,
 }  # seconds of work at worst; --max-pixels
 
+# Streams
+CHECK_BITS_MIN, CHECK_BITS_MAX = 16, 23  # bits of a check in a file; bare streams may have fewer
+
 # Archives
 GROUP_PIXELS_MAX = {Mode.LOSSY: 1 << 23, Mode.LOSSLESS: 1 << 21, Mode.STORED: PIXELS_MAX}  # decoded together; --max-pixels
 GROUP_NAMES_MAX = 1 << 22  # bytes of the names of a group

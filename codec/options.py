@@ -16,8 +16,8 @@ from typing import TypedDict, TypeVar
 import numpy as np
 
 from mnistzip.bitstream.container import QUALITY_MAX
-from mnistzip.entropy.rans import CHECK_BITS_MAX
 from mnistzip.errors import OptionError, require_within
+from mnistzip.limits import CHECK_BITS_MAX
 from mnistzip.models.registry import DEFAULT, Model
 
 DEFAULT_QUALITY = 50

@@ -41,6 +41,12 @@ def from_tiles(tiles: Pixels, width: int, height: int) -> Pixels:
     return np.ascontiguousarray(whole[:height, :width])
 
 
+def squared_error(x: Pixels, x_hat: Pixels, inside: Bools) -> Integers:
+    """Squared error of each tile in squared grey levels, of the pixels inside the image: ``(N, 28, 28)`` each to ``(N,)``."""
+    error: Integers = np.square((x_hat.astype(np.int64) - x) * inside).reshape(len(x), TILE * TILE).sum(axis=1)
+    return error
+
+
 def tiles_in(width: Sides, height: Sides) -> Sides:
     """How many tiles cover an image of this size, or each of several."""
     return -(-width // TILE) * -(-height // TILE)

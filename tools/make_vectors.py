@@ -26,8 +26,9 @@ import mnistzip
 from mnistzip.archive.group_header import MIXED, SIZES
 from mnistzip.bitstream.container import LOSSLESS_DIGIT, MAGIC, varint
 from mnistzip.bitstream.stored import deflate
+from mnistzip.bitstream.stream_layout import Streams
 from mnistzip.coding.lossless import encode_payloads, pixel_symbols
-from mnistzip.coding.stream_layout import Streams
+from mnistzip.engines.choice import use
 from mnistzip.entropy import rans
 from mnistzip.idx import read_idx
 from mnistzip.models.pixel import pixel_model
@@ -116,6 +117,7 @@ def with_check_of(bits: int, **options: Any) -> bytes:
     digit = read_idx(DIGITS)[12]
     encode = rans.encode
     with (
+        use("numpy"),
         patch.object(rans, "CHECK_BITS_MAX", bits),
         patch.object(rans, "encode", lambda starts, freqs, checks, _=None: encode(starts, freqs, checks, bits)),
     ):
@@ -138,8 +140,8 @@ def with_shade_of(shade: int, grey: int) -> bytes:
         return check_of(streams, headers, decoded[None])
 
     check_of = Streams.checks
-    with patch.object(pixel_model, "symbols", symbols), patch.object(Streams, "checks", checks):
-        return header + encode_payloads([header], [image], pixel_symbols(shipped("mnist").pixel_model(), [image]))[0]
+    with use("numpy"), patch.object(pixel_model, "symbols", symbols), patch.object(Streams, "checks", checks):
+        return header + encode_payloads([header], [image], pixel_symbols(shipped("mnist"), [image]))[0]
 
 
 def invalid(good: bytes, stored: bytes, tiled: bytes, kept: bytes) -> dict[str, tuple[bytes, str, str]]:

@@ -4,7 +4,7 @@ The cost of the latents that the analysis predicts is 20 to 30% above that of se
 searched latents so that they suit an encoder that searches, and the analysis learns to predict them. Each pass changes the
 symbols of an image with the largest predicted gain by one, all together. The prediction consists of the exact change of the
 symbol's own code length, the gradient of the other terms and the curvature. If the cost of the image does not fall, the pass is
-undone and the next pass changes fewer symbols. :mod:`mnistzip.coding.rdo` is the corresponding search on integers.
+undone and the next pass changes fewer symbols. :mod:`mnistzip.engines.reference.rdo` is the corresponding search on integers.
 
 Sources: Campos et al. 2019, arXiv 1906.01223 (content-adaptive refinement); Kim et al. 2018, arXiv 1802.02550
 (semi-amortized inference).

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mnistzip.coding.latent_cost import BIT, COST
+from mnistzip.entropy.cost import BIT, COST
 from mnistzip.metrics import psnr_of_mse
 from mnistzip.models.model_file import QUALITIES
 from mnistzip.models.registry import Model, read_model

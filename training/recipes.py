@@ -202,9 +202,8 @@ def lossless_sizes(model: Model, images: list[NDArray[np.uint8]]) -> dict[str, f
         ``file_bytes``: of the files that the encoder writes; ``coded_bytes``: if the pixel model codes all images;
         ``stored_bytes``: if methods without a model code all images.
     """
-    assert model.pixels is not None
     headers = [lossless_header(model, image.shape).to_bytes() for image in images]
-    symbols = pixel_symbols(model.pixels, images)
+    symbols = pixel_symbols(model, images)
     payloads = encode_payloads(headers, images, symbols)
     means = {
         "file_bytes": encode_files(model, images, symbols),

@@ -11,8 +11,8 @@ from mnistzip.archive.group_table import EncodedPart, common_size, write_sizes
 from mnistzip.archive.lane_codecs import LANE_CODECS, Decoded, Lane, LaneCodec, lane_codec, reconstruct
 from mnistzip.bitstream.checksums import crc32
 from mnistzip.bitstream.container import NAMED_BY_HASH
-from mnistzip.coding.latent_cost import BIT
 from mnistzip.coding.model_choice import Candidate, Plan, grouped, plan_lossless, plan_lossy
+from mnistzip.entropy.cost import BIT
 from mnistzip.metrics import mse
 from mnistzip.models.registry import Model, within_limits
 from mnistzip.models.typical_quality import is_poor

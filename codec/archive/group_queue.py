@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -66,7 +67,7 @@ class GroupQueue:
         if self._pool is None:
             yield self._encode(group)
             return
-        self._futures.append(self._pool.submit(self._encode, group))
+        self._futures.append(self._pool.submit(copy_context().run, self._encode, group))
         if len(self._futures) > self._threads:
             yield self._futures.popleft().result()
 

@@ -14,6 +14,7 @@ from mnistzip.archive.group_header import LABELS, NAMES, CodedPart
 from mnistzip.archive.index import Extent, Index, RecoveredIndex
 from mnistzip.archive.lane_cache import LaneCache, LaneKey
 from mnistzip.archive.part_models import PartModels
+from mnistzip.engines.choice import current
 from mnistzip.errors import FormatError, MnistzipError
 from mnistzip.nn.blas_threads import one_thread
 from mnistzip.storage.backends import Storage
@@ -111,6 +112,7 @@ class GroupReader:
         Raises:
             FormatError, LimitError: header or table cannot be read.
         """
+        current()  # an engine that cannot be used is no damage of images
         group = self.group(extent)
         is_whole = stop - start == group.header.images
         out: dict[int, Pixels | MnistzipError] = {}

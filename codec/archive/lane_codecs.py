@@ -18,6 +18,7 @@ from mnistzip.bitstream.stored import inflate, smallest_body, undone
 from mnistzip.coding import interleave
 from mnistzip.coding.lossless import decode_payloads, encode_payloads
 from mnistzip.coding.model_choice import Plan
+from mnistzip.engines.choice import current
 from mnistzip.errors import FormatError, UnsupportedError
 from mnistzip.models.registry import Model
 from mnistzip.tiling import from_tiles, tiles_in
@@ -75,7 +76,7 @@ def reconstruct(images: Sequence[Pixels], plans: Sequence[Plan]) -> list[Pixels]
     """The images that the lanes of lossy plans decode to."""
     model, y = _latents_of(plans)
     counts = [len(plan.y) for plan in plans if plan.y is not None]
-    x_hat = model.transforms.synthesize(y, _quality_indices(model, plans[0].quality or 0, len(y)))
+    x_hat = current().synthesize(model, y, _quality_indices(model, plans[0].quality or 0, len(y)))
     return _cut(x_hat, counts, [(image.shape[0], image.shape[1]) for image in images])
 
 
@@ -105,7 +106,7 @@ class _LatentLanes:
         if not intact:
             return [error for error in latents if isinstance(error, FormatError)]
         y = np.concatenate([y for y, _ in intact])
-        x_hat = model.transforms.synthesize(y, _quality_indices(model, coding.quality, len(y)))
+        x_hat = current().synthesize(model, y, _quality_indices(model, coding.quality, len(y)))
         shapes = [shape for _, lane in intact for shape in lane.shapes]
         images = iter(_cut(x_hat, [tiles_in(width, height) for height, width in shapes], shapes))
         return [
@@ -126,7 +127,7 @@ class _PixelModelLanes:
     def decode(self, coding: PartCoding, model: Model | None, lanes: Sequence[Lane]) -> list[Decoded]:
         assert model is not None
         seeds, contents = [lane.checksum_seed for lane in lanes], [lane.content for lane in lanes]
-        return decode_payloads(model.pixel_model(), seeds, contents, [lane.shapes for lane in lanes])
+        return decode_payloads(model, seeds, contents, [lane.shapes for lane in lanes])
 
 
 class _StoredLanes:

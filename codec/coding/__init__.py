@@ -1,1 +1,1 @@
-"""Images to coded streams and back: lossy, lossless, and the search for cheaper latents."""
+"""Images to coded streams and back: lossy, lossless, and the choice of a model for each image."""

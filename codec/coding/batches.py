@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
+TILES_TOGETHER = 1024  # lossy tiles coded together: small enough for the processor's cache
+
 Item = TypeVar("Item")
 
 

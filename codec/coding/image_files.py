@@ -8,10 +8,10 @@ import numpy as np
 
 from mnistzip.bitstream.stored import store
 from mnistzip.coding import lossless, lossy
-from mnistzip.coding.batches import batches
+from mnistzip.coding.batches import TILES_TOGETHER, batches
 from mnistzip.coding.lossy import LossyBatch, is_lossy, require_fits
+from mnistzip.coding.lossy_decoder import lossy_header
 from mnistzip.coding.model_choice import Candidate, Plan, grouped, plan_lossless, plan_lossy
-from mnistzip.coding.stream_layout import TILES_TOGETHER, lossy_header
 from mnistzip.errors import LimitError
 from mnistzip.metrics import mse
 from mnistzip.models.registry import Model

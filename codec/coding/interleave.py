@@ -7,13 +7,12 @@ the coder and the check, about 2.6 bytes, occur once in a lane, and the prior ev
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 
-from mnistzip.coding.batches import batches
-from mnistzip.coding.stream_layout import TILES_TOGETHER, Streams, split_payloads
-from mnistzip.entropy import rans
+from mnistzip.bitstream.stream_layout import Streams, split_payloads
+from mnistzip.coding.batches import TILES_TOGETHER, batches
+from mnistzip.engines.choice import current
 from mnistzip.errors import FormatError
 from mnistzip.models.registry import Model
 from mnistzip.types import Integers
@@ -32,8 +31,8 @@ def encode_lanes(
         quality_index: of each latent, shape ``(sum of tiles,)``.
     """
     streams = Streams.from_tile_counts(tiles)
-    intervals = model.prior.intervals(y, quality_index)
-    return streams.payloads(streams.encode(intervals, streams.checks(checksum_seeds, y), interleaved=True))
+    checks = streams.checks(checksum_seeds, y)
+    return streams.payloads(current().encode_latents(model, y, quality_index, streams, checks, interleaved=True))
 
 
 def decode_lanes(
@@ -45,10 +44,10 @@ def decode_lanes(
     for batch in batches(split, tiles.__getitem__, TILES_TOGETHER):
         counts = [tiles[lane] for lane in batch]
         streams = Streams.from_tile_counts(counts)
-        decoder = rans.Decoder([stream for lane in batch for stream in split[lane]])
-        of_tiles = np.full(sum(counts), quality_index, np.int64)
-        y = model.prior.decode(partial(decoder.decode, stream=streams.owner), of_tiles)
-        passed = decoder.verify(streams.checks([checksum_seeds[lane] for lane in batch], y))
+        coded = [stream for lane in batch for stream in split[lane]]
+        of_streams = np.full(len(coded), quality_index, np.int64)
+        y, ends = current().decode_latents(model, coded, of_streams, streams, interleaved=True)
+        passed = ends.verify(streams.checks([checksum_seeds[lane] for lane in batch], y))
         valid = streams.payloads_with_all(passed)
         for lane, intact, symbols in zip(batch, valid, np.split(y, np.cumsum(counts)[:-1]), strict=True):
             out[lane] = symbols if intact else FormatError("its content does not match its check")

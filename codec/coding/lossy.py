@@ -8,13 +8,13 @@ import numpy as np
 
 from mnistzip.bitstream import container
 from mnistzip.bitstream.stored import smaller_stored
-from mnistzip.coding.batches import batches
-from mnistzip.coding.latent_cost import BIT, bits_of, first_latents
-from mnistzip.coding.rdo import refine, refine_to_budget
-from mnistzip.coding.stream_layout import TILES_TOGETHER, Streams, decode_images, image_or_raise, lossy_header
-from mnistzip.entropy import rans
+from mnistzip.bitstream.stream_layout import Streams
+from mnistzip.coding.batches import TILES_TOGETHER, batches
+from mnistzip.coding.lossy_decoder import decode_images, image_or_raise, lossy_header
+from mnistzip.engines.choice import current
+from mnistzip.entropy.cost import BIT
 from mnistzip.errors import LimitError
-from mnistzip.limits import PIXELS_MAX
+from mnistzip.limits import CHECK_BITS_MIN, PIXELS_MAX
 from mnistzip.metrics import psnr
 from mnistzip.models.registry import Model
 from mnistzip.tiling import covered, to_tiles
@@ -65,8 +65,9 @@ class LossyBatch:
 
     def _encode(self, qualities: Sequence[int], which: Sequence[int]) -> list[bytes]:
         x, inside, counts, quality_index = self._tiles_of(qualities, which)
-        y = first_latents(self.model, x, inside, quality_index)
-        y = refine(self.model, x, inside, y, quality_index, self.effort)
+        engine = current()
+        y = engine.first_latents(self.model, x, inside, quality_index)
+        y = engine.refine(self.model, x, inside, y, quality_index, self.effort)
         headers = self._headers(qualities, which)
         if self.bare_check_bits is not None:
             return encode_payloads(self.model, headers, counts, y, quality_index, self.bare_check_bits)
@@ -167,14 +168,15 @@ class LossyBatch:
         assert self.bare_check_bits is not None
         qualities = [quality] * len(which)
         x, inside, counts, quality_index = self._tiles_of(qualities, which)
-        y = first_latents(self.model, x, inside, quality_index)
+        engine = current()
+        y = engine.first_latents(self.model, x, inside, quality_index)
         streams = np.array([Streams.needed(count) for count in counts])
         # Each stream but the last has its length before it, in a byte as a rule.
         ideal = np.maximum(bits - streams * (self.bare_check_bits + TAIL) - 8 * (streams - 1), 0)
-        spent = bits_of(self.model, y, quality_index)
+        spent = engine.latent_bits(self.model, y, quality_index)
         total = np.add.reduceat(spent, np.cumsum([0, *counts[:-1]]))
         limit = spent * np.repeat(np.floor(ideal * BIT).astype(np.int64), counts) // np.repeat(total, counts)
-        y = refine_to_budget(self.model, x, inside, quality_index, self.effort, limit)
+        y = engine.refine_to_budget(self.model, x, inside, quality_index, self.effort, limit)
         headers = self._headers(qualities, which)
         return encode_payloads(self.model, headers, counts, y, quality_index, self.bare_check_bits)
 
@@ -195,7 +197,7 @@ def encode_payloads(
     counts: list[int],
     y: Integers,
     quality_index: Integers,
-    check_bits: int = rans.CHECK_BITS_MIN,
+    check_bits: int = CHECK_BITS_MIN,
 ) -> list[bytes]:
     """The payload of each image.
 
@@ -208,5 +210,5 @@ def encode_payloads(
         check_bits: the fewest bits of a check.
     """
     streams = Streams.from_tile_counts(counts)
-    intervals = model.prior.intervals(y, quality_index)
-    return streams.payloads(streams.encode(intervals, streams.checks(headers, y), check_bits))
+    checks = streams.checks(headers, y)
+    return streams.payloads(current().encode_latents(model, y, quality_index, streams, checks, check_bits))

@@ -22,15 +22,16 @@ import numpy as np
 
 from mnistzip.bitstream.checksums import CHECK16_BYTES
 from mnistzip.bitstream.stored import body_below
-from mnistzip.coding.latent_cost import BIT, LMBDA_SHIFT, bits_of, error_of, first_latents
-from mnistzip.coding.lossless import PixelSymbols, pixel_symbols
-from mnistzip.coding.rdo import refine
-from mnistzip.coding.stream_layout import TILES_PER_STREAM
+from mnistzip.bitstream.stream_layout import TILES_PER_STREAM
+from mnistzip.coding.lossless import pixel_symbols
+from mnistzip.engines.choice import current
+from mnistzip.engines.interface import PixelSymbols
+from mnistzip.entropy.cost import BIT, LMBDA_SHIFT
 from mnistzip.limits import DECODED_PIXELS_MAX
 from mnistzip.models import registry
 from mnistzip.models.registry import Model
 from mnistzip.models.typical_quality import is_poor, typical_bits
-from mnistzip.tiling import TILE, covered, tiles_of, to_tiles
+from mnistzip.tiling import TILE, covered, squared_error, tiles_of, to_tiles
 from mnistzip.types import Bools, Integers, Mode, Pixels
 
 BYTE = 8 * BIT  # a byte in the unit of bits
@@ -66,7 +67,7 @@ class Plan:
         mode: lossy, lossless by a pixel model, or stored.
         model: None if the image is stored.
         quality: 1..100 if lossy, else None.
-        bits: ideal code length of the body, in units of 1 / :data:`~mnistzip.coding.latent_cost.BIT` bits.
+        bits: ideal code length of the body, in units of 1 / :data:`~mnistzip.entropy.cost.BIT` bits.
         y: symbols of the tiles, shape ``(tiles, 196)``, if lossy.
         symbols: if a pixel model codes the image.
         alternative: lossless plan that might take no more bytes than this lossy one.
@@ -143,6 +144,7 @@ def plan_lossy(
         use_bits: cost of each candidate that any image uses, in units of 1 / BIT bits: a part of an archive's group.
         tick: called with the number of tiles whose search has ended.
     """
+    engine = current()
     tiles = _Tiles(images)
     y, best, bits, error = _first_look(images, tiles, candidates, effort, use_bits)
     for number, candidate in enumerate(candidates):
@@ -151,8 +153,8 @@ def plan_lossy(
             chosen = tiles.of_images(which)
             quality_index = _quality_indices(candidate, len(chosen))
             x, inside = tiles.x[chosen], tiles.inside[chosen]
-            y[chosen] = refine(candidate.model, x, inside, y[chosen], quality_index, effort, tick)
-            bits[which] = tiles.sums(bits_of(candidate.model, y[chosen], quality_index), chosen)[which]
+            y[chosen] = engine.refine(candidate.model, x, inside, y[chosen], quality_index, effort, tick)
+            bits[which] = tiles.sums(engine.latent_bits(candidate.model, y[chosen], quality_index), chosen)[which]
     parts = np.split(y, np.cumsum(tiles.counts)[:-1])
     plans = [
         Plan(Mode.LOSSY, candidates[number].model, candidates[number].quality, size, part)
@@ -176,12 +178,13 @@ def _first_look(
         Symbols, shape ``(tiles, 196)``; for each image the number of its candidate, the bits, and the squared error, 0 if it
         was not measured.
     """
+    engine = current()
     first = candidates[0]
     everyone = np.arange(len(images))
     quality_index = _quality_indices(first, len(tiles.x))
-    y = first_latents(first.model, tiles.x, tiles.inside, quality_index)
+    y = engine.first_latents(first.model, tiles.x, tiles.inside, quality_index)
     bits, error, cost = np.zeros((3, len(candidates), len(images)), np.int64)
-    bits[0] = tiles.sums(bits_of(first.model, y, quality_index), np.arange(len(tiles.x)))
+    bits[0] = tiles.sums(engine.latent_bits(first.model, y, quality_index), np.arange(len(tiles.x)))
     compared = everyone if effort else np.flatnonzero(~_are_typical(images, bits[0], first))
     if len(candidates) == 1 or not compared.size:
         return y, np.zeros(len(images), np.int64), bits[0], error[0]
@@ -193,9 +196,10 @@ def _first_look(
     for number, candidate in enumerate(candidates):
         quality_index = _quality_indices(candidate, len(chosen))
         if number:
-            latents.append(first_latents(candidate.model, x, inside, quality_index))
-            bits[number] = tiles.sums(bits_of(candidate.model, latents[-1], quality_index), chosen)
-        error[number] = tiles.sums(error_of(candidate.model, x, inside, latents[-1], quality_index), chosen)
+            latents.append(engine.first_latents(candidate.model, x, inside, quality_index))
+            bits[number] = tiles.sums(engine.latent_bits(candidate.model, latents[-1], quality_index), chosen)
+        x_hat = engine.synthesize(candidate.model, latents[-1], quality_index)
+        error[number] = tiles.sums(squared_error(x, x_hat, inside), chosen)
         cost[number, compared] = (bits[number, compared] << LMBDA_SHIFT) + lmbda * error[number, compared]
     cost[0] -= cost[0] // ADVANTAGE
     best = _cheapest(cost, use_bits << LMBDA_SHIFT)
@@ -260,12 +264,12 @@ def plan_lossless(images: Sequence[Pixels], models: Sequence[Model], use_bits: i
     choices: list[dict[int, Plan]] = []  # for each pixel model the plans of images that it was tried on
     tried = [k for k in range(len(images)) if k not in plain]
     for model in models:
-        if model.pixels is None:
+        if not model.has_pixel_model:
             continue
         if choices:
             tried = [k for k in tried if not _is_typical(images[k], choices[0][k])]
         choices.append({})
-        for k, symbols in zip(tried, pixel_symbols(model.pixels, [images[k] for k in tried]), strict=True):
+        for k, symbols in zip(tried, pixel_symbols(model, [images[k] for k in tried]), strict=True):
             choices[-1][k] = Plan(Mode.LOSSLESS, model, None, symbols.bits, symbols=symbols)
             _drop_symbols([plans for plans in choices if k in plans], k)
     least = {k: min((plans[k].bits for plans in choices if k in plans), default=None) for k in range(len(images))}
@@ -288,7 +292,7 @@ def _with_symbols(image: Pixels, plan: Plan) -> Plan:
     """A lossless plan with its symbols, computed again if they were dropped."""
     if plan.model is None or plan.symbols is not None:
         return plan
-    return replace(plan, symbols=pixel_symbols(plan.model.pixel_model(), [image])[0])
+    return replace(plan, symbols=pixel_symbols(plan.model, [image])[0])
 
 
 def _almost_empty(image: Pixels) -> Plan | None:
@@ -321,7 +325,8 @@ def _error(image: Pixels, plan: Plan) -> int:
     assert plan.model is not None
     assert plan.y is not None
     quality_index = _quality_indices(Candidate(plan.model, plan.quality), len(plan.y))
-    return int(error_of(plan.model, to_tiles(image), covered([image.shape]), plan.y, quality_index).sum())
+    x_hat = current().synthesize(plan.model, plan.y, quality_index)
+    return int(squared_error(to_tiles(image), x_hat, covered([image.shape])).sum())
 
 
 def _changes(image: Pixels) -> int:

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -31,10 +32,9 @@ from numpy.typing import NDArray
 
 from mnistzip.entropy.cdf import PROBABILITY_BITS, TOTAL, Cdf
 from mnistzip.errors import FormatError
+from mnistzip.limits import CHECK_BITS_MAX, CHECK_BITS_MIN
 from mnistzip.types import Bools, Integers
 
-CHECK_BITS_MIN = 16  # of a check in a file; streams without a header may ask for fewer
-CHECK_BITS_MAX = 23
 LOW = 1 << 23  # a state below this takes in a byte, if the stream has one left
 FEW_STREAMS = 8  # the scalar way is faster for up to this many
 _EMIT = 31 - PROBABILITY_BITS  # a state of f << _EMIT or more gives off a byte before coding f
@@ -165,8 +165,32 @@ def _reverse(slot: Number) -> Number:
     return out
 
 
+@dataclass(frozen=True, eq=False)
+class FinalStates:
+    """Where the decoder of some streams ended.
+
+    Attributes:
+        x: the state of each stream, shape ``(streams,)``.
+        used_up: whether all its bytes were read, shape ``(streams,)``.
+    """
+
+    x: Integers
+    used_up: Bools
+
+    def verify(self, checks: Integers, check_bits: int = CHECK_BITS_MIN) -> Bools:
+        """Which streams used up their bytes and ended on their check of at least ``check_bits`` bits: (streams,).
+
+        A state that ran below 2^16 never rises above it, as its bytes are used up: no check of 16 bits or more passes then.
+        """
+        bits = np.frexp(self.x.astype(np.float64))[1].astype(np.int64) - 1  # of the check: those below the highest
+        strong = (check_bits <= bits) & (bits <= CHECK_BITS_MAX)
+        expected = _initial_states(checks, np.clip(bits, 0, CHECK_BITS_MAX))
+        passed: Bools = self.used_up & strong & (self.x == expected)
+        return passed
+
+
 class Decoder:
-    """The states of some streams: :meth:`decode` their symbols, given the frequencies, and :meth:`verify` the checks.
+    """The states of some streams: :meth:`decode` their symbols, given the frequencies, then take their :meth:`final_states`.
 
     Raises:
         FormatError: a stream is too short, or its first state is not one that the encoder writes.
@@ -245,13 +269,6 @@ class Decoder:
         self._x[which], self._position[which] = after, position
         return symbol
 
-    def verify(self, checks: Integers, check_bits: int = CHECK_BITS_MIN) -> Bools:
-        """Which streams used up their bytes and ended on their check of at least ``check_bits`` bits: (streams,).
-
-        A state that ran below 2^16 never rises above it, as its bytes are used up: no check of 16 bits or more passes then.
-        """
-        bits = np.frexp(self._x.astype(np.float64))[1].astype(np.int64) - 1  # of the check: those below the highest
-        strong = (check_bits <= bits) & (bits <= CHECK_BITS_MAX)
-        expected = _initial_states(checks, np.clip(bits, 0, CHECK_BITS_MAX))
-        passed: Bools = (self._position == self._end) & strong & (self._x == expected)
-        return passed
+    def final_states(self) -> FinalStates:
+        """Where the streams have ended."""
+        return FinalStates(self._x.copy(), self._position == self._end)

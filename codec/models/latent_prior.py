@@ -26,13 +26,13 @@ He et al. 2022, arXiv 2202.07513 (integer priors).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from mnistzip.entropy.cdf import LOGITS_PER_OCTAVE, PROBABILITY_BITS, TOTAL, Cdf
+from mnistzip.entropy.cdf import LOGITS_PER_OCTAVE, TOTAL, Cdf
 from mnistzip.errors import ModelError
 from mnistzip.limits import PRIOR_STATES_MAX
 from mnistzip.nn.backward import GradientMatmul, unclipped
@@ -304,8 +304,3 @@ class Prior:
 def _positions() -> Iterator[slice]:
     """The symbols of each position, in coding order."""
     return (slice(start, start + CHANNELS) for start in range(0, SYMBOLS, CHANNELS))
-
-
-def ideal_bits(freqs: Sequence[int] | Integers) -> float:
-    """Code length of symbols with these frequencies, in bits."""
-    return float(PROBABILITY_BITS * np.size(freqs) - np.log2(np.asarray(freqs, np.float64)).sum())

@@ -1,4 +1,4 @@
-"""A model: the networks of a model file, computed by an engine, and the limits on what it decodes by default."""
+"""A model: the networks of a model file, and the limits on what it decodes by default."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from mnistzip.bitstream.container import HASH_BYTES, require_pixels
 from mnistzip.errors import LimitError, ModelError
 from mnistzip.limits import MACS_MAX, PIXELS_MAX, PRIOR_VALUES_MAX
 from mnistzip.models import model_file
-from mnistzip.models.engine import DEFAULT, Engine
 from mnistzip.models.latent_prior import Prior
 from mnistzip.models.transforms import Transforms
 from mnistzip.tiling import TILE, tiles_in
@@ -34,7 +33,6 @@ class Model:
         content: the model file.
         lmbda: weight of the squared error that each quality was trained for, shape ``(100,)``; only encoders use it.
         has_pixel_model: whether it can code images without loss.
-        engine: computes the networks.
     """
 
     name: str
@@ -44,7 +42,6 @@ class Model:
     prior: Prior
     lmbda: NDArray[np.int64]
     has_pixel_model: bool
-    engine: Engine
 
     @cached_property
     def fingerprint(self) -> bytes:
@@ -56,7 +53,7 @@ class Model:
         """The pixel model, read when it is first used; None if there is none."""
         if not self.has_pixel_model:
             return None
-        return self.engine.pixel_model(model_file.read_pixel_model(self.content, self.name))
+        return model_file.read_pixel_model(self.content, self.name)
 
     def pixel_model(self) -> PixelModel:
         """The pixel model, or :class:`~mnistzip.errors.ModelError` if there is none."""
@@ -98,33 +95,28 @@ class Model:
         return quality - 1
 
 
-def read_model(content: bytes, name: str, number: int | None = None, engine: Engine | None = None) -> Model:
+def read_model(content: bytes, name: str, number: int | None = None) -> Model:
     """Read, check and prove all of a model file.
-
-    Args:
-        engine: computes the networks; None for the default one.
 
     Raises:
         ModelError: it is no model file, or not for this version, or damaged, or its sums are not provably exact.
     """
-    model = read_lossy(content, name, number, engine)
+    model = read_lossy(content, name, number)
     _ = model.pixels, model.fingerprint
     return model
 
 
-def read_lossy(content: bytes, name: str, number: int | None, engine: Engine | None = None) -> Model:
+def read_lossy(content: bytes, name: str, number: int | None) -> Model:
     """The same, but the pixel model is read when it is first used."""
-    engine = engine or DEFAULT.engine
     parts = model_file.read_lossy_parts(content, name)
     return Model(
         name=name,
         number=number,
         content=content,
-        transforms=engine.transforms(parts.transforms),
-        prior=engine.prior(parts.prior),
+        transforms=parts.transforms,
+        prior=parts.prior,
         lmbda=parts.lmbda,
         has_pixel_model=parts.has_pixel_model,
-        engine=engine,
     )
 
 

@@ -1,6 +1,6 @@
 """Find models: those that ship, by name, number or fingerprint, and the user's own, by path, name or fingerprint.
 
-Models are cached by file and engine, so each is read and checked once.
+Models are cached by file, so each is read and checked once.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from pathlib import Path
 from mnistzip import pretrained
 from mnistzip.errors import ModelError, OptionError
 from mnistzip.limits import MODEL_FILE_MAX
-from mnistzip.models import engine as engines, model_file, user_models
-from mnistzip.models.engine import Engine
+from mnistzip.models import model_file, user_models
 from mnistzip.models.model import Model, read_lossy, read_model, within_limits
 
 __all__ = [  # the whole of what models offer to those above, with the names of mnistzip.models.model
@@ -48,14 +47,10 @@ ABOUT = {
 }
 
 
-def shipped(name: str, engine: Engine | None = None) -> Model:
-    """A model of the package, by name; its pixel model is read when it is first used."""
-    return _shipped(name, engine or engines.DEFAULT.engine)
-
-
 @cache
-def _shipped(name: str, engine: Engine) -> Model:
-    return read_lossy(_packaged(f"{name}.npz"), name, SHIPPED[name], engine)
+def shipped(name: str) -> Model:
+    """A model of the package, by name; its pixel model is read when it is first used."""
+    return read_lossy(_packaged(f"{name}.npz"), name, SHIPPED[name])
 
 
 def _packaged(file: str) -> bytes:
@@ -77,9 +72,9 @@ def by_number(number: int) -> Model:
     raise ModelError(f"the file needs the shipped model {number}, which this version does not have (it has {ids})")
 
 
-def find(model: str | Path | Model, engine: Engine | None = None) -> Model:
+def find(model: str | Path | Model) -> Model:
     """A model by shipped name, by the path of its file, or by the name of one of the user's (see
-    :mod:`mnistzip.models.user_models`). A loaded model is returned as it is, with the engine that it has.
+    :mod:`mnistzip.models.user_models`). A loaded model is returned as it is.
 
     Raises:
         ModelError: there is no such model, or its file is no model.
@@ -90,12 +85,12 @@ def find(model: str | Path | Model, engine: Engine | None = None) -> Model:
     if not isinstance(model, (str, os.PathLike)):
         raise OptionError(f"a model is given as {type(model).__name__}: give its name or the path of its file")
     if str(model) in SHIPPED:
-        return shipped(str(model), engine)
+        return shipped(str(model))
     path = Path(model) if os.path.isfile(model) else user_models.named(str(model))
     if path is None:
         names = [*SHIPPED, AUTO, *(file.stem for file in user_models.files())]
         raise ModelError(f"no model {str(model)[:200]!r}: give one of {', '.join(names)} or the path of an .npz file")
-    return _load_path(path, engine)
+    return _load_path(path)
 
 
 def candidates(model: str | Path | Model) -> list[Model]:
@@ -127,13 +122,13 @@ def by_fingerprint(prefix: bytes) -> Model:
     )
 
 
-def _load_path(path: Path, engine: Engine | None = None) -> Model:
-    return _load(path, path.stat().st_mtime_ns, engine or engines.DEFAULT.engine)
+def _load_path(path: Path) -> Model:
+    return _load(path, path.stat().st_mtime_ns)
 
 
 @cache
-def _load(path: Path, _mtime: int, engine: Engine) -> Model:
-    return read_model(_read_file(path), path.stem, engine=engine)
+def _load(path: Path, _mtime: int) -> Model:
+    return read_model(_read_file(path), path.stem)
 
 
 @cache

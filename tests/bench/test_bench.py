@@ -432,7 +432,7 @@ def test_a_measurement_is_made_anew_where_a_model_that_auto_chooses_from_changed
     shipped = registry.shipped
     changed = replace(shipped("glyph"), transforms=shipped("mnist-fast").transforms)
     changed.__dict__["fingerprint"] = b"other"
-    monkeypatch.setattr(registry, "shipped", lambda name, engine=None: changed if name == "glyph" else shipped(name, engine))
+    monkeypatch.setattr(registry, "shipped", lambda name: changed if name == "glyph" else shipped(name))
     after = {job.key: every._stamp(job) for job in every.jobs}
     assert before["auto@q50"] != after["auto@q50"]
     assert before["mnist@q50"] == after["mnist@q50"]

@@ -394,7 +394,8 @@ def test_every_command_has_help() -> None:
         assert result.exit_code == 0, name
         assert "Usage:" in result.output
     assert set(cli.list_commands(None)) == set(COMMANDS)  # type: ignore[arg-type]
-    assert CliRunner().invoke(cli, ["--version"]).output == f"mnistzip {mnistzip.__version__}, format 1\n"
+    lines = f"mnistzip {mnistzip.__version__}, format 1\nengine: {mnistzip.engine()}\n"
+    assert CliRunner().invoke(cli, ["--version"]).output == lines
 
 
 def test_a_closed_pipe_ends_quietly(digit_png: Path) -> None:

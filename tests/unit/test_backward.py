@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mnistzip.coding.latent_cost import COST
+from mnistzip.entropy.cost import COST
 from mnistzip.models import registry
 from mnistzip.nn.backward import GRADIENT_MAX, GradientMatmul
 from mnistzip.nn.exact import SUM_MAX, Range

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mnistzip.coding.latent_cost import BIT, COST
 from mnistzip.entropy import rans
 from mnistzip.entropy.cdf import PROBABILITY_BITS, TOTAL
+from mnistzip.entropy.cost import BIT, COST
 from mnistzip.models.registry import shipped
 
 
@@ -23,7 +23,7 @@ def test_decoder_computes_the_same_frequencies_as_the_encoder(name: str, digits:
     streams = rans.encode(*model.prior.intervals(y, quality_index), checks)
     decoder = rans.Decoder(streams)
     assert (model.prior.decode(lambda cdf: decoder.decode(cdf, np.arange(len(y))), quality_index) == y).all()
-    assert decoder.verify(checks).all()
+    assert decoder.final_states().verify(checks).all()
 
 
 def test_costs_of_the_search_do_not_depend_on_the_last_digit_of_a_logarithm() -> None:

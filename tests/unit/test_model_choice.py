@@ -13,8 +13,8 @@ from PIL import Image, ImageDraw, ImageFont
 import mnistzip
 from mnistzip.archive.group import Group
 from mnistzip.cli.main import run
-from mnistzip.coding.latent_cost import BIT, LMBDA_SHIFT
 from mnistzip.coding.model_choice import candidates
+from mnistzip.entropy.cost import BIT, LMBDA_SHIFT
 from mnistzip.models import registry
 from mnistzip.types import Pixels
 

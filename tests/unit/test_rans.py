@@ -38,7 +38,7 @@ def test_few_streams_decode_as_many_do() -> None:
     for size in (1, rans.FEW_STREAMS, rans.FEW_STREAMS + 1, many):
         decoded, decoder = decode(streams[:size], 40)
         assert (decoded == symbols[:size]).all()
-        assert decoder.verify(checks[:size], 0).all()
+        assert decoder.final_states().verify(checks[:size], 0).all()
 
 
 def test_a_stream_gives_several_symbols_at_once() -> None:
@@ -53,7 +53,7 @@ def test_a_stream_gives_several_symbols_at_once() -> None:
             owner = np.repeat(np.arange(size), taken.stop - taken.start)
             cdf = Cdf(np.tile(EDGES[:, None], len(owner)), np.ones(len(owner), np.int64))
             assert (decoder.decode(cdf, owner) == symbols[:size, taken].ravel()).all()
-        assert decoder.verify(checks[:size], 0).all()
+        assert decoder.final_states().verify(checks[:size], 0).all()
 
 
 def test_streams_keep_their_bytes_for_ever() -> None:
@@ -77,9 +77,9 @@ def test_every_stream_comes_back_and_ends_on_its_check(symbols: list[list[int]],
     streams = rans.encode(*intervals(array), checks, bits)
     decoded, decoder = decode(streams, 9)
     assert (decoded == array).all()
-    assert decoder.verify(checks, bits).all()
+    assert decoder.final_states().verify(checks, bits).all()
     if bits:
-        assert not decoder.verify(checks ^ 1, bits).any()
+        assert not decoder.final_states().verify(checks ^ 1, bits).any()
 
 
 def test_a_check_is_as_strong_as_its_bytes_allow_and_never_weaker_than_asked() -> None:
@@ -93,7 +93,7 @@ def test_a_check_is_as_strong_as_its_bytes_allow_and_never_weaker_than_asked() -
     assert 0.9 < (sizes[16] - sizes[8]).mean() < 1.1
     assert 0.4 < (sizes[8] - sizes[0]).mean() < 1  # the very first symbols cannot be told so finely
     _, decoder = decode(at_least[16], 60)
-    shares = [decoder.verify(checks, bits).mean() for bits in range(16, 25)]
+    shares = [decoder.final_states().verify(checks, bits).mean() for bits in range(16, 25)]
     assert shares[0] == 1
     assert all(0.05 < a - b < 0.2 for a, b in pairwise(shares))  # all lengths about equally often
     assert shares[-1] == 0
@@ -136,9 +136,9 @@ def test_cutting_a_stream_is_noticed() -> None:
             _, decoder = decode([stream[:size]], 60)
         except FormatError:
             continue
-        assert not decoder.verify(check).any()
+        assert not decoder.final_states().verify(check).any()
     _, decoder = decode([stream + b"\0"], 60)
-    assert not decoder.verify(check).any()
+    assert not decoder.final_states().verify(check).any()
 
 
 @pytest.mark.parametrize("stream", [b"", b"\x00", b"\x00\xff\xff", b"\x00\xff\xff\xff\xff"])

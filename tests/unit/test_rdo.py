@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mnistzip.coding.latent_cost import BIT, COST, LMBDA_SHIFT
-from mnistzip.coding.rdo import PASSES, refine, refine_to_budget
+from mnistzip.engines.reference.rdo import PASSES, refine, refine_to_budget
+from mnistzip.entropy.cost import BIT, COST, LMBDA_SHIFT
 from mnistzip.models import registry
 from mnistzip.models.registry import Model
 

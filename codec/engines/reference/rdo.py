@@ -32,7 +32,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistzip.coding.latent_cost import BIT, COST, LMBDA_SHIFT, first_latents
+from mnistzip.engines.reference.latent_cost import first_latents
+from mnistzip.entropy.cost import BIT, COST, LMBDA_SHIFT
 from mnistzip.models.latent_prior import SYMBOLS, PriorTape
 from mnistzip.models.registry import Model
 from mnistzip.models.transforms import chunks

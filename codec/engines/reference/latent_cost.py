@@ -3,28 +3,21 @@
 The analysis network sees whole tiles. If the picture covers a part of a tile, the decoder crops the rest, so symbols there are
 free to choose: the most probable ones of the prior cost least. How near to the picture they may begin differs from tile to
 tile. Each of :data:`MARGINS` is tried, and the latent of least cost is taken.
-
-All costs are integers, so every machine makes the same choice. The decoder does not depend on it.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from mnistzip.entropy.cdf import PROBABILITY_BITS, TOTAL, Cdf
+from mnistzip.entropy.cdf import Cdf
+from mnistzip.entropy.cost import COST, LMBDA_SHIFT
 from mnistzip.models.latent_prior import CHANNELS, POSITIONS, SIDE
 from mnistzip.models.registry import Model
-from mnistzip.tiling import TILE
+from mnistzip.tiling import TILE, squared_error
 from mnistzip.types import Bools, Integers, Pixels
 
-BIT = 256  # one bit in COST
-LMBDA_SHIFT = 14  # model.lmbda weighs squared grey levels against COST in units of 2^-14
 MARGINS = (0, 1)  # positions around the picture whose symbols stay those of the analysis
 BLOCK = TILE // SIDE  # pixels a side of each position of the latent
-
-# Cost of a symbol by its frequency. No entry lies near a rounding edge, so any libm gives this table (a test checks it).
-COST = np.zeros(TOTAL + 1, np.int64)
-COST[1:] = np.rint(BIT * (PROBABILITY_BITS - np.log2(np.arange(1, TOTAL + 1))))
 
 
 def first_latents(model: Model, x: Pixels, inside: Bools, quality_index: Integers) -> Integers:
@@ -54,23 +47,16 @@ def first_latents(model: Model, x: Pixels, inside: Bools, quality_index: Integer
     return y
 
 
-def bits_of(model: Model, y: Integers, quality_index: Integers) -> Integers:
-    """Ideal code length of each latent in units of 1 / :data:`BIT` bits, shape ``(N,)``."""
+def latent_bits(model: Model, y: Integers, quality_index: Integers) -> Integers:
+    """Ideal code length of each latent in units of 1 / :data:`~mnistzip.entropy.cost.BIT` bits, shape ``(N,)``."""
     bits: Integers = COST[model.prior.intervals(y, quality_index)[1]].sum(axis=1)
     return bits
 
 
-def error_of(model: Model, x: Pixels, inside: Bools, y: Integers, quality_index: Integers) -> Integers:
-    """Squared error of each decoded latent, in squared grey levels inside the picture, shape ``(N,)``."""
-    off = (model.transforms.synthesize(y, quality_index).astype(np.int64) - x) * inside
-    error: Integers = np.square(off).reshape(len(off), TILE * TILE).sum(axis=1)
-    return error
-
-
 def total_cost(model: Model, x: Pixels, inside: Bools, y: Integers, quality_index: Integers) -> Integers:
-    """Bits + lmbda * squared error of each latent, in units of 2^-14 of :data:`COST`, shape ``(N,)``."""
-    bits, error = bits_of(model, y, quality_index), error_of(model, x, inside, y, quality_index)
-    return (bits << LMBDA_SHIFT) + model.lmbda[quality_index] * error
+    """Bits + lmbda * squared error of each latent, in units of 2^-14 of :data:`~mnistzip.entropy.cost.COST`, shape ``(N,)``."""
+    error = squared_error(x, model.transforms.synthesize(y, quality_index), inside)
+    return (latent_bits(model, y, quality_index) << LMBDA_SHIFT) + model.lmbda[quality_index] * error
 
 
 def _near_picture(inside: Bools, margin: int) -> Bools:

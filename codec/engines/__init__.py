@@ -1,0 +1,1 @@
+"""Engines: what computes the networks of a model and the entropy coder."""

@@ -1,0 +1,165 @@
+"""What every engine computes: the operations on the tiles of a model, which all engines do with equal results.
+
+An engine has no state. All arithmetic is exact, so how an engine orders its sums does not change a bit of its results.
+What a check covers, and how payloads split into streams, is decided above the engines.
+
+Shapes: N tiles; grey levels ``x`` and the pixels ``inside`` the image ``(N, 28, 28)``; symbols ``y`` of latents in coding order
+``(N, 196)``; ``quality_index`` ``(N,)``, from 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnistzip.entropy.cost import COST
+from mnistzip.limits import CHECK_BITS_MIN
+from mnistzip.types import Bools, Integers, Pixels
+
+if TYPE_CHECKING:
+    from mnistzip.bitstream.stream_layout import Streams
+    from mnistzip.entropy.rans import FinalStates
+    from mnistzip.models.registry import Model
+
+
+class PixelSymbols(NamedTuple):
+    """The symbols that code tiles without loss, tile by tile, in small integers: a group of an archive holds millions of them.
+
+    Attributes:
+        counts: symbols of each tile, shape ``(N,)``.
+        turn: plane and step in which each symbol is coded, shape ``(n,)``.
+        start: of its interval, shape ``(n,)``.
+        freq_less_one: the length of its interval less one, shape ``(n,)``.
+    """
+
+    counts: NDArray[np.int32]
+    turn: NDArray[np.int16]
+    start: NDArray[np.uint16]
+    freq_less_one: NDArray[np.uint16]
+
+    @property
+    def bits(self) -> int:
+        """Ideal code length in units of 1 / :data:`~mnistzip.entropy.cost.BIT` bits."""
+        return int(COST[1:][self.freq_less_one].sum())
+
+    def split(self, tiles: Sequence[int]) -> list[PixelSymbols]:
+        """The symbols of images that have these numbers of tiles. They are copies, so each can be freed alone."""
+        ends = np.cumsum(tiles)
+        counts = np.split(self.counts, ends[:-1])
+        cuts = np.cumsum([0, *self.counts])[ends[:-1]]
+        columns = [np.split(column, cuts) for column in self[1:]]
+        return [PixelSymbols(*(part.copy() for part in parts)) for parts in zip(counts, *columns, strict=True)]
+
+    @staticmethod
+    def join(symbols: Sequence[PixelSymbols]) -> PixelSymbols:
+        """The symbols of all tiles of several images."""
+        return PixelSymbols(*map(np.concatenate, zip(*symbols, strict=True)))
+
+
+class Engine(Protocol):
+    """The operations."""
+
+    @property
+    def name(self) -> str:
+        """``"numpy"`` or ``"native"``."""
+
+    @property
+    def instructions(self) -> str:
+        """What it computes with: the release of numpy, or the vector instructions of the processor."""
+
+    def first_latents(self, model: Model, x: Pixels, inside: Bools, quality_index: Integers) -> Integers:
+        """The symbols of the analysis, those beyond the picture replaced by cheap ones, shape ``(N, 196)``."""
+
+    def refine(
+        self,
+        model: Model,
+        x: Pixels,
+        inside: Bools,
+        y: Integers,
+        quality_index: Integers,
+        effort: int,
+        tick: Callable[[int], None] | None = None,
+    ) -> Integers:
+        """Symbols of less bits + lmbda * squared error, shape ``(N, 196)``.
+
+        Args:
+            y: the symbols to start from.
+            effort: 0..9, how long to search.
+            tick: called with the number of tiles whose search has ended.
+        """
+
+    def refine_to_budget(
+        self, model: Model, x: Pixels, inside: Bools, quality_index: Integers, effort: int, limit: Integers
+    ) -> Integers:
+        """Symbols of least squared error within a number of bits, shape ``(N, 196)``. They may exceed it if the search fails.
+
+        Args:
+            effort: 0..9, how long to search; 0 returns the first latents.
+            limit: code length allowed for each tile in units of 1 / :data:`~mnistzip.entropy.cost.BIT` bits, shape ``(N,)``.
+        """
+
+    def latent_bits(self, model: Model, y: Integers, quality_index: Integers) -> Integers:
+        """Ideal code length of each latent in units of 1 / :data:`~mnistzip.entropy.cost.BIT` bits, shape ``(N,)``."""
+
+    def synthesize(self, model: Model, y: Integers, quality_index: Integers) -> Pixels:
+        """The tiles that latents decode to, shape ``(N, 28, 28)``."""
+
+    def encode_latents(
+        self,
+        model: Model,
+        y: Integers,
+        quality_index: Integers,
+        streams: Streams,
+        checks: Integers,
+        check_bits: int = CHECK_BITS_MIN,
+        interleaved: bool = False,
+    ) -> list[bytes]:
+        """The bytes of each stream.
+
+        Args:
+            streams: which hold the latents.
+            checks: of each stream, shape ``(streams,)``.
+            check_bits: the fewest bits of a check.
+            interleaved: whether the tiles of a stream take turns, symbol by symbol; otherwise they follow each other.
+        """
+
+    def decode_latents(
+        self, model: Model, coded: Sequence[bytes], quality_index: Integers, streams: Streams, interleaved: bool = False
+    ) -> tuple[Integers, FinalStates]:
+        """The symbols of all tiles, shape ``(N, 196)``, and where each stream ended.
+
+        Args:
+            coded: the bytes of each stream.
+            quality_index: of each stream, shape ``(streams,)``.
+            streams, interleaved: as for :meth:`encode_latents`.
+
+        Raises:
+            FormatError: a stream is empty, or begins with a state that no encoder writes.
+        """
+
+    def pixel_symbols(self, model: Model, x: Pixels, inside: Bools) -> PixelSymbols:
+        """The symbols that code tiles without loss; ``x`` is 0 outside the image.
+
+        Raises:
+            ModelError: the model has no pixel model.
+        """
+
+    def encode_pixels(self, symbols: PixelSymbols, streams: Streams, checks: Integers) -> list[bytes]:
+        """The bytes of each stream, given the symbols of all tiles and the check of each stream, shape ``(streams,)``."""
+
+    def decode_pixels(
+        self, model: Model, coded: Sequence[bytes], inside: Bools, streams: Streams, preview: bool = False
+    ) -> tuple[Pixels, Bools, FinalStates]:
+        """Tiles, shape ``(N, 28, 28)``; which of them have all their shades in range, shape ``(N,)``; where each stream ended.
+
+        Args:
+            coded: the bytes of each stream.
+            preview: decode all planes but the shades. Grey levels are then those in the middle of their ranges.
+
+        Raises:
+            FormatError: as for :meth:`decode_latents`.
+            ModelError: the model has no pixel model.
+        """

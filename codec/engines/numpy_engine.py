@@ -1,0 +1,100 @@
+"""The engine of numpy alone: it runs everywhere, and its results define those of all engines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mnistzip.limits import CHECK_BITS_MIN
+from mnistzip.types import Bools, Integers, Pixels
+
+if TYPE_CHECKING:
+    from mnistzip.bitstream.stream_layout import Streams
+    from mnistzip.engines.interface import PixelSymbols
+    from mnistzip.entropy.rans import FinalStates
+    from mnistzip.models.registry import Model
+
+
+class NumpyEngine:
+    """An :class:`~mnistzip.engines.interface.Engine`. Operations import what they need, so that commands start fast."""
+
+    name = "numpy"
+    instructions = np.__version__
+
+    def first_latents(self, model: Model, x: Pixels, inside: Bools, quality_index: Integers) -> Integers:
+        from mnistzip.engines.reference import latent_cost
+
+        return latent_cost.first_latents(model, x, inside, quality_index)
+
+    def refine(
+        self,
+        model: Model,
+        x: Pixels,
+        inside: Bools,
+        y: Integers,
+        quality_index: Integers,
+        effort: int,
+        tick: Callable[[int], None] | None = None,
+    ) -> Integers:
+        from mnistzip.engines.reference import rdo
+
+        return rdo.refine(model, x, inside, y, quality_index, effort, tick)
+
+    def refine_to_budget(
+        self, model: Model, x: Pixels, inside: Bools, quality_index: Integers, effort: int, limit: Integers
+    ) -> Integers:
+        from mnistzip.engines.reference import rdo
+
+        return rdo.refine_to_budget(model, x, inside, quality_index, effort, limit)
+
+    def latent_bits(self, model: Model, y: Integers, quality_index: Integers) -> Integers:
+        from mnistzip.engines.reference import latent_cost
+
+        return latent_cost.latent_bits(model, y, quality_index)
+
+    def synthesize(self, model: Model, y: Integers, quality_index: Integers) -> Pixels:
+        return model.transforms.synthesize(y, quality_index)
+
+    def encode_latents(
+        self,
+        model: Model,
+        y: Integers,
+        quality_index: Integers,
+        streams: Streams,
+        checks: Integers,
+        check_bits: int = CHECK_BITS_MIN,
+        interleaved: bool = False,
+    ) -> list[bytes]:
+        from mnistzip.engines.reference import latent_streams
+
+        intervals = model.prior.intervals(y, quality_index)
+        return latent_streams.encode(intervals, streams, checks, check_bits, interleaved)
+
+    def decode_latents(
+        self, model: Model, coded: Sequence[bytes], quality_index: Integers, streams: Streams, interleaved: bool = False
+    ) -> tuple[Integers, FinalStates]:
+        from mnistzip.engines.reference import latent_streams
+
+        return latent_streams.decode(model.prior, coded, quality_index, streams, interleaved)
+
+    def pixel_symbols(self, model: Model, x: Pixels, inside: Bools) -> PixelSymbols:
+        from mnistzip.engines.reference import pixel_streams
+
+        return pixel_streams.pixel_symbols(model.pixel_model(), x, inside)
+
+    def encode_pixels(self, symbols: PixelSymbols, streams: Streams, checks: Integers) -> list[bytes]:
+        from mnistzip.engines.reference import pixel_streams
+
+        return pixel_streams.encode(symbols, streams, checks)
+
+    def decode_pixels(
+        self, model: Model, coded: Sequence[bytes], inside: Bools, streams: Streams, preview: bool = False
+    ) -> tuple[Pixels, Bools, FinalStates]:
+        from mnistzip.engines.reference import pixel_streams
+
+        return pixel_streams.decode(model.pixel_model(), coded, inside, streams, preview)
+
+
+NUMPY = NumpyEngine()

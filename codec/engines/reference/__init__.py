@@ -1,0 +1,1 @@
+"""The computations of the numpy engine. Every other engine gives the same bytes and pixels."""

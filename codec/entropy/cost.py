@@ -1,0 +1,17 @@
+"""Units of cost: code lengths in 1/256 bits, and the weight of the squared error against them.
+
+All costs are integers, so every machine makes the same choices. The decoder does not depend on them.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mnistzip.entropy.cdf import PROBABILITY_BITS, TOTAL
+
+BIT = 256  # one bit in COST
+LMBDA_SHIFT = 14  # a model's lmbda weighs squared grey levels against COST in units of 2^-14
+
+# Cost of a symbol by its frequency. No entry lies near a rounding edge, so any libm gives this table (a test checks it).
+COST = np.zeros(TOTAL + 1, np.int64)
+COST[1:] = np.rint(BIT * (PROBABILITY_BITS - np.log2(np.arange(1, TOTAL + 1))))
