@@ -213,7 +213,7 @@ def _model_of(header: Header, candidate: str | Path | Model | None, max_pixels: 
     assert header.model is not None
     model = model_for(header.model, candidate)
     if header.mode is Mode.LOSSLESS:
-        model.pixel_model()
+        model.require_pixel_model()
     if max_pixels is None:
         model.require_default_limit(header.mode, [(header.height, header.width)])
     return model

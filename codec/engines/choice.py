@@ -1,4 +1,7 @@
-"""Which engine computes: the one that ``MNISTZIP_ENGINE`` names, unless a caller chooses another one for a while."""
+"""Which engine computes: the native one where it is installed, or the one that ``MNISTZIP_ENGINE`` names.
+
+A caller may choose another one for a while.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mnistzip.engines.native_engine import NATIVE
 from mnistzip.engines.numpy_engine import NUMPY
 from mnistzip.errors import OptionError
 
@@ -31,11 +35,11 @@ def current() -> Engine:
     if chosen is not None:
         return chosen
     name = os.environ.get(VARIABLE)
-    return _named(name, f"{VARIABLE} is") if name else NUMPY
+    return _named(name, f"{VARIABLE} is") if name else NATIVE or NUMPY
 
 
 @contextmanager
-def use(name: str) -> Iterator[Engine]:
+def use(engine: str | Engine) -> Iterator[Engine]:
     """Compute with an engine, ``"numpy"`` or ``"native"``, in this context: in this thread and the archives that it writes.
 
     Raises:
@@ -46,7 +50,7 @@ def use(name: str) -> Iterator[Engine]:
         ...     current() is engine
         True
     """
-    token = _chosen.set(_named(name, "the engine is"))
+    token = _chosen.set(_named(engine, "the engine is") if isinstance(engine, str) else engine)
     try:
         yield current()
     finally:
@@ -57,6 +61,8 @@ def _named(name: str, where: str) -> Engine:
     """The engine of a name; ``where`` begins the error."""
     if name == NUMPY.name:
         return NUMPY
+    if name in NAMES and NATIVE is not None:
+        return NATIVE
     if name in NAMES:
         raise OptionError(
             f"{where} {name}, but this installation has no native engine: with a C compiler, "

@@ -189,6 +189,21 @@ class FinalStates:
         return passed
 
 
+def first_states(streams: Sequence[bytes]) -> list[bytes]:
+    """The bytes of each stream that spell the decoder's first state.
+
+    Raises:
+        FormatError: a stream is empty, or its first state is not one that the encoder writes.
+    """
+    if not all(streams):
+        raise FormatError("a coded stream is empty: the file is cut short")
+    states = [stream[: 3 if stream[0] >= 128 else 4] for stream in streams]
+    for state in states:
+        if state[0] == 0:  # a shorter form exists
+            raise FormatError(f"a coded stream begins with the impossible state {state.hex()}: the file is damaged")
+    return states
+
+
 class Decoder:
     """The states of some streams: :meth:`decode` their symbols, given the frequencies, then take their :meth:`final_states`.
 
@@ -197,12 +212,7 @@ class Decoder:
     """
 
     def __init__(self, streams: Sequence[bytes]) -> None:
-        if not all(streams):
-            raise FormatError("a coded stream is empty: the file is cut short")
-        states = [stream[: 3 if stream[0] >= 128 else 4] for stream in streams]
-        for state in states:
-            if state[0] == 0:  # a shorter form exists
-                raise FormatError(f"a coded stream begins with the impossible state {state.hex()}: the file is damaged")
+        states = first_states(streams)
         self._bytes = b"".join(streams)
         self._array = np.frombuffer(self._bytes, np.uint8)
         self._x = np.array([int.from_bytes(state, "big") for state in states], np.int64)

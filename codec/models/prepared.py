@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistzip.models.latent_prior import CHANNELS, POSITIONS, SIDE, SYMBOLS, Prior
+from mnistzip.models.latent_prior import CHANNELS, POSITIONS, SIDE, Prior
 from mnistzip.models.model import Model
 from mnistzip.models.pixel.pixel_model import PixelModel
-from mnistzip.models.pixel.planes import RANGES, SHADES, Plane
+from mnistzip.models.pixel.planes import RANGES, Plane
 from mnistzip.models.transforms import GREY_LEVELS, Transforms
 from mnistzip.nn.backward import GradientMatmul
 from mnistzip.nn.exact import Affine, Range
@@ -183,7 +183,7 @@ def _write_conv(writer: _Writer, layer: Conv, signal: Signal, with_gradient: boo
 
 
 def _write_prior(writer: _Writer, prior: Prior) -> None:
-    a, b, values = prior.near_weight.shape[1] // POSITIONS, prior.head_weight.shape[1], prior.values
+    a, b = prior.near_weight.shape[1] // POSITIONS, prior.head_weight.shape[1]
     near = _integers(prior.near_weight, prior.near_unit)
     far = _integers(prior.far_weight, prior.far_unit)
     skip = _integers(prior.skip_weight, prior.far_unit)
@@ -215,7 +215,6 @@ def _write_prior(writer: _Writer, prior: Prior) -> None:
         writer.matrix(far_to_symbols.weight.astype(np.int64)[None, first * b :, of_symbols], wide[6])
     for weight in logits_to_far.weight.astype(np.int64):
         writer.matrix(weight[None], wide[7])
-    assert head.shape == (SYMBOLS, b, values)
 
 
 def _spaced(weight: Ints, a: int) -> Ints:
@@ -241,7 +240,6 @@ def _write_pixels(writer: _Writer, model: PixelModel) -> None:
         heads = RANGES if net.plane is Plane.SHADE else 1
         for outputs in np.split(np.arange(net.head.weight.shape[1]), heads):
             _write_affine(writer, net.head, net_wide, slice(outputs[0], outputs[-1] + 1))
-    assert SHADES * RANGES == model.nets[Plane.SHADE].head.weight.shape[1]
     _write_affine(writer, copying.query, wide[-2])
     _write_affine(writer, copying.key, wide[-1])
     writer.numbers(copying.levels)

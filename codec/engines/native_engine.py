@@ -1,0 +1,189 @@
+"""The engine in C: :mod:`mnistzip._engine`, the extension that is built from ``engine/``.
+
+Its functions take contiguous arrays of small integers, and release the lock of the interpreter. A model is prepared and loaded
+when it is first used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mnistzip.errors import ModelError
+from mnistzip.limits import CHECK_BITS_MIN
+from mnistzip.tiling import TILE
+from mnistzip.types import Bools, Integers, Pixels
+
+if TYPE_CHECKING:
+    from mnistzip._engine import Model as NativeModel
+    from mnistzip.bitstream.stream_layout import Streams
+    from mnistzip.engines.interface import PixelSymbols
+    from mnistzip.entropy.rans import FinalStates
+    from mnistzip.models.registry import Model
+
+ABI = "1"  # of the extension that this version needs
+SYMBOLS = 196
+PIXEL_SYMBOLS_MAX = 4 * TILE**2  # of a tile
+TILES_OF_SEARCH = (256, 128, 64, 32, 16, 8, 4, 2, 1, 1)  # together, by effort: an interrupt waits for them
+
+
+def extension() -> ModuleType | None:
+    """The extension, or None if it is not installed or of another version."""
+    try:
+        from mnistzip import _engine
+    except ImportError:
+        return None
+    return _engine if _engine.abi() == ABI else None
+
+
+class NativeEngine:
+    """An :class:`~mnistzip.engines.interface.Engine`.
+
+    Args:
+        module: the extension.
+        instructions: one of those that the processor has; None for the best.
+    """
+
+    name = "native"
+
+    def __init__(self, module: ModuleType, instructions: str | None = None) -> None:
+        self._module = module
+        self.instructions: str = instructions or module.instructions()[0]
+        self._loaded: WeakKeyDictionary[Model, NativeModel] = WeakKeyDictionary()
+
+    def first_latents(self, model: Model, x: Pixels, inside: Bools, quality_index: Integers) -> Integers:
+        y = np.empty((len(x), SYMBOLS), np.int8)
+        self._load(model).first_latents(_octets(x), _octets(inside), _octets(quality_index), y)
+        return y.astype(np.int64)
+
+    def refine(
+        self,
+        model: Model,
+        x: Pixels,
+        inside: Bools,
+        y: Integers,
+        quality_index: Integers,
+        effort: int,
+        tick: Callable[[int], None] | None = None,
+    ) -> Integers:
+        loaded, refined = self._load(model), y.astype(np.int8)
+        for part in _parts(len(x), effort):
+            loaded.refine(_octets(x[part]), _octets(inside[part]), _octets(quality_index[part]), effort, refined[part])
+            if tick is not None and effort:
+                tick(len(x[part]))
+        return refined.astype(np.int64)
+
+    def refine_to_budget(
+        self, model: Model, x: Pixels, inside: Bools, quality_index: Integers, effort: int, limit: Integers
+    ) -> Integers:
+        loaded, y = self._load(model), np.empty((len(x), SYMBOLS), np.int8)
+        limit = np.ascontiguousarray(limit, np.int64)
+        for part in _parts(len(x), effort):
+            tiles = _octets(x[part]), _octets(inside[part]), _octets(quality_index[part])
+            loaded.refine_to_budget(*tiles, effort, limit[part], y[part])
+        return y.astype(np.int64)
+
+    def latent_bits(self, model: Model, y: Integers, quality_index: Integers) -> Integers:
+        bits = np.empty(len(y), np.int64)
+        self._load(model).latent_bits(y.astype(np.int8), _octets(quality_index), bits)
+        return bits
+
+    def synthesize(self, model: Model, y: Integers, quality_index: Integers) -> Pixels:
+        x_hat = np.empty((len(y), TILE, TILE), np.uint8)
+        self._load(model).synthesize(y.astype(np.int8), _octets(quality_index), x_hat)
+        return x_hat
+
+    def encode_latents(
+        self,
+        model: Model,
+        y: Integers,
+        quality_index: Integers,
+        streams: Streams,
+        checks: Integers,
+        check_bits: int = CHECK_BITS_MIN,
+        interleaved: bool = False,
+    ) -> list[bytes]:
+        counts, checks32 = streams.count.astype(np.int32), checks.astype(np.uint32)
+        octets = y.astype(np.int8), _octets(quality_index)
+        return self._load(model).encode_latents(*octets, counts, checks32, check_bits, interleaved)
+
+    def decode_latents(
+        self, model: Model, coded: Sequence[bytes], quality_index: Integers, streams: Streams, interleaved: bool = False
+    ) -> tuple[Integers, FinalStates]:
+        finals = _finals(coded)
+        y = np.empty((int(streams.count.sum()), SYMBOLS), np.int8)
+        counts = streams.count.astype(np.int32)
+        self._load(model).decode_latents(coded, _octets(quality_index), counts, interleaved, y, finals)
+        return y.astype(np.int64), _final_states(finals)
+
+    def pixel_symbols(self, model: Model, x: Pixels, inside: Bools) -> PixelSymbols:
+        from mnistzip.engines.interface import PixelSymbols
+
+        model.require_pixel_model()
+        counts, room = np.empty(len(x), np.int32), len(x) * PIXEL_SYMBOLS_MAX
+        turn, start, freq_less_one = np.empty(room, np.int16), np.empty(room, np.uint16), np.empty(room, np.uint16)
+        used = self._load(model).pixel_symbols(_octets(x), _octets(inside), counts, turn, start, freq_less_one)
+        return PixelSymbols(counts, turn[:used].copy(), start[:used].copy(), freq_less_one[:used].copy())
+
+    def encode_pixels(self, symbols: PixelSymbols, streams: Streams, checks: Integers) -> list[bytes]:
+        counts, *columns = map(np.ascontiguousarray, symbols)
+        coded: list[bytes] = self._module.encode_pixels(
+            counts, *columns, streams.count.astype(np.int32), checks.astype(np.uint32)
+        )
+        return coded
+
+    def decode_pixels(
+        self, model: Model, coded: Sequence[bytes], inside: Bools, streams: Streams, preview: bool = False
+    ) -> tuple[Pixels, Bools, FinalStates]:
+        model.require_pixel_model()
+        finals, tiles = _finals(coded), int(streams.count.sum())
+        x, possible = np.empty((tiles, TILE, TILE), np.uint8), np.empty(tiles, np.uint8)
+        counts = streams.count.astype(np.int32)
+        self._load(model).decode_pixels(coded, _octets(inside), counts, preview, x, possible, finals)
+        return x, possible.astype(bool), _final_states(finals)
+
+    def _load(self, model: Model) -> NativeModel:
+        loaded = self._loaded.get(model)
+        if loaded is None:
+            from mnistzip.models import prepared
+
+            try:
+                loaded = self._module.Model(prepared.prepare(model), self.instructions)
+            except ValueError as cause:
+                raise ModelError(f"model {model.name}: the native engine cannot load it: {cause}") from cause
+            self._loaded[model] = loaded
+        return loaded
+
+
+def _octets(values: NDArray[Any]) -> NDArray[np.uint8]:
+    """A contiguous array of bytes."""
+    return np.ascontiguousarray(values, np.uint8)
+
+
+def _parts(count: int, effort: int) -> list[slice]:
+    """Cut tiles into those that are searched in one call."""
+    size = TILES_OF_SEARCH[effort]
+    return [slice(start, start + size) for start in range(0, count, size)]
+
+
+def _finals(coded: Sequence[bytes]) -> NDArray[np.uint32]:
+    """Room for the final state of each stream, which must begin with a possible state."""
+    from mnistzip.entropy import rans
+
+    rans.first_states(coded)
+    return np.empty((len(coded), 2), np.uint32)
+
+
+def _final_states(finals: NDArray[np.uint32]) -> FinalStates:
+    from mnistzip.entropy.rans import FinalStates
+
+    return FinalStates(finals[:, 0].astype(np.int64), finals[:, 1] == 0)
+
+
+_extension = extension()
+NATIVE = None if _extension is None else NativeEngine(_extension)
