@@ -15,6 +15,7 @@ enum {
     LAYERS_MAX = 200,
     SIGNAL_MAX = 1 << 17,
     SHIFT_MAX = 30,
+    EXPONENT_MAX = 64,      /* of a gradient's unit; those of weights of 24 bits and shifts of 30 are smaller */
     CONV_INPUTS_MAX = 1 << 19
 };
 
@@ -114,7 +115,8 @@ static void add_products(reader *r, const mnz_matrix *m, peaks input, int64_t *s
                 const int64_t peak = input.each ? input.each[k] : input.all;
                 if (m->narrow && peak > INT16_MAX) fail(r, MNZ_ERROR_INEXACT);
                 if (m->wide) {
-                    for (int o = 0; o < m->outputs; o++) sums[o] += peak * magnitude(weight_of(m, run, k, o));
+                    for (int o = 0; o < m->outputs; o++) /* a sum that is too large stays so, and cannot overflow */
+                        if (sums[o] <= MNZ_SUM_MAX) sums[o] += peak * magnitude(weight_of(m, run, k, o));
                     for (int o = m->outputs; o < m->blocks * MNZ_BLOCK; o++)
                         if (weight_of(m, run, k, o)) fail(r, MNZ_ERROR_MODEL);
                     continue;
@@ -151,6 +153,7 @@ static void require_bounded(reader *r, const int64_t *sums, int outputs)
 static mnz_gradient read_gradient(reader *r, int runs, int inputs, int outputs, int wide, int exponent, int64_t *sums)
 {
     mnz_gradient g = {read_matrix(r, runs, inputs, outputs, wide), exponent};
+    if (exponent < -EXPONENT_MAX || exponent > EXPONENT_MAX) fail(r, MNZ_ERROR_MODEL);
     memset(sums, 0, (size_t)(outputs > 0 ? outputs : 0) * sizeof *sums);
     add_products(r, &g.weight, (peaks){MNZ_GRADIENT_MAX, NULL}, sums);
     require_bounded(r, sums, outputs);
@@ -194,7 +197,6 @@ static void read_conv(reader *r, mnz_layer *layer, const int32_t *fields, int wi
 static void read_layer(reader *r, mnz_layer *layer, const int32_t *fields, int with_gradient, int64_t *sums)
 {
     mnz_signal *in = &layer->in, *out = &layer->out;
-    const int square = fields[2] * fields[2];
     layer->op = fields[0];
     layer->inner = fields[1];
     *out = *in;
@@ -214,11 +216,14 @@ static void read_layer(reader *r, mnz_layer *layer, const int32_t *fields, int w
         if (layer->inner < 1) fail(r, MNZ_ERROR_MODEL);
         break;
     case MNZ_SPACE_TO_DEPTH:
-    case MNZ_DEPTH_TO_SPACE:
+    case MNZ_DEPTH_TO_SPACE: {
         layer->size = fields[2];
         if (layer->size < 2 || layer->size > 4) {
             fail(r, MNZ_ERROR_MODEL);
-        } else if (layer->op == MNZ_SPACE_TO_DEPTH) {
+            break;
+        }
+        const int square = layer->size * layer->size;
+        if (layer->op == MNZ_SPACE_TO_DEPTH) {
             if (in->height % layer->size || in->width % layer->size) fail(r, MNZ_ERROR_MODEL);
             *out = (mnz_signal){in->height / layer->size, in->width / layer->size, in->channels * square, in->range};
         } else {
@@ -226,6 +231,7 @@ static void read_layer(reader *r, mnz_layer *layer, const int32_t *fields, int w
             *out = (mnz_signal){in->height * layer->size, in->width * layer->size, in->channels / square, in->range};
         }
         break;
+    }
     case MNZ_MAX_POOL:
         if (in->height % 2 || in->width % 2) fail(r, MNZ_ERROR_MODEL);
         out->height /= 2, out->width /= 2;
@@ -251,8 +257,9 @@ static void read_layer(reader *r, mnz_layer *layer, const int32_t *fields, int w
     default:
         fail(r, MNZ_ERROR_MODEL);
     }
-    /* the range of a table may be anything, others hold 0 */
-    if (layer->op != MNZ_LOOKUP && (out->range.low > 0 || out->range.high < 0)) fail(r, MNZ_ERROR_MODEL);
+    /* ranges that a model file states hold 0; those of a table may be anything, and some layers pass them on */
+    const int states_range = layer->op == MNZ_CONV || layer->op == MNZ_GAIN || layer->op == MNZ_RESIDUAL;
+    if (states_range && (out->range.low > 0 || out->range.high < 0)) fail(r, MNZ_ERROR_MODEL);
     if (peak_of(out->range) > MNZ_SUM_MAX || size_of(out) == 0 || size_of(out) > SIGNAL_MAX) fail(r, MNZ_ERROR_MODEL);
 }
 
@@ -279,7 +286,8 @@ static int read_chain(reader *r, mnz_network *network, int first, int end, mnz_s
         layer->before = before;
         read_layer(r, layer, record(r), with_gradient, sums);
         if (layer->inner < 0 || layer->inner > end - i - 1) fail(r, MNZ_ERROR_MODEL);
-        if (layer->op == MNZ_RESIDUAL && r->status == MNZ_OK) {
+        if (r->status != MNZ_OK) break; /* sizes may be anything */
+        if (layer->op == MNZ_RESIDUAL) {
             mnz_signal change = *signal;
             layer->inner_last = read_chain(r, network, i + 1, i + 1 + layer->inner, &change, with_gradient, sums);
             if (change.height != signal->height || change.width != signal->width || change.channels != signal->channels)

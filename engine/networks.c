@@ -167,6 +167,7 @@ const int32_t *mnz_forward(const mnz_model *model, const mnz_network *network, c
 
 mnz_status mnz_analyse(const mnz_model *model, const uint8_t *x, int quality_index, int8_t *y, void *workspace, size_t size)
 {
+    if (quality_index < 0 || quality_index >= MNZ_QUALITIES) return MNZ_ERROR_ARGUMENT;
     mnz_arena arena = mnz_arena_of(workspace, size);
     int32_t *input = mnz_take(&arena, MNZ_TILE_PIXELS, sizeof *input);
     int32_t *tape = mnz_take(&arena, model->analysis.tape, sizeof *tape);
@@ -184,6 +185,7 @@ mnz_status mnz_analyse(const mnz_model *model, const uint8_t *x, int quality_ind
 
 mnz_status mnz_synthesize(const mnz_model *model, const int8_t *y, int quality_index, uint8_t *x_hat, void *workspace, size_t size)
 {
+    if (quality_index < 0 || quality_index >= MNZ_QUALITIES || !mnz_within(model, y, MNZ_SYMBOLS)) return MNZ_ERROR_ARGUMENT;
     mnz_arena arena = mnz_arena_of(workspace, size);
     int32_t *start = mnz_take(&arena, MNZ_SYMBOLS, sizeof *start);
     int32_t *tape = mnz_take(&arena, model->synthesis.tape, sizeof *tape);

@@ -450,7 +450,7 @@ mnz_status mnz_pixel_symbols(const mnz_model *model, const uint8_t *x, const uin
     begin_tile(t, &model->pixels, grey, inside, &arena);
     if (arena.failed) return MNZ_ERROR_MEMORY;
     for (int pixel = 0; pixel < MNZ_TILE_PIXELS; pixel++) {
-        if (!inside[pixel] && x[pixel]) return MNZ_ERROR_ARGUMENT;
+        if (inside[pixel] > 1 || (!inside[pixel] && x[pixel])) return MNZ_ERROR_ARGUMENT;
         for (int plane = INK; plane < MNZ_PLANES; plane++) show(t, plane, pixel, x[pixel]);
     }
     coding code = {x, 0, turn, start, freq_less_one};
@@ -483,6 +483,8 @@ mnz_status mnz_decode_pixels(const mnz_model *model, const uint8_t *stream, size
 {
     if (!model->has_pixels) return MNZ_ERROR_NO_PIXEL_MODEL;
     if (tiles < 1 || tiles > MNZ_TILES_PER_STREAM) return MNZ_ERROR_ARGUMENT;
+    for (int k = 0; k < tiles * MNZ_TILE_PIXELS; k++)
+        if (inside[k] > 1) return MNZ_ERROR_ARGUMENT;
     mnz_arena arena = mnz_arena_of(workspace, size);
     batch *b = mnz_take(&arena, 1, sizeof *b);
     tile *all = mnz_take(&arena, (size_t)tiles, sizeof *all);

@@ -117,8 +117,7 @@ void mnz_prior_visit(mnz_prior_state *states, int tiles, mnz_visit visit, void *
     }
 }
 
-/* Whether all symbols are of the model's alphabet. */
-static int within(const mnz_model *model, const int8_t *y, size_t symbols)
+int mnz_within(const mnz_model *model, const int8_t *y, size_t symbols)
 {
     for (size_t k = 0; k < symbols; k++)
         if (y[k] < model->low || y[k] > model->high) return 0;
@@ -142,7 +141,7 @@ static int add_cost(void *context, int tile, int symbol, const mnz_cdf *cdf)
 
 mnz_status mnz_latent_bits(const mnz_model *model, const int8_t *y, int quality_index, int64_t *bits, void *workspace, size_t size)
 {
-    if (quality_index < 0 || quality_index >= MNZ_QUALITIES || !within(model, y, MNZ_SYMBOLS)) return MNZ_ERROR_ARGUMENT;
+    if (quality_index < 0 || quality_index >= MNZ_QUALITIES || !mnz_within(model, y, MNZ_SYMBOLS)) return MNZ_ERROR_ARGUMENT;
     mnz_arena arena = mnz_arena_of(workspace, size);
     mnz_prior_state state;
     costing costs = {y, model->low, 0};
@@ -177,7 +176,7 @@ mnz_status mnz_encode_latents(const mnz_model *model, const int8_t *y, const uin
                               uint32_t check, int check_bits, uint8_t *out, size_t capacity, size_t *out_size, void *workspace,
                               size_t size)
 {
-    if (tiles < 1 || tiles > MNZ_TILES_PER_STREAM || !within(model, y, (size_t)tiles * MNZ_SYMBOLS)) return MNZ_ERROR_ARGUMENT;
+    if (tiles < 1 || tiles > MNZ_TILES_PER_STREAM || !mnz_within(model, y, (size_t)tiles * MNZ_SYMBOLS)) return MNZ_ERROR_ARGUMENT;
     mnz_arena arena = mnz_arena_of(workspace, size);
     const size_t symbols = (size_t)tiles * MNZ_SYMBOLS;
     uint16_t *start = mnz_take(&arena, symbols, sizeof *start), *freq_less_one = mnz_take(&arena, symbols, sizeof *freq_less_one);

@@ -412,7 +412,7 @@ mnz_status mnz_refine(const mnz_model *model, const uint8_t *x, const uint8_t *i
 {
     search *s;
     mnz_arena arena;
-    if (effort < 0 || effort >= EFFORTS) return MNZ_ERROR_ARGUMENT;
+    if (effort < 0 || effort >= EFFORTS || !mnz_within(model, y, MNZ_SYMBOLS)) return MNZ_ERROR_ARGUMENT;
     mnz_status status = prepare(model, x, inside, quality_index, workspace, size, &s, &arena);
     if (status != MNZ_OK || !PASSES[effort]) return status;
     begin_at(s, y);

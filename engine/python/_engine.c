@@ -39,9 +39,13 @@ static PyObject *raise(mnz_status status)
     return NULL;
 }
 
-/* Whether a buffer has so many items of a size. */
+/* Whether a buffer has so many items of a size. Numbers of several bytes must be aligned. */
 static int has(const Py_buffer *buffer, size_t items, size_t size)
 {
+    if (size <= sizeof(int64_t) && (uintptr_t)buffer->buf % size) {
+        PyErr_Format(PyExc_ValueError, "a buffer of items of %zu bytes is not aligned", size);
+        return 0;
+    }
     if (items <= (size_t)PY_SSIZE_T_MAX / size && (size_t)buffer->len == items * size) return 1;
     PyErr_Format(PyExc_ValueError, "a buffer has %zd bytes, not %zu items of %zu", buffer->len, items, size);
     return 0;
@@ -80,6 +84,7 @@ static void close_streams(streams *s)
     Py_XDECREF(s->sequence);
 }
 
+/* The caller closes them also if this fails. */
 static int open_streams(streams *s, PyObject *sequence)
 {
     memset(s, 0, sizeof *s);
@@ -90,16 +95,12 @@ static int open_streams(streams *s, PyObject *sequence)
     s->sizes = malloc((size_t)(s->count + 1) * sizeof *s->sizes);
     if (!s->bytes || !s->sizes) {
         PyErr_NoMemory();
-        close_streams(s);
         return 0;
     }
     for (Py_ssize_t k = 0; k < s->count; k++) {
         char *bytes;
         Py_ssize_t size;
-        if (PyBytes_AsStringAndSize(PyTuple_GetItem(s->sequence, k), &bytes, &size)) {
-            close_streams(s);
-            return 0;
-        }
+        if (PyBytes_AsStringAndSize(PyTuple_GetItem(s->sequence, k), &bytes, &size)) return 0;
         s->bytes[k] = (const uint8_t *)bytes;
         s->sizes[k] = (size_t)size;
     }
