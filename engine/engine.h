@@ -157,9 +157,6 @@ typedef int (*mnz_visit)(void *context, int tile, int symbol, const mnz_cdf *cdf
 /* Visit the symbols of some latents, which take turns symbol by symbol. */
 void mnz_prior_visit(mnz_prior_state *states, int tiles, mnz_visit visit, void *context);
 
-/* The code length of a frequency in 1/256 bits. */
-int32_t mnz_cost(uint32_t freq);
-
 typedef struct {
     uint32_t x;
     const uint8_t *at, *end;

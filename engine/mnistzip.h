@@ -94,9 +94,12 @@ mnz_status mnz_analyse(const mnz_model *model, const uint8_t *x, int quality_ind
 mnz_status mnz_synthesize(const mnz_model *model, const int8_t *y, int quality_index, uint8_t *x_hat, void *workspace,
                           size_t size);
 
-/* The ideal code length of a latent, in 1/MNZ_BIT bits. */
-mnz_status mnz_latent_bits(const mnz_model *model, const int8_t *y, int quality_index, int64_t *bits, void *workspace,
-                           size_t size);
+/* The intervals that the prior gives the symbols: arrays of MNZ_SYMBOLS. Frequencies are 1 to 65536. */
+mnz_status mnz_latent_symbols(const mnz_model *model, const int8_t *y, int quality_index, uint16_t *start, uint16_t *freq_less_one,
+                              void *workspace, size_t size);
+
+/* The ideal code length of a symbol, given its frequency, in 1/MNZ_BIT bits. */
+int32_t mnz_cost(uint32_t freq);
 
 /* The symbols of the analysis, those beyond the picture replaced by cheap ones. inside: 1 for each pixel of the picture. */
 mnz_status mnz_first_latent(const mnz_model *model, const uint8_t *x, const uint8_t *inside, int quality_index, int8_t *y,
@@ -128,10 +131,10 @@ size_t mnz_stream_bound(size_t symbols);
 mnz_status mnz_encode_intervals(const uint16_t *start, const uint16_t *freq_less_one, size_t symbols, uint32_t check,
                                 int check_bits, uint8_t *out, size_t capacity, size_t *out_size);
 
-/* Code the latents of a stream. y: tiles * MNZ_SYMBOLS symbols. interleaved: tiles take turns symbol by symbol. */
-mnz_status mnz_encode_latents(const mnz_model *model, const int8_t *y, const uint8_t *quality_index, int tiles, int interleaved,
-                              uint32_t check, int check_bits, uint8_t *out, size_t capacity, size_t *out_size, void *workspace,
-                              size_t size);
+/* Code the latents of a stream, given the intervals of tiles * MNZ_SYMBOLS symbols. interleaved: tiles take turns symbol by
+   symbol; only then a workspace is used, of 4 bytes for each symbol and 2 * MNZ_ALIGNMENT more. */
+mnz_status mnz_encode_latents(const uint16_t *start, const uint16_t *freq_less_one, int tiles, int interleaved, uint32_t check,
+                              int check_bits, uint8_t *out, size_t capacity, size_t *out_size, void *workspace, size_t size);
 
 /* Decode the latents of a stream, all of one quality. */
 mnz_status mnz_decode_latents(const mnz_model *model, const uint8_t *stream, size_t stream_size, int quality_index, int tiles,

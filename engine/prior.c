@@ -128,70 +128,51 @@ static int within(const mnz_model *model, const int8_t *y, size_t symbols)
 typedef struct {
     const int8_t *y;
     int low;
-    int64_t bits;
-} costing;
-
-static int add_cost(void *context, int tile, int symbol, const mnz_cdf *cdf)
-{
-    costing *costs = context;
-    (void)tile;
-    int value = costs->y[symbol] - costs->low;
-    costs->bits += mnz_cost(mnz_interval_of(cdf, value).freq);
-    return value;
-}
-
-mnz_status mnz_latent_bits(const mnz_model *model, const int8_t *y, int quality_index, int64_t *bits, void *workspace, size_t size)
-{
-    if (quality_index < 0 || quality_index >= MNZ_QUALITIES || !within(model, y, MNZ_SYMBOLS)) return MNZ_ERROR_ARGUMENT;
-    mnz_arena arena = mnz_arena_of(workspace, size);
-    mnz_prior_state state;
-    costing costs = {y, model->low, 0};
-    mnz_prior_begin(&state, model, quality_index, &arena);
-    if (arena.failed) return MNZ_ERROR_MEMORY;
-    mnz_prior_visit(&state, 1, add_cost, &costs);
-    *bits = costs.bits;
-    return MNZ_OK;
-}
-
-/* ---- Streams of latents ---- */
-
-typedef struct {
-    const int8_t *y;
-    int low;
     uint16_t *start, *freq_less_one;
-    size_t stride; /* between the symbols of a tile */
 } coding;
 
 static int code_symbol(void *context, int tile, int symbol, const mnz_cdf *cdf)
 {
     coding *code = context;
     (void)tile;
-    int value = code->y[symbol] - code->low;
-    mnz_interval interval = mnz_interval_of(cdf, value);
-    code->start[symbol * code->stride] = (uint16_t)interval.start;
-    code->freq_less_one[symbol * code->stride] = (uint16_t)(interval.freq - 1);
+    const int value = code->y[symbol] - code->low;
+    const mnz_interval interval = mnz_interval_of(cdf, value);
+    code->start[symbol] = (uint16_t)interval.start;
+    code->freq_less_one[symbol] = (uint16_t)(interval.freq - 1);
     return value;
 }
 
-mnz_status mnz_encode_latents(const mnz_model *model, const int8_t *y, const uint8_t *quality_index, int tiles, int interleaved,
-                              uint32_t check, int check_bits, uint8_t *out, size_t capacity, size_t *out_size, void *workspace,
-                              size_t size)
+mnz_status mnz_latent_symbols(const mnz_model *model, const int8_t *y, int quality_index, uint16_t *start, uint16_t *freq_less_one,
+                              void *workspace, size_t size)
 {
-    if (tiles < 1 || tiles > MNZ_TILES_PER_STREAM || !within(model, y, (size_t)tiles * MNZ_SYMBOLS)) return MNZ_ERROR_ARGUMENT;
+    if (quality_index < 0 || quality_index >= MNZ_QUALITIES || !within(model, y, MNZ_SYMBOLS)) return MNZ_ERROR_ARGUMENT;
     mnz_arena arena = mnz_arena_of(workspace, size);
+    mnz_prior_state state;
+    coding code = {y, model->low, start, freq_less_one};
+    mnz_prior_begin(&state, model, quality_index, &arena);
+    if (arena.failed) return MNZ_ERROR_MEMORY;
+    mnz_prior_visit(&state, 1, code_symbol, &code);
+    return MNZ_OK;
+}
+
+/* ---- Streams of latents ---- */
+
+mnz_status mnz_encode_latents(const uint16_t *start, const uint16_t *freq_less_one, int tiles, int interleaved, uint32_t check,
+                              int check_bits, uint8_t *out, size_t capacity, size_t *out_size, void *workspace, size_t size)
+{
+    if (tiles < 1 || tiles > MNZ_TILES_PER_STREAM) return MNZ_ERROR_ARGUMENT;
     const size_t symbols = (size_t)tiles * MNZ_SYMBOLS;
-    uint16_t *start = mnz_take(&arena, symbols, sizeof *start), *freq_less_one = mnz_take(&arena, symbols, sizeof *freq_less_one);
-    for (int tile = 0; tile < tiles; tile++) {
-        mnz_arena rest = arena;
-        mnz_prior_state state;
-        const size_t first = interleaved ? (size_t)tile : (size_t)tile * MNZ_SYMBOLS;
-        coding code = {y + tile * MNZ_SYMBOLS, model->low, start + first, freq_less_one + first, interleaved ? (size_t)tiles : 1};
-        if (quality_index[tile] >= MNZ_QUALITIES) return MNZ_ERROR_ARGUMENT;
-        mnz_prior_begin(&state, model, quality_index[tile], &rest);
-        if (rest.failed) return MNZ_ERROR_MEMORY;
-        mnz_prior_visit(&state, 1, code_symbol, &code);
-    }
-    return mnz_encode_intervals(start, freq_less_one, symbols, check, check_bits, out, capacity, out_size);
+    if (!interleaved || tiles == 1)
+        return mnz_encode_intervals(start, freq_less_one, symbols, check, check_bits, out, capacity, out_size);
+    mnz_arena arena = mnz_arena_of(workspace, size);
+    uint16_t *starts = mnz_take(&arena, symbols, sizeof *starts), *freqs = mnz_take(&arena, symbols, sizeof *freqs);
+    if (arena.failed) return MNZ_ERROR_MEMORY;
+    for (int symbol = 0; symbol < MNZ_SYMBOLS; symbol++)
+        for (int tile = 0; tile < tiles; tile++) {
+            starts[symbol * tiles + tile] = start[tile * MNZ_SYMBOLS + symbol];
+            freqs[symbol * tiles + tile] = freq_less_one[tile * MNZ_SYMBOLS + symbol];
+        }
+    return mnz_encode_intervals(starts, freqs, symbols, check, check_bits, out, capacity, out_size);
 }
 
 typedef struct {

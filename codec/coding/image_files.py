@@ -12,6 +12,7 @@ from mnistzip.coding.batches import TILES_TOGETHER, batches
 from mnistzip.coding.lossy import LossyBatch, is_lossy, require_fits
 from mnistzip.coding.lossy_decoder import lossy_header
 from mnistzip.coding.model_choice import Candidate, Plan, grouped, plan_lossless, plan_lossy
+from mnistzip.engines.interface import LatentSymbols
 from mnistzip.errors import LimitError
 from mnistzip.metrics import mse
 from mnistzip.models.registry import Model
@@ -146,6 +147,6 @@ def _lossy_files(model: Model, images: list[Pixels], plans: Sequence[Plan]) -> l
     counts = [len(y) for y in symbols]
     pairs = zip(images, qualities, strict=True)
     headers = [lossy_header(model, image.shape, quality).to_bytes() for image, quality in pairs]
-    quality_index = np.repeat([model.quality_index(quality) for quality in qualities], counts)
-    payloads = lossy.encode_payloads(model, headers, counts, np.concatenate(symbols), quality_index)
+    latent = LatentSymbols.join([plan.latent for plan in plans if plan.latent is not None])
+    payloads = lossy.encode_payloads(headers, counts, np.concatenate(symbols), latent)
     return [header + payload for header, payload in zip(headers, payloads, strict=True)]

@@ -25,7 +25,7 @@ from mnistzip.bitstream.stored import body_below
 from mnistzip.bitstream.stream_layout import TILES_PER_STREAM
 from mnistzip.coding.lossless import pixel_symbols
 from mnistzip.engines.choice import current
-from mnistzip.engines.interface import PixelSymbols
+from mnistzip.engines.interface import LatentSymbols, PixelSymbols
 from mnistzip.entropy.cost import BIT, LMBDA_SHIFT
 from mnistzip.limits import DECODED_PIXELS_MAX
 from mnistzip.models import registry
@@ -68,7 +68,7 @@ class Plan:
         model: None if the image is stored.
         quality: 1..100 if lossy, else None.
         bits: ideal code length of the body, in units of 1 / :data:`~mnistzip.entropy.cost.BIT` bits.
-        y: symbols of the tiles, shape ``(tiles, 196)``, if lossy.
+        y, latent: symbols of the tiles, shape ``(tiles, 196)``, and their intervals, if lossy.
         symbols: if a pixel model codes the image.
         alternative: lossless plan that might take no more bytes than this lossy one.
     """
@@ -78,6 +78,7 @@ class Plan:
     quality: int | None
     bits: int
     y: Integers | None = None
+    latent: LatentSymbols | None = None
     symbols: PixelSymbols | None = None
     alternative: Plan | None = None
 
@@ -146,7 +147,7 @@ def plan_lossy(
     """
     engine = current()
     tiles = _Tiles(images)
-    y, best, bits, error = _first_look(images, tiles, candidates, effort, use_bits)
+    y, latent, best, bits, error = _first_look(images, tiles, candidates, effort, use_bits)
     for number, candidate in enumerate(candidates):
         which = np.flatnonzero(best == number)
         if effort and which.size:
@@ -154,11 +155,13 @@ def plan_lossy(
             quality_index = _quality_indices(candidate, len(chosen))
             x, inside = tiles.x[chosen], tiles.inside[chosen]
             y[chosen] = engine.refine(candidate.model, x, inside, y[chosen], quality_index, effort, tick)
-            bits[which] = tiles.sums(engine.latent_bits(candidate.model, y[chosen], quality_index), chosen)[which]
-    parts = np.split(y, np.cumsum(tiles.counts)[:-1])
+            refined = engine.latent_symbols(candidate.model, y[chosen], quality_index)
+            latent.replace(chosen, refined)
+            bits[which] = tiles.sums(refined.bits, chosen)[which]
+    ends = np.cumsum(tiles.counts)
     plans = [
-        Plan(Mode.LOSSY, candidates[number].model, candidates[number].quality, size, part)
-        for number, size, part in zip(best.tolist(), bits.tolist(), parts, strict=True)
+        Plan(Mode.LOSSY, candidates[number].model, candidates[number].quality, size, y[part], latent.select(part))
+        for number, size, part in zip(best.tolist(), bits.tolist(), map(slice, ends - tiles.counts, ends), strict=True)
     ]
     return _with_lossless(images, plans, error, candidates, effort)
 
@@ -171,11 +174,11 @@ def _quality_indices(candidate: Candidate, count: int) -> Integers:
 
 def _first_look(
     images: Sequence[Pixels], tiles: _Tiles, candidates: Sequence[Candidate], effort: int, use_bits: int
-) -> tuple[Integers, Integers, Integers, Integers]:
+) -> tuple[Integers, LatentSymbols, Integers, Integers, Integers]:
     """The first latents of the candidate of least cost for each image.
 
     Returns:
-        Symbols, shape ``(tiles, 196)``; for each image the number of its candidate, the bits, and the squared error, 0 if it
+        Symbols, shape ``(tiles, 196)``, and their intervals; for each image the number of its candidate, the bits, and the squared error, 0 if it
         was not measured.
     """
     engine = current()
@@ -184,20 +187,22 @@ def _first_look(
     quality_index = _quality_indices(first, len(tiles.x))
     y = engine.first_latents(first.model, tiles.x, tiles.inside, quality_index)
     bits, error, cost = np.zeros((3, len(candidates), len(images)), np.int64)
-    bits[0] = tiles.sums(engine.latent_bits(first.model, y, quality_index), np.arange(len(tiles.x)))
+    latent = engine.latent_symbols(first.model, y, quality_index)
+    bits[0] = tiles.sums(latent.bits, np.arange(len(tiles.x)))
     compared = everyone if effort else np.flatnonzero(~_are_typical(images, bits[0], first))
     if len(candidates) == 1 or not compared.size:
-        return y, np.zeros(len(images), np.int64), bits[0], error[0]
+        return y, latent, np.zeros(len(images), np.int64), bits[0], error[0]
     chosen = tiles.of_images(compared)
     x, inside = tiles.x[chosen], tiles.inside[chosen]
     lmbda = int(first.model.lmbda[quality_index[0]])
-    latents = [y[chosen]]
+    latents, symbols = [y[chosen]], [latent]
     cost[1:] = INFEASIBLE
     for number, candidate in enumerate(candidates):
         quality_index = _quality_indices(candidate, len(chosen))
         if number:
             latents.append(engine.first_latents(candidate.model, x, inside, quality_index))
-            bits[number] = tiles.sums(engine.latent_bits(candidate.model, latents[-1], quality_index), chosen)
+            symbols.append(engine.latent_symbols(candidate.model, latents[-1], quality_index))
+            bits[number] = tiles.sums(symbols[-1].bits, chosen)
         x_hat = engine.synthesize(candidate.model, latents[-1], quality_index)
         error[number] = tiles.sums(squared_error(x, x_hat, inside), chosen)
         cost[number, compared] = (bits[number, compared] << LMBDA_SHIFT) + lmbda * error[number, compared]
@@ -206,7 +211,8 @@ def _first_look(
     owner = best[tiles.owner[chosen]]
     for number in range(1, len(candidates)):
         y[chosen[owner == number]] = latents[number][owner == number]
-    return y, best, bits[best, everyone], error[best, everyone]
+        latent.replace(chosen[owner == number], symbols[number].select(owner == number))
+    return y, latent, best, bits[best, everyone], error[best, everyone]
 
 
 def _cheapest(cost: Integers, use: int) -> Integers:

@@ -12,7 +12,7 @@ from mnistzip.types import Bools, Integers, Pixels
 
 if TYPE_CHECKING:
     from mnistzip.bitstream.stream_layout import Streams
-    from mnistzip.engines.interface import PixelSymbols
+    from mnistzip.engines.interface import LatentSymbols, PixelSymbols
     from mnistzip.entropy.rans import FinalStates
     from mnistzip.models.registry import Model
 
@@ -49,19 +49,17 @@ class NumpyEngine:
 
         return rdo.refine_to_budget(model, x, inside, quality_index, effort, limit)
 
-    def latent_bits(self, model: Model, y: Integers, quality_index: Integers) -> Integers:
-        from mnistzip.engines.reference import latent_cost
+    def latent_symbols(self, model: Model, y: Integers, quality_index: Integers) -> LatentSymbols:
+        from mnistzip.engines.reference import latent_streams
 
-        return latent_cost.latent_bits(model, y, quality_index)
+        return latent_streams.latent_symbols(model.prior, y, quality_index)
 
     def synthesize(self, model: Model, y: Integers, quality_index: Integers) -> Pixels:
         return model.transforms.synthesize(y, quality_index)
 
     def encode_latents(
         self,
-        model: Model,
-        y: Integers,
-        quality_index: Integers,
+        symbols: LatentSymbols,
         streams: Streams,
         checks: Integers,
         check_bits: int = CHECK_BITS_MIN,
@@ -69,8 +67,7 @@ class NumpyEngine:
     ) -> list[bytes]:
         from mnistzip.engines.reference import latent_streams
 
-        intervals = model.prior.intervals(y, quality_index)
-        return latent_streams.encode(intervals, streams, checks, check_bits, interleaved)
+        return latent_streams.encode(symbols, streams, checks, check_bits, interleaved)
 
     def decode_latents(
         self, model: Model, coded: Sequence[bytes], quality_index: Integers, streams: Streams, interleaved: bool = False
