@@ -5,16 +5,16 @@ FORMAT.md section 2 specifies them. Source of deflate: RFC 1951.
 
 from __future__ import annotations
 
-import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from mnistzip.bitstream.checksums import CHECK16_BYTES, check16
 from mnistzip.bitstream.container import Header, Method
 from mnistzip.errors import FormatError
-from mnistzip.types import Mode, Pixels
+from mnistzip.tiling import by_shape
+from mnistzip.types import Bools, Integers, Mode, Pixels
 
 LITERAL_BITS = 5  # the least that a deflate stream spends on each byte value that occurs
 ONE_BLOCK = 1 << 15  # bytes that :func:`deflate` puts into one block and perhaps one symbol of another
@@ -26,34 +26,48 @@ def store(image: Pixels) -> bytes:
     return _file(image, *smallest_body([image]))
 
 
-def smaller_stored(file: bytes, image: Pixels) -> bytes:
-    """The stored file of an image if it is no larger than this file of a model, else this file."""
-    body = body_below(image, len(file) + 1)
-    return file if body is None else min(_file(image, *body), file, key=len)
+def smaller_stored(files: Sequence[bytes], images: Sequence[Pixels]) -> list[bytes]:
+    """For each image its stored file if that is no larger than its file of a model, else the latter."""
+    bodies = bodies_below(images, [len(file) + 1 for file in files])
+    return [
+        file if body is None else min(_file(image, *body), file, key=len)
+        for file, image, body in zip(files, images, bodies, strict=True)
+    ]
 
 
 def smallest_body(images: Sequence[Pixels]) -> tuple[Method, bytes]:
     """The method by which the pixels of some images take the fewest bytes, and these bytes."""
-    return _smallest(b"".join(image.tobytes() for image in images), _deflatable(images))
+    kinds: dict[Method, list[bytes]] = {}
+    for image in images:
+        for method, values in _kinds(image[None]).items():
+            kinds.setdefault(method, []).append(values.tobytes())
+    return _smallest(b"".join(image.tobytes() for image in images), {kind: b"".join(parts) for kind, parts in kinds.items()})
 
 
-def body_below(image: Pixels, limit: int) -> tuple[Method, bytes] | None:
-    """The same for one image; None if body and check surely take ``limit`` bytes or more. A body may still be larger."""
-    worth = [(method, raw) for method, raw in _deflatable([image]) if worth_deflating(raw, limit)]
-    return _smallest(image.tobytes(), worth) if worth else None  # if none is worth it, raw pixels are too many as well
+def bodies_below(images: Sequence[Pixels], limits: Sequence[int]) -> list[tuple[Method, bytes] | None]:
+    """The same for each image; None if body and check surely take ``limit`` bytes or more. A body may still be larger."""
+    bodies: list[tuple[Method, bytes] | None] = [None] * len(images)
+    for indices, stack in by_shape(images):
+        kinds = _kinds(stack)
+        worth = {method: worth_deflating(values, np.array([limits[k] for k in indices])) for method, values in kinds.items()}
+        for n in np.flatnonzero(np.logical_or.reduce(list(worth.values()))):
+            deflatable = {method: kinds[method][n].tobytes() for method in kinds if worth[method][n]}
+            bodies[indices[n]] = _smallest(stack[n].tobytes(), deflatable)
+    return bodies
 
 
-def _deflatable(images: Sequence[Pixels]) -> list[tuple[Method, bytes]]:
-    """The bytes that each method deflates: grey levels, and two kinds of differences, modulo 256."""
-    ups = [np.diff(image, axis=0, prepend=np.uint8(0)) for image in images]
-    gradients = [np.diff(up, axis=1, prepend=np.uint8(0)) for up in ups]
-    kinds = ((Method.DEFLATE, images), (Method.UP, ups), (Method.GRADIENT, gradients))
-    return [(method, b"".join(values.tobytes() for values in kind)) for method, kind in kinds]
+def _kinds(images: Pixels) -> dict[Method, Pixels]:
+    """The bytes that each method deflates: grey levels, and two kinds of differences, modulo 256. All are ``(N, H, W)``."""
+    up = images.copy()
+    up[:, 1:] -= images[:, :-1]
+    gradient = up.copy()
+    gradient[:, :, 1:] -= up[:, :, :-1]
+    return {Method.DEFLATE: images, Method.UP: up, Method.GRADIENT: gradient}
 
 
-def _smallest(raw: bytes, deflatable: Sequence[tuple[Method, bytes]]) -> tuple[Method, bytes]:
+def _smallest(raw: bytes, deflatable: Mapping[Method, bytes]) -> tuple[Method, bytes]:
     """The smallest of the raw pixels and the deflated bytes."""
-    bodies = [(Method.RAW, raw), *((method, deflate(content)) for method, content in deflatable)]
+    bodies = [(Method.RAW, raw), *((method, deflate(content)) for method, content in deflatable.items())]
     return min(bodies, key=lambda body: len(body[1]))
 
 
@@ -62,8 +76,8 @@ def _file(image: Pixels, method: Method, body: bytes) -> bytes:
     return header + body + check16(header, image.tobytes())
 
 
-def worth_deflating(raw: bytes, size: int) -> bool:
-    """Whether a deflated body and its check could be smaller than ``size`` bytes.
+def worth_deflating(values: Pixels, size: Integers) -> Bools:
+    """Whether a deflated body and its check could be smaller than ``size`` bytes, for each of N images: ``(N,)``.
 
     Nearly always they cannot, and this bound saves the time to deflate. Each of the m byte values that occur is a literal of
     the stream at least once. In one block a prefix code gives m literals log2(m) bits each on average or more, and zlib fills
@@ -71,9 +85,15 @@ def worth_deflating(raw: bytes, size: int) -> bool:
     five each: a code that spends fewer has few literals, and the headers of the many blocks that cover all of them take more
     than that saves.
     """
-    levels = int(np.count_nonzero(np.bincount(np.frombuffer(raw, np.uint8))))
-    bits = LITERAL_BITS if len(raw) > ONE_BLOCK else max(LITERAL_BITS, math.log2(max(levels - 1, 1)))
-    return CHECK16_BYTES + (levels - 1) * bits // 8 < size
+    count = len(values)
+    occurs = np.zeros(count * 256, bool)
+    occurs[values.reshape(count, -1) + np.arange(count)[:, None] * 256] = True
+    literals = np.count_nonzero(occurs.reshape(count, 256), axis=1) - 1
+    bits = np.full(count, LITERAL_BITS, np.float64)
+    if values[0].size <= ONE_BLOCK:
+        bits = np.maximum(bits, np.log2(np.maximum(literals, 1)))
+    worth: Bools = CHECK16_BYTES + literals * bits // 8 < size
+    return worth
 
 
 def deflate(raw: bytes) -> bytes:

@@ -73,8 +73,8 @@ class LossyBatch:
         if self.bare_check_bits is not None:
             return encode_payloads(headers, counts, y, symbols, self.bare_check_bits)
         payloads = encode_payloads(headers, counts, y, symbols)
-        coded = zip(which, headers, payloads, strict=True)
-        return [smaller_stored(header + payload, self.images[i]) for i, header, payload in coded]
+        files = [header + payload for header, payload in zip(headers, payloads, strict=True)]
+        return smaller_stored(files, [self.images[i] for i in which])
 
     def _headers(self, qualities: Sequence[int], which: Sequence[int]) -> list[bytes]:
         pairs = zip(which, qualities, strict=True)

@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from mnistzip.bitstream.checksums import CHECK16_BYTES
-from mnistzip.bitstream.stored import body_below
+from mnistzip.bitstream.stored import bodies_below
 from mnistzip.bitstream.stream_layout import TILES_PER_STREAM
 from mnistzip.coding.lossless import pixel_symbols
 from mnistzip.engines.choice import current
@@ -31,7 +31,7 @@ from mnistzip.limits import DECODED_PIXELS_MAX
 from mnistzip.models import registry
 from mnistzip.models.registry import Model
 from mnistzip.models.typical_quality import is_poor, typical_bits
-from mnistzip.tiling import TILE, covered, squared_error, tiles_of, to_tiles
+from mnistzip.tiling import TILE, by_shape, covered, squared_error, tiles_of, to_tiles
 from mnistzip.types import Bools, Integers, Mode, Pixels
 
 BYTE = 8 * BIT  # a byte in the unit of bits
@@ -245,16 +245,17 @@ def _with_lossless(
     rate = BYTES_PER_CHANGE if effort else BYTES_PER_CHANGE_FAST
     worth = [
         k
-        for k, image in enumerate(images)
-        if image.size <= DECODED_PIXELS_MAX[Mode.LOSSLESS] and rate * _changes(image) * BYTE <= limits[k] + OVERHEAD
+        for k, changes in enumerate(_changes(images))
+        if images[k].size <= DECODED_PIXELS_MAX[Mode.LOSSLESS] and rate * changes * BYTE <= limits[k] + OVERHEAD
     ]
     models = [candidate.model for candidate in candidates]
     coded = dict(zip(worth, plan_lossless([images[k] for k in worth], models), strict=True)) if worth else {}
-    for k, (image, plan) in enumerate(zip(images, plans, strict=True)):
-        lossless = coded.get(k) or _stored(image, limits[k] + OVERHEAD)
+    rest = [k for k in range(len(images)) if k not in coded]
+    stored = zip(rest, _stored([images[k] for k in rest], [limits[k] + OVERHEAD for k in rest]), strict=True)
+    for k, lossless in [*coded.items(), *stored]:
         if lossless is not None:
             wins = poor[k] and lossless.bits < limits[k]
-            plans[k] = lossless if wins else replace(plan, alternative=lossless)
+            plans[k] = lossless if wins else replace(plans[k], alternative=lossless)
     return plans
 
 
@@ -279,8 +280,9 @@ def plan_lossless(images: Sequence[Pixels], models: Sequence[Model], use_bits: i
             choices[-1][k] = Plan(Mode.LOSSLESS, model, None, symbols.bits, symbols=symbols)
             _drop_symbols([plans for plans in choices if k in plans], k)
     least = {k: min((plans[k].bits for plans in choices if k in plans), default=None) for k in range(len(images))}
-    stored = {k: plain.get(k) or _stored(image, least[k]) for k, image in enumerate(images)}
-    choices.append({k: plan for k, plan in stored.items() if plan is not None})
+    rest = [k for k in range(len(images)) if k not in plain]
+    stored = zip(rest, _stored([images[k] for k in rest], [least[k] for k in rest]), strict=True)
+    choices.append(plain | {k: plan for k, plan in stored if plan is not None})
     costs = [[plans[k].bits if k in plans else INFEASIBLE for k in range(len(images))] for plans in choices]
     best = _cheapest(np.array(costs, np.int64), use_bits)
     return [_with_symbols(images[k], choices[number][k]) for k, number in enumerate(best.tolist())]
@@ -306,17 +308,23 @@ def _almost_empty(image: Pixels) -> Plan | None:
     tiles = tiles_of(image)
     if tiles <= TILES_PER_STREAM:
         return None
-    plan = _stored(image, None)
+    plan = _stored([image], [None])[0]
     return plan if plan is not None and plan.bits <= PIXEL_MODEL_BYTES_MIN * tiles * BYTE else None
 
 
-def _stored(image: Pixels, limit: int | None) -> Plan | None:
-    """A stored plan, if it takes no more than a limit in units of 1 / BIT bits."""
-    limit_bytes = image.size if limit is None else limit // BYTE
-    stored = body_below(image, limit_bytes + CHECK16_BYTES + 1)
-    if stored is None or (limit is not None and BYTE * len(stored[1]) > limit):
-        return None
-    return Plan(Mode.STORED, None, None, BYTE * len(stored[1]))
+def _stored(images: Sequence[Pixels], limits: Sequence[int | None]) -> list[Plan | None]:
+    """For each image a stored plan, if it takes no more than a limit in units of 1 / BIT bits."""
+    in_bytes = [image.size if limit is None else limit // BYTE for image, limit in zip(images, limits, strict=True)]
+    bodies = bodies_below(images, [limit + CHECK16_BYTES + 1 for limit in in_bytes])
+    return [
+        None if body is None or (limit is not None and BYTE * len(body[1]) > limit) else _stored_plan(len(body[1]))
+        for body, limit in zip(bodies, limits, strict=True)
+    ]
+
+
+def _stored_plan(size: int) -> Plan:
+    """A stored plan of so many bytes."""
+    return Plan(Mode.STORED, None, None, BYTE * size)
 
 
 def _is_poor(image: Pixels, plan: Plan, error: int) -> bool:
@@ -335,12 +343,18 @@ def _error(image: Pixels, plan: Plan) -> int:
     return int(squared_error(to_tiles(image), x_hat, covered([image.shape])).sum())
 
 
-def _changes(image: Pixels) -> int:
-    """How many pixels differ from the prediction by their neighbours, for the best of three simple rules."""
-    up = np.diff(image, axis=0, prepend=np.uint8(0))
-    left = np.diff(image, axis=1, prepend=np.uint8(0))
-    gradient = np.diff(up, axis=1, prepend=np.uint8(0))
-    return min(int(np.count_nonzero(differences)) for differences in (up, left, gradient))
+def _changes(images: Sequence[Pixels]) -> list[int]:
+    """How many pixels of each image differ from the prediction by their neighbours, for the best of three simple rules."""
+    least = np.zeros(len(images), np.int64)
+    for indices, stack in by_shape(images):
+        left, up = stack.copy(), stack.copy()
+        left[:, :, 1:] -= stack[:, :, :-1]
+        up[:, 1:] -= stack[:, :-1]
+        gradient = up.copy()
+        gradient[:, :, 1:] -= up[:, :, :-1]
+        counts = [np.count_nonzero(differences, axis=(1, 2)) for differences in (up, left, gradient)]
+        least[indices] = np.min(counts, axis=0)
+    return least.tolist()
 
 
 def _looks_like_a_digit(image: Pixels) -> bool:
