@@ -323,8 +323,9 @@ static void read_prior(reader *r, mnz_model *model, int64_t *sums)
     p->near_shift = shifts(r, (size_t)MNZ_POSITIONS * a);
     p->far_bias = numbers(r, (size_t)MNZ_QUALITIES * MNZ_SYMBOLS * b);
     p->far_shift = shifts(r, (size_t)MNZ_SYMBOLS * b);
-    p->head_bias = numbers(r, (size_t)MNZ_SYMBOLS * p->values);
-    p->head_shift = shifts(r, (size_t)MNZ_SYMBOLS * p->values);
+    p->head_stride = (p->values + MNZ_BLOCK - 1) / MNZ_BLOCK * MNZ_BLOCK;
+    p->head_bias = numbers(r, (size_t)MNZ_SYMBOLS * p->head_stride);
+    p->head_shift = shifts(r, (size_t)MNZ_SYMBOLS * p->head_stride);
     for (int i = 0; i < MNZ_POSITIONS && r->status == MNZ_OK; i++) {
         const int symbols = MNZ_CHANNELS * i, far = MNZ_CHANNELS * b;
         p->near_weight[i] = read_matrix(r, 1, symbols, a, fields[NEAR_WIDE]);
@@ -361,7 +362,9 @@ static void read_prior(reader *r, mnz_model *model, int64_t *sums)
         p->head_weight[i] = read_matrix(r, 1, b, p->values, fields[HEAD_WIDE]);
         memset(sums, 0, sizeof *sums * p->values);
         add_products(r, &p->head_weight[i], (peaks){MNZ_ACTIVATION_MAX, NULL}, sums);
-        add_bias(r, p->head_bias ? p->head_bias + (size_t)i * p->values : NULL, 1, p->values, sums);
+        add_bias(r, p->head_bias + (size_t)i * p->head_stride, 1, p->values, sums);
+        for (int v = p->values; v < p->head_stride; v++) /* padding never has the largest logit */
+            if (p->head_bias[i * p->head_stride + v] != MNZ_LOGIT_LOW || p->head_shift[i * p->head_stride + v]) fail(r, MNZ_ERROR_MODEL);
         require_bounded(r, sums, p->values);
     }
     for (int row = 0; row < MNZ_SIDE && r->status == MNZ_OK; row++) {
@@ -377,13 +380,16 @@ static void read_prior(reader *r, mnz_model *model, int64_t *sums)
 
 /* ---- Pixel model ---- */
 
+/* Biases and shifts are padded to whole blocks by the bias of the least logit and shifts of 0. */
 static mnz_affine read_affine(reader *r, int inputs, int outputs, int wide, peaks input, const int32_t *rows, const int32_t *columns,
                               int64_t *sums)
 {
     mnz_affine layer;
     layer.weight = read_matrix(r, 1, inputs, outputs, wide);
-    layer.bias = numbers(r, outputs);
-    layer.shift = shifts(r, outputs);
+    layer.bias = numbers(r, mnz_stride(&layer.weight));
+    layer.shift = shifts(r, mnz_stride(&layer.weight));
+    for (int o = outputs; r->status == MNZ_OK && o < mnz_stride(&layer.weight); o++)
+        if (layer.bias[o] != MNZ_LOGIT_LOW || layer.shift[o]) fail(r, MNZ_ERROR_MODEL);
     memset(sums, 0, (size_t)outputs * sizeof *sums);
     add_products(r, &layer.weight, input, sums);
     add_bias(r, layer.bias, 1, outputs, sums);

@@ -8,7 +8,7 @@ size_t mnz_prior_memory(const mnz_model *model)
     const mnz_prior *prior = &model->prior;
     size_t near = (size_t)MNZ_POSITIONS * prior->near_stride, far = (size_t)MNZ_SYMBOLS * prior->far_stride;
     size_t pairs = MNZ_SYMBOLS / 2 + near / 2 + 2;
-    return mnz_aligned(MNZ_SYMBOLS * 2) + mnz_aligned(2 * near) + mnz_aligned(2 * far) + 2 * mnz_aligned(4 * MNZ_OUTPUTS_MAX) +
+    return mnz_aligned(MNZ_SYMBOLS * 2) + mnz_aligned(2 * near) + mnz_aligned(2 * far) + mnz_aligned(4 * MNZ_OUTPUTS_MAX) +
            6 * pairs + 4 * MNZ_ALIGNMENT;
 }
 
@@ -29,7 +29,6 @@ void mnz_prior_begin(mnz_prior_state *state, const mnz_model *model, int quality
     state->near = mnz_take(arena, near, sizeof *state->near);
     state->far = mnz_take(arena, far, sizeof *state->far);
     state->far_sums = mnz_take(arena, MNZ_OUTPUTS_MAX, sizeof *state->far_sums);
-    state->logits = mnz_take(arena, MNZ_OUTPUTS_MAX, sizeof *state->logits);
     begin_sparse(&state->symbols, MNZ_SYMBOLS / 2, arena);
     begin_sparse(&state->active, near / 2, arena);
     if (arena->failed) return;
@@ -51,33 +50,34 @@ void mnz_prior_position(mnz_prior_state *state, int position)
     const mnz_model *model = state->model;
     const mnz_prior *prior = &model->prior;
     const int near = prior->near, far = MNZ_CHANNELS * prior->far;
-    int32_t sums[MNZ_OUTPUTS_MAX] = {0};
+    int32_t sums[MNZ_OUTPUTS_MAX];
+    memset(sums, 0, sizeof *sums * (size_t)mnz_stride(&prior->near_weight[position]));
     mnz_sparse_products(model, &state->symbols, &prior->near_weight[position], sums);
     int16_t *out = state->near + position * prior->near_stride;
     activate(model, sums, prior->near_bias + ((size_t)state->quality_index * MNZ_POSITIONS + position) * near,
              prior->near_shift + position * near, near, out);
     mnz_sparse_add(&state->active, out, position * prior->near_stride / 2, prior->near_stride / 2);
     const int32_t *bias = prior->far_bias + ((size_t)state->quality_index * MNZ_POSITIONS + position) * far;
-    memset(state->far_sums, 0, sizeof(int32_t) * MNZ_OUTPUTS_MAX);
-    memcpy(state->far_sums, bias, sizeof(int32_t) * (size_t)far);
+    memset(state->far_sums, 0, sizeof *sums * (size_t)mnz_stride(&prior->far_weight[position]));
+    memcpy(state->far_sums, bias, sizeof *sums * (size_t)far);
     mnz_sparse_products(model, &state->active, &prior->far_weight[position], state->far_sums);
     mnz_sparse_products(model, &state->symbols, &prior->skip_weight[position], state->far_sums);
 }
 
-const int32_t *mnz_prior_logits(mnz_prior_state *state, int position, int channel)
+void mnz_prior_weigh(mnz_prior_state *state, int position, int channel, mnz_cdf *cdf)
 {
     const mnz_model *model = state->model;
     const mnz_prior *prior = &model->prior;
     const int symbol = MNZ_CHANNELS * position + channel, first = channel * prior->far;
-    int16_t *far = state->far + symbol * prior->far_stride;
-    activate(model, state->far_sums + first, mnz_zeros, prior->far_shift + symbol * prior->far, prior->far, far);
-    int32_t sums[MNZ_OUTPUTS_MAX];
+    const size_t head = (size_t)symbol * prior->head_stride;
     const int32_t offset = 0;
+    int16_t *far = state->far + symbol * prior->far_stride;
+    int32_t sums[MNZ_WEIGHED_MAX];
+    activate(model, state->far_sums + first, mnz_zeros, prior->far_shift + symbol * prior->far, prior->far, far);
     mnz_products(model, far, &offset, 1, 0, &prior->head_weight[symbol], sums);
-    const size_t head = (size_t)symbol * prior->values;
-    model->kernels->requantize(sums, prior->head_bias + head, mnz_zeros, prior->head_shift + head, prior->values, MNZ_LOGIT_LOW,
-                               MNZ_LOGIT_HIGH, state->logits);
-    return state->logits;
+    cdf->values = prior->values;
+    cdf->total = model->kernels->weigh(sums, prior->head_bias + head, prior->head_shift + head, prior->values, mnz_octaves,
+                                       MNZ_LAST_OCTAVE, cdf->weight);
 }
 
 void mnz_prior_known(mnz_prior_state *state, int position, int channel, int symbol)
@@ -109,7 +109,7 @@ void mnz_prior_visit(mnz_prior_state *states, int tiles, mnz_visit visit, void *
         for (int tile = 0; tile < tiles; tile++) mnz_prior_position(&states[tile], position);
         for (int channel = 0; channel < MNZ_CHANNELS; channel++)
             for (int tile = 0; tile < tiles; tile++) {
-                mnz_cdf_of_logits(&cdf, mnz_prior_logits(&states[tile], position, channel), prior->values);
+                mnz_prior_weigh(&states[tile], position, channel, &cdf);
                 int value = visit(context, tile, MNZ_CHANNELS * position + channel, &cdf);
                 mnz_prior_known(&states[tile], position, channel, value + prior->low);
             }
