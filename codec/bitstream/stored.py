@@ -16,7 +16,9 @@ from mnistzip.errors import FormatError
 from mnistzip.tiling import by_shape
 from mnistzip.types import Bools, Integers, Mode, Pixels
 
-LITERAL_BITS = 5  # the least that a deflate stream spends on each byte value that occurs
+FIXED_LITERAL_BITS = 8  # the least that deflate's fixed code spends on a literal
+DYNAMIC_HEADER_BITS, DYNAMIC_LITERAL_BITS = 29, 0.5  # the least that the header of a block with a code of its own takes
+LITERAL_BITS = 5  # the least that a stream of many blocks spends on each byte value that occurs
 ONE_BLOCK = 1 << 15  # bytes that :func:`deflate` puts into one block and perhaps one symbol of another
 WINDOW_LOSS = 262  # bytes of its window that zlib cannot look back
 
@@ -80,19 +82,22 @@ def worth_deflating(values: Pixels, size: Integers) -> Bools:
     """Whether a deflated body and its check could be smaller than ``size`` bytes, for each of N images: ``(N,)``.
 
     Nearly always they cannot, and this bound saves the time to deflate. Each of the m byte values that occur is a literal of
-    the stream at least once. In one block a prefix code gives m literals log2(m) bits each on average or more, and zlib fills
-    every block but the last with as many symbols as one holds. Over many blocks literals may take fewer bits, but at least
-    five each: a code that spends fewer has few literals, and the headers of the many blocks that cover all of them take more
-    than that saves.
+    the stream at least once. :func:`deflate` puts up to 2^15 bytes into one block, and perhaps one symbol into another. In a
+    block of the fixed code a literal takes 8 bits or more. In any other, a prefix code gives m literals log2(m) bits each on
+    average or more. The header of the block then takes 29 bits, and describes the code by half a bit for each literal or more
+    (RFC 1951, 3.2.7). Over many blocks literals may take fewer bits, but at least five each: a code that spends fewer has few
+    literals, and the headers of the many blocks that cover all of them take more than that saves.
     """
     count = len(values)
     occurs = np.zeros(count * 256, bool)
     occurs[values.reshape(count, -1) + np.arange(count)[:, None] * 256] = True
     literals = np.count_nonzero(occurs.reshape(count, 256), axis=1) - 1
-    bits = np.full(count, LITERAL_BITS, np.float64)
     if values[0].size <= ONE_BLOCK:
-        bits = np.maximum(bits, np.log2(np.maximum(literals, 1)))
-    worth: Bools = CHECK16_BYTES + literals * bits // 8 < size
+        own_code = DYNAMIC_HEADER_BITS + literals * (np.log2(np.maximum(literals, 1)) + DYNAMIC_LITERAL_BITS)
+        bits = np.minimum(FIXED_LITERAL_BITS * literals, own_code)
+    else:
+        bits = LITERAL_BITS * literals.astype(np.float64)
+    worth: Bools = CHECK16_BYTES + bits // 8 < size
     return worth
 
 
