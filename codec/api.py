@@ -23,7 +23,6 @@ from mnistzip.errors import MnistzipError, ModelError, OptionError, located, req
 from mnistzip.limits import CHECK_BITS_MAX, SIDE_MAX
 from mnistzip.models import registry
 from mnistzip.models.registry import Model
-from mnistzip.nn.blas_threads import one_thread
 from mnistzip.options import BARE_CHECK_BITS, DEFAULT_QUALITY, EncodeKeywords, EncodeOptions, with_options
 from mnistzip.tiling import tiles_in
 from mnistzip.types import Mode, Pixels
@@ -81,7 +80,6 @@ def decode(data: bytes, *, model: str | Path | Model | None = None, max_pixels: 
     return decode_many([data], model=model, max_pixels=max_pixels)[0]
 
 
-@one_thread
 def preview(data: bytes, *, model: str | Path | Model | None = None, max_pixels: int | None = None) -> Pixels:
     """Decode a lossless file in half the time, without the low bits of grey levels; decode any other file in full.
 
@@ -100,7 +98,6 @@ def preview(data: bytes, *, model: str | Path | Model | None = None, max_pixels:
     return preview_file(_model_of(header, model, max_pixels), header, payload)
 
 
-@one_thread
 def decode_bare(
     stream: bytes,
     *,
@@ -137,7 +134,6 @@ def decode_bare(
     return image_or_raise(decode_images(used, [(header, _as_bytes(stream))], check_bits)[0])
 
 
-@one_thread
 @with_options(EncodeOptions)
 def encode_many(images: Sequence[ArrayLike] | Pixels, **options: Unpack[EncodeKeywords]) -> list[bytes]:
     """Encode many images together. The files are those of :func:`encode`, and it is faster.
@@ -185,7 +181,6 @@ def decode_many(
     return images
 
 
-@one_thread
 def decode_each(
     files: Iterable[bytes], *, model: str | Path | Model | None = None, max_pixels: int | None = None
 ) -> list[Pixels | MnistzipError]:

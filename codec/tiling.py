@@ -53,7 +53,8 @@ def by_shape(images: Sequence[Pixels]) -> Iterator[tuple[Integers, Pixels]]:
     for index, image in enumerate(images):
         of_shape.setdefault(image.shape, []).append(index)
     for indices in of_shape.values():
-        yield np.array(indices, np.int64), np.stack([images[index] for index in indices])
+        alone = len(indices) == 1
+        yield np.array(indices, np.int64), images[indices[0]][None] if alone else np.stack([images[index] for index in indices])
 
 
 def tiles_in(width: Sides, height: Sides) -> Sides:

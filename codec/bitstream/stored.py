@@ -16,6 +16,7 @@ from mnistzip.errors import FormatError
 from mnistzip.tiling import by_shape
 from mnistzip.types import Bools, Integers, Mode, Pixels
 
+DEFLATED = (Method.DEFLATE, Method.UP, Method.GRADIENT)  # grey levels, and two kinds of differences, modulo 256
 FIXED_LITERAL_BITS = 8  # the least that deflate's fixed code spends on a literal
 DYNAMIC_HEADER_BITS, DYNAMIC_LITERAL_BITS = 29, 0.5  # the least that the header of a block with a code of its own takes
 LITERAL_BITS = 5  # the least that a stream of many blocks spends on each byte value that occurs
@@ -39,11 +40,9 @@ def smaller_stored(files: Sequence[bytes], images: Sequence[Pixels]) -> list[byt
 
 def smallest_body(images: Sequence[Pixels]) -> tuple[Method, bytes]:
     """The method by which the pixels of some images take the fewest bytes, and these bytes."""
-    kinds: dict[Method, list[bytes]] = {}
-    for image in images:
-        for method, values in _kinds(image[None]).items():
-            kinds.setdefault(method, []).append(values.tobytes())
-    return _smallest(b"".join(image.tobytes() for image in images), {kind: b"".join(parts) for kind, parts in kinds.items()})
+    of_images = [_kinds(image[None]) for image in images]
+    deflatable = {method: b"".join(kinds[k].tobytes() for kinds in of_images) for k, method in enumerate(DEFLATED)}
+    return _smallest(b"".join(image.tobytes() for image in images), deflatable)
 
 
 def bodies_below(images: Sequence[Pixels], limits: Sequence[int]) -> list[tuple[Method, bytes] | None]:
@@ -51,20 +50,21 @@ def bodies_below(images: Sequence[Pixels], limits: Sequence[int]) -> list[tuple[
     bodies: list[tuple[Method, bytes] | None] = [None] * len(images)
     for indices, stack in by_shape(images):
         kinds = _kinds(stack)
-        worth = {method: worth_deflating(values, np.array([limits[k] for k in indices])) for method, values in kinds.items()}
-        for n in np.flatnonzero(np.logical_or.reduce(list(worth.values()))):
-            deflatable = {method: kinds[method][n].tobytes() for method in kinds if worth[method][n]}
+        worth = worth_deflating(kinds, np.array([limits[k] for k in indices]))
+        for n in np.flatnonzero(worth.any(axis=0)):
+            deflatable = {method: kinds[k, n].tobytes() for k, method in enumerate(DEFLATED) if worth[k, n]}
             bodies[indices[n]] = _smallest(stack[n].tobytes(), deflatable)
     return bodies
 
 
-def _kinds(images: Pixels) -> dict[Method, Pixels]:
-    """The bytes that each method deflates: grey levels, and two kinds of differences, modulo 256. All are ``(N, H, W)``."""
-    up = images.copy()
-    up[:, 1:] -= images[:, :-1]
-    gradient = up.copy()
-    gradient[:, :, 1:] -= up[:, :, :-1]
-    return {Method.DEFLATE: images, Method.UP: up, Method.GRADIENT: gradient}
+def _kinds(images: Pixels) -> Pixels:
+    """The bytes that each method of :data:`DEFLATED` deflates: ``(N, H, W)`` to ``(3, N, H, W)``."""
+    kinds = np.empty((len(DEFLATED), *images.shape), np.uint8)
+    kinds[:] = images
+    kinds[1, :, 1:] -= images[:, :-1]
+    kinds[2] = kinds[1]
+    kinds[2, :, :, 1:] -= kinds[1, :, :, :-1]
+    return kinds
 
 
 def _smallest(raw: bytes, deflatable: Mapping[Method, bytes]) -> tuple[Method, bytes]:
@@ -79,7 +79,7 @@ def _file(image: Pixels, method: Method, body: bytes) -> bytes:
 
 
 def worth_deflating(values: Pixels, size: Integers) -> Bools:
-    """Whether a deflated body and its check could be smaller than ``size`` bytes, for each of N images: ``(N,)``.
+    """Whether deflated bytes and their check could be smaller than ``size``, ``(N,)``: ``(..., N, H, W)`` to ``(..., N)``.
 
     Nearly always they cannot, and this bound saves the time to deflate. Each of the m byte values that occur is a literal of
     the stream at least once. :func:`deflate` puts up to 2^15 bytes into one block, and perhaps one symbol into another. In a
@@ -88,11 +88,12 @@ def worth_deflating(values: Pixels, size: Integers) -> Bools:
     (RFC 1951, 3.2.7). Over many blocks literals may take fewer bits, but at least five each: a code that spends fewer has few
     literals, and the headers of the many blocks that cover all of them take more than that saves.
     """
-    count = len(values)
-    occurs = np.zeros(count * 256, bool)
-    occurs[values.reshape(count, -1) + np.arange(count)[:, None] * 256] = True
-    literals = np.count_nonzero(occurs.reshape(count, 256), axis=1) - 1
-    if values[0].size <= ONE_BLOCK:
+    shape, pixels = values.shape[:-2], values.shape[-2] * values.shape[-1]
+    flat = values.reshape(-1, pixels)
+    occurs = np.zeros((len(flat), 256), bool)
+    occurs[np.arange(len(flat))[:, None], flat] = True
+    literals = occurs.sum(axis=1).reshape(shape) - 1
+    if pixels <= ONE_BLOCK:
         own_code = DYNAMIC_HEADER_BITS + literals * (np.log2(np.maximum(literals, 1)) + DYNAMIC_LITERAL_BITS)
         bits = np.minimum(FIXED_LITERAL_BITS * literals, own_code)
     else:

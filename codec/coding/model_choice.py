@@ -178,8 +178,8 @@ def _first_look(
     """The first latents of the candidate of least cost for each image.
 
     Returns:
-        Symbols, shape ``(tiles, 196)``, and their intervals; for each image the number of its candidate, the bits, and the squared error, 0 if it
-        was not measured.
+        Symbols, shape ``(tiles, 196)``, and their intervals; for each image the number of its candidate, the bits, and the
+        squared error, 0 if it was not measured.
     """
     engine = current()
     first = candidates[0]
@@ -347,13 +347,14 @@ def _changes(images: Sequence[Pixels]) -> list[int]:
     """How many pixels of each image differ from the prediction by their neighbours, for the best of three simple rules."""
     least = np.zeros(len(images), np.int64)
     for indices, stack in by_shape(images):
-        left, up = stack.copy(), stack.copy()
+        differences = np.empty((3, *stack.shape), np.uint8)  # to the left, upwards, and of both
+        differences[:] = stack
+        left, up, both = differences
         left[:, :, 1:] -= stack[:, :, :-1]
         up[:, 1:] -= stack[:, :-1]
-        gradient = up.copy()
-        gradient[:, :, 1:] -= up[:, :, :-1]
-        counts = [np.count_nonzero(differences, axis=(1, 2)) for differences in (up, left, gradient)]
-        least[indices] = np.min(counts, axis=0)
+        both[:] = up
+        both[:, :, 1:] -= up[:, :, :-1]
+        least[indices] = (differences != 0).reshape(3, len(stack), -1).sum(axis=2).min(axis=0)
     return least.tolist()
 
 

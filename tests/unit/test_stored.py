@@ -32,7 +32,7 @@ def test_nothing_is_left_out_that_would_be_smaller(digits: NDArray[np.uint8]) ->
     for raw in [*bodies(), *(digit.tobytes() for digit in digits)]:
         packed = deflate(raw)
         assert inflate(packed, len(raw)) == raw
-        assert worth_deflating(np.frombuffer(raw, np.uint8)[None], np.array([len(packed) + CHECK16_BYTES + 1]))
+        assert worth_deflating(np.frombuffer(raw, np.uint8)[None, None], np.array([len(packed) + CHECK16_BYTES + 1]))
 
 
 def test_most_digits_are_left_out_where_a_lossy_file_is_small(digits: NDArray[np.uint8]) -> None:
