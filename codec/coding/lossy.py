@@ -87,10 +87,10 @@ class LossyBatch:
         tiles, inside = (np.concatenate([arrays[i] for i in which]) for arrays in (self.tiles, self.inside))
         return tiles, inside, counts, quality_index
 
-    def encode_to_size(self, max_bytes: int, lossless_files: Sequence[bytes]) -> list[bytes | LimitError]:
+    def encode_to_size(self, max_bytes: int, lossless_files: Sequence[bytes], first: int = 0) -> list[bytes | LimitError]:
         """For each image the file of best quality that fits: the lossless one, if even that does.
 
-        An image whose file at the lowest quality is too large gets an error.
+        An image whose file at the lowest quality is too large gets an error; ``first`` is the number of the first image.
         """
         stored = {i: file for i, file in enumerate(lossless_files) if len(file) <= max_bytes}
         qualities = range(1, container.QUALITY_MAX + 1)
@@ -102,7 +102,7 @@ class LossyBatch:
         results: dict[int, bytes | LimitError] = {**stored, **self._search_quality(fits, rest, qualities)}
         for i in rest:
             if i not in results:
-                results[i] = too_large(len(self.encode([1], [i])[0]), max_bytes, i, "at the lowest quality")
+                results[i] = too_large(len(self.encode([1], [i])[0]), max_bytes, first + i, "at the lowest quality")
         return [results[i] for i in range(len(self.images))]
 
     def encode_to_psnr(self, min_psnr: float, lossless_files: Sequence[bytes]) -> list[bytes]:
@@ -143,7 +143,7 @@ class LossyBatch:
             tried |= ahead
         return results
 
-    def encode_bare_to_size(self, max_bytes: int, quality: int) -> list[bytes]:
+    def encode_bare_to_size(self, max_bytes: int, quality: int, first: int = 0) -> list[bytes]:
         """For each image the bare stream of this quality that fits, with the least error that the search reaches.
 
         The bits are shared among an image's tiles in proportion to what the latents of the analysis take.
@@ -159,7 +159,7 @@ class LossyBatch:
         for i in range(len(self.images)):
             if i not in results:
                 file = self._encode_bare(8 * max_bytes - SPARE_BITS[-1], quality, [i])[0]
-                require_fits(file, max_bytes, i, f"at quality {quality}, effort {self.effort}")
+                require_fits(file, max_bytes, first + i, f"at quality {quality}, effort {self.effort}")
         return [results[i] for i in range(len(self.images))]
 
     def _encode_bare(self, bits: int, quality: int, which: Sequence[int]) -> list[bytes]:
