@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 ABI = "1"  # of the extension that this version needs
 SYMBOLS = 196
 PIXEL_SYMBOLS_MAX = 4 * TILE**2  # of a tile
-TILES_OF_SEARCH = (256, 128, 64, 32, 16, 8, 4, 2, 1, 1)  # together, by effort: an interrupt waits for them
+TILES_OF_SEARCH = (256, 64, 64, 32, 16, 8, 4, 2, 1, 1)  # together, by effort: an interrupt and a report of progress wait for them
 
 
 def extension() -> ModuleType | None:
