@@ -20,29 +20,26 @@ static double seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-/* SUMS sums in registers, which do not wait for each other. The empty assembly keeps the compiler from folding products. */
-#define LIMIT(name, target_name, vec, set, multiply_add, store)                          \
-    __attribute__((target(target_name))) static int32_t name(void)                        \
-    {                                                                                     \
-        vec sum[SUMS], w = set(3), x = set(5);                                            \
-        int32_t out[16];                                                                  \
-        for (int k = 0; k < SUMS; k++) sum[k] = set(k);                                   \
-        for (int round = 0; round < ROUNDS; round++) {                                    \
-            _Pragma("GCC unroll 12") for (int k = 0; k < SUMS; k++) {                     \
-                sum[k] = multiply_add;                                                    \
-                __asm__ volatile("" : "+v"(w), "+v"(x));                                  \
-            }                                                                             \
-        }                                                                                 \
-        _Pragma("GCC unroll 12") for (int k = 1; k < SUMS; k++) sum[0] ^= sum[k];         \
-        store;                                                                            \
-        return out[0];                                                                    \
+/* SUMS sums in registers, which do not wait for each other. */
+#define LIMIT(name, target_name, vec, set, instructions, store)                                                        \
+    __attribute__((target(target_name))) static int32_t name(void)                                                     \
+    {                                                                                                                  \
+        vec sum[SUMS], w = set(3), x = set(5), product;                                                                \
+        int32_t out[16];                                                                                               \
+        _Pragma("GCC unroll 12") for (int k = 0; k < SUMS; k++) sum[k] = set(k);                                       \
+        for (int round = 0; round < ROUNDS; round++)                                                                   \
+            _Pragma("GCC unroll 12") for (int k = 0; k < SUMS; k++)                                                    \
+                __asm__ volatile(instructions : "+v"(sum[k]), "=&v"(product) : "v"(w), "v"(x));                        \
+        _Pragma("GCC unroll 12") for (int k = 1; k < SUMS; k++) sum[0] ^= sum[k];                                      \
+        store;                                                                                                         \
+        return out[0];                                                                                                 \
     }
 
-LIMIT(sse2, "avx", __m128i, _mm_set1_epi32, _mm_add_epi32(sum[k], _mm_madd_epi16(w, x)), _mm_storeu_si128((__m128i *)out, sum[0]))
-LIMIT(avx2, "avx2", __m256i, _mm256_set1_epi32, _mm256_add_epi32(sum[k], _mm256_madd_epi16(w, x)),
+LIMIT(sse2, "avx", __m128i, _mm_set1_epi32, "vpmaddwd %2, %3, %1\n\tvpaddd %1, %0, %0",
+      _mm_storeu_si128((__m128i *)out, sum[0]))
+LIMIT(avx2, "avx2", __m256i, _mm256_set1_epi32, "vpmaddwd %2, %3, %1\n\tvpaddd %1, %0, %0",
       _mm256_storeu_si256((__m256i *)out, sum[0]))
-LIMIT(avx512, "avx512f,avx512bw,avx512vnni", __m512i, _mm512_set1_epi32, _mm512_dpwssd_epi32(sum[k], w, x),
-      _mm512_storeu_si512(out, sum[0]))
+LIMIT(avx512, "avx512f,avx512bw,avx512vnni", __m512i, _mm512_set1_epi32, "vpdpwssd %2, %3, %0", _mm512_storeu_si512(out, sum[0]))
 
 int main(int count, char **arguments)
 {
