@@ -536,6 +536,9 @@ const char *mnz_status_text(mnz_status status)
     case MNZ_ERROR_NO_PIXEL_MODEL: return "the model cannot code images without loss";
     case MNZ_ERROR_STREAM: return "a stream is too short, or begins with an impossible state";
     case MNZ_ERROR_OUTPUT: return "the output is too small";
+    case MNZ_ERROR_NO_FILE: return "the bytes do not begin like a file of mnistzip";
+    case MNZ_ERROR_UNSUPPORTED: return "an archive, a stored image, or a file of a later version";
+    case MNZ_ERROR_DAMAGED: return "the file is cut short, or its content does not match its check";
     default: return "an unknown error";
     }
 }
