@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 ABI = "1"  # of the extension that this version needs
 SYMBOLS = 196
 PIXEL_SYMBOLS_MAX = 4 * TILE**2  # of a tile
-TILES_OF_SEARCH = (256, 64, 64, 32, 16, 8, 4, 2, 1, 1)  # together, by effort: an interrupt and a report of progress wait for them
+# Tiles searched in one call, by effort. An interrupt and a report of progress wait for them.
+TILES_OF_SEARCH = (256, 64, 64, 32, 16, 8, 4, 2, 1, 1)
 
 
 def extension() -> ModuleType | None:
