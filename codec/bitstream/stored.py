@@ -20,6 +20,7 @@ DEFLATED = (Method.DEFLATE, Method.UP, Method.GRADIENT)  # grey levels, and two 
 FIXED_LITERAL_BITS = 8  # the least that deflate's fixed code spends on a literal
 DYNAMIC_HEADER_BITS, DYNAMIC_LITERAL_BITS = 29, 0.5  # the least that the header of a block with a code of its own takes
 LITERAL_BITS = 5  # the least that a stream of many blocks spends on each byte value that occurs
+SAMPLE = 3  # of so many pixels one decides most cases
 ONE_BLOCK = 1 << 15  # bytes that :func:`deflate` puts into one block and perhaps one symbol of another
 WINDOW_LOSS = 262  # bytes of its window that zlib cannot look back
 
@@ -89,17 +90,24 @@ def worth_deflating(values: Pixels, size: Integers) -> Bools:
     literals, and the headers of the many blocks that cover all of them take more than that saves.
     """
     shape, pixels = values.shape[:-2], values.shape[-2] * values.shape[-1]
-    flat = values.reshape(-1, pixels)
-    occurs = np.zeros((len(flat), 256), bool)
-    occurs[np.arange(len(flat))[:, None], flat] = True
-    literals = occurs.sum(axis=1).reshape(shape) - 1
-    if pixels <= ONE_BLOCK:
-        own_code = DYNAMIC_HEADER_BITS + literals * (np.log2(np.maximum(literals, 1)) + DYNAMIC_LITERAL_BITS)
-        bits = np.minimum(FIXED_LITERAL_BITS * literals, own_code)
-    else:
-        bits = LITERAL_BITS * literals.astype(np.float64)
-    worth: Bools = CHECK16_BYTES + bits // 8 < size
-    return worth
+    flat, limit = values.reshape(-1, pixels), np.broadcast_to(size, shape).reshape(-1)
+    worth = CHECK16_BYTES + _least_bytes(flat[:, ::SAMPLE], pixels) < limit  # of some pixels: a lower bound, too, and faster
+    undecided = np.flatnonzero(worth)
+    if undecided.size:
+        worth[undecided] = CHECK16_BYTES + _least_bytes(flat[undecided], pixels) < limit[undecided]
+    return worth.reshape(shape)
+
+
+def _least_bytes(values: Pixels, length: int) -> Integers:
+    """The least that a deflated body of ``length`` bytes takes, which has the byte values of a row: ``(N, n)`` to ``(N,)``."""
+    occurs = np.zeros((len(values), 256), bool)
+    occurs[np.arange(len(values))[:, None], values] = True
+    literals = occurs.sum(axis=1) - 1
+    if length > ONE_BLOCK:
+        return LITERAL_BITS * literals // 8
+    own_code = DYNAMIC_HEADER_BITS + literals * (np.log2(np.maximum(literals, 1)) + DYNAMIC_LITERAL_BITS)
+    least: Integers = np.minimum(FIXED_LITERAL_BITS * literals, own_code).astype(np.int64) // 8
+    return least
 
 
 def deflate(raw: bytes) -> bytes:
