@@ -230,20 +230,31 @@ PERFORMANCE_ROWS = {
 
 
 def relative_speed(sources: Sources) -> str:
-    """Speed as a share of WebP's, and the time of one digit."""
-    rates = sources.performance["a batch, images a second of processor time"]
-    singles = sources.performance["one digit, warm, ms"]
+    """Speed of both engines as a share of WebP's, and the time of one digit."""
+    rows = []
+    for name, label in PERFORMANCE_ROWS.items():
+        for engine in ("native", "numpy"):
+            of_engine = sources.performance["engines"][engine]
+            rates = of_engine["a batch, images a second of processor time"][name]
+            single = of_engine["one digit, warm, ms"][name]
+            rows.append(
+                [
+                    label,
+                    engine,
+                    *(f"{rates[way]:,.0f} ({rates[f'{way}, of WebP' + chr(39) + 's']:.1%})" for way in ("encode", "decode")),
+                    *(f"{single[f'{way}_ms']:.2f} ms" for way in ("encode", "decode")),
+                ]
+            )
+    return markdown_table(["", "engine", "encoded a second", "decoded a second", "encode one digit", "decode one digit"], rows)
+
+
+def multiply_adds(sources: Sources) -> str:
+    """How much of the processor's limit the synthesis reaches."""
     rows = [
-        [
-            label,
-            *(f"{rates[name][f'{way}, of WebP' + chr(39) + 's']:.1%}" for way in ("encode", "decode")),
-            *(f"{singles[name][f'{way}_ms']:.1f} ms" for way in ("encode", "decode")),
-        ]
-        for name, label in PERFORMANCE_ROWS.items()
+        [name, f"{row['synthesis'] / 1e9:.0f}", f"{row['limit'] / 1e9:.0f}", f"{row['synthesis, of the limit']:.0%}"]
+        for name, row in sources.performance["multiply-adds a second"].items()
     ]
-    return markdown_table(
-        ["", "encode, of WebP's rate", "decode, of WebP's rate", "encode one digit", "decode one digit"], rows
-    )
+    return markdown_table(["instructions", "synthesis of `mnist`", "the instruction alone", "share"], rows)
 
 
 def start_times(sources: Sources) -> str:
@@ -257,12 +268,30 @@ def start_times(sources: Sources) -> str:
 
 
 def thread_times(sources: Sources) -> str:
-    """Gain of a second thread of the command."""
+    """Gain of a second thread."""
     times = sources.performance["threads, s"]
-    images = sources.performance["images"]
+    labels = {
+        "compress -T": "`mnistzip compress`, an archive at the default effort",
+        "encode_many, effort 0": "`encode_many` at effort 0",
+        "decode_many": "`decode_many`",
+    }
+    rows = [
+        [
+            label,
+            *(f"{times[f'{name}, {count}']:.2f} s" for count in ("1 thread", "2 threads")),
+            f"{times[f'{name}, ratio']:.2f}",
+        ]
+        for name, label in labels.items()
+    ]
+    return markdown_table(["2,048 digits", "1 thread", "2 threads", "times as fast"], rows)
+
+
+def single_reads(sources: Sources) -> str:
+    """The time to read one image of an archive."""
+    archives = sources.performance["archives"]
     return (
-        f"Packing {images:,} digits at effort 1 takes {times['-T1']:.1f} s with `-T 1` and {times['-T2']:.1f} s with `-T 2`: "
-        f"{times['-T1 over -T2']:.2f} times as fast."
+        f"Reading one image at random from an archive takes {archives['one image, ms']:.2f} ms, and iterating gives "
+        f"{archives['iterating, images a second']:,.0f} images a second (`mnist-fast`)."
     )
 
 

@@ -83,7 +83,7 @@ def _ideal_bits(model: Model, images: Pixels, quality: int) -> float | None:
         return float((PROBABILITY_BITS - np.log2(freq)).sum())
     quality_index = np.full(len(images), model.quality_index(quality))
     y = engine.first_latents(model, images, inside, quality_index)
-    return float(engine.latent_bits(model, y, quality_index).sum() / BIT)
+    return float(engine.latent_symbols(model, y, quality_index).bits.sum() / BIT)
 
 
 class MnistzipArchive:

@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
+from mnistzip.engines.choice import engine
 from mnistzip.types import Pixels
 
 Shapes = Sequence[tuple[int, ...]]
@@ -58,6 +59,7 @@ def versions() -> dict[str, str]:
             installed[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
             continue
+    installed["engine"] = str(engine())  # of mnistzip; it decides the speed of its rows
     installed |= _pillow()
     if "imagecodecs" in installed:
         installed |= _imagecodecs()

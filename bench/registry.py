@@ -27,7 +27,7 @@ from mnistzip.errors import OptionError
 from mnistzip.models import registry
 from mnistzip.options import DEFAULT_EFFORT, EFFORT_MAX
 
-LIBRARIES = ("mnistzip", "numpy")  # of the codecs of mnistzip
+LIBRARIES = ("mnistzip", "engine", "numpy")  # of the codecs of mnistzip
 INSTALL = "pip install 'mnistzip[bench]'"
 
 

@@ -29,6 +29,8 @@ FIGURES: dict[str, dict[str, Figure]] = {  # page -> marker -> function that wri
     "docs/performance.md": {
         "speed": figures.speed_table,
         "relative": figures.relative_speed,
+        "limit": figures.multiply_adds,
+        "reads": figures.single_reads,
         "start": figures.start_times,
         "threads": figures.thread_times,
         "flat": figures.flat_costs,

@@ -1,9 +1,13 @@
-"""Compare the speed of mnistzip with WebP and PNG of Pillow in one run; results go to ``docs/performance.json``.
+"""Compare the speed of both engines of mnistzip with WebP and PNG of Pillow in one run.
 
-    OPENBLAS_NUM_THREADS=1 python benchmarks/speed.py t10k-images-idx3-ubyte.gz [--count 4096] [--profile WHAT]
+    OPENBLAS_NUM_THREADS=1 python benchmarks/speed.py t10k-images-idx3-ubyte.gz [--count 4096]
 
-Batches: images per second of processor time over all threads, the best of some runs, and the ratio to the peer. One warm call
-and a cold start of the command: wall-clock time. ``--profile 'mnist-e0 encode'`` prints a profile of one row instead.
+Results go to ``docs/performance.json``. Batches: images per second of processor time, the best of some runs, and the ratio to
+the peer. One warm call and a cold start of the command: wall-clock time. ``--profile 'mnist-e0 encode'`` prints a profile of
+one row instead.
+
+With a C compiler it also measures how many multiply-adds a second the synthesis reaches, of those that the processor can do
+with the same instruction alone (``benchmarks/multiply_limit.c``).
 """
 
 from __future__ import annotations
@@ -11,8 +15,9 @@ from __future__ import annotations
 import cProfile
 import io
 import json
-import os
 import pstats
+import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -27,13 +32,19 @@ import numpy as np
 from PIL import Image
 
 import mnistzip
+from mnistzip.engines.choice import current, use
+from mnistzip.engines.native_engine import NATIVE, NativeEngine, extension
 from mnistzip.idx import read_idx
+from mnistzip.models.registry import shipped
+from mnistzip.nn.layers import Conv, Residual
 from mnistzip.types import Pixels
 
-RESULTS = Path(__file__).parents[1] / "docs" / "performance.json"
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "docs" / "performance.json"
 RUNS = 3
-SLOW = 8  # rows with a search use this many times fewer images
+SLOW = {"numpy": 8, "native": 4}  # rows with a search use this many times fewer images
 STARTS = 15
+QUALITY_INDEX = 49
 OURS: dict[str, dict[str, Any]] = {
     "mnist-e0": {"effort": 0, "model": "mnist"},
     "mnist": {"model": "mnist"},
@@ -49,6 +60,11 @@ PEERS: dict[str, dict[str, Any]] = {
 }
 
 Files = Sequence[bytes]
+
+
+def engines() -> list[str]:
+    """The engines of this installation."""
+    return ["numpy"] if NATIVE is None else ["native", "numpy"]
 
 
 def pillow_encode(options: dict[str, Any], images: Pixels) -> list[bytes]:
@@ -76,17 +92,28 @@ def best(work: Callable[[], Any], clock: Callable[[], float], runs: int = RUNS) 
     return min(times)
 
 
-def batches(images: Pixels) -> dict[str, dict[str, float]]:
-    """Images per second of processor time to encode and decode, for each codec."""
+def some_of(images: Pixels, options: dict[str, Any]) -> Pixels:
+    """Fewer images for rows that take long."""
+    return images if options.get("effort") == 0 else images[: len(images) // SLOW[current().name]]
+
+
+def peers(images: Pixels) -> dict[str, dict[str, float]]:
+    """Images per second of processor time to encode and decode, by Pillow."""
     rows = {}
     for name, options in PEERS.items():
         encode, files = partial(pillow_encode, options, images), pillow_encode(options, images)
         rows[name] = rates(len(images), encode, partial(pillow_decode, files))
+    return rows
+
+
+def batches(images: Pixels, of_peers: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    """Images per second of processor time to encode and decode, by each of our ways, and the ratio to WebP."""
+    rows = {}
     for name, options in OURS.items():
-        some = images[: len(images) // SLOW] if options.get("effort") != 0 else images
+        some = some_of(images, options)
         encode = partial(mnistzip.encode_many, some, **options)
         rows[name] = rates(len(some), encode, partial(mnistzip.decode_many, encode()))
-        peer = rows["webp-lossless" if options.get("lossless") else "webp"]
+        peer = of_peers["webp-lossless" if options.get("lossless") else "webp"]
         for way in ("encode", "decode"):
             rows[name][f"{way}, of WebP's"] = rows[name][way] / peer[way]
     return rows
@@ -107,6 +134,45 @@ def single(image: Pixels) -> dict[str, dict[str, float]]:
             "decode_ms": 1000 * best(partial(mnistzip.decode, file), time.perf_counter, 30),
         }
     return rows
+
+
+def of_the_limit(images: Pixels) -> dict[str, dict[str, float]]:
+    """Multiply-adds a second of the synthesis of ``mnist``, and of its instruction alone, for each kind of instructions."""
+    compiler, module = shutil.which("cc") or shutil.which("gcc"), extension()
+    if compiler is None or module is None:
+        return {}
+    model = shipped("mnist")
+    convolutions = [layer for outer in model.transforms.synthesis for layer in getattr(outer, "layers", (outer,))]
+    positions = 49
+    products = positions * sum(layer.weight.size for layer in convolutions if isinstance(layer, Conv))
+    assert all(isinstance(layer, Residual) or not hasattr(layer, "layers") for layer in model.transforms.synthesis)
+    rows = {}
+    with tempfile.TemporaryDirectory() as folder:
+        program = str(Path(folder) / "multiply_limit")
+        subprocess.run([compiler, "-O2", "-o", program, str(ROOT / "benchmarks" / "multiply_limit.c")], check=True)
+        quality_index = np.full(len(images), QUALITY_INDEX)
+        for instructions in ("avx512", "avx2", "sse2"):
+            if instructions not in module.instructions():
+                continue
+            engine = NativeEngine(module, instructions)
+            y = engine.first_latents(model, images, np.ones(images.shape, bool), quality_index)
+            seconds = best(partial(engine.synthesize, model, y, quality_index), time.process_time)
+            limit = float(subprocess.run([program, instructions], check=True, capture_output=True).stdout)
+            reached = products * len(images) / seconds
+            rows[instructions] = {"synthesis": reached, "limit": limit, "synthesis, of the limit": reached / limit}
+    return rows
+
+
+def archives(images: Pixels) -> dict[str, float]:
+    """Milliseconds of processor time to read one image of an archive, and images a second of iterating."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "some.cae"
+        path.write_bytes(mnistzip.encode_archive(images, labels=[0] * len(images), model="mnist-fast", effort=0))
+        chosen = random.Random(0).sample(range(len(images)), 500)
+        with mnistzip.Archive(path) as archive:
+            one = best(lambda: [archive[index] for index in chosen], time.process_time, 1) / len(chosen)
+            iterating = len(images) / best(lambda: list(archive), time.process_time)
+        return {"one image, ms": 1000 * one, "iterating, images a second": iterating}
 
 
 def cold(image: Pixels) -> dict[str, float]:
@@ -135,17 +201,26 @@ def started(*arguments: str) -> float:
 
 
 def threads(images: Pixels) -> dict[str, float]:
-    """Wall-clock seconds of the command for many images with one and two threads."""
+    """Wall-clock seconds of functions and of the command for many images, with one and two threads."""
     with tempfile.TemporaryDirectory() as folder:
         source, out = Path(folder) / "in.npy", Path(folder) / "out.cae"
         np.save(source, images)
+        files = mnistzip.encode_many(images, effort=0, model="mnist")
+
+        def command(count: int) -> None:
+            arguments = ["compress", "-f", "--quiet", "-T", str(count), str(source), "-o", str(out)]
+            subprocess.run([sys.executable, "-m", "mnistzip", *arguments], check=True)
+
+        works: dict[str, Callable[[int], Any]] = {
+            "compress -T": command,
+            "encode_many, effort 0": lambda count: mnistzip.encode_many(images, effort=0, model="mnist", threads=count),
+            "decode_many": lambda count: mnistzip.decode_many(files, threads=count),
+        }
         rows = {}
-        for count in (1, 2):
-            arguments = ["compress", "-f", "--quiet", "-e", "1", "-T", str(count), str(source), "-o", str(out)]
-            rows[f"-T{count}"] = best(
-                partial(subprocess.run, [sys.executable, "-m", "mnistzip", *arguments], check=True), time.perf_counter
-            )
-        return rows | {"-T1 over -T2": rows["-T1"] / rows["-T2"]}
+        for name, work in works.items():
+            one, two = (best(partial(work, count), time.perf_counter) for count in (1, 2))
+            rows |= {f"{name}, 1 thread": one, f"{name}, 2 threads": two, f"{name}, ratio": one / two}
+        return rows
 
 
 def rounded(value: Any) -> Any:
@@ -164,19 +239,31 @@ def main(images: Path, count: int, profile: str | None) -> None:
     mnistzip.decode_many(mnistzip.encode_many(pixels[:8]))  # loads the model
     if profile:
         name, way = profile.split()
-        some = pixels[: count // SLOW] if OURS[name].get("effort") != 0 else pixels
+        some = some_of(pixels, OURS[name])
         files = mnistzip.encode_many(some, **OURS[name])
         with cProfile.Profile() as profiler:
             _ = mnistzip.encode_many(some, **OURS[name]) if way == "encode" else mnistzip.decode_many(files)
         pstats.Stats(profiler).sort_stats("tottime").print_stats(20)
         return
-    figures = {
+    of_peers = peers(pixels)
+    figures: dict[str, Any] = {
         "images": count,
-        "blas_threads": os.environ.get("OPENBLAS_NUM_THREADS", "all"),
-        "a batch, images a second of processor time": batches(pixels),
-        "one digit, warm, ms": single(pixels[0]),
+        "engine": str(mnistzip.engine()),
+        "peers, images a second": of_peers,
+        "engines": {},
+    }
+    for name in engines():
+        with use(name) as engine:
+            figures["engines"][name] = {
+                "instructions": engine.instructions,
+                "a batch, images a second of processor time": batches(pixels, of_peers),
+                "one digit, warm, ms": single(pixels[0]),
+            }
+    figures |= {
+        "multiply-adds a second": of_the_limit(pixels[:512]),
+        "archives": archives(pixels),
         "cold start, s": cold(pixels[0]),
-        "threads, s": threads(pixels),
+        "threads, s": threads(pixels[:2048]),
     }
     RESULTS.write_text(json.dumps(rounded(figures), indent=1) + "\n")
     click.echo(RESULTS.read_text())

@@ -18,6 +18,7 @@ from mnistzip.bench.report import tables
 from mnistzip.bench.report.write import write_report
 from mnistzip.bench.results import Results, about, read_results, rows_of
 from mnistzip.bench.runner import WAY_OUT, BenchRun, Outcome
+from mnistzip.cli import params
 from mnistzip.cli.outputs import LocalPath, write
 from mnistzip.cli.progress import Progress
 from mnistzip.errors import OptionError
@@ -45,7 +46,7 @@ LINK_HELP = ", ".join(f"{size} {link}" for size, link in LINKS.items())
               help="Also measure this model: a file, an installed model, or a shipped model.")  # fmt: skip
 @click.option("--convert", is_flag=True, help="Convert colour, transparency and 16 bits to 8-bit grey.")
 @click.option("--save-files", is_flag=True, help="Keep every coded file in DIR/files.")
-@click.option("-T", "--threads", type=click.IntRange(1), default=1, show_default=True, help="Codecs measured at the same time.")
+@params.threads("Codecs measured at the same time.")
 @click.option("--json", "as_json", is_flag=True, help="Print results.json instead of tables.")
 @click.option("--quiet", is_flag=True, help="Print no tables and no progress.")
 @click.option("--compare", nargs=2, type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="OLD NEW",

@@ -22,6 +22,7 @@ from mnistzip.limits import PIXELS_MAX
 from mnistzip.models import registry
 from mnistzip.options import EncodeOptions
 from mnistzip.storage.remote import local_path
+from mnistzip.threads import map_in_order
 from mnistzip.types import Pixels
 
 BATCH_PIXELS = 256 * 28 * 28  # a batch ends with the image that reaches this number
@@ -55,7 +56,7 @@ class Job:
 @click.option("--append", is_flag=True, help="Add to the archive that -o names.")
 @click.option("--embed-model", is_flag=True, help="Put a custom model into the archive, so that reading needs no model file.")
 @params.force
-@click.option("-T", "--threads", type=click.IntRange(1), default=1, show_default=True, help="Threads for many images.")
+@params.threads("Threads for many images.")
 @click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True,
               help="ray: write a folder of shards with all workers of a cluster.")  # fmt: skip
 @click.option("--to", type=click.Choice(["cae", "parquet"]), default="cae", show_default=True, help="Format of shards.")
@@ -244,17 +245,5 @@ def _code(jobs: Iterator[Job], encoding: EncodeOptions, threads: int) -> Iterato
             return [pair for job in batch for pair in work([job])]
 
     grouped = batches(jobs, lambda job: job.pixels.size, BATCH_PIXELS)
-    if threads == 1:
-        for batch in grouped:
-            yield from work(batch)
-        return
-    from concurrent.futures import ThreadPoolExecutor  # slow to import, and one thread does not need it
-
-    with ThreadPoolExecutor(threads) as pool:
-        waiting = []
-        for batch in grouped:
-            waiting.append(pool.submit(work, batch))
-            if len(waiting) > threads:
-                yield from waiting.pop(0).result()
-        for future in waiting:
-            yield from future.result()
+    for coded in map_in_order(work, grouped, threads):
+        yield from coded

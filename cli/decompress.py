@@ -43,6 +43,7 @@ Decode = Callable[[bytes], Pixels]
 @click.option("--preview", is_flag=True, help="Decode lossless files fast: without low bits, and without a check for damage.")
 @click.option("-r", "--recursive", is_flag=True, help="Decompress the .cae files in folders.")
 @params.force
+@params.threads("Groups of an archive decoded at the same time.")
 @params.quiet
 @click.pass_context
 def decompress(
@@ -64,6 +65,7 @@ def decompress(
     preview: bool,
     recursive: bool,
     force: bool,
+    threads: int,
     quiet: bool,
 ) -> int:
     """Decompress .cae files: digit.cae to digit.png next to it. The input is kept.
@@ -110,6 +112,7 @@ def decompress(
         many=many,
         model=model,
         max_pixels=max_pixels,
+        threads=threads,
     )
     return _decompress_files(paths, output, options, decode)
 

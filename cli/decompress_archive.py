@@ -90,7 +90,7 @@ def unpack(
     damage = DamageReport(name)
     incomplete = False
     if options.keep_going:
-        for part in archive.parts(start, stop, details=True):
+        for part in archive.parts(start, stop, details=True, threads=options.threads):
             damage.add(part, target.needs_labels)
             incomplete |= target.holds_names and report_lost_names(name, part)
             incomplete |= target.set_format is FOLDER and report_lost_labels(name, part)
@@ -129,7 +129,7 @@ def _write_all(
         _open_writer(archive, output, output.set_format, number, name, options, outputs) as writer,
         Progress(len(span), "decompress", not options.quiet and not options.many) as progress,
     ):
-        for part in archive.parts(span.start, span.stop, details=True):
+        for part in archive.parts(span.start, span.stop, details=True, threads=options.threads):
             _write_part(part, writer, name, output, options.keep_going)
             progress.advance(len(part.images))
     lost = ["names"] * (archive.has_names and not output.holds_names)

@@ -71,7 +71,7 @@ PAGES = {
         {
             "Common options": ("--output", "--to", "--recursive", "--force"),
             "Archives of many images": ("--index", "--range", "--labels", "--keep-going"),
-            "Reading files": ("--model", "--max-pixels", "--preview"),
+            "Reading files": ("--model", "--max-pixels", "--preview", "--threads"),
             "Streams without a header": ("--bare", "--quality", "--size", "--check-bits"),
             "Reports": ("--quiet", "--help"),
         },

@@ -76,6 +76,11 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Report as JSON, 
 quiet = click.option("--quiet", is_flag=True, help="Print no report and no progress.")
 
 
+def threads(note: str) -> Decorator:
+    """The option ``--threads`` with a help text."""
+    return click.option("-T", "--threads", type=click.IntRange(1), default=1, show_default=True, help=note)
+
+
 def quality(note: str) -> Decorator:
     """The option ``--quality`` with a help text."""
     return click.option("-q", "--quality", type=click.IntRange(1, 100), default=DEFAULT_QUALITY, show_default=True, help=note)
@@ -182,6 +187,7 @@ class DecompressOptions:
     many: bool
     model: str | None
     max_pixels: int | None
+    threads: int
 
 
 def archive_keywords(encoding: EncodeOptions) -> dict[str, Any]:

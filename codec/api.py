@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Unpack
 
@@ -23,11 +24,13 @@ from mnistzip.errors import MnistzipError, ModelError, OptionError, located, req
 from mnistzip.limits import CHECK_BITS_MAX, SIDE_MAX
 from mnistzip.models import registry
 from mnistzip.models.registry import Model
-from mnistzip.nn.blas_threads import one_thread
 from mnistzip.options import BARE_CHECK_BITS, DEFAULT_QUALITY, EncodeKeywords, EncodeOptions, with_options
+from mnistzip.threads import map_in_order, require_threads, share
 from mnistzip.tiling import tiles_in
 from mnistzip.types import Mode, Pixels
 from mnistzip.validation import as_image
+
+IMAGES_PER_PART = 512  # of a thread at a time
 
 
 @with_options(EncodeOptions)
@@ -81,7 +84,6 @@ def decode(data: bytes, *, model: str | Path | Model | None = None, max_pixels: 
     return decode_many([data], model=model, max_pixels=max_pixels)[0]
 
 
-@one_thread
 def preview(data: bytes, *, model: str | Path | Model | None = None, max_pixels: int | None = None) -> Pixels:
     """Decode a lossless file in half the time, without the low bits of grey levels; decode any other file in full.
 
@@ -100,7 +102,6 @@ def preview(data: bytes, *, model: str | Path | Model | None = None, max_pixels:
     return preview_file(_model_of(header, model, max_pixels), header, payload)
 
 
-@one_thread
 def decode_bare(
     stream: bytes,
     *,
@@ -137,47 +138,61 @@ def decode_bare(
     return image_or_raise(decode_images(used, [(header, _as_bytes(stream))], check_bits)[0])
 
 
-@one_thread
 @with_options(EncodeOptions)
-def encode_many(images: Sequence[ArrayLike] | Pixels, **options: Unpack[EncodeKeywords]) -> list[bytes]:
+def encode_many(images: Sequence[ArrayLike] | Pixels, *, threads: int = 1, **options: Unpack[EncodeKeywords]) -> list[bytes]:
     """Encode many images together. The files are those of :func:`encode`, and it is faster.
 
     Args:
         images: uint8 array of shape ``(N, H, W)`` or a sequence of ``(H, W)`` arrays of any sizes.
+        threads: images are shared among so many threads.
     """
+    require_threads(threads)
     wanted = EncodeOptions(**options)
     wanted.require_valid()
     pixels = [as_image(image, index) for index, image in enumerate(images)]
-    if wanted.bare:
-        return _bare_streams(pixels, wanted)
+    if threads == 1:
+        return _encode(pixels, wanted)
+    parts = share(len(pixels), threads, IMAGES_PER_PART)
+    files = map_in_order(lambda part: _encode(pixels[part], wanted, part.start), parts, threads)
+    return list(chain.from_iterable(files))
+
+
+def _encode(images: list[Pixels], options: EncodeOptions, first: int = 0) -> list[bytes]:
+    """Files or bare streams of images; ``first`` is the number of the first one, for errors."""
+    if options.bare:
+        return _bare_streams(images, options, first)
     from mnistzip.coding import image_files, model_choice  # decoding starts sooner without them
 
-    models = registry.candidates(wanted.model)
-    if wanted.lossless:
-        return image_files.encode_lossless(pixels, models, wanted.max_bytes)
-    if wanted.min_psnr is not None:
-        return image_files.encode_to_psnr(pixels, models, wanted.effort, wanted.min_psnr, wanted.max_bytes)
-    if wanted.max_bytes is not None:
-        return image_files.encode_to_size(pixels, models, wanted.effort, wanted.max_bytes)
-    return image_files.encode_at_quality(pixels, model_choice.candidates(wanted.model, wanted.quality), wanted.effort)
+    models = registry.candidates(options.model)
+    if options.lossless:
+        return image_files.encode_lossless(images, models, options.max_bytes, first)
+    if options.min_psnr is not None:
+        return image_files.encode_to_psnr(images, models, options.effort, options.min_psnr, options.max_bytes, first)
+    if options.max_bytes is not None:
+        return image_files.encode_to_size(images, models, options.effort, options.max_bytes, first)
+    return image_files.encode_at_quality(images, model_choice.candidates(options.model, options.quality), options.effort)
 
 
-def _bare_streams(images: list[Pixels], options: EncodeOptions) -> list[bytes]:
+def _bare_streams(images: list[Pixels], options: EncodeOptions, first: int) -> list[bytes]:
     """Streams without a header, for a model that both ends know."""
     from mnistzip.coding.lossy import LossyBatch
 
     lossy = LossyBatch(registry.find_bare(options.model), images, options.effort, options.check_bits)
     if options.max_bytes is not None:
-        return lossy.encode_bare_to_size(options.max_bytes, options.quality)
+        return lossy.encode_bare_to_size(options.max_bytes, options.quality, first)
     return lossy.encode([options.quality] * len(images), range(len(images)))
 
 
 def decode_many(
-    files: Iterable[bytes], *, model: str | Path | Model | None = None, max_pixels: int | None = None
+    files: Iterable[bytes], *, model: str | Path | Model | None = None, max_pixels: int | None = None, threads: int = 1
 ) -> list[Pixels]:
-    """Decode many files together. The images are those of :func:`decode`, and it is faster."""
+    """Decode many files together. The images are those of :func:`decode`, and it is faster.
+
+    Args:
+        threads: files are shared among so many threads.
+    """
     images: list[Pixels] = []
-    results = decode_each(files, model=model, max_pixels=max_pixels)
+    results = decode_each(files, model=model, max_pixels=max_pixels, threads=threads)
     for index, result in enumerate(results):
         if isinstance(result, MnistzipError):
             raise result if len(results) == 1 else located(result, f"file {index}") from result
@@ -185,12 +200,26 @@ def decode_many(
     return images
 
 
-@one_thread
 def decode_each(
-    files: Iterable[bytes], *, model: str | Path | Model | None = None, max_pixels: int | None = None
+    files: Iterable[bytes], *, model: str | Path | Model | None = None, max_pixels: int | None = None, threads: int = 1
 ) -> list[Pixels | MnistzipError]:
-    """For each of many files its image, or the error that :func:`decode` would raise."""
+    """For each of many files its image, or the error that :func:`decode` would raise.
+
+    Args:
+        threads: files are shared among so many threads.
+    """
     container.require_limit(max_pixels)
+    require_threads(threads)
+    if threads == 1:
+        return _decode(files, model, max_pixels)
+    contents = list(files)
+    parts = share(len(contents), threads, IMAGES_PER_PART)
+    results = map_in_order(lambda part: _decode(contents[part], model, max_pixels), parts, threads)
+    return list(chain.from_iterable(results))
+
+
+def _decode(files: Iterable[bytes], model: str | Path | Model | None, max_pixels: int | None) -> list[Pixels | MnistzipError]:
+    """For each file its image or its error."""
     out: dict[int, Pixels | MnistzipError] = {}
     coded: dict[tuple[Model, Mode], dict[int, tuple[Header, bytes]]] = {}
     for index, data in enumerate(files):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -45,6 +45,16 @@ def squared_error(x: Pixels, x_hat: Pixels, inside: Bools) -> Integers:
     """Squared error of each tile in squared grey levels, of the pixels inside the image: ``(N, 28, 28)`` each to ``(N,)``."""
     error: Integers = np.square((x_hat.astype(np.int64) - x) * inside).reshape(len(x), TILE * TILE).sum(axis=1)
     return error
+
+
+def by_shape(images: Sequence[Pixels]) -> Iterator[tuple[Integers, Pixels]]:
+    """Images of one shape together: their indices, and an array of shape ``(N, H, W)``."""
+    of_shape: dict[tuple[int, ...], list[int]] = {}
+    for index, image in enumerate(images):
+        of_shape.setdefault(image.shape, []).append(index)
+    for indices in of_shape.values():
+        alone = len(indices) == 1
+        yield np.array(indices, np.int64), images[indices[0]][None] if alone else np.stack([images[index] for index in indices])
 
 
 def tiles_in(width: Sides, height: Sides) -> Sides:

@@ -99,12 +99,40 @@ typedef struct {
 const int32_t *mnz_forward(const mnz_model *model, const mnz_network *network, const int32_t *x, int quality_index, int32_t *tape,
                            mnz_arena scratch);
 
+/* ---- Sections 3.1 and 3.2: frequencies and rANS ---- */
+
+typedef struct {
+    uint32_t start, freq;
+} mnz_interval;
+
+/* The weights of the values of an alphabet, and their sum. */
+typedef struct {
+    int values;
+    uint64_t total, weight[MNZ_WEIGHED_MAX];
+} mnz_cdf;
+
+enum { MNZ_LAST_OCTAVE = 1344 };
+extern const int32_t mnz_octaves[MNZ_LAST_OCTAVE + 1]; /* T of section 3.2 */
+
+mnz_interval mnz_interval_of(const mnz_cdf *cdf, int value);
+int mnz_most_probable(const mnz_cdf *cdf);
+
+typedef struct {
+    uint32_t x;
+    const uint8_t *at, *end;
+} mnz_decoder;
+
+mnz_status mnz_decoder_begin(mnz_decoder *decoder, const uint8_t *stream, size_t size);
+int mnz_decode_symbol(mnz_decoder *decoder, const mnz_cdf *cdf);
+mnz_final mnz_decoder_end(const mnz_decoder *decoder);
+
 /* ---- Section 3.2: the prior ---- */
 
 typedef struct {
     int low, values;
     int near, far;                  /* numbers of a position, and of a symbol */
     int near_stride, far_stride;    /* the same, rounded up to even */
+    int head_stride;                /* values, rounded up to blocks */
     const int32_t *near_bias, *near_shift, *far_bias, *far_shift, *head_bias, *head_shift;
     mnz_matrix near_weight[MNZ_POSITIONS], far_weight[MNZ_POSITIONS], skip_weight[MNZ_POSITIONS], head_weight[MNZ_SYMBOLS];
     mnz_gradient far_to_near[MNZ_SIDE], near_to_symbols[MNZ_SIDE], far_to_symbols[MNZ_SIDE], logits_to_far[MNZ_SYMBOLS];
@@ -116,7 +144,7 @@ typedef struct {
     int quality_index;
     int16_t *y;                     /* the symbols */
     int16_t *near, *far;
-    int32_t *far_sums, *logits;
+    int32_t *far_sums;
     mnz_sparse symbols, active;     /* of earlier positions: symbols and near that are not 0 */
 } mnz_prior_state;
 
@@ -126,30 +154,12 @@ size_t mnz_prior_memory(const mnz_model *model);
 /* Begin a position: everything that earlier positions decide. */
 void mnz_prior_position(mnz_prior_state *state, int position);
 
-/* The logits of a channel of the position, once mnz_prior_known told the channels before it. */
-const int32_t *mnz_prior_logits(mnz_prior_state *state, int position, int channel);
+/* The frequencies of a channel of the position, once mnz_prior_known told the channels before it. */
+void mnz_prior_weigh(mnz_prior_state *state, int position, int channel, mnz_cdf *cdf);
 void mnz_prior_known(mnz_prior_state *state, int position, int channel, int symbol);
 
 /* End a position: its symbols are known. */
 void mnz_prior_end(mnz_prior_state *state, int position);
-
-/* ---- Sections 3.1 and 3.2: frequencies and rANS ---- */
-
-typedef struct {
-    uint32_t start, freq;
-} mnz_interval;
-
-/* Cumulative weights of an alphabet: sum[k] of the values below k. */
-typedef struct {
-    int values;
-    uint64_t sum[MNZ_VALUES_MAX + 1];
-} mnz_cdf;
-
-extern const int32_t mnz_octaves[1345]; /* T of section 3.2 */
-
-void mnz_cdf_of_logits(mnz_cdf *cdf, const int32_t *logits, int values);
-mnz_interval mnz_interval_of(const mnz_cdf *cdf, int value);
-int mnz_most_probable(const mnz_cdf *cdf);
 
 /* Returns the value of a symbol, counted from the lowest, given its frequencies. */
 typedef int (*mnz_visit)(void *context, int tile, int symbol, const mnz_cdf *cdf);
@@ -159,18 +169,6 @@ void mnz_prior_visit(mnz_prior_state *states, int tiles, mnz_visit visit, void *
 
 /* Whether all symbols are of the model's alphabet. */
 int mnz_within(const mnz_model *model, const int8_t *y, size_t symbols);
-
-/* The code length of a frequency in 1/256 bits. */
-int32_t mnz_cost(uint32_t freq);
-
-typedef struct {
-    uint32_t x;
-    const uint8_t *at, *end;
-} mnz_decoder;
-
-mnz_status mnz_decoder_begin(mnz_decoder *decoder, const uint8_t *stream, size_t size);
-int mnz_decode_symbol(mnz_decoder *decoder, const mnz_cdf *cdf);
-mnz_final mnz_decoder_end(const mnz_decoder *decoder);
 
 /* ---- Section 10: the pixel model ---- */
 

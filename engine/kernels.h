@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { MNZ_BLOCK = 16 };
+enum { MNZ_BLOCK = 16, MNZ_WEIGHED_MAX = 256 };
 
 typedef struct {
     int inputs;             /* of a run */
@@ -52,6 +52,12 @@ typedef struct {
     /* out[o] = clip((sums[o] + bias[o] + more[o]) >> shift[o], low, high). */
     void (*requantize)(const int32_t *sums, const int32_t *bias, const int32_t *more, const int32_t *shift, int count, int32_t low,
                        int32_t high, int32_t *out);
+
+    /* weights[v] = T[largest logit - logit[v]] of section 3.2, where logit[v] = clip((sums[v] + bias[v]) >> shift[v]) and T ends with
+       a 0 that holds for everything behind it. All arrays have a multiple of 16 numbers; those behind `values` are padding,
+       whose biases make the least logit and whose weights become 0. Returns the sum of the weights. */
+    uint64_t (*weigh)(const int32_t *sums, const int32_t *bias, const int32_t *shift, int values, const int32_t *table, int32_t last,
+                      uint64_t *weights);
 
     /* out[c] = clip((x[c] * factor[c] + 128) >> 8, low, high). */
     void (*gain)(const int32_t *x, const int32_t *factor, int count, int32_t low, int32_t high, int32_t *out);

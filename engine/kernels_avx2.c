@@ -47,6 +47,8 @@ static inline vec multiply_add(vec sum, vec w, vec x)
     return _mm256_add_epi32(sum, _mm256_madd_epi16(w, x));
 }
 
+#define add_products multiply_add
+
 #include "kernels_body.h"
 
 #if defined(__clang__)

@@ -47,6 +47,11 @@ static inline vec multiply_add(vec sum, vec w, vec x)
     return _mm512_dpwssd_epi32(sum, w, x);
 }
 
+static inline vec add_products(vec sum, vec w, vec x)
+{
+    return _mm512_add_epi32(sum, _mm512_madd_epi16(w, x));
+}
+
 #include "kernels_body.h"
 
 #if defined(__clang__)

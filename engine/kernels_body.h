@@ -7,7 +7,8 @@
  *     BLOCKS_OF_FEW            how many blocks of one place, twice as many as of two places
  *     zero(), load(p), store(p, v)
  *     pair_of(x)               the two int16 at x, in every lane
- *     multiply_add(sum, w, x)  sum + the products of the pairs in w and x
+ *     multiply_add(sum, w, x)  sum + the products of the pairs in w and x, for many sums at once
+ *     add_products(sum, w, x)  the same, for few sums: with less latency
  */
 #include <string.h>
 
@@ -38,7 +39,8 @@ ALWAYS_INLINE void multiply(const int16_t *x, const int32_t *offset, const int p
                 for (int v = 0; v < VECTORS; v++) w[b * VECTORS + v] = load(weights + b * block_size + v * 2 * LANES);
             for (int p = 0; p < places; p++) {
                 vec both = pair_of(input[p] + 2 * pair);
-                for (int v = 0; v < blocks * VECTORS; v++) sum[p][v] = multiply_add(sum[p][v], w[v], both);
+                for (int v = 0; v < blocks * VECTORS; v++)
+                    sum[p][v] = places > 2 ? multiply_add(sum[p][v], w[v], both) : add_products(sum[p][v], w[v], both);
             }
             weights += WEIGHTS_OF_PAIR;
         }
@@ -100,7 +102,7 @@ ALWAYS_INLINE void multiply_sparse(const mnz_sparse *x, const mnz_matrix *matrix
         vec both = pair_of(x->value + i);
         for (int b = 0; b < blocks; b++)
             for (int v = 0; v < VECTORS; v++)
-                sum[b * VECTORS + v] = multiply_add(sum[b * VECTORS + v], load(w + b * block_size + v * 2 * LANES), both);
+                sum[b * VECTORS + v] = add_products(sum[b * VECTORS + v], load(w + b * block_size + v * 2 * LANES), both);
     }
     for (int v = 0; v < blocks * VECTORS; v++) store(sums + v * LANES, sum[v]);
 }
@@ -127,6 +129,31 @@ static void requantize(const int32_t *restrict sums, const int32_t *restrict bia
         value = value < low ? low : value;
         out[o] = value > high ? high : value;
     }
+}
+
+static uint64_t weigh(const int32_t *restrict sums, const int32_t *restrict bias, const int32_t *restrict shift, int values,
+                      const int32_t *restrict table, int32_t last, uint64_t *restrict weights)
+{
+    int32_t logit[MNZ_WEIGHED_MAX], largest = -32768;
+    uint32_t total = 0;
+    const int padded = (values + MNZ_BLOCK - 1) / MNZ_BLOCK * MNZ_BLOCK;
+    for (int v = 0; v < padded; v++) {
+        int32_t value = (sums[v] + bias[v]) >> shift[v];
+        value = value < -32768 ? -32768 : value;
+        logit[v] = value > 32767 ? 32767 : value;
+    }
+    for (int v = 0; v < padded; v++) largest = logit[v] > largest ? logit[v] : largest;
+    for (int v = 0; v < padded; v++) {
+        int32_t behind = largest - logit[v];
+        logit[v] = behind < last ? behind : last;
+    }
+    for (int v = 0; v < values; v++) {
+        uint32_t weight = (uint32_t)table[logit[v]];
+        total += weight;
+        weights[v] = weight;
+    }
+    for (int v = values; v < padded; v++) weights[v] = 0;
+    return total;
 }
 
 static void gain(const int32_t *restrict x, const int32_t *restrict factor, int count, int32_t low, int32_t high,
@@ -186,5 +213,5 @@ static void scale_sums(const int32_t *restrict sums, int count, float scale, flo
     for (int k = 0; k < count; k++) out[k] = (float)sums[k] * scale;
 }
 
-const mnz_kernels KERNELS = {INSTRUCTIONS, products, sparse_products, accumulate, requantize, gain, add, narrow, mask, largest,
+const mnz_kernels KERNELS = {INSTRUCTIONS, products, sparse_products, accumulate, requantize, weigh, gain, add, narrow, mask, largest,
                              round_scaled, scale_sums};

@@ -45,6 +45,8 @@ static inline vec multiply_add(vec sum, vec w, vec x)
     return vaddq_s32(sum, vpaddq_s32(low, high));
 }
 
+#define add_products multiply_add
+
 #include "kernels_body.h"
 #else
 typedef int mnz_no_neon; /* a file of C must not be empty */

@@ -43,4 +43,6 @@ static inline vec multiply_add(vec sum, vec w, vec x)
     return sum;
 }
 
+#define add_products multiply_add
+
 #include "kernels_body.h"

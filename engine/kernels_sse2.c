@@ -41,6 +41,8 @@ static inline vec multiply_add(vec sum, vec w, vec x)
     return _mm_add_epi32(sum, _mm_madd_epi16(w, x));
 }
 
+#define add_products multiply_add
+
 #include "kernels_body.h"
 #else
 typedef int mnz_no_sse2; /* a file of C must not be empty */

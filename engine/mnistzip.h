@@ -44,7 +44,10 @@ typedef enum {
     MNZ_ERROR_INEXACT,          /* a sum of the model could overflow */
     MNZ_ERROR_NO_PIXEL_MODEL,   /* the model cannot code images without loss */
     MNZ_ERROR_STREAM,           /* a stream is too short, or begins with an impossible state */
-    MNZ_ERROR_OUTPUT            /* the output is too small */
+    MNZ_ERROR_OUTPUT,           /* the output is too small */
+    MNZ_ERROR_NO_FILE,          /* the bytes do not begin like a file of mnistzip */
+    MNZ_ERROR_UNSUPPORTED,      /* an archive, a stored image, or a file of a later version */
+    MNZ_ERROR_DAMAGED           /* a file is cut short, or its content does not match its check */
 } mnz_status;
 
 typedef struct mnz_model mnz_model;
@@ -85,6 +88,47 @@ size_t mnz_search_workspace(const mnz_model *model);
 /* Bytes of workspace that lossless functions need for a number of tiles. */
 size_t mnz_lossless_workspace(const mnz_model *model, int tiles);
 
+/* ---- Images: FORMAT.md, sections 1, 3, 8 and 10 ---- */
+
+enum { MNZ_LOSSY = 0, MNZ_LOSSLESS = 1, MNZ_HEADER_MAX = 14 };
+
+/* What a file says of its image. A bare stream has no header, and both ends agree on it. */
+typedef struct {
+    int mode;                   /* MNZ_LOSSY or MNZ_LOSSLESS */
+    int width, height;          /* 1 to 65535 */
+    int model;                  /* the number of a shipped model, or 15 for the one of the fingerprint */
+    uint8_t fingerprint[4];
+    int quality;                /* 1 to 100, if lossy */
+} mnz_header;
+
+/* Read the header of a file. The payload begins behind its header_size bytes. Check width and height before you allocate: a file
+   of a few bytes can claim 65535 x 65535 pixels. */
+mnz_status mnz_read_header(const uint8_t *file, size_t size, mnz_header *header, size_t *header_size);
+
+/* Write a header; returns its size, or 0 if it is not valid. */
+size_t mnz_write_header(const mnz_header *header, uint8_t out[MNZ_HEADER_MAX]);
+
+/* The most bytes of a file with this header; 0 if it is not valid. */
+size_t mnz_file_bound(const mnz_header *header);
+
+/* Bytes of workspace that mnz_encode and mnz_decode need, whatever the size of the image. */
+size_t mnz_image_workspace(const mnz_model *model, int lossless);
+
+/*
+ * Encode an image of width * height grey levels, row by row, into a file. Python's encode(model=...) writes the same bytes, unless it
+ * chooses another mode for an image that this one does not fit.
+ *
+ * effort: 0 to 9, how long to search; not used without loss.
+ * bare_check_bits: -1 for a file; 0 to 23 for a bare stream, which is lossy and has no header.
+ */
+mnz_status mnz_encode(const mnz_model *model, const mnz_header *header, const uint8_t *pixels, int effort, int bare_check_bits,
+                      uint8_t *out, size_t capacity, size_t *out_size, void *workspace, size_t workspace_size);
+
+/* Decode a payload or bare stream to width * height grey levels. check_bits: MNZ_CHECK_BITS_MIN for files. If it fails, pixels may
+   have been written. */
+mnz_status mnz_decode(const mnz_model *model, const mnz_header *header, const uint8_t *payload, size_t size, int check_bits,
+                      uint8_t *pixels, void *workspace, size_t workspace_size);
+
 /* ---- Latents of one tile. quality_index is quality - 1; y has MNZ_SYMBOLS symbols in coding order. ---- */
 
 /* Pixels to the symbols of the analysis. */
@@ -94,9 +138,12 @@ mnz_status mnz_analyse(const mnz_model *model, const uint8_t *x, int quality_ind
 mnz_status mnz_synthesize(const mnz_model *model, const int8_t *y, int quality_index, uint8_t *x_hat, void *workspace,
                           size_t size);
 
-/* The ideal code length of a latent, in 1/MNZ_BIT bits. */
-mnz_status mnz_latent_bits(const mnz_model *model, const int8_t *y, int quality_index, int64_t *bits, void *workspace,
-                           size_t size);
+/* The intervals that the prior gives the symbols: arrays of MNZ_SYMBOLS. Frequencies are 1 to 65536. */
+mnz_status mnz_latent_symbols(const mnz_model *model, const int8_t *y, int quality_index, uint16_t *start, uint16_t *freq_less_one,
+                              void *workspace, size_t size);
+
+/* The ideal code length of a symbol, given its frequency, in 1/MNZ_BIT bits. */
+int32_t mnz_cost(uint32_t freq);
 
 /* The symbols of the analysis, those beyond the picture replaced by cheap ones. inside: 1 for each pixel of the picture. */
 mnz_status mnz_first_latent(const mnz_model *model, const uint8_t *x, const uint8_t *inside, int quality_index, int8_t *y,
@@ -128,10 +175,10 @@ size_t mnz_stream_bound(size_t symbols);
 mnz_status mnz_encode_intervals(const uint16_t *start, const uint16_t *freq_less_one, size_t symbols, uint32_t check,
                                 int check_bits, uint8_t *out, size_t capacity, size_t *out_size);
 
-/* Code the latents of a stream. y: tiles * MNZ_SYMBOLS symbols. interleaved: tiles take turns symbol by symbol. */
-mnz_status mnz_encode_latents(const mnz_model *model, const int8_t *y, const uint8_t *quality_index, int tiles, int interleaved,
-                              uint32_t check, int check_bits, uint8_t *out, size_t capacity, size_t *out_size, void *workspace,
-                              size_t size);
+/* Code the latents of a stream, given the intervals of tiles * MNZ_SYMBOLS symbols. interleaved: tiles take turns symbol by
+   symbol; only then a workspace is used, of 4 bytes for each symbol and 2 * MNZ_ALIGNMENT more. */
+mnz_status mnz_encode_latents(const uint16_t *start, const uint16_t *freq_less_one, int tiles, int interleaved, uint32_t check,
+                              int check_bits, uint8_t *out, size_t capacity, size_t *out_size, void *workspace, size_t size);
 
 /* Decode the latents of a stream, all of one quality. */
 mnz_status mnz_decode_latents(const mnz_model *model, const uint8_t *stream, size_t stream_size, int quality_index, int tiles,

@@ -331,8 +331,9 @@ static void read_prior(reader *r, mnz_model *model, int64_t *sums)
     p->near_shift = shifts(r, (size_t)MNZ_POSITIONS * a);
     p->far_bias = numbers(r, (size_t)MNZ_QUALITIES * MNZ_SYMBOLS * b);
     p->far_shift = shifts(r, (size_t)MNZ_SYMBOLS * b);
-    p->head_bias = numbers(r, (size_t)MNZ_SYMBOLS * p->values);
-    p->head_shift = shifts(r, (size_t)MNZ_SYMBOLS * p->values);
+    p->head_stride = (p->values + MNZ_BLOCK - 1) / MNZ_BLOCK * MNZ_BLOCK;
+    p->head_bias = numbers(r, (size_t)MNZ_SYMBOLS * p->head_stride);
+    p->head_shift = shifts(r, (size_t)MNZ_SYMBOLS * p->head_stride);
     for (int i = 0; i < MNZ_POSITIONS && r->status == MNZ_OK; i++) {
         const int symbols = MNZ_CHANNELS * i, far = MNZ_CHANNELS * b;
         p->near_weight[i] = read_matrix(r, 1, symbols, a, fields[NEAR_WIDE]);
@@ -369,7 +370,9 @@ static void read_prior(reader *r, mnz_model *model, int64_t *sums)
         p->head_weight[i] = read_matrix(r, 1, b, p->values, fields[HEAD_WIDE]);
         memset(sums, 0, sizeof *sums * p->values);
         add_products(r, &p->head_weight[i], (peaks){MNZ_ACTIVATION_MAX, NULL}, sums);
-        add_bias(r, p->head_bias ? p->head_bias + (size_t)i * p->values : NULL, 1, p->values, sums);
+        add_bias(r, p->head_bias + (size_t)i * p->head_stride, 1, p->values, sums);
+        for (int v = p->values; v < p->head_stride; v++) /* padding never has the largest logit */
+            if (p->head_bias[i * p->head_stride + v] != MNZ_LOGIT_LOW || p->head_shift[i * p->head_stride + v]) fail(r, MNZ_ERROR_MODEL);
         require_bounded(r, sums, p->values);
     }
     for (int row = 0; row < MNZ_SIDE && r->status == MNZ_OK; row++) {
@@ -385,13 +388,16 @@ static void read_prior(reader *r, mnz_model *model, int64_t *sums)
 
 /* ---- Pixel model ---- */
 
+/* Biases and shifts are padded to whole blocks by the bias of the least logit and shifts of 0. */
 static mnz_affine read_affine(reader *r, int inputs, int outputs, int wide, peaks input, const int32_t *rows, const int32_t *columns,
                               int64_t *sums)
 {
     mnz_affine layer;
     layer.weight = read_matrix(r, 1, inputs, outputs, wide);
-    layer.bias = numbers(r, outputs);
-    layer.shift = shifts(r, outputs);
+    layer.bias = numbers(r, mnz_stride(&layer.weight));
+    layer.shift = shifts(r, mnz_stride(&layer.weight));
+    for (int o = outputs; r->status == MNZ_OK && o < mnz_stride(&layer.weight); o++)
+        if (layer.bias[o] != MNZ_LOGIT_LOW || layer.shift[o]) fail(r, MNZ_ERROR_MODEL);
     memset(sums, 0, (size_t)outputs * sizeof *sums);
     add_products(r, &layer.weight, input, sums);
     add_bias(r, layer.bias, 1, outputs, sums);
@@ -538,6 +544,9 @@ const char *mnz_status_text(mnz_status status)
     case MNZ_ERROR_NO_PIXEL_MODEL: return "the model cannot code images without loss";
     case MNZ_ERROR_STREAM: return "a stream is too short, or begins with an impossible state";
     case MNZ_ERROR_OUTPUT: return "the output is too small";
+    case MNZ_ERROR_NO_FILE: return "the bytes do not begin like a file of mnistzip";
+    case MNZ_ERROR_UNSUPPORTED: return "an archive, a stored image, or a file of a later version";
+    case MNZ_ERROR_DAMAGED: return "the file is cut short, or its content does not match its check";
     default: return "an unknown error";
     }
 }

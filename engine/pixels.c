@@ -216,13 +216,20 @@ static void inputs_of(const batch *b, int plane, const tile *t, int pixel, int16
         for (int k = 0; k < MNZ_RANGES; k++) *out++ = k == range_of(t->grey[pixel]);
 }
 
-/* A layer of all computed pixels, to `values`. more: (computed, outputs) numbers that are added to the bias, or NULL. */
-static void affine(batch *b, const mnz_affine *layer, const int16_t *x, int x_stride, const int32_t *more, int32_t low, int32_t high)
+/* The products of a layer for all computed pixels, to `sums`. */
+static void multiply(const batch *b, const mnz_affine *layer, const int16_t *x, int x_stride)
 {
-    const int outputs = layer->weight.outputs, stride = mnz_stride(&layer->weight);
     int32_t offset[TOGETHER];
     for (int p = 0; p < b->computed; p++) offset[p] = p * x_stride;
     mnz_products(b->model, x, offset, b->computed, 0, &layer->weight, b->sums);
+}
+
+/* A layer of all computed pixels, to `values`. more: (computed, outputs) numbers that are added to the bias, or NULL. */
+static void affine(const batch *b, const mnz_affine *layer, const int16_t *x, int x_stride, const int32_t *more, int32_t low,
+                   int32_t high)
+{
+    const int outputs = layer->weight.outputs, stride = mnz_stride(&layer->weight);
+    multiply(b, layer, x, x_stride);
     for (int p = 0; p < b->computed; p++)
         b->model->kernels->requantize(b->sums + p * stride, layer->bias, more ? more + p * outputs : mnz_zeros, layer->shift, outputs,
                                       low, high, b->values + p * stride);
@@ -304,22 +311,27 @@ static void remember(tile *t, const mnz_pixel_model *model, int step, int range,
 /* Of a pixel that sees no ink. */
 static void blank_cdf(mnz_cdf *cdf, int32_t blank)
 {
-    cdf->values = 2; /* the sums make edge_1 = 65536 - blank */
-    cdf->sum[0] = 0;
-    cdf->sum[1] = (uint64_t)(MNZ_TOTAL - 1 - blank);
-    cdf->sum[2] = MNZ_TOTAL - 2;
+    cdf->values = 2; /* the weights make edge_1 = 65536 - blank */
+    cdf->weight[0] = (uint64_t)(MNZ_TOTAL - 1 - blank);
+    cdf->weight[1] = (uint64_t)(blank - 1);
+    cdf->total = MNZ_TOTAL - 2;
 }
 
-static void shade_cdf(mnz_cdf *cdf, const int32_t *logits, const uint32_t *votes)
+/* The weights of shades, multiplied by one plus the votes: below 2^38. */
+static void add_votes(mnz_cdf *cdf, const uint32_t *votes)
 {
-    mnz_cdf_of_logits(cdf, logits, MNZ_SHADES);
-    uint64_t below = 0, sum = 0;
-    for (int v = 0; v < MNZ_SHADES; v++) { /* weights below 2^38 */
-        uint64_t weight = cdf->sum[v + 1] - below;
-        below = cdf->sum[v + 1];
-        sum += weight * (((uint64_t)1 << COPY_BITS) + votes[v]) >> COPY_BITS;
-        cdf->sum[v + 1] = sum;
+    cdf->total = 0;
+    for (int v = 0; v < MNZ_SHADES; v++) {
+        cdf->weight[v] = cdf->weight[v] * (((uint64_t)1 << COPY_BITS) + votes[v]) >> COPY_BITS;
+        cdf->total += cdf->weight[v];
     }
+}
+
+/* The frequencies that the sums of a head make. */
+static void weigh(const mnz_model *model, const mnz_affine *head, const int32_t *sums, mnz_cdf *cdf)
+{
+    cdf->values = head->weight.outputs;
+    cdf->total = model->kernels->weigh(sums, head->bias, head->shift, cdf->values, mnz_octaves, MNZ_LAST_OCTAVE, cdf->weight);
 }
 
 /* ---- Visits of all symbols ---- */
@@ -341,37 +353,36 @@ static void visit_batch(batch *b, int plane)
     const mnz_pixel_model *model = &b->model->pixels;
     const mnz_plane *net = &model->plane[plane];
     const int size = model->key_size, width = even(net->width), head_stride = mnz_stride(&net->head[0].weight);
-    int32_t query[TOGETHER * (MNZ_KEY_MAX + 1)], key[TOGETHER * MNZ_KEY_MAX], logits[2 * MNZ_BLOCK + MNZ_BLOCK];
+    int32_t query[TOGETHER * (MNZ_KEY_MAX + 1)], key[TOGETHER * MNZ_KEY_MAX];
     mnz_cdf cdf;
     if (b->computed) {
         compute_features(b, plane);
         if (plane == SHADE)
             compute_queries(b, query, key);
         else
-            affine(b, &net->head[0], b->features, width, NULL, MNZ_LOGIT_LOW, MNZ_LOGIT_HIGH);
+            multiply(b, &net->head[0], b->features, width);
     }
     for (int p = 0; p < b->pixels; p++) {
         tile *t = &b->tiles[b->tile[p]];
-        const int pixel = b->pixel[p], slot = b->slot[p];
+        const int pixel = b->pixel[p], slot = b->slot[p], symbol = plane * MNZ_TILE_PIXELS + pixel;
         if (slot < 0) {
             blank_cdf(&cdf, model->blank[pixel]);
+            coded(b, plane, p, b->visit(b->context, b->tile[p], symbol, &cdf));
         } else if (plane != SHADE) {
-            mnz_cdf_of_logits(&cdf, b->values + slot * head_stride, mnz_plane_outputs[plane]);
+            weigh(b->model, &net->head[0], b->sums + slot * head_stride, &cdf);
+            coded(b, plane, p, b->visit(b->context, b->tile[p], symbol, &cdf));
         } else {
             const int range = range_of(t->grey[pixel]), step = step_of(pixel);
-            const mnz_affine *head = &net->head[range];
             const int32_t offset = slot * width;
             uint32_t votes[MNZ_SHADES];
-            mnz_products(b->model, b->features, &offset, 1, 0, &head->weight, b->sums);
-            b->model->kernels->requantize(b->sums, head->bias, mnz_zeros, head->shift, MNZ_SHADES, MNZ_LOGIT_LOW, MNZ_LOGIT_HIGH, logits);
+            mnz_products(b->model, b->features, &offset, 1, 0, &net->head[range].weight, b->sums);
+            weigh(b->model, &net->head[range], b->sums, &cdf);
             count_votes(t, size, step, range, query + slot * (size + 1), votes);
-            shade_cdf(&cdf, logits, votes);
-            int shade = b->visit(b->context, b->tile[p], plane * MNZ_TILE_PIXELS + pixel, &cdf);
+            add_votes(&cdf, votes);
+            const int shade = b->visit(b->context, b->tile[p], symbol, &cdf);
             remember(t, model, step, range, shade, key + slot * size);
             coded(b, plane, p, shade);
-            continue;
         }
-        coded(b, plane, p, b->visit(b->context, b->tile[p], plane * MNZ_TILE_PIXELS + pixel, &cdf));
     }
     b->pixels = b->computed = 0;
 }

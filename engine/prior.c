@@ -8,7 +8,7 @@ size_t mnz_prior_memory(const mnz_model *model)
     const mnz_prior *prior = &model->prior;
     size_t near = (size_t)MNZ_POSITIONS * prior->near_stride, far = (size_t)MNZ_SYMBOLS * prior->far_stride;
     size_t pairs = MNZ_SYMBOLS / 2 + near / 2 + 2;
-    return mnz_aligned(MNZ_SYMBOLS * 2) + mnz_aligned(2 * near) + mnz_aligned(2 * far) + 2 * mnz_aligned(4 * MNZ_OUTPUTS_MAX) +
+    return mnz_aligned(MNZ_SYMBOLS * 2) + mnz_aligned(2 * near) + mnz_aligned(2 * far) + mnz_aligned(4 * MNZ_OUTPUTS_MAX) +
            6 * pairs + 4 * MNZ_ALIGNMENT;
 }
 
@@ -29,7 +29,6 @@ void mnz_prior_begin(mnz_prior_state *state, const mnz_model *model, int quality
     state->near = mnz_take(arena, near, sizeof *state->near);
     state->far = mnz_take(arena, far, sizeof *state->far);
     state->far_sums = mnz_take(arena, MNZ_OUTPUTS_MAX, sizeof *state->far_sums);
-    state->logits = mnz_take(arena, MNZ_OUTPUTS_MAX, sizeof *state->logits);
     begin_sparse(&state->symbols, MNZ_SYMBOLS / 2, arena);
     begin_sparse(&state->active, near / 2, arena);
     if (arena->failed) return;
@@ -51,33 +50,34 @@ void mnz_prior_position(mnz_prior_state *state, int position)
     const mnz_model *model = state->model;
     const mnz_prior *prior = &model->prior;
     const int near = prior->near, far = MNZ_CHANNELS * prior->far;
-    int32_t sums[MNZ_OUTPUTS_MAX] = {0};
+    int32_t sums[MNZ_OUTPUTS_MAX];
+    memset(sums, 0, sizeof *sums * (size_t)mnz_stride(&prior->near_weight[position]));
     mnz_sparse_products(model, &state->symbols, &prior->near_weight[position], sums);
     int16_t *out = state->near + position * prior->near_stride;
     activate(model, sums, prior->near_bias + ((size_t)state->quality_index * MNZ_POSITIONS + position) * near,
              prior->near_shift + position * near, near, out);
     mnz_sparse_add(&state->active, out, position * prior->near_stride / 2, prior->near_stride / 2);
     const int32_t *bias = prior->far_bias + ((size_t)state->quality_index * MNZ_POSITIONS + position) * far;
-    memset(state->far_sums, 0, sizeof(int32_t) * MNZ_OUTPUTS_MAX);
-    memcpy(state->far_sums, bias, sizeof(int32_t) * (size_t)far);
+    memset(state->far_sums, 0, sizeof *sums * (size_t)mnz_stride(&prior->far_weight[position]));
+    memcpy(state->far_sums, bias, sizeof *sums * (size_t)far);
     mnz_sparse_products(model, &state->active, &prior->far_weight[position], state->far_sums);
     mnz_sparse_products(model, &state->symbols, &prior->skip_weight[position], state->far_sums);
 }
 
-const int32_t *mnz_prior_logits(mnz_prior_state *state, int position, int channel)
+void mnz_prior_weigh(mnz_prior_state *state, int position, int channel, mnz_cdf *cdf)
 {
     const mnz_model *model = state->model;
     const mnz_prior *prior = &model->prior;
     const int symbol = MNZ_CHANNELS * position + channel, first = channel * prior->far;
-    int16_t *far = state->far + symbol * prior->far_stride;
-    activate(model, state->far_sums + first, mnz_zeros, prior->far_shift + symbol * prior->far, prior->far, far);
-    int32_t sums[MNZ_OUTPUTS_MAX];
+    const size_t head = (size_t)symbol * prior->head_stride;
     const int32_t offset = 0;
+    int16_t *far = state->far + symbol * prior->far_stride;
+    int32_t sums[MNZ_WEIGHED_MAX];
+    activate(model, state->far_sums + first, mnz_zeros, prior->far_shift + symbol * prior->far, prior->far, far);
     mnz_products(model, far, &offset, 1, 0, &prior->head_weight[symbol], sums);
-    const size_t head = (size_t)symbol * prior->values;
-    model->kernels->requantize(sums, prior->head_bias + head, mnz_zeros, prior->head_shift + head, prior->values, MNZ_LOGIT_LOW,
-                               MNZ_LOGIT_HIGH, state->logits);
-    return state->logits;
+    cdf->values = prior->values;
+    cdf->total = model->kernels->weigh(sums, prior->head_bias + head, prior->head_shift + head, prior->values, mnz_octaves,
+                                       MNZ_LAST_OCTAVE, cdf->weight);
 }
 
 void mnz_prior_known(mnz_prior_state *state, int position, int channel, int symbol)
@@ -109,7 +109,7 @@ void mnz_prior_visit(mnz_prior_state *states, int tiles, mnz_visit visit, void *
         for (int tile = 0; tile < tiles; tile++) mnz_prior_position(&states[tile], position);
         for (int channel = 0; channel < MNZ_CHANNELS; channel++)
             for (int tile = 0; tile < tiles; tile++) {
-                mnz_cdf_of_logits(&cdf, mnz_prior_logits(&states[tile], position, channel), prior->values);
+                mnz_prior_weigh(&states[tile], position, channel, &cdf);
                 int value = visit(context, tile, MNZ_CHANNELS * position + channel, &cdf);
                 mnz_prior_known(&states[tile], position, channel, value + prior->low);
             }
@@ -127,70 +127,51 @@ int mnz_within(const mnz_model *model, const int8_t *y, size_t symbols)
 typedef struct {
     const int8_t *y;
     int low;
-    int64_t bits;
-} costing;
-
-static int add_cost(void *context, int tile, int symbol, const mnz_cdf *cdf)
-{
-    costing *costs = context;
-    (void)tile;
-    int value = costs->y[symbol] - costs->low;
-    costs->bits += mnz_cost(mnz_interval_of(cdf, value).freq);
-    return value;
-}
-
-mnz_status mnz_latent_bits(const mnz_model *model, const int8_t *y, int quality_index, int64_t *bits, void *workspace, size_t size)
-{
-    if (quality_index < 0 || quality_index >= MNZ_QUALITIES || !mnz_within(model, y, MNZ_SYMBOLS)) return MNZ_ERROR_ARGUMENT;
-    mnz_arena arena = mnz_arena_of(workspace, size);
-    mnz_prior_state state;
-    costing costs = {y, model->low, 0};
-    mnz_prior_begin(&state, model, quality_index, &arena);
-    if (arena.failed) return MNZ_ERROR_MEMORY;
-    mnz_prior_visit(&state, 1, add_cost, &costs);
-    *bits = costs.bits;
-    return MNZ_OK;
-}
-
-/* ---- Streams of latents ---- */
-
-typedef struct {
-    const int8_t *y;
-    int low;
     uint16_t *start, *freq_less_one;
-    size_t stride; /* between the symbols of a tile */
 } coding;
 
 static int code_symbol(void *context, int tile, int symbol, const mnz_cdf *cdf)
 {
     coding *code = context;
     (void)tile;
-    int value = code->y[symbol] - code->low;
-    mnz_interval interval = mnz_interval_of(cdf, value);
-    code->start[symbol * code->stride] = (uint16_t)interval.start;
-    code->freq_less_one[symbol * code->stride] = (uint16_t)(interval.freq - 1);
+    const int value = code->y[symbol] - code->low;
+    const mnz_interval interval = mnz_interval_of(cdf, value);
+    code->start[symbol] = (uint16_t)interval.start;
+    code->freq_less_one[symbol] = (uint16_t)(interval.freq - 1);
     return value;
 }
 
-mnz_status mnz_encode_latents(const mnz_model *model, const int8_t *y, const uint8_t *quality_index, int tiles, int interleaved,
-                              uint32_t check, int check_bits, uint8_t *out, size_t capacity, size_t *out_size, void *workspace,
-                              size_t size)
+mnz_status mnz_latent_symbols(const mnz_model *model, const int8_t *y, int quality_index, uint16_t *start, uint16_t *freq_less_one,
+                              void *workspace, size_t size)
 {
-    if (tiles < 1 || tiles > MNZ_TILES_PER_STREAM || !mnz_within(model, y, (size_t)tiles * MNZ_SYMBOLS)) return MNZ_ERROR_ARGUMENT;
+    if (quality_index < 0 || quality_index >= MNZ_QUALITIES || !mnz_within(model, y, MNZ_SYMBOLS)) return MNZ_ERROR_ARGUMENT;
     mnz_arena arena = mnz_arena_of(workspace, size);
+    mnz_prior_state state;
+    coding code = {y, model->low, start, freq_less_one};
+    mnz_prior_begin(&state, model, quality_index, &arena);
+    if (arena.failed) return MNZ_ERROR_MEMORY;
+    mnz_prior_visit(&state, 1, code_symbol, &code);
+    return MNZ_OK;
+}
+
+/* ---- Streams of latents ---- */
+
+mnz_status mnz_encode_latents(const uint16_t *start, const uint16_t *freq_less_one, int tiles, int interleaved, uint32_t check,
+                              int check_bits, uint8_t *out, size_t capacity, size_t *out_size, void *workspace, size_t size)
+{
+    if (tiles < 1 || tiles > MNZ_TILES_PER_STREAM) return MNZ_ERROR_ARGUMENT;
     const size_t symbols = (size_t)tiles * MNZ_SYMBOLS;
-    uint16_t *start = mnz_take(&arena, symbols, sizeof *start), *freq_less_one = mnz_take(&arena, symbols, sizeof *freq_less_one);
-    for (int tile = 0; tile < tiles; tile++) {
-        mnz_arena rest = arena;
-        mnz_prior_state state;
-        const size_t first = interleaved ? (size_t)tile : (size_t)tile * MNZ_SYMBOLS;
-        coding code = {y + tile * MNZ_SYMBOLS, model->low, start + first, freq_less_one + first, interleaved ? (size_t)tiles : 1};
-        if (quality_index[tile] >= MNZ_QUALITIES) return MNZ_ERROR_ARGUMENT;
-        mnz_prior_begin(&state, model, quality_index[tile], &rest);
-        if (rest.failed) return MNZ_ERROR_MEMORY;
-        mnz_prior_visit(&state, 1, code_symbol, &code);
-    }
-    return mnz_encode_intervals(start, freq_less_one, symbols, check, check_bits, out, capacity, out_size);
+    if (!interleaved || tiles == 1)
+        return mnz_encode_intervals(start, freq_less_one, symbols, check, check_bits, out, capacity, out_size);
+    mnz_arena arena = mnz_arena_of(workspace, size);
+    uint16_t *starts = mnz_take(&arena, symbols, sizeof *starts), *freqs = mnz_take(&arena, symbols, sizeof *freqs);
+    if (arena.failed) return MNZ_ERROR_MEMORY;
+    for (int symbol = 0; symbol < MNZ_SYMBOLS; symbol++)
+        for (int tile = 0; tile < tiles; tile++) {
+            starts[symbol * tiles + tile] = start[tile * MNZ_SYMBOLS + symbol];
+            freqs[symbol * tiles + tile] = freq_less_one[tile * MNZ_SYMBOLS + symbol];
+        }
+    return mnz_encode_intervals(starts, freqs, symbols, check, check_bits, out, capacity, out_size);
 }
 
 typedef struct {

@@ -5,59 +5,48 @@
 
 /* ---- Frequencies ---- */
 
-enum { LAST_OCTAVE = 1344 };
-
-void mnz_cdf_of_logits(mnz_cdf *cdf, const int32_t *logits, int values)
+static uint64_t sum_below(const mnz_cdf *cdf, int value)
 {
-    int32_t largest = logits[0];
-    for (int v = 1; v < values; v++) largest = logits[v] > largest ? logits[v] : largest;
     uint64_t sum = 0;
-    cdf->values = values;
-    for (int v = 0; v < values; v++) {
-        int32_t behind = largest - logits[v];
-        cdf->sum[v] = sum;
-        sum += (uint64_t)mnz_octaves[behind < LAST_OCTAVE ? behind : LAST_OCTAVE];
-    }
-    cdf->sum[values] = sum;
+    for (int v = 0; v < value; v++) sum += cdf->weight[v];
+    return sum;
 }
 
-/* edge_k of section 3.2. Sums are below 2^43, so the products fit. */
-static uint32_t edge(const mnz_cdf *cdf, int k)
+/* edge_k of section 3.2, given the sum of the weights below k. Sums are below 2^43, so the products fit. */
+static uint32_t edge(const mnz_cdf *cdf, int k, uint64_t sum)
 {
-    return (uint32_t)k + (uint32_t)(cdf->sum[k] * (uint64_t)(MNZ_TOTAL - cdf->values) / cdf->sum[cdf->values]);
+    return (uint32_t)k + (uint32_t)(sum * (uint64_t)(MNZ_TOTAL - cdf->values) / cdf->total);
 }
 
 mnz_interval mnz_interval_of(const mnz_cdf *cdf, int value)
 {
-    uint32_t start = edge(cdf, value);
-    return (mnz_interval){start, edge(cdf, value + 1) - start};
+    uint64_t below = sum_below(cdf, value);
+    uint32_t start = edge(cdf, value, below);
+    return (mnz_interval){start, edge(cdf, value + 1, below + cdf->weight[value]) - start};
 }
 
 int mnz_most_probable(const mnz_cdf *cdf)
 {
     int best = 0;
     uint32_t largest = 0, start = 0;
+    uint64_t sum = 0;
     for (int v = 0; v < cdf->values; v++) {
-        uint32_t end = edge(cdf, v + 1);
+        sum += cdf->weight[v];
+        uint32_t end = edge(cdf, v + 1, sum);
         if (end - start > largest) largest = end - start, best = v;
         start = end;
     }
     return best;
 }
 
-/* The value whose interval holds a slot: the last k with edge_k <= slot. */
+/* The value whose interval holds a slot: the first k with edge_(k+1) > slot. */
 static int value_at(const mnz_cdf *cdf, uint32_t slot)
 {
-    const uint64_t total = cdf->sum[cdf->values], scale = (uint64_t)(MNZ_TOTAL - cdf->values), limit = (slot + 1) * total;
-    int low = 0, high = cdf->values;
-    while (high - low > 1) {
-        int middle = (low + high) / 2;
-        if (cdf->sum[middle] * scale + (uint64_t)middle * total < limit)
-            low = middle;
-        else
-            high = middle;
-    }
-    return low;
+    const uint64_t total = cdf->total, scale = (uint64_t)(MNZ_TOTAL - cdf->values), limit = (slot + (uint64_t)1) * total;
+    uint64_t sum = 0;
+    int k = 0;
+    while ((sum += cdf->weight[k] * scale + total) < limit) k++;
+    return k;
 }
 
 /* ---- States below 2^16, of which bare streams may have some: the slots of each symbol are spread evenly ---- */

@@ -87,7 +87,9 @@ static int add_cost(void *context, int tile, int symbol, const mnz_cdf *cdf)
     (void)tile;
     int value = e->y[symbol] - e->search->model->low;
     e->bits += mnz_cost(mnz_interval_of(cdf, value).freq);
-    memcpy(e->search->sums + (size_t)symbol * (cdf->values + 1), cdf->sum, (size_t)(cdf->values + 1) * sizeof *cdf->sum);
+    uint64_t *sum = e->search->sums + (size_t)symbol * (cdf->values + 1);
+    sum[0] = 0;
+    for (int v = 0; v < cdf->values; v++) sum[v + 1] = sum[v] + cdf->weight[v];
     return value;
 }
 

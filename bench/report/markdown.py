@@ -33,7 +33,7 @@ def codec_table(results: Results, rows: Sequence[Row]) -> str:
     about = results.about
     lines = [
         f"Measured {about['date']} on {about['data']['images']:,} images of `{about['data']['source']}`, "
-        f"{about['machine']['processor']}:",
+        f"{about['machine']['processor']}, engine {about['versions'].get('engine', 'numpy')}:",
         "",
         markdown_table(
             ["codec", "mean file", "vs raw", "vs PNG", "PSNR", "SSIM", "encode", "decode"], list(map(codec_cells, rows))

@@ -16,7 +16,6 @@ from mnistzip.entropy.cost import BIT
 from mnistzip.metrics import mse
 from mnistzip.models.registry import Model, within_limits
 from mnistzip.models.typical_quality import is_poor
-from mnistzip.nn.blas_threads import one_thread
 from mnistzip.types import Integers, Mode, Pixels
 
 PART_BITS = 8 * 20 * BIT  # the approximate cost of one more part in a group
@@ -58,7 +57,6 @@ class EncodedGroup:
     poor: int
 
 
-@one_thread
 def encode_group(
     options: GroupOptions,
     images: list[Pixels],

@@ -16,7 +16,6 @@ from mnistzip.archive.lane_cache import LaneCache, LaneKey
 from mnistzip.archive.part_models import PartModels
 from mnistzip.engines.choice import current
 from mnistzip.errors import FormatError, MnistzipError
-from mnistzip.nn.blas_threads import one_thread
 from mnistzip.storage.backends import Storage
 from mnistzip.types import Pixels
 
@@ -67,7 +66,6 @@ class GroupReader:
         if (header.size, header.images) != (extent.size, extent.images) or not agrees:
             raise FormatError(f"group {extent.number} is damaged: it is not what index and footer say")
 
-    @one_thread
     def lanes(self, extent: Extent, keys: Sequence[LaneKey]) -> dict[LaneKey, list[Pixels]]:
         """The images of some lanes of a group.
 
@@ -103,7 +101,6 @@ class GroupReader:
     def _read(self, group: Group, start: int, stop: int) -> bytes:
         return self._storage.read(group.lanes_offset + start, stop - start)
 
-    @one_thread
     def images(self, extent: Extent, start: int, stop: int) -> list[Pixels | MnistzipError]:
         """Images ``start`` to ``stop`` of a group, and an error in place of each one that cannot be decoded.
 

@@ -19,6 +19,7 @@ from mnistzip.coding import interleave
 from mnistzip.coding.lossless import decode_payloads, encode_payloads
 from mnistzip.coding.model_choice import Plan
 from mnistzip.engines.choice import current
+from mnistzip.engines.interface import LatentSymbols
 from mnistzip.errors import FormatError, UnsupportedError
 from mnistzip.models.registry import Model
 from mnistzip.tiling import from_tiles, tiles_in
@@ -87,10 +88,11 @@ class _LatentLanes:
         return _tiled_images_per_lane(images)
 
     def encode(self, images: Sequence[Pixels], plans: Sequence[Plan], per_lane: int, seeds: Sequence[bytes]) -> list[bytes]:
-        model, y = _latents_of(plans)
+        _, y = _latents_of(plans)
         counts = [len(plan.y) for plan in plans if plan.y is not None]
         tiles = [sum(counts[start : start + per_lane]) for start in range(0, len(images), per_lane)]
-        return interleave.encode_lanes(model, seeds, tiles, y, _quality_indices(model, plans[0].quality or 0, len(y)))
+        symbols = LatentSymbols.join([plan.latent for plan in plans if plan.latent is not None])
+        return interleave.encode_lanes(seeds, tiles, y, symbols)
 
     def decode(self, coding: PartCoding, model: Model | None, lanes: Sequence[Lane]) -> list[Decoded]:
         assert model is not None

@@ -22,6 +22,7 @@ from mnistzip.errors import FormatError, LimitError, MnistzipError, located
 from mnistzip.models import registry
 from mnistzip.models.registry import Model
 from mnistzip.storage.backends import Storage, open_storage
+from mnistzip.threads import map_in_order, require_threads
 from mnistzip.types import Integers, Pixels
 from mnistzip.validation import as_index
 
@@ -141,13 +142,17 @@ class Archive:
                     raise located(image, f"image {index}") from image
                 yield image
 
-    def read(self, indices: Sequence[int]) -> list[Pixels]:
+    def read(self, indices: Sequence[int], *, threads: int = 1) -> list[Pixels]:
         """The images of these indices, uint8 ``(H, W)`` each, in this order. Images of one group are decoded together.
+
+        Args:
+            threads: groups are shared among so many threads.
 
         Raises:
             IndexError: no such image.
             FormatError: an image is damaged.
         """
+        require_threads(threads)
         positions = [as_index(index, len(self)) for index in indices]
         wanted: dict[int, tuple[Extent, dict[LaneKey, None]]] = {}  # group -> its extent, and lanes in order
         lane_of: dict[int, tuple[LaneKey, int]] = {}  # image -> its lane, and its position in the lane
@@ -160,8 +165,8 @@ class Archive:
             lane_of[image] = key, within
             wanted.setdefault(extent.number, (extent, {}))[1][key] = None
         lanes: dict[LaneKey, list[Pixels]] = {}
-        for extent, keys in wanted.values():
-            lanes |= self._groups.lanes(extent, list(keys))
+        for of_group in map_in_order(lambda each: self._groups.lanes(each[0], list(each[1])), wanted.values(), threads):
+            lanes |= of_group
         images = {image: lanes[key][within] for image, (key, within) in lane_of.items()}
         return [images[image].copy() for image in positions]
 
@@ -257,7 +262,7 @@ class Archive:
             group = self._groups.group(extent)
             yield group, group.read_names(self._storage.read), group.read_labels(self._storage.read)
 
-    def parts(self, start: int = 0, stop: int | None = None, details: bool = False) -> Iterator[GroupImages]:
+    def parts(self, start: int = 0, stop: int | None = None, details: bool = False, threads: int = 1) -> Iterator[GroupImages]:
         """The images of a range, group by group, with an error in place of each damaged image.
 
         Where the range covers a whole group, the two checks of the group are verified in addition to those of its lanes.
@@ -265,11 +270,18 @@ class Archive:
         Args:
             start, stop: as of a slice.
             details: read names and labels, too.
+            threads: groups decoded at the same time.
 
         Raises:
             FormatError: the index is damaged.
         """
+        require_threads(threads)
         start, stop, _ = slice(start, stop).indices(len(self))
+        spans = self._spans(start, stop)
+        return map_in_order(lambda span: self._decode(span[0], span[1], span[2], details), spans, threads)
+
+    def _spans(self, start: int, stop: int) -> Iterator[tuple[Extent, int, int]]:
+        """The groups of a range of images, and the range within each."""
         index, number = start, 0 if start == 0 else None  # of the next group
         while index < stop:
             extent = self._index.extent_of(index)
@@ -277,7 +289,7 @@ class Archive:
                 raise FormatError(f"the index is damaged: group {number} has no images")
             number = extent.number + 1
             end = min(stop, extent.first + extent.images)
-            yield self._decode(extent, index - extent.first, end - extent.first, details)
+            yield extent, index - extent.first, end - extent.first
             index = end
         if start == 0 and stop == len(self) and number != self._index.groups:
             raise FormatError(f"the index is damaged: group {number} has no images")

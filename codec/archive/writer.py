@@ -20,13 +20,14 @@ from mnistzip.archive.group_codec import EncodedGroup, GroupOptions
 from mnistzip.archive.group_queue import GroupQueue, PendingGroup
 from mnistzip.archive.index import ENTRY_BYTES, START, Footer, Origin, entry
 from mnistzip.coding.model_choice import candidates
-from mnistzip.errors import ImageError, OptionError, require_within
+from mnistzip.errors import ImageError, OptionError
 from mnistzip.limits import DECODED_PIXELS_MAX, SIDE_MAX
 from mnistzip.models import registry
 from mnistzip.models.registry import Model
 from mnistzip.options import ArchiveKeywords, ArchiveOptions, with_options
 from mnistzip.storage.atomic import AtomicFile
 from mnistzip.storage.remote import local_path
+from mnistzip.threads import require_threads
 from mnistzip.tiling import tiles_in
 from mnistzip.types import Mode
 from mnistzip.validation import as_image, as_label, require_one_each
@@ -101,7 +102,7 @@ class ArchiveWriter:
     ) -> None:
         coding = ArchiveOptions(**options)
         coding.require_valid()
-        require_within("threads", threads, 1, 1 << 10)
+        require_threads(threads)
         if origin not in set(Origin):
             raise OptionError(f"origin is {origin!r}: give one of mnistzip.Origin")
         models = candidates(coding.model, None if coding.lossless else coding.quality)

@@ -5,18 +5,22 @@ FORMAT.md section 2 specifies them. Source of deflate: RFC 1951.
 
 from __future__ import annotations
 
-import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from mnistzip.bitstream.checksums import CHECK16_BYTES, check16
 from mnistzip.bitstream.container import Header, Method
 from mnistzip.errors import FormatError
-from mnistzip.types import Mode, Pixels
+from mnistzip.tiling import by_shape
+from mnistzip.types import Bools, Integers, Mode, Pixels
 
-LITERAL_BITS = 5  # the least that a deflate stream spends on each byte value that occurs
+DEFLATED = (Method.DEFLATE, Method.UP, Method.GRADIENT)  # grey levels, and two kinds of differences, modulo 256
+FIXED_LITERAL_BITS = 8  # the least that deflate's fixed code spends on a literal
+DYNAMIC_HEADER_BITS, DYNAMIC_LITERAL_BITS = 29, 0.5  # the least that the header of a block with a code of its own takes
+LITERAL_BITS = 5  # the least that a stream of many blocks spends on each byte value that occurs
+SAMPLE = 3  # of so many pixels one decides most cases
 ONE_BLOCK = 1 << 15  # bytes that :func:`deflate` puts into one block and perhaps one symbol of another
 WINDOW_LOSS = 262  # bytes of its window that zlib cannot look back
 
@@ -26,34 +30,47 @@ def store(image: Pixels) -> bytes:
     return _file(image, *smallest_body([image]))
 
 
-def smaller_stored(file: bytes, image: Pixels) -> bytes:
-    """The stored file of an image if it is no larger than this file of a model, else this file."""
-    body = body_below(image, len(file) + 1)
-    return file if body is None else min(_file(image, *body), file, key=len)
+def smaller_stored(files: Sequence[bytes], images: Sequence[Pixels]) -> list[bytes]:
+    """For each image its stored file if that is no larger than its file of a model, else the latter."""
+    bodies = bodies_below(images, [len(file) + 1 for file in files])
+    return [
+        file if body is None else min(_file(image, *body), file, key=len)
+        for file, image, body in zip(files, images, bodies, strict=True)
+    ]
 
 
 def smallest_body(images: Sequence[Pixels]) -> tuple[Method, bytes]:
     """The method by which the pixels of some images take the fewest bytes, and these bytes."""
-    return _smallest(b"".join(image.tobytes() for image in images), _deflatable(images))
+    of_images = [_kinds(image[None]) for image in images]
+    deflatable = {method: b"".join(kinds[k].tobytes() for kinds in of_images) for k, method in enumerate(DEFLATED)}
+    return _smallest(b"".join(image.tobytes() for image in images), deflatable)
 
 
-def body_below(image: Pixels, limit: int) -> tuple[Method, bytes] | None:
-    """The same for one image; None if body and check surely take ``limit`` bytes or more. A body may still be larger."""
-    worth = [(method, raw) for method, raw in _deflatable([image]) if worth_deflating(raw, limit)]
-    return _smallest(image.tobytes(), worth) if worth else None  # if none is worth it, raw pixels are too many as well
+def bodies_below(images: Sequence[Pixels], limits: Sequence[int]) -> list[tuple[Method, bytes] | None]:
+    """The same for each image; None if body and check surely take ``limit`` bytes or more. A body may still be larger."""
+    bodies: list[tuple[Method, bytes] | None] = [None] * len(images)
+    for indices, stack in by_shape(images):
+        kinds = _kinds(stack)
+        worth = worth_deflating(kinds, np.array([limits[k] for k in indices]))
+        for n in np.flatnonzero(worth.any(axis=0)):
+            deflatable = {method: kinds[k, n].tobytes() for k, method in enumerate(DEFLATED) if worth[k, n]}
+            bodies[indices[n]] = _smallest(stack[n].tobytes(), deflatable)
+    return bodies
 
 
-def _deflatable(images: Sequence[Pixels]) -> list[tuple[Method, bytes]]:
-    """The bytes that each method deflates: grey levels, and two kinds of differences, modulo 256."""
-    ups = [np.diff(image, axis=0, prepend=np.uint8(0)) for image in images]
-    gradients = [np.diff(up, axis=1, prepend=np.uint8(0)) for up in ups]
-    kinds = ((Method.DEFLATE, images), (Method.UP, ups), (Method.GRADIENT, gradients))
-    return [(method, b"".join(values.tobytes() for values in kind)) for method, kind in kinds]
+def _kinds(images: Pixels) -> Pixels:
+    """The bytes that each method of :data:`DEFLATED` deflates: ``(N, H, W)`` to ``(3, N, H, W)``."""
+    kinds = np.empty((len(DEFLATED), *images.shape), np.uint8)
+    kinds[:] = images
+    kinds[1, :, 1:] -= images[:, :-1]
+    kinds[2] = kinds[1]
+    kinds[2, :, :, 1:] -= kinds[1, :, :, :-1]
+    return kinds
 
 
-def _smallest(raw: bytes, deflatable: Sequence[tuple[Method, bytes]]) -> tuple[Method, bytes]:
+def _smallest(raw: bytes, deflatable: Mapping[Method, bytes]) -> tuple[Method, bytes]:
     """The smallest of the raw pixels and the deflated bytes."""
-    bodies = [(Method.RAW, raw), *((method, deflate(content)) for method, content in deflatable)]
+    bodies = [(Method.RAW, raw), *((method, deflate(content)) for method, content in deflatable.items())]
     return min(bodies, key=lambda body: len(body[1]))
 
 
@@ -62,18 +79,35 @@ def _file(image: Pixels, method: Method, body: bytes) -> bytes:
     return header + body + check16(header, image.tobytes())
 
 
-def worth_deflating(raw: bytes, size: int) -> bool:
-    """Whether a deflated body and its check could be smaller than ``size`` bytes.
+def worth_deflating(values: Pixels, size: Integers) -> Bools:
+    """Whether deflated bytes and their check could be smaller than ``size``, ``(N,)``: ``(..., N, H, W)`` to ``(..., N)``.
 
     Nearly always they cannot, and this bound saves the time to deflate. Each of the m byte values that occur is a literal of
-    the stream at least once. In one block a prefix code gives m literals log2(m) bits each on average or more, and zlib fills
-    every block but the last with as many symbols as one holds. Over many blocks literals may take fewer bits, but at least
-    five each: a code that spends fewer has few literals, and the headers of the many blocks that cover all of them take more
-    than that saves.
+    the stream at least once. :func:`deflate` puts up to 2^15 bytes into one block, and perhaps one symbol into another. In a
+    block of the fixed code a literal takes 8 bits or more. In any other, a prefix code gives m literals log2(m) bits each on
+    average or more. The header of the block then takes 29 bits, and describes the code by half a bit for each literal or more
+    (RFC 1951, 3.2.7). Over many blocks literals may take fewer bits, but at least five each: a code that spends fewer has few
+    literals, and the headers of the many blocks that cover all of them take more than that saves.
     """
-    levels = int(np.count_nonzero(np.bincount(np.frombuffer(raw, np.uint8))))
-    bits = LITERAL_BITS if len(raw) > ONE_BLOCK else max(LITERAL_BITS, math.log2(max(levels - 1, 1)))
-    return CHECK16_BYTES + (levels - 1) * bits // 8 < size
+    shape, pixels = values.shape[:-2], values.shape[-2] * values.shape[-1]
+    flat, limit = values.reshape(-1, pixels), np.broadcast_to(size, shape).reshape(-1)
+    worth = CHECK16_BYTES + _least_bytes(flat[:, ::SAMPLE], pixels) < limit  # of some pixels: a lower bound, too, and faster
+    undecided = np.flatnonzero(worth)
+    if undecided.size:
+        worth[undecided] = CHECK16_BYTES + _least_bytes(flat[undecided], pixels) < limit[undecided]
+    return worth.reshape(shape)
+
+
+def _least_bytes(values: Pixels, length: int) -> Integers:
+    """The least that a deflated body of ``length`` bytes takes, which has the byte values of a row: ``(N, n)`` to ``(N,)``."""
+    occurs = np.zeros((len(values), 256), bool)
+    occurs[np.arange(len(values))[:, None], values] = True
+    literals = occurs.sum(axis=1) - 1
+    if length > ONE_BLOCK:
+        return LITERAL_BITS * literals // 8
+    own_code = DYNAMIC_HEADER_BITS + literals * (np.log2(np.maximum(literals, 1)) + DYNAMIC_LITERAL_BITS)
+    least: Integers = np.minimum(FIXED_LITERAL_BITS * literals, own_code).astype(np.int64) // 8
+    return least
 
 
 def deflate(raw: bytes) -> bytes:

@@ -12,6 +12,7 @@ from mnistzip.coding.batches import TILES_TOGETHER, batches
 from mnistzip.coding.lossy import LossyBatch, is_lossy, require_fits
 from mnistzip.coding.lossy_decoder import lossy_header
 from mnistzip.coding.model_choice import Candidate, Plan, grouped, plan_lossless, plan_lossy
+from mnistzip.engines.interface import LatentSymbols
 from mnistzip.errors import LimitError
 from mnistzip.metrics import mse
 from mnistzip.models.registry import Model
@@ -27,8 +28,11 @@ def encode_at_quality(images: list[Pixels], candidates: Sequence[Candidate], eff
     return out
 
 
-def encode_lossless(images: list[Pixels], models: Sequence[Model], max_bytes: int | None = None) -> list[bytes]:
+def encode_lossless(images: list[Pixels], models: Sequence[Model], max_bytes: int | None = None, first: int = 0) -> list[bytes]:
     """The smallest lossless files.
+
+    Args:
+        first: the number of the first image, for errors.
 
     Raises:
         LimitError: a file has more than ``max_bytes``.
@@ -36,12 +40,12 @@ def encode_lossless(images: list[Pixels], models: Sequence[Model], max_bytes: in
     out: list[bytes] = []
     for batch in batches(images, tiles_of, TILES_TOGETHER):
         out += _files_of_plans(batch, plan_lossless(batch, models))
-    for index, file in enumerate(out):
+    for index, file in enumerate(out, first):
         require_fits(file, max_bytes, index, "lossless")
     return out
 
 
-def encode_to_size(images: list[Pixels], models: Sequence[Model], effort: int, max_bytes: int) -> list[bytes]:
+def encode_to_size(images: list[Pixels], models: Sequence[Model], effort: int, max_bytes: int, first: int = 0) -> list[bytes]:
     """Files of ``max_bytes`` at most, each of the model with the least error; lossless if that fits.
 
     Raises:
@@ -52,13 +56,18 @@ def encode_to_size(images: list[Pixels], models: Sequence[Model], effort: int, m
         images,
         models,
         effort,
-        encode=lambda batch: batch.encode_to_size(max_bytes, lossless_files),
+        encode=lambda batch: batch.encode_to_size(max_bytes, lossless_files, first),
         rank=lambda size, error: (error, size),
     )
 
 
 def encode_to_psnr(
-    images: list[Pixels], models: Sequence[Model], effort: int, min_psnr: float, max_bytes: int | None
+    images: list[Pixels],
+    models: Sequence[Model],
+    effort: int,
+    min_psnr: float,
+    max_bytes: int | None = None,
+    first: int = 0,
 ) -> list[bytes]:
     """The smallest files that reach a PSNR in dB.
 
@@ -73,7 +82,7 @@ def encode_to_psnr(
         encode=lambda batch: batch.encode_to_psnr(min_psnr, lossless_files),
         rank=lambda size, error: (size, error),
     )
-    for index, file in enumerate(best):
+    for index, file in enumerate(best, first):
         require_fits(file, max_bytes, index, f"for {min_psnr:g} dB")
     return best
 
@@ -146,6 +155,6 @@ def _lossy_files(model: Model, images: list[Pixels], plans: Sequence[Plan]) -> l
     counts = [len(y) for y in symbols]
     pairs = zip(images, qualities, strict=True)
     headers = [lossy_header(model, image.shape, quality).to_bytes() for image, quality in pairs]
-    quality_index = np.repeat([model.quality_index(quality) for quality in qualities], counts)
-    payloads = lossy.encode_payloads(model, headers, counts, np.concatenate(symbols), quality_index)
+    latent = LatentSymbols.join([plan.latent for plan in plans if plan.latent is not None])
+    payloads = lossy.encode_payloads(headers, counts, np.concatenate(symbols), latent)
     return [header + payload for header, payload in zip(headers, payloads, strict=True)]

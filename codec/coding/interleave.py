@@ -13,26 +13,24 @@ import numpy as np
 from mnistzip.bitstream.stream_layout import Streams, split_payloads
 from mnistzip.coding.batches import TILES_TOGETHER, batches
 from mnistzip.engines.choice import current
+from mnistzip.engines.interface import LatentSymbols
 from mnistzip.errors import FormatError
 from mnistzip.models.registry import Model
 from mnistzip.types import Integers
 
 
-def encode_lanes(
-    model: Model, checksum_seeds: Sequence[bytes], tiles: Sequence[int], y: Integers, quality_index: Integers
-) -> list[bytes]:
+def encode_lanes(checksum_seeds: Sequence[bytes], tiles: Sequence[int], y: Integers, symbols: LatentSymbols) -> list[bytes]:
     """The bytes of each lane.
 
     Args:
-        model: whose prior codes the latents.
         checksum_seeds: the position of each lane; its checks begin with it.
         tiles: number of latents of each lane, 1 or more.
         y: symbols in coding order, shape ``(sum of tiles, 196)``.
-        quality_index: of each latent, shape ``(sum of tiles,)``.
+        symbols: the intervals of these.
     """
     streams = Streams.from_tile_counts(tiles)
     checks = streams.checks(checksum_seeds, y)
-    return streams.payloads(current().encode_latents(model, y, quality_index, streams, checks, interleaved=True))
+    return streams.payloads(current().encode_latents(symbols, streams, checks, interleaved=True))
 
 
 def decode_lanes(

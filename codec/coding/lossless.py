@@ -42,7 +42,7 @@ def encode_files(model: Model, images: Sequence[Pixels], symbols: Sequence[Pixel
     headers = [lossless_header(model, image.shape).to_bytes() for image in images]
     payloads = encode_payloads(headers, images, symbols)
     coded = [header + payload for header, payload in zip(headers, payloads, strict=True)]
-    return [smaller_stored(file, image) for file, image in zip(coded, images, strict=True)]
+    return smaller_stored(coded, images)
 
 
 def decode_files(model: Model, parsed: Sequence[tuple[Header, bytes]]) -> list[Pixels | FormatError]:

@@ -12,6 +12,7 @@ from mnistzip.bitstream.stream_layout import Streams
 from mnistzip.coding.batches import TILES_TOGETHER, batches
 from mnistzip.coding.lossy_decoder import decode_images, image_or_raise, lossy_header
 from mnistzip.engines.choice import current
+from mnistzip.engines.interface import LatentSymbols
 from mnistzip.entropy.cost import BIT
 from mnistzip.errors import LimitError
 from mnistzip.limits import CHECK_BITS_MIN, PIXELS_MAX
@@ -68,12 +69,12 @@ class LossyBatch:
         engine = current()
         y = engine.first_latents(self.model, x, inside, quality_index)
         y = engine.refine(self.model, x, inside, y, quality_index, self.effort)
-        headers = self._headers(qualities, which)
+        headers, symbols = self._headers(qualities, which), engine.latent_symbols(self.model, y, quality_index)
         if self.bare_check_bits is not None:
-            return encode_payloads(self.model, headers, counts, y, quality_index, self.bare_check_bits)
-        payloads = encode_payloads(self.model, headers, counts, y, quality_index)
-        coded = zip(which, headers, payloads, strict=True)
-        return [smaller_stored(header + payload, self.images[i]) for i, header, payload in coded]
+            return encode_payloads(headers, counts, y, symbols, self.bare_check_bits)
+        payloads = encode_payloads(headers, counts, y, symbols)
+        files = [header + payload for header, payload in zip(headers, payloads, strict=True)]
+        return smaller_stored(files, [self.images[i] for i in which])
 
     def _headers(self, qualities: Sequence[int], which: Sequence[int]) -> list[bytes]:
         pairs = zip(which, qualities, strict=True)
@@ -86,10 +87,10 @@ class LossyBatch:
         tiles, inside = (np.concatenate([arrays[i] for i in which]) for arrays in (self.tiles, self.inside))
         return tiles, inside, counts, quality_index
 
-    def encode_to_size(self, max_bytes: int, lossless_files: Sequence[bytes]) -> list[bytes | LimitError]:
+    def encode_to_size(self, max_bytes: int, lossless_files: Sequence[bytes], first: int = 0) -> list[bytes | LimitError]:
         """For each image the file of best quality that fits: the lossless one, if even that does.
 
-        An image whose file at the lowest quality is too large gets an error.
+        An image whose file at the lowest quality is too large gets an error; ``first`` is the number of the first image.
         """
         stored = {i: file for i, file in enumerate(lossless_files) if len(file) <= max_bytes}
         qualities = range(1, container.QUALITY_MAX + 1)
@@ -101,7 +102,7 @@ class LossyBatch:
         results: dict[int, bytes | LimitError] = {**stored, **self._search_quality(fits, rest, qualities)}
         for i in rest:
             if i not in results:
-                results[i] = too_large(len(self.encode([1], [i])[0]), max_bytes, i, "at the lowest quality")
+                results[i] = too_large(len(self.encode([1], [i])[0]), max_bytes, first + i, "at the lowest quality")
         return [results[i] for i in range(len(self.images))]
 
     def encode_to_psnr(self, min_psnr: float, lossless_files: Sequence[bytes]) -> list[bytes]:
@@ -142,7 +143,7 @@ class LossyBatch:
             tried |= ahead
         return results
 
-    def encode_bare_to_size(self, max_bytes: int, quality: int) -> list[bytes]:
+    def encode_bare_to_size(self, max_bytes: int, quality: int, first: int = 0) -> list[bytes]:
         """For each image the bare stream of this quality that fits, with the least error that the search reaches.
 
         The bits are shared among an image's tiles in proportion to what the latents of the analysis take.
@@ -158,7 +159,7 @@ class LossyBatch:
         for i in range(len(self.images)):
             if i not in results:
                 file = self._encode_bare(8 * max_bytes - SPARE_BITS[-1], quality, [i])[0]
-                require_fits(file, max_bytes, i, f"at quality {quality}, effort {self.effort}")
+                require_fits(file, max_bytes, first + i, f"at quality {quality}, effort {self.effort}")
         return [results[i] for i in range(len(self.images))]
 
     def _encode_bare(self, bits: int, quality: int, which: Sequence[int]) -> list[bytes]:
@@ -173,12 +174,12 @@ class LossyBatch:
         streams = np.array([Streams.needed(count) for count in counts])
         # Each stream but the last has its length before it, in a byte as a rule.
         ideal = np.maximum(bits - streams * (self.bare_check_bits + TAIL) - 8 * (streams - 1), 0)
-        spent = engine.latent_bits(self.model, y, quality_index)
+        spent = engine.latent_symbols(self.model, y, quality_index).bits
         total = np.add.reduceat(spent, np.cumsum([0, *counts[:-1]]))
         limit = spent * np.repeat(np.floor(ideal * BIT).astype(np.int64), counts) // np.repeat(total, counts)
         y = engine.refine_to_budget(self.model, x, inside, quality_index, self.effort, limit)
-        headers = self._headers(qualities, which)
-        return encode_payloads(self.model, headers, counts, y, quality_index, self.bare_check_bits)
+        headers, symbols = self._headers(qualities, which), engine.latent_symbols(self.model, y, quality_index)
+        return encode_payloads(headers, counts, y, symbols, self.bare_check_bits)
 
     def decode(self, files: Sequence[bytes]) -> list[Pixels]:
         """The images of lossy files of this model."""
@@ -192,23 +193,17 @@ def is_lossy(file: bytes) -> bool:
 
 
 def encode_payloads(
-    model: Model,
-    headers: list[bytes],
-    counts: list[int],
-    y: Integers,
-    quality_index: Integers,
-    check_bits: int = CHECK_BITS_MIN,
+    headers: list[bytes], counts: list[int], y: Integers, symbols: LatentSymbols, check_bits: int = CHECK_BITS_MIN
 ) -> list[bytes]:
     """The payload of each image.
 
     Args:
-        model: whose prior codes the latents.
         headers: of each image: its checks cover it.
         counts: tiles of each image.
         y: symbols in coding order, shape ``(sum of counts, 196)``.
-        quality_index: of each tile, shape ``(sum of counts,)``.
+        symbols: the intervals of these.
         check_bits: the fewest bits of a check.
     """
     streams = Streams.from_tile_counts(counts)
     checks = streams.checks(headers, y)
-    return streams.payloads(current().encode_latents(model, y, quality_index, streams, checks, check_bits))
+    return streams.payloads(current().encode_latents(symbols, streams, checks, check_bits))

@@ -21,17 +21,17 @@ from pathlib import Path
 import numpy as np
 
 from mnistzip.bitstream.checksums import CHECK16_BYTES
-from mnistzip.bitstream.stored import body_below
+from mnistzip.bitstream.stored import bodies_below
 from mnistzip.bitstream.stream_layout import TILES_PER_STREAM
 from mnistzip.coding.lossless import pixel_symbols
 from mnistzip.engines.choice import current
-from mnistzip.engines.interface import PixelSymbols
+from mnistzip.engines.interface import LatentSymbols, PixelSymbols
 from mnistzip.entropy.cost import BIT, LMBDA_SHIFT
 from mnistzip.limits import DECODED_PIXELS_MAX
 from mnistzip.models import registry
 from mnistzip.models.registry import Model
 from mnistzip.models.typical_quality import is_poor, typical_bits
-from mnistzip.tiling import TILE, covered, squared_error, tiles_of, to_tiles
+from mnistzip.tiling import TILE, by_shape, covered, squared_error, tiles_of, to_tiles
 from mnistzip.types import Bools, Integers, Mode, Pixels
 
 BYTE = 8 * BIT  # a byte in the unit of bits
@@ -68,7 +68,7 @@ class Plan:
         model: None if the image is stored.
         quality: 1..100 if lossy, else None.
         bits: ideal code length of the body, in units of 1 / :data:`~mnistzip.entropy.cost.BIT` bits.
-        y: symbols of the tiles, shape ``(tiles, 196)``, if lossy.
+        y, latent: symbols of the tiles, shape ``(tiles, 196)``, and their intervals, if lossy.
         symbols: if a pixel model codes the image.
         alternative: lossless plan that might take no more bytes than this lossy one.
     """
@@ -78,6 +78,7 @@ class Plan:
     quality: int | None
     bits: int
     y: Integers | None = None
+    latent: LatentSymbols | None = None
     symbols: PixelSymbols | None = None
     alternative: Plan | None = None
 
@@ -146,7 +147,7 @@ def plan_lossy(
     """
     engine = current()
     tiles = _Tiles(images)
-    y, best, bits, error = _first_look(images, tiles, candidates, effort, use_bits)
+    y, latent, best, bits, error = _first_look(images, tiles, candidates, effort, use_bits)
     for number, candidate in enumerate(candidates):
         which = np.flatnonzero(best == number)
         if effort and which.size:
@@ -154,11 +155,13 @@ def plan_lossy(
             quality_index = _quality_indices(candidate, len(chosen))
             x, inside = tiles.x[chosen], tiles.inside[chosen]
             y[chosen] = engine.refine(candidate.model, x, inside, y[chosen], quality_index, effort, tick)
-            bits[which] = tiles.sums(engine.latent_bits(candidate.model, y[chosen], quality_index), chosen)[which]
-    parts = np.split(y, np.cumsum(tiles.counts)[:-1])
+            refined = engine.latent_symbols(candidate.model, y[chosen], quality_index)
+            latent.replace(chosen, refined)
+            bits[which] = tiles.sums(refined.bits, chosen)[which]
+    ends = np.cumsum(tiles.counts)
     plans = [
-        Plan(Mode.LOSSY, candidates[number].model, candidates[number].quality, size, part)
-        for number, size, part in zip(best.tolist(), bits.tolist(), parts, strict=True)
+        Plan(Mode.LOSSY, candidates[number].model, candidates[number].quality, size, y[part], latent.select(part))
+        for number, size, part in zip(best.tolist(), bits.tolist(), map(slice, ends - tiles.counts, ends), strict=True)
     ]
     return _with_lossless(images, plans, error, candidates, effort)
 
@@ -171,12 +174,12 @@ def _quality_indices(candidate: Candidate, count: int) -> Integers:
 
 def _first_look(
     images: Sequence[Pixels], tiles: _Tiles, candidates: Sequence[Candidate], effort: int, use_bits: int
-) -> tuple[Integers, Integers, Integers, Integers]:
+) -> tuple[Integers, LatentSymbols, Integers, Integers, Integers]:
     """The first latents of the candidate of least cost for each image.
 
     Returns:
-        Symbols, shape ``(tiles, 196)``; for each image the number of its candidate, the bits, and the squared error, 0 if it
-        was not measured.
+        Symbols, shape ``(tiles, 196)``, and their intervals; for each image the number of its candidate, the bits, and the
+        squared error, 0 if it was not measured.
     """
     engine = current()
     first = candidates[0]
@@ -184,20 +187,22 @@ def _first_look(
     quality_index = _quality_indices(first, len(tiles.x))
     y = engine.first_latents(first.model, tiles.x, tiles.inside, quality_index)
     bits, error, cost = np.zeros((3, len(candidates), len(images)), np.int64)
-    bits[0] = tiles.sums(engine.latent_bits(first.model, y, quality_index), np.arange(len(tiles.x)))
+    latent = engine.latent_symbols(first.model, y, quality_index)
+    bits[0] = tiles.sums(latent.bits, np.arange(len(tiles.x)))
     compared = everyone if effort else np.flatnonzero(~_are_typical(images, bits[0], first))
     if len(candidates) == 1 or not compared.size:
-        return y, np.zeros(len(images), np.int64), bits[0], error[0]
+        return y, latent, np.zeros(len(images), np.int64), bits[0], error[0]
     chosen = tiles.of_images(compared)
     x, inside = tiles.x[chosen], tiles.inside[chosen]
     lmbda = int(first.model.lmbda[quality_index[0]])
-    latents = [y[chosen]]
+    latents, symbols = [y[chosen]], [latent]
     cost[1:] = INFEASIBLE
     for number, candidate in enumerate(candidates):
         quality_index = _quality_indices(candidate, len(chosen))
         if number:
             latents.append(engine.first_latents(candidate.model, x, inside, quality_index))
-            bits[number] = tiles.sums(engine.latent_bits(candidate.model, latents[-1], quality_index), chosen)
+            symbols.append(engine.latent_symbols(candidate.model, latents[-1], quality_index))
+            bits[number] = tiles.sums(symbols[-1].bits, chosen)
         x_hat = engine.synthesize(candidate.model, latents[-1], quality_index)
         error[number] = tiles.sums(squared_error(x, x_hat, inside), chosen)
         cost[number, compared] = (bits[number, compared] << LMBDA_SHIFT) + lmbda * error[number, compared]
@@ -206,7 +211,8 @@ def _first_look(
     owner = best[tiles.owner[chosen]]
     for number in range(1, len(candidates)):
         y[chosen[owner == number]] = latents[number][owner == number]
-    return y, best, bits[best, everyone], error[best, everyone]
+        latent.replace(chosen[owner == number], symbols[number].select(owner == number))
+    return y, latent, best, bits[best, everyone], error[best, everyone]
 
 
 def _cheapest(cost: Integers, use: int) -> Integers:
@@ -239,16 +245,17 @@ def _with_lossless(
     rate = BYTES_PER_CHANGE if effort else BYTES_PER_CHANGE_FAST
     worth = [
         k
-        for k, image in enumerate(images)
-        if image.size <= DECODED_PIXELS_MAX[Mode.LOSSLESS] and rate * _changes(image) * BYTE <= limits[k] + OVERHEAD
+        for k, changes in enumerate(_changes(images))
+        if images[k].size <= DECODED_PIXELS_MAX[Mode.LOSSLESS] and rate * changes * BYTE <= limits[k] + OVERHEAD
     ]
     models = [candidate.model for candidate in candidates]
     coded = dict(zip(worth, plan_lossless([images[k] for k in worth], models), strict=True)) if worth else {}
-    for k, (image, plan) in enumerate(zip(images, plans, strict=True)):
-        lossless = coded.get(k) or _stored(image, limits[k] + OVERHEAD)
+    rest = [k for k in range(len(images)) if k not in coded]
+    stored = zip(rest, _stored([images[k] for k in rest], [limits[k] + OVERHEAD for k in rest]), strict=True)
+    for k, lossless in [*coded.items(), *stored]:
         if lossless is not None:
             wins = poor[k] and lossless.bits < limits[k]
-            plans[k] = lossless if wins else replace(plan, alternative=lossless)
+            plans[k] = lossless if wins else replace(plans[k], alternative=lossless)
     return plans
 
 
@@ -273,8 +280,9 @@ def plan_lossless(images: Sequence[Pixels], models: Sequence[Model], use_bits: i
             choices[-1][k] = Plan(Mode.LOSSLESS, model, None, symbols.bits, symbols=symbols)
             _drop_symbols([plans for plans in choices if k in plans], k)
     least = {k: min((plans[k].bits for plans in choices if k in plans), default=None) for k in range(len(images))}
-    stored = {k: plain.get(k) or _stored(image, least[k]) for k, image in enumerate(images)}
-    choices.append({k: plan for k, plan in stored.items() if plan is not None})
+    rest = [k for k in range(len(images)) if k not in plain]
+    stored = zip(rest, _stored([images[k] for k in rest], [least[k] for k in rest]), strict=True)
+    choices.append(plain | {k: plan for k, plan in stored if plan is not None})
     costs = [[plans[k].bits if k in plans else INFEASIBLE for k in range(len(images))] for plans in choices]
     best = _cheapest(np.array(costs, np.int64), use_bits)
     return [_with_symbols(images[k], choices[number][k]) for k, number in enumerate(best.tolist())]
@@ -300,17 +308,23 @@ def _almost_empty(image: Pixels) -> Plan | None:
     tiles = tiles_of(image)
     if tiles <= TILES_PER_STREAM:
         return None
-    plan = _stored(image, None)
+    plan = _stored([image], [None])[0]
     return plan if plan is not None and plan.bits <= PIXEL_MODEL_BYTES_MIN * tiles * BYTE else None
 
 
-def _stored(image: Pixels, limit: int | None) -> Plan | None:
-    """A stored plan, if it takes no more than a limit in units of 1 / BIT bits."""
-    limit_bytes = image.size if limit is None else limit // BYTE
-    stored = body_below(image, limit_bytes + CHECK16_BYTES + 1)
-    if stored is None or (limit is not None and BYTE * len(stored[1]) > limit):
-        return None
-    return Plan(Mode.STORED, None, None, BYTE * len(stored[1]))
+def _stored(images: Sequence[Pixels], limits: Sequence[int | None]) -> list[Plan | None]:
+    """For each image a stored plan, if it takes no more than a limit in units of 1 / BIT bits."""
+    in_bytes = [image.size if limit is None else limit // BYTE for image, limit in zip(images, limits, strict=True)]
+    bodies = bodies_below(images, [limit + CHECK16_BYTES + 1 for limit in in_bytes])
+    return [
+        None if body is None or (limit is not None and BYTE * len(body[1]) > limit) else _stored_plan(len(body[1]))
+        for body, limit in zip(bodies, limits, strict=True)
+    ]
+
+
+def _stored_plan(size: int) -> Plan:
+    """A stored plan of so many bytes."""
+    return Plan(Mode.STORED, None, None, BYTE * size)
 
 
 def _is_poor(image: Pixels, plan: Plan, error: int) -> bool:
@@ -329,12 +343,19 @@ def _error(image: Pixels, plan: Plan) -> int:
     return int(squared_error(to_tiles(image), x_hat, covered([image.shape])).sum())
 
 
-def _changes(image: Pixels) -> int:
-    """How many pixels differ from the prediction by their neighbours, for the best of three simple rules."""
-    up = np.diff(image, axis=0, prepend=np.uint8(0))
-    left = np.diff(image, axis=1, prepend=np.uint8(0))
-    gradient = np.diff(up, axis=1, prepend=np.uint8(0))
-    return min(int(np.count_nonzero(differences)) for differences in (up, left, gradient))
+def _changes(images: Sequence[Pixels]) -> list[int]:
+    """How many pixels of each image differ from the prediction by their neighbours, for the best of three simple rules."""
+    least = np.zeros(len(images), np.int64)
+    for indices, stack in by_shape(images):
+        differences = np.empty((3, *stack.shape), np.uint8)  # to the left, upwards, and of both
+        differences[:] = stack
+        left, up, both = differences
+        left[:, :, 1:] -= stack[:, :, :-1]
+        up[:, 1:] -= stack[:, :-1]
+        both[:] = up
+        both[:, :, 1:] -= up[:, :, :-1]
+        least[indices] = (differences != 0).reshape(3, len(stack), -1).sum(axis=2).min(axis=0)
+    return least.tolist()
 
 
 def _looks_like_a_digit(image: Pixels) -> bool:

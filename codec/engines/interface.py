@@ -59,6 +59,37 @@ class PixelSymbols(NamedTuple):
         return PixelSymbols(*map(np.concatenate, zip(*symbols, strict=True)))
 
 
+class LatentSymbols(NamedTuple):
+    """The intervals of the symbols of latents, shape ``(N, 196)`` each.
+
+    Attributes:
+        start: of the interval.
+        freq_less_one: the length of the interval less one.
+    """
+
+    start: NDArray[np.uint16]
+    freq_less_one: NDArray[np.uint16]
+
+    @property
+    def bits(self) -> Integers:
+        """Ideal code length of each latent in units of 1 / :data:`~mnistzip.entropy.cost.BIT` bits, shape ``(N,)``."""
+        bits: Integers = COST[1:][self.freq_less_one].sum(axis=1)
+        return bits
+
+    def select(self, which: slice | Integers | Bools) -> LatentSymbols:
+        """Those of some of the latents."""
+        return LatentSymbols(self.start[which], self.freq_less_one[which])
+
+    def replace(self, which: Integers, other: LatentSymbols) -> None:
+        """Take those of some of the latents from another."""
+        self.start[which], self.freq_less_one[which] = other
+
+    @staticmethod
+    def join(symbols: Sequence[LatentSymbols]) -> LatentSymbols:
+        """Those of several images."""
+        return LatentSymbols(*map(np.concatenate, zip(*symbols, strict=True)))
+
+
 class Engine(Protocol):
     """The operations."""
 
@@ -101,23 +132,21 @@ class Engine(Protocol):
             limit: code length allowed for each tile in units of 1 / :data:`~mnistzip.entropy.cost.BIT` bits, shape ``(N,)``.
         """
 
-    def latent_bits(self, model: Model, y: Integers, quality_index: Integers) -> Integers:
-        """Ideal code length of each latent in units of 1 / :data:`~mnistzip.entropy.cost.BIT` bits, shape ``(N,)``."""
+    def latent_symbols(self, model: Model, y: Integers, quality_index: Integers) -> LatentSymbols:
+        """The intervals that the prior gives the symbols."""
 
     def synthesize(self, model: Model, y: Integers, quality_index: Integers) -> Pixels:
         """The tiles that latents decode to, shape ``(N, 28, 28)``."""
 
     def encode_latents(
         self,
-        model: Model,
-        y: Integers,
-        quality_index: Integers,
+        symbols: LatentSymbols,
         streams: Streams,
         checks: Integers,
         check_bits: int = CHECK_BITS_MIN,
         interleaved: bool = False,
     ) -> list[bytes]:
-        """The bytes of each stream.
+        """The bytes of each stream, given the symbols of all tiles.
 
         Args:
             streams: which hold the latents.

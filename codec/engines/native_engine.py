@@ -22,14 +22,15 @@ from mnistzip.types import Bools, Integers, Pixels
 if TYPE_CHECKING:
     from mnistzip._engine import Model as NativeModel
     from mnistzip.bitstream.stream_layout import Streams
-    from mnistzip.engines.interface import PixelSymbols
+    from mnistzip.engines.interface import LatentSymbols, PixelSymbols
     from mnistzip.entropy.rans import FinalStates
     from mnistzip.models.registry import Model
 
 ABI = "1"  # of the extension that this version needs
 SYMBOLS = 196
 PIXEL_SYMBOLS_MAX = 4 * TILE**2  # of a tile
-TILES_OF_SEARCH = (256, 128, 64, 32, 16, 8, 4, 2, 1, 1)  # together, by effort: an interrupt waits for them
+# Tiles searched in one call, by effort. An interrupt and a report of progress wait for them.
+TILES_OF_SEARCH = (256, 64, 64, 32, 16, 8, 4, 2, 1, 1)
 
 
 def extension() -> ModuleType | None:
@@ -88,10 +89,12 @@ class NativeEngine:
             loaded.refine_to_budget(*tiles, effort, limit[part], y[part])
         return y.astype(np.int64)
 
-    def latent_bits(self, model: Model, y: Integers, quality_index: Integers) -> Integers:
-        bits = np.empty(len(y), np.int64)
-        self._load(model).latent_bits(y.astype(np.int8), _octets(quality_index), bits)
-        return bits
+    def latent_symbols(self, model: Model, y: Integers, quality_index: Integers) -> LatentSymbols:
+        from mnistzip.engines.interface import LatentSymbols
+
+        start, freq_less_one = np.empty((2, len(y), SYMBOLS), np.uint16)
+        self._load(model).latent_symbols(y.astype(np.int8), _octets(quality_index), start, freq_less_one)
+        return LatentSymbols(start, freq_less_one)
 
     def synthesize(self, model: Model, y: Integers, quality_index: Integers) -> Pixels:
         x_hat = np.empty((len(y), TILE, TILE), np.uint8)
@@ -100,17 +103,16 @@ class NativeEngine:
 
     def encode_latents(
         self,
-        model: Model,
-        y: Integers,
-        quality_index: Integers,
+        symbols: LatentSymbols,
         streams: Streams,
         checks: Integers,
         check_bits: int = CHECK_BITS_MIN,
         interleaved: bool = False,
     ) -> list[bytes]:
-        counts, checks32 = streams.count.astype(np.int32), checks.astype(np.uint32)
-        octets = y.astype(np.int8), _octets(quality_index)
-        return self._load(model).encode_latents(*octets, counts, checks32, check_bits, interleaved)
+        start, freq_less_one = map(np.ascontiguousarray, symbols)
+        of_streams = streams.count.astype(np.int32), checks.astype(np.uint32)
+        coded: list[bytes] = self._module.encode_latents(start, freq_less_one, *of_streams, check_bits, interleaved)
+        return coded
 
     def decode_latents(
         self, model: Model, coded: Sequence[bytes], quality_index: Integers, streams: Streams, interleaved: bool = False

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mnistzip.limits import CHECK_BITS_MIN
+from mnistzip.nn.blas_threads import one_thread
 from mnistzip.types import Bools, Integers, Pixels
 
 if TYPE_CHECKING:
     from mnistzip.bitstream.stream_layout import Streams
-    from mnistzip.engines.interface import PixelSymbols
+    from mnistzip.engines.interface import LatentSymbols, PixelSymbols
     from mnistzip.entropy.rans import FinalStates
     from mnistzip.models.registry import Model
 
@@ -23,11 +24,13 @@ class NumpyEngine:
     name = "numpy"
     instructions = np.__version__
 
+    @one_thread
     def first_latents(self, model: Model, x: Pixels, inside: Bools, quality_index: Integers) -> Integers:
         from mnistzip.engines.reference import latent_cost
 
         return latent_cost.first_latents(model, x, inside, quality_index)
 
+    @one_thread
     def refine(
         self,
         model: Model,
@@ -42,6 +45,7 @@ class NumpyEngine:
 
         return rdo.refine(model, x, inside, y, quality_index, effort, tick)
 
+    @one_thread
     def refine_to_budget(
         self, model: Model, x: Pixels, inside: Bools, quality_index: Integers, effort: int, limit: Integers
     ) -> Integers:
@@ -49,19 +53,19 @@ class NumpyEngine:
 
         return rdo.refine_to_budget(model, x, inside, quality_index, effort, limit)
 
-    def latent_bits(self, model: Model, y: Integers, quality_index: Integers) -> Integers:
-        from mnistzip.engines.reference import latent_cost
+    @one_thread
+    def latent_symbols(self, model: Model, y: Integers, quality_index: Integers) -> LatentSymbols:
+        from mnistzip.engines.reference import latent_streams
 
-        return latent_cost.latent_bits(model, y, quality_index)
+        return latent_streams.latent_symbols(model.prior, y, quality_index)
 
+    @one_thread
     def synthesize(self, model: Model, y: Integers, quality_index: Integers) -> Pixels:
         return model.transforms.synthesize(y, quality_index)
 
     def encode_latents(
         self,
-        model: Model,
-        y: Integers,
-        quality_index: Integers,
+        symbols: LatentSymbols,
         streams: Streams,
         checks: Integers,
         check_bits: int = CHECK_BITS_MIN,
@@ -69,9 +73,9 @@ class NumpyEngine:
     ) -> list[bytes]:
         from mnistzip.engines.reference import latent_streams
 
-        intervals = model.prior.intervals(y, quality_index)
-        return latent_streams.encode(intervals, streams, checks, check_bits, interleaved)
+        return latent_streams.encode(symbols, streams, checks, check_bits, interleaved)
 
+    @one_thread
     def decode_latents(
         self, model: Model, coded: Sequence[bytes], quality_index: Integers, streams: Streams, interleaved: bool = False
     ) -> tuple[Integers, FinalStates]:
@@ -79,6 +83,7 @@ class NumpyEngine:
 
         return latent_streams.decode(model.prior, coded, quality_index, streams, interleaved)
 
+    @one_thread
     def pixel_symbols(self, model: Model, x: Pixels, inside: Bools) -> PixelSymbols:
         from mnistzip.engines.reference import pixel_streams
 
@@ -89,6 +94,7 @@ class NumpyEngine:
 
         return pixel_streams.encode(symbols, streams, checks)
 
+    @one_thread
     def decode_pixels(
         self, model: Model, coded: Sequence[bytes], inside: Bools, streams: Streams, preview: bool = False
     ) -> tuple[Pixels, Bools, FinalStates]:

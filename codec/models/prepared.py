@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistzip.models.latent_prior import CHANNELS, POSITIONS, SIDE, Prior
+from mnistzip.models.latent_prior import CHANNELS, LOGITS, POSITIONS, SIDE, Prior
 from mnistzip.models.model import Model
 from mnistzip.models.pixel.pixel_model import PixelModel
 from mnistzip.models.pixel.planes import RANGES, Plane
@@ -195,8 +195,9 @@ def _write_prior(writer: _Writer, prior: Prior) -> None:
     writer.numbers(_shifts(prior.near_unit))
     writer.numbers(_integers(prior.far_bias, prior.far_unit))
     writer.numbers(_shifts(prior.far_unit))
-    writer.numbers(_integers(prior.head_bias, prior.head_unit))
-    writer.numbers(_shifts(prior.head_unit))
+    padding = ((0, 0), (0, -prior.values % BLOCK))
+    writer.numbers(np.pad(_integers(prior.head_bias, prior.head_unit), padding, constant_values=LOGITS.low))
+    writer.numbers(np.pad(_shifts(prior.head_unit), padding))
     spaced = _spaced(far, a)
     for position in range(POSITIONS):
         symbols, seen = CHANNELS * position, (position + 1) * (-(-a // 2) * 2)
@@ -252,5 +253,6 @@ def _affine_weight(layer: Affine) -> Ints:
 
 def _write_affine(writer: _Writer, layer: Affine, wide: bool, outputs: slice = slice(None)) -> None:
     writer.matrix(_affine_weight(layer)[None, :, outputs], wide)
-    writer.numbers(_integers(layer.bias, layer.unit)[outputs])
-    writer.numbers(_shifts(layer.unit)[outputs])
+    bias, shift = _integers(layer.bias, layer.unit)[outputs], _shifts(layer.unit)[outputs]
+    writer.numbers(np.pad(bias, (0, -len(bias) % BLOCK), constant_values=LOGITS.low))
+    writer.numbers(np.pad(shift, (0, -len(bias) % BLOCK)))

@@ -176,7 +176,7 @@ static PyObject *model_instructions(PyObject *self, PyObject *unused)
 
 enum { X, INSIDE, QUALITY, Y, LIMIT, BUFFERS }; /* buffers of a call on tiles */
 
-typedef enum { FIRST_LATENTS, REFINE, REFINE_TO_BUDGET, LATENT_BITS, SYNTHESIZE } work;
+typedef enum { FIRST_LATENTS, REFINE, REFINE_TO_BUDGET, SYNTHESIZE } work;
 
 /* Work on each of some tiles. */
 static mnz_status each_tile(const mnz_model *model, work kind, Py_buffer *buffers, Py_ssize_t tiles, int effort, block *space)
@@ -187,14 +187,13 @@ static mnz_status each_tile(const mnz_model *model, work kind, Py_buffer *buffer
         const uint8_t *inside = (const uint8_t *)buffers[INSIDE].buf + k * MNZ_TILE_PIXELS;
         int8_t *y = (int8_t *)buffers[Y].buf + k * MNZ_SYMBOLS;
         const int q = ((const uint8_t *)buffers[QUALITY].buf)[k];
-        int64_t *limit = (int64_t *)buffers[LIMIT].buf + k;
+        const int64_t *limit = (const int64_t *)buffers[LIMIT].buf + k;
         switch (kind) {
         case FIRST_LATENTS: status = mnz_first_latent(model, x, inside, q, y, space->at, space->size); break;
         case REFINE: status = mnz_refine(model, x, inside, q, effort, y, space->at, space->size); break;
         case REFINE_TO_BUDGET:
             status = mnz_refine_to_budget(model, x, inside, q, effort, *limit, y, space->at, space->size);
             break;
-        case LATENT_BITS: status = mnz_latent_bits(model, y, q, limit, space->at, space->size); break;
         case SYNTHESIZE: status = mnz_synthesize(model, y, q, x, space->at, space->size); break;
         }
     }
@@ -247,13 +246,6 @@ static PyObject *refine_to_budget(PyObject *self, PyObject *args)
     return on_tiles(self, REFINE_TO_BUDGET, b, effort);
 }
 
-static PyObject *latent_bits(PyObject *self, PyObject *args)
-{
-    Py_buffer b[BUFFERS] = {0};
-    if (!PyArg_ParseTuple(args, "y*y*w*", &b[Y], &b[QUALITY], &b[LIMIT])) return release(b, BUFFERS), NULL;
-    return on_tiles(self, LATENT_BITS, b, 0);
-}
-
 static PyObject *synthesize(PyObject *self, PyObject *args)
 {
     Py_buffer b[BUFFERS] = {0};
@@ -263,36 +255,59 @@ static PyObject *synthesize(PyObject *self, PyObject *args)
 
 /* ---- Streams of latents ---- */
 
-static PyObject *encode_latents(PyObject *object, PyObject *args)
+static PyObject *latent_symbols(PyObject *object, PyObject *args)
 {
     const mnz_model *model = ((Model *)object)->model;
-    enum { SYMBOLS, QUALITIES, COUNTS, CHECKS, ALL };
+    enum { SYMBOLS, QUALITIES, START, FREQ, ALL };
+    Py_buffer b[ALL] = {0};
+    block space = {NULL, NULL, 0};
+    PyObject *result = NULL;
+    if (!PyArg_ParseTuple(args, "y*y*w*w*", &b[SYMBOLS], &b[QUALITIES], &b[START], &b[FREQ])) goto done;
+    const size_t tiles = (size_t)b[QUALITIES].len, room = tiles * MNZ_SYMBOLS;
+    if (!has(&b[SYMBOLS], room, 1) || !has(&b[START], room, 2) || !has(&b[FREQ], room, 2)) goto done;
+    if (!allocate(&space, mnz_lossy_workspace(model))) goto done;
+    mnz_status status = MNZ_OK;
+    Py_BEGIN_ALLOW_THREADS
+    for (size_t k = 0; k < tiles && status == MNZ_OK; k++)
+        status = mnz_latent_symbols(model, (const int8_t *)b[SYMBOLS].buf + k * MNZ_SYMBOLS, ((const uint8_t *)b[QUALITIES].buf)[k],
+                                    (uint16_t *)b[START].buf + k * MNZ_SYMBOLS, (uint16_t *)b[FREQ].buf + k * MNZ_SYMBOLS, space.at,
+                                    space.size);
+    Py_END_ALLOW_THREADS
+    result = status == MNZ_OK ? Py_NewRef(Py_None) : raise(status);
+done:
+    free(space.raw);
+    release(b, ALL);
+    return result;
+}
+
+static PyObject *encode_latents(PyObject *module, PyObject *args)
+{
+    enum { START, FREQ, COUNTS, CHECKS, ALL };
     Py_buffer b[ALL] = {0};
     int check_bits, interleaved;
     block space = {NULL, NULL, 0};
     uint8_t *out = NULL;
     size_t *ends = NULL;
     PyObject *result = NULL;
-    if (!PyArg_ParseTuple(args, "y*y*y*y*ip", &b[SYMBOLS], &b[QUALITIES], &b[COUNTS], &b[CHECKS], &check_bits, &interleaved)) goto done;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y*y*y*y*ip", &b[START], &b[FREQ], &b[COUNTS], &b[CHECKS], &check_bits, &interleaved)) goto done;
     const Py_ssize_t number = b[CHECKS].len / (Py_ssize_t)sizeof(uint32_t), tiles = tiles_of(&b[COUNTS], number);
-    if (tiles < 0 || !has(&b[CHECKS], (size_t)number, sizeof(uint32_t)) || !has(&b[SYMBOLS], (size_t)tiles, MNZ_SYMBOLS) ||
-        !has(&b[QUALITIES], (size_t)tiles, 1))
+    if (tiles < 0 || !has(&b[CHECKS], (size_t)number, sizeof(uint32_t)) || !has(&b[START], (size_t)tiles * MNZ_SYMBOLS, 2) ||
+        !has(&b[FREQ], (size_t)tiles * MNZ_SYMBOLS, 2))
         goto done;
     const size_t capacity = (size_t)tiles * 2 * MNZ_SYMBOLS + (size_t)number * 4 + 1;
     out = malloc(capacity);
     ends = malloc((size_t)(number + 1) * sizeof *ends);
     if (!out || !ends) PyErr_NoMemory();
-    if (!out || !ends || !allocate(&space, mnz_lossy_workspace(model))) goto done;
+    if (!out || !ends || !allocate(&space, (size_t)4 * MNZ_TILES_PER_STREAM * MNZ_SYMBOLS + 2 * MNZ_ALIGNMENT)) goto done;
     mnz_status status = MNZ_OK;
     Py_BEGIN_ALLOW_THREADS
-    const int8_t *y = b[SYMBOLS].buf;
-    const uint8_t *quality = b[QUALITIES].buf;
     const int32_t *count = b[COUNTS].buf;
     const uint32_t *check = b[CHECKS].buf;
-    size_t used = 0, size = 0;
-    for (Py_ssize_t k = 0; k < number && status == MNZ_OK; y += count[k] * MNZ_SYMBOLS, quality += count[k++]) {
-        status = mnz_encode_latents(model, y, quality, count[k], interleaved, check[k], check_bits, out + used, capacity - used, &size,
-                                    space.at, space.size);
+    size_t used = 0, size = 0, first = 0;
+    for (Py_ssize_t k = 0; k < number && status == MNZ_OK; first += (size_t)count[k++] * MNZ_SYMBOLS) {
+        status = mnz_encode_latents((const uint16_t *)b[START].buf + first, (const uint16_t *)b[FREQ].buf + first, count[k], interleaved,
+                                    check[k], check_bits, out + used, capacity - used, &size, space.at, space.size);
         ends[k] = used += size;
     }
     Py_END_ALLOW_THREADS
@@ -466,10 +481,9 @@ static PyMethodDef model_methods[] = {
     {"refine", refine, METH_VARARGS, "refine(x, inside, quality_index, effort, y)\n--\n\nReplace y by symbols of less cost."},
     {"refine_to_budget", refine_to_budget, METH_VARARGS,
      "refine_to_budget(x, inside, quality_index, effort, limit, y)\n--\n\nFill y with symbols of least error within the limit."},
-    {"latent_bits", latent_bits, METH_VARARGS, "latent_bits(y, quality_index, bits)\n--\n\nFill bits."},
+    {"latent_symbols", latent_symbols, METH_VARARGS,
+     "latent_symbols(y, quality_index, start, freq_less_one)\n--\n\nFill the intervals of the symbols."},
     {"synthesize", synthesize, METH_VARARGS, "synthesize(y, quality_index, x)\n--\n\nFill x."},
-    {"encode_latents", encode_latents, METH_VARARGS,
-     "encode_latents(y, quality_index, counts, checks, check_bits, interleaved)\n--\n\nThe bytes of each stream."},
     {"decode_latents", decode_latents, METH_VARARGS,
      "decode_latents(coded, quality_index, counts, interleaved, y, finals)\n--\n\nFill y, and the final state of each stream."},
     {"pixel_symbols", pixel_symbols, METH_VARARGS,
@@ -522,6 +536,8 @@ static PyObject *instructions(PyObject *module, PyObject *unused)
 static PyMethodDef methods[] = {
     {"abi", abi, METH_NOARGS, abi_doc},
     {"instructions", instructions, METH_NOARGS, "instructions()\n--\n\nThe instructions that this processor has kernels for, best first."},
+    {"encode_latents", encode_latents, METH_VARARGS,
+     "encode_latents(start, freq_less_one, counts, checks, check_bits, interleaved)\n--\n\nThe bytes of each stream."},
     {"encode_pixels", encode_pixels, METH_VARARGS,
      "encode_pixels(symbols, turn, start, freq_less_one, counts, checks)\n--\n\nThe bytes of each stream."},
     {NULL, NULL, 0, NULL},

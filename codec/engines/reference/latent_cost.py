@@ -47,16 +47,11 @@ def first_latents(model: Model, x: Pixels, inside: Bools, quality_index: Integer
     return y
 
 
-def latent_bits(model: Model, y: Integers, quality_index: Integers) -> Integers:
-    """Ideal code length of each latent in units of 1 / :data:`~mnistzip.entropy.cost.BIT` bits, shape ``(N,)``."""
-    bits: Integers = COST[model.prior.intervals(y, quality_index)[1]].sum(axis=1)
-    return bits
-
-
 def total_cost(model: Model, x: Pixels, inside: Bools, y: Integers, quality_index: Integers) -> Integers:
     """Bits + lmbda * squared error of each latent, in units of 2^-14 of :data:`~mnistzip.entropy.cost.COST`, shape ``(N,)``."""
     error = squared_error(x, model.transforms.synthesize(y, quality_index), inside)
-    return (latent_bits(model, y, quality_index) << LMBDA_SHIFT) + model.lmbda[quality_index] * error
+    bits: Integers = COST[model.prior.intervals(y, quality_index)[1]].sum(axis=1)
+    return (bits << LMBDA_SHIFT) + model.lmbda[quality_index] * error
 
 
 def _near_picture(inside: Bools, margin: int) -> Bools:

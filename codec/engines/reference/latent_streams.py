@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from mnistzip.bitstream.stream_layout import Streams
+from mnistzip.engines.interface import LatentSymbols
 from mnistzip.entropy import rans
 from mnistzip.entropy.cdf import TOTAL
 from mnistzip.models.latent_prior import SYMBOLS, Prior
@@ -16,19 +17,24 @@ from mnistzip.types import Bools, Integers
 TILES_TOGETHER = 1024  # coded together: small enough for the processor's cache
 
 
-def encode(
-    intervals: tuple[Integers, Integers], streams: Streams, checks: Integers, check_bits: int, interleaved: bool
-) -> list[bytes]:
+def latent_symbols(prior: Prior, y: Integers, quality_index: Integers) -> LatentSymbols:
+    """The intervals of the symbols of latents, ``(N, 196)``, at a quality each, ``(N,)``."""
+    starts, freqs = prior.intervals(y, quality_index)
+    return LatentSymbols(starts.astype(np.uint16), (freqs - 1).astype(np.uint16))
+
+
+def encode(symbols: LatentSymbols, streams: Streams, checks: Integers, check_bits: int, interleaved: bool) -> list[bytes]:
     """The bytes of every stream.
 
     Args:
-        intervals: starts and frequencies of all symbols, shape ``(tiles, symbols)`` each.
+        symbols: of all tiles.
         streams: which hold the tiles.
         checks: of each stream, shape ``(streams,)``.
         check_bits: the fewest bits of a check.
         interleaved: whether the tiles of a stream take turns, symbol by symbol; otherwise they follow each other.
     """
     coded: list[bytes] = []
+    intervals = symbols.start.astype(np.int64), symbols.freq_less_one.astype(np.int64) + 1
     together = max(1, TILES_TOGETHER // int(streams.count.max(initial=1)))
     for start in range(0, len(streams.count), together):
         part = slice(start, start + together)
