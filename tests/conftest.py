@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from mnistzip.engines import choice
 from mnistzip.idx import read_idx
+from support.engines import engine_named
 from support.paths import DATA
 
 
@@ -47,6 +49,13 @@ def no_user_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         for name in ("XDG_DATA_HOME", "LOCALAPPDATA"):
             patch.setenv(name, str(tmp_path_factory.mktemp("data")))
         yield
+
+
+@pytest.fixture(params=choice.NAMES)
+def each_engine(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Run a test with each engine; the value is its name."""
+    with choice.use(engine_named(request.param)):
+        yield request.param
 
 
 @pytest.fixture(scope="session")

@@ -139,15 +139,13 @@ def compare_latents(compare: Comparison, random: np.random.Generator, count: int
     few = random.random() < 0.5
     low, high = (max(symbols.low, -1), min(symbols.high, 1)) if few else (symbols.low, symbols.high)
     y = random.integers(low, high + 1, (count, SYMBOLS))
-    compare("latent_bits", lambda engine: engine.latent_bits(model, y, quality_index))
+    intervals = compare("latent_symbols", lambda engine: engine.latent_symbols(model, y, quality_index))
     compare("synthesize", lambda engine: engine.synthesize(model, y, quality_index))
     checks, check_bits = random.integers(0, 1 << 32, len(layout.count)), int(random.integers(0, 24))
     for interleaved in (False, True):
         coded = compare(
             "encode_latents",
-            lambda engine, turns=interleaved: engine.encode_latents(
-                model, y, quality_index, layout, checks, check_bits, turns
-            ),
+            lambda engine, turns=interleaved: engine.encode_latents(intervals, layout, checks, check_bits, turns),
         )
 
         def decode(engine: Engine, coded: list[bytes] = coded, turns: bool = interleaved) -> Any:
@@ -161,28 +159,29 @@ def compare_latents(compare: Comparison, random: np.random.Generator, count: int
         compare("decode_latents of damage", lambda engine, coded=broken, decode=decode: decode(engine, coded))
 
 
-def compare_search(compare: Comparison, random: np.random.Generator, count: int, effort: int) -> None:
-    """The search for latents of random images."""
+def compare_search(compare: Comparison, random: np.random.Generator, count: int, effort: int, hard: bool = False) -> None:
+    """The search for latents of random images.
+
+    Args:
+        hard: whether also a number of bits is allowed that no search reaches: each engine then tries for seconds.
+    """
     model = compare.model
     x, inside = tiles(random, count)
     quality_index = random.integers(0, QUALITIES, count)
     y = compare("first_latents", lambda engine: engine.first_latents(model, x, inside, quality_index))
-    bits = model_bits(compare, y, quality_index)
     refined = compare(
         f"refine with effort {effort}", lambda engine: engine.refine(model, x, inside, y, quality_index, effort)
     )
-    assert refined.shape == y.shape
-    for share in (random.uniform(0.3, 1.3), 0):
-        limit = (bits * share).astype(np.int64) - int(random.integers(0, 2000)) * (share == 0)
+    before, after = (
+        compare("latent_symbols", lambda engine, y=y: engine.latent_symbols(model, y, quality_index)).bits for y in (y, refined)
+    )
+    limits = [after + (before - after) * int(random.integers(0, 5)) // 4 + int(random.integers(0, 3000))]
+    limits += [np.full(count, -1000), after * 3 // 4] * hard
+    for limit in limits:
         compare(
             f"refine_to_budget with effort {effort}",
             lambda engine, limit=limit: engine.refine_to_budget(model, x, inside, quality_index, effort, limit),
         )
-
-
-def model_bits(compare: Comparison, y: Integers, quality_index: Integers) -> Integers:
-    bits: Integers = compare("latent_bits", lambda engine: engine.latent_bits(compare.model, y, quality_index))
-    return bits
 
 
 def compare_pixels(compare: Comparison, random: np.random.Generator, count: int) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import mnistzip
+from mnistzip.engines import choice
 from mnistzip.nn import blas_threads
 from mnistzip.nn.blas_threads import OneThread, one_thread
 from mnistzip.types import Pixels
@@ -117,6 +118,14 @@ def openblas() -> Iterator[tuple[blas_threads.Getter, blas_threads.Setter]]:
     setter(before)
 
 
+@pytest.fixture
+def numpy_alone() -> Iterator[None]:
+    """Compute with numpy, whose threads these tests are about."""
+    with choice.use("numpy"):
+        yield
+
+
+@pytest.mark.usefixtures("numpy_alone")
 def test_every_way_of_coding_uses_one_thread_and_gives_the_same(
     digits: Pixels, openblas: tuple[blas_threads.Getter, blas_threads.Setter], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,6 +159,7 @@ def test_every_way_of_coding_uses_one_thread_and_gives_the_same(
         assert getter() == 2
 
 
+@pytest.mark.usefixtures("numpy_alone")
 def test_bytes_and_pixels_do_not_depend_on_the_number_of_threads(
     digits: Pixels, openblas: tuple[blas_threads.Getter, blas_threads.Setter], monkeypatch: pytest.MonkeyPatch
 ) -> None:

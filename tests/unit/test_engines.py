@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from threading import Thread
+from threading import Barrier, Thread
 from typing import Any
 
 import numpy as np
@@ -15,36 +15,47 @@ import mnistzip
 from mnistzip.cli.main import run
 from mnistzip.coding.lossless import pixel_symbols
 from mnistzip.engines import choice
-from mnistzip.engines.interface import PixelSymbols
+from mnistzip.engines.interface import Engine, PixelSymbols
 from mnistzip.engines.numpy_engine import NUMPY, NumpyEngine
 from mnistzip.models.registry import Model, shipped
 from mnistzip.tiling import tiles_of
 from mnistzip.types import Pixels
+from support.engines import engine_named
 
 
 class Elsewhere:
     """An engine that computes with a model of its own, and notes the operations that it was asked for."""
 
-    name = "numpy"
     instructions = "elsewhere"
 
-    def __init__(self, model: Model) -> None:
-        self._model = model
+    def __init__(self, engine: Engine, model: Model) -> None:
+        self.name = engine.name
+        self._engine, self._model = engine, model
         self.used: set[str] = set()
 
     def __getattr__(self, operation: str) -> Callable[..., Any]:
-        compute = getattr(NUMPY, operation)
+        compute = getattr(self._engine, operation)
         self.used.add(operation)
-        if operation == "encode_pixels":
+        if operation in ("encode_latents", "encode_pixels"):
             return compute
         return lambda _model, *arguments, **options: compute(self._model, *arguments, **options)
 
 
-@pytest.fixture
-def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Elsewhere:
-    engine = Elsewhere(shipped("mnist"))
-    monkeypatch.setattr(choice, "NUMPY", engine)
+@pytest.fixture(params=choice.NAMES)
+def elsewhere(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Elsewhere:
+    """Such an engine in place of each engine. It is the one that the environment names, and there is no other."""
+    engine = Elsewhere(engine_named(request.param), shipped("mnist"))
+    monkeypatch.setenv(choice.VARIABLE, engine.name)
+    for name in choice.NAMES:
+        monkeypatch.setattr(choice, name.upper(), engine if name == engine.name else Unusable(name))
     return engine
+
+
+class Unusable:
+    """An engine that computes nothing."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
 
 @pytest.fixture
@@ -73,10 +84,10 @@ FILES: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("options", FILES)
 def test_files_need_no_network_but_those_of_the_engine(
-    options: dict[str, Any], hollow: Model, images: list[Pixels], request: pytest.FixtureRequest
+    options: dict[str, Any], hollow: Model, images: list[Pixels], elsewhere: Elsewhere
 ) -> None:
-    expected = mnistzip.encode_many(images, model="mnist", **options)
-    request.getfixturevalue("elsewhere")
+    with choice.use(NUMPY):
+        expected = mnistzip.encode_many(images, model="mnist", **options)
     assert mnistzip.encode_many(images, model=hollow, **options) == expected
     for image, file in zip(images, expected, strict=True):
         if "bare" in options:
@@ -85,6 +96,7 @@ def test_files_need_no_network_but_those_of_the_engine(
             decoded = mnistzip.decode(file, model=hollow)
             assert mnistzip.preview(file, model=hollow).shape == image.shape
         assert decoded.shape == image.shape
+    assert elsewhere.used
 
 
 @pytest.mark.parametrize("lossless", [False, True])
@@ -124,6 +136,7 @@ def test_an_engine_that_cannot_be_used_says_so(
     name: str, error: str, digit_png: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     archive = mnistzip.encode_archive([np.zeros((28, 28), np.uint8)])
+    monkeypatch.setattr(choice, "NATIVE", None)
     with pytest.raises(mnistzip.OptionError, match=error), choice.use(name):
         pass
     monkeypatch.setenv(choice.VARIABLE, name)
@@ -134,6 +147,48 @@ def test_an_engine_that_cannot_be_used_says_so(
         list(opened.parts())
     assert run(["--version"]) == 1
     assert error in capsys.readouterr().err
+
+
+def test_engines_of_threads_that_run_at_the_same_time_are_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choice, "NATIVE", Unusable("native"))
+    together = Barrier(3, timeout=60)
+    seen: dict[str, list[str]] = {}
+
+    def choose(name: str) -> None:
+        names = seen.setdefault(name, [])
+        together.wait()
+        with choice.use(name):
+            together.wait()  # all have chosen
+            names.append(choice.current().name)
+            other = choice.NAMES[1 - choice.NAMES.index(name)]
+            with choice.use(other):
+                together.wait()
+                names.append(choice.current().name)
+            together.wait()  # all have left the inner choice
+            names.append(choice.current().name)
+
+    threads = [Thread(target=choose, args=[name]) for name in choice.NAMES]
+    for thread in threads:
+        thread.start()
+    before = choice._chosen.get()
+    for _ in range(4):
+        together.wait()
+        assert choice._chosen.get() is before
+    for thread in threads:
+        thread.join()
+    assert seen == {"numpy": ["numpy", "native", "numpy"], "native": ["native", "numpy", "native"]}
+
+
+def test_a_choice_ends_where_it_began_whatever_happens_inside() -> None:
+    outer = choice.current()
+    with choice.use(NUMPY):
+        with pytest.raises(mnistzip.OptionError), choice.use("fast"):
+            pass
+        assert choice.current() is NUMPY
+        with pytest.raises(ZeroDivisionError), choice.use("numpy"):
+            raise ZeroDivisionError
+        assert choice.current() is NUMPY
+    assert choice.current() is outer
 
 
 def test_the_variable_names_an_engine(monkeypatch: pytest.MonkeyPatch) -> None:
