@@ -9,6 +9,8 @@
 #include <math.h>
 #include <string.h>
 
+#define EFFECT_MAX 1048576.0f /* of a symbol on the image, so that the sum of all squares fits; trained models stay far below */
+
 enum {
     LMBDA_SHIFT = 14,       /* lmbda weighs squared grey levels against 1/256 bits in units of 2^-14 */
     FIRST_MOVES = 8,        /* symbols moved at once in the first pass */
@@ -165,7 +167,8 @@ static void begin_at(search *s, const int8_t *y)
     }
     mnz_synthesis_back(s->model, s->start, s->tape, signs, s->quality_index, effect, s->scratch);
     for (int i = 0; i < MNZ_SYMBOLS; i++) {
-        float square = effect[i] * effect[i];
+        float limited = effect[i] < -EFFECT_MAX ? -EFFECT_MAX : effect[i] > EFFECT_MAX ? EFFECT_MAX : effect[i];
+        float square = limited * limited;
         double rounded = (double)square + 6755399441055744.0; /* half to even: 1.5 * 2^52 leaves no bits for a fraction */
         squares += (int64_t)(rounded - 6755399441055744.0);
     }

@@ -159,8 +159,8 @@ def compare_latents(compare: Comparison, random: np.random.Generator, count: int
         compare("decode_latents of damage", lambda engine, coded=broken, decode=decode: decode(engine, coded))
 
 
-def compare_search(compare: Comparison, random: np.random.Generator, count: int, effort: int, hard: bool = False) -> None:
-    """The search for latents of random images.
+def compare_search(compare: Comparison, random: np.random.Generator, count: int, effort: int, hard: bool = False) -> int:
+    """The search for latents of random images. Returns the number of symbols that it has moved.
 
     Args:
         hard: whether also a number of bits is allowed that no search reaches: each engine then tries for seconds.
@@ -169,9 +169,7 @@ def compare_search(compare: Comparison, random: np.random.Generator, count: int,
     x, inside = tiles(random, count)
     quality_index = random.integers(0, QUALITIES, count)
     y = compare("first_latents", lambda engine: engine.first_latents(model, x, inside, quality_index))
-    refined = compare(
-        f"refine with effort {effort}", lambda engine: engine.refine(model, x, inside, y, quality_index, effort)
-    )
+    refined = compare(f"refine with effort {effort}", lambda engine: engine.refine(model, x, inside, y, quality_index, effort))
     before, after = (
         compare("latent_symbols", lambda engine, y=y: engine.latent_symbols(model, y, quality_index)).bits for y in (y, refined)
     )
@@ -182,6 +180,7 @@ def compare_search(compare: Comparison, random: np.random.Generator, count: int,
             f"refine_to_budget with effort {effort}",
             lambda engine, limit=limit: engine.refine_to_budget(model, x, inside, quality_index, effort, limit),
         )
+    return int((refined != y).sum())
 
 
 def compare_pixels(compare: Comparison, random: np.random.Generator, count: int) -> None:

@@ -13,7 +13,9 @@ from mnistzip.engines.native_engine import NativeEngine, extension
 NO_EXTENSION = "the extension mnistzip._engine is not built"
 EXTENSION = extension()
 INSTRUCTIONS: tuple[str, ...] = () if EXTENSION is None else tuple(EXTENSION.instructions())
-NATIVE_ENGINES = [NativeEngine(EXTENSION, name) for name in INSTRUCTIONS] if EXTENSION is not None else []  # each of the processor
+NATIVE_ENGINES = (
+    [NativeEngine(EXTENSION, name) for name in INSTRUCTIONS] if EXTENSION is not None else []
+)  # each of the processor
 
 needs_extension = pytest.mark.skipif(EXTENSION is None, reason=NO_EXTENSION)
 

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 
 from mnistzip.models.model import Model, read_model
 from mnistzip.models.pixel.planes import Plane, input_peaks
+from mnistzip.nn.exact import Range
+from mnistzip.nn.layer_base import Layer, Signal
+from mnistzip.nn.layers import Conv, Residual
 
 SUM_MAX, ACTIVATION_MAX = 1 << 24, 1023
 POSITIONS, SYMBOLS, QUALITIES = 49, 196, 100
@@ -44,12 +47,16 @@ class ModelMaker:
         fullness: the share of 2^24 that the sums of a matrix may reach.
         channels: of a layer at most.
         layers: random layers of each network at most, apart from those that lead to its output.
+        largest: the largest weight.
+        lonely: whether each input of a matrix reaches one output at most.
     """
 
     random: np.random.Generator
     fullness: Sequence[float] = (1e-4, 0.02, 0.5, 1.0)
     channels: int = 9
     layers: int = 4
+    largest: int = SUM_MAX
+    lonely: bool = False
     arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
     _names: int = 0
 
@@ -79,17 +86,36 @@ class ModelMaker:
         half = np.where(shift > 0, 1 << np.maximum(shift - 1, 0), 0)
         shift = np.where(half < budget, shift, 0)
         budget = budget - np.where(shift > 0, 1 << np.maximum(shift - 1, 0), 0)
-        of_bias = (budget * self.random.random((2, outputs)) * self.random.choice([0, 0.05, 0.4], (2, outputs))).astype(np.int64)
+        of_bias = (budget * self.random.random((2, outputs)) * self.random.choice([0, 0.05, 0.4], (2, outputs))).astype(
+            np.int64
+        )
         bias = of_bias * self.random.choice([-1, 1], (2, outputs))
         share = self.random.standard_normal((inputs, outputs)) ** self.one_of(1, 3)
         share *= mask & (self.random.random((inputs, outputs)) < self.one_of(0.1, 0.5, 1.0))
         weighted = np.maximum(np.abs(share * peak[:, None]).sum(axis=0), 1e-9)
+        if self.lonely:
+            return self.diagonal(mask, peak, budget), np.zeros(outputs, np.int64), np.zeros(outputs, np.int64), shift
         weight = np.trunc(share * ((budget - of_bias.sum(axis=0)) / weighted))
-        weight = weight.clip(-SUM_MAX, SUM_MAX).astype(np.int64)  # of inputs that are always 0
+        weight = weight.clip(-self.largest, self.largest).astype(np.int64)  # of inputs that are always 0, it may be anything
         left = budget - of_bias.sum(axis=0) - np.abs(weight * peak[:, None]).sum(axis=0)
         full = (left >= 0) & (self.random.random(outputs) < 0.5)
         bias[0] += np.where(full, left * np.where(bias[0] < 0, -1, 1), 0)  # the sum of all magnitudes is then the budget
         return weight, bias[0], bias[1], shift
+
+    def diagonal(self, mask: NDArray[np.bool_], peak: Ints, budget: Ints) -> Ints:
+        """Weights of which each input and each output has one at most: 32800 or half of that, and so on."""
+        weight = np.zeros(mask.shape, np.int64)
+        free = list(self.random.permutation(len(mask)))
+        for output in range(mask.shape[1]):
+            row = next((row for row in free if mask[row, output]), None)
+            if row is None:
+                continue
+            free.remove(row)
+            most = 32800
+            while most * peak[row] > budget[output]:
+                most //= 2
+            weight[row, output] = self.one_of(-most, most)
+        return weight
 
     # ---- Networks ----
 
@@ -99,7 +125,7 @@ class ModelMaker:
 
     def conv(self, shape: Shape, outputs: int, low: int, high: int, kernel: int | None = None) -> dict[str, Any]:
         """A convolution; the shape becomes that of its output."""
-        kernel = kernel or self.one_of(1, 1, 3, 3, 5, 7)
+        kernel = 1 if self.lonely else kernel or self.one_of(1, 1, 3, 3, 5, 7)
         name, inputs = self.name(), kernel**2 * shape.channels
         places = (shape.side, shape.side) if self.random.random() < 0.3 else (1, 1)
         peak = np.full(inputs, shape.peak)
@@ -318,4 +344,75 @@ def model_file(meta: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> bytes:
 
 def random_model(seed: int, pixels: bool = True, **options: Any) -> Model:
     """A model of random layers and weights, read from its file."""
-    return read_model(ModelMaker(np.random.default_rng(seed), **options).file(pixels), f"random {seed}")
+    random = np.random.default_rng(seed)
+    options = {"largest": int(random.choice([100, 3000, SUM_MAX])), **options}
+    return read_model(ModelMaker(random, **options).file(pixels), f"random {seed}")
+
+
+def wide_gradients(seed: int) -> Model:
+    """A model whose rounded weights of gradients need more than 16 bits: each of its inputs reaches few outputs."""
+    maker = ModelMaker(np.random.default_rng(seed), fullness=(1.0,), lonely=True)
+    maker.arrays["step"] = np.full((QUALITIES, 4), 15)
+    maker.arrays["fine"] = np.full((QUALITIES, 4), 3)
+    maker.arrays["lmbda"] = maker.random.integers(0, 3000, QUALITIES)
+    shape = Shape(7, 4, -15, 15)
+    first = maker.conv(shape, 4, -500, 500)
+    last = maker.conv(shape, 16, 0, 255)
+    meta = {
+        "version": 1,
+        "symbols": [-1, 1],
+        "fine_shift": 8,
+        "analysis": maker.analysis(),
+        "synthesis": [first, last, {"op": "depth_to_space", "size": 4}],
+    }
+    maker.prior(1, 1, -1, 1)
+    return read_model(model_file(meta, maker.arrays), f"wide gradients {seed}")
+
+
+def features(model: Model) -> set[str]:
+    """What is unusual about a model, for tests of the variety of random ones."""
+    found: set[str] = set()
+
+    def layer_features(layers: Sequence[Layer], signal: Signal, depth: int, where: str) -> None:
+        for layer in layers:
+            found.add(f"{layer.kind} in {where}")
+            found.add(f"depth {depth}")
+            if isinstance(layer, Conv):
+                weight = np.rint(layer.weight / layer.unit)
+                bias = np.abs(layer.position_bias).max(axis=(0, 1)) + np.abs(layer.quality_bias).max(axis=0)
+                sums = np.abs(weight).sum(axis=0) * signal.values.peak + np.rint(bias / layer.unit)
+                found.add(f"kernel {layer.kernel}")
+                found.add("odd channels" if signal.channels % 2 else "even channels")
+                found.add(f"bias of {'one place' if layer.position_bias.shape[0] == 1 else 'each place'}")
+                found.update(f"shift {int(-np.log2(unit))}" for unit in layer.unit)
+                found.update({"sum of 2^24"} if (sums == SUM_MAX).any() else ())
+                found.update({"wide weights"} if np.abs(weight).max() > 32767 else ())
+                found.update({"wide inputs"} if signal.values.peak > 32767 else ())
+                if where == "synthesis" and np.abs(layer.gradient_matmul.weight).max() > 32767:
+                    found.add("wide gradient of a convolution")
+            if isinstance(layer, Residual):
+                layer_features(layer.layers, signal, depth + 1, where)
+            signal = layer.infer(signal)
+            if signal.values.low > 0 or signal.values.high < 0:
+                found.add("a range without 0")
+
+    transforms, prior = model.transforms, model.prior
+    peak = int(np.abs(transforms.step).max()) * transforms.symbols.peak
+    layer_features(transforms.analysis, Signal(Range(0, 255), 28, 28, 1), 0, "analysis")
+    layer_features(transforms.synthesis, Signal(Range(-peak, peak), 7, 7, 4), 0, "synthesis")
+    found.add(f"near {prior.near_weight.shape[1] // POSITIONS}")
+    found.add(f"far {prior.head_weight.shape[1]}")
+    if np.abs(np.rint(prior.near_weight / prior.near_unit)).max() > 32767:
+        found.add("wide prior")
+    for name, gradient in zip(
+        ("far to near", "near to symbols", "far to symbols", "logits to far"), prior.gradient_matmuls, strict=True
+    ):
+        found.update({f"wide gradient of {name}"} if np.abs(gradient.weight).max() > 32767 else ())
+    if model.pixels is not None:
+        found.add(f"key of {model.pixels.copying.levels.shape[1]}")
+        for net in model.pixels.nets:
+            found.add(f"{'odd' if net.rows.shape[1] % 2 else 'even'} width")
+            first = net.layers[0]
+            if np.abs(np.rint(first.weight / first.unit)).max() > 32767:
+                found.add(f"wide plane {net.plane.name}")
+    return found

@@ -51,6 +51,7 @@ BUDGET_PERTURBATIONS = (0, 0, 0, 0, 0, 0, 10, 25, 60, 150)
 BUDGET_STARTS = (0, 4, 8)  # qualities below the requested one whose analysis the search starts from; the best result is used
 BUDGET_MOVES = 4  # symbols moved at once after lmbda was lowered because no move was left
 LATE_PASSES, LATE_PERTURBATIONS = 80, 20  # further ones for images above their limit; each pass lowers lmbda
+EFFECT_MAX = 1 << 20  # of a symbol on the image, so that the sum of all squares fits; trained models stay far below
 TILES_TOGETHER = 32
 
 Doubles = NDArray[np.float64]
@@ -313,7 +314,8 @@ class CostSearch:
         An image of random signs, taken back through the synthesis, has at each symbol the expected square of that symbol's
         effect on the grey levels (Hutchinson 1990).
         """
-        squares = np.square(self._model.transforms.back(tapes, SIGNS * self._inside, self._quality_index))
+        effects = self._model.transforms.back(tapes, SIGNS * self._inside, self._quality_index)
+        squares = np.square(effects.clip(-EFFECT_MAX, EFFECT_MAX))
         pixels = self._inside.reshape(len(self._inside), -1).sum(axis=1)
         mean: Integers = np.rint(squares).astype(np.int64).sum(axis=1) * (TILE * TILE) // (SYMBOLS * pixels)
         return mean
