@@ -9,6 +9,7 @@
 #include <math.h>
 #include <string.h>
 
+#define LIMIT_MAX ((int64_t)1 << 40) /* on bits: more than any latent takes, and small enough for sums of costs */
 #define EFFECT_MAX 1048576.0f /* of a symbol on the image, so that the sum of all squares fits; trained models stay far below */
 
 enum {
@@ -442,7 +443,7 @@ mnz_status mnz_refine_to_budget(const mnz_model *model, const uint8_t *x, const 
         begin(this, model, x, inside, quality_index, arena);
         first_latent(this, lower > 0 ? lower : 0, y, behind(model, arena));
         if (!BUDGET_PASSES[effort]) return MNZ_OK;
-        this->has_limit = 1, this->limit = limit;
+        this->has_limit = 1, this->limit = limit < -LIMIT_MAX ? -LIMIT_MAX : limit > LIMIT_MAX ? LIMIT_MAX : limit;
         begin_at(this, y);
         descend(this, BUDGET_PASSES[effort], FIRST_MOVES);
         if (k) adopt(s, &other->now);

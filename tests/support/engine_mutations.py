@@ -1,0 +1,119 @@
+"""Load damaged prepared models and compute with those that load: no process may die of it.
+
+``python engine_mutations.py SEED COUNT`` makes so many of them. It prints how many were refused, and how many were loaded.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from mnistzip import _engine
+from mnistzip.models import prepared
+from support.engine_cases import tiles
+from support.random_models import random_model
+
+EXTREMES = (0, 1, -1, 2, 3, 7, 8, 15, 16, 17, 100, 127, 128, 196, 200, 201, 255, 256, 512, 513, 1 << 15, (1 << 16) - 1, 1 << 16)
+EXTREMES += (1 << 17, (1 << 17) + 1, 1 << 24, (1 << 24) + 1, 1 << 30, 2**31 - 1, -(2**31), -(2**31) + 1, -2, -127, -128)
+
+
+def records_of(seed: int) -> tuple[bytes, list[int]]:
+    """A prepared model, and where its records begin."""
+    offsets: list[int] = []
+    record = prepared._Writer.record
+
+    def noting(self: prepared._Writer, *fields: int) -> int:
+        offsets.append(sum(map(len, self._parts)))
+        return record(self, *fields)
+
+    prepared._Writer.record = noting  # type: ignore[method-assign]
+    try:
+        return prepared.prepare(random_model(seed, pixels=seed % 2 == 0)), offsets
+    finally:
+        prepared._Writer.record = record  # type: ignore[method-assign]
+
+
+def mutated(random: np.random.Generator, content: bytes, records: list[int]) -> bytes:
+    """A prepared model that is damaged in one of several ways, most of which keep the size that it states right."""
+    words = np.frombuffer(content, np.int32).copy()
+    kind = random.integers(0, 6)
+    if kind <= 1:  # fields of records
+        for _ in range(random.integers(1, 3)):
+            words[records[random.integers(0, len(records))] // 4 + random.integers(0, 16)] = random.choice(EXTREMES)
+    elif kind == 2:  # numbers anywhere
+        for _ in range(random.integers(1, 20)):
+            words[random.integers(0, len(words))] = random.choice(EXTREMES)
+    elif kind == 3:  # bits anywhere
+        for _ in range(random.integers(1, 9)):
+            words[random.integers(16, len(words))] ^= np.int32(1 << random.integers(0, 31))
+    elif kind == 4:  # blocks of 64 bytes left out, doubled or moved
+        blocks = words.reshape(-1, 16)
+        start, stop = np.sort(random.integers(1, len(blocks), 2))
+        parts = {
+            0: [blocks[:start], blocks[stop:]],
+            1: [blocks[:stop], blocks[start:]],
+            2: [blocks[:start], blocks[stop:], blocks[start:stop]],
+        }
+        words = np.concatenate(parts[int(random.integers(0, 3))]).reshape(-1)
+    else:  # cut, or with something behind it
+        size = int(random.integers(0, len(content) + 1))
+        if random.random() < 0.5:
+            return content[:size]
+        words = np.concatenate([words[: size // 64 * 16], random.integers(-9, 9, 16, np.int32)])
+    if len(words) > 2 and random.random() < 0.9:
+        words[2] = 4 * len(words)
+    return words.tobytes()
+
+
+def use(random: np.random.Generator, model: _engine.Model) -> None:
+    """Call every method of a model that was loaded."""
+    x, inside = tiles(random, 2)
+    quality_index = random.integers(0, 100, 2).astype(np.uint8)
+    y = np.zeros((2, 196), np.int8)
+    start, freq = np.empty((2, 2, 196), np.uint16)
+    finals, counts = np.empty((1, 2), np.uint32), np.full(1, 2, np.int32)
+    stream = [bytes([random.integers(1, 256)]) + random.bytes(60)]
+    model.first_latents(x, inside, quality_index, y)
+    model.refine(x, inside, quality_index, 1, y)
+    model.latent_symbols(y, quality_index, start, freq)
+    limit = np.array(random.choice([1 << 30, 2**63 - 1], 2))
+    if random.random() < 0.03:  # the search takes long
+        limit[0] = -(2**63)
+    model.refine_to_budget(x, inside, quality_index, 1, limit, y)
+    model.synthesize(y, quality_index, np.empty_like(x))
+    for interleaved in (False, True):
+        model.decode_latents(stream, quality_index[:1], counts, interleaved, y, finals)
+    try:
+        symbols = np.empty(2, np.int32), np.empty(6272, np.int16), np.empty(6272, np.uint16), np.empty(6272, np.uint16)
+        model.pixel_symbols(x, inside, *symbols)
+        for preview in (False, True):
+            model.decode_pixels(stream, inside, counts, preview, np.empty_like(x), np.empty(2, np.uint8), finals)
+    except ValueError as error:
+        if "without loss" not in str(error):
+            raise
+
+
+def main(seed: int, count: int) -> None:
+    """Try damaged models."""
+    random = np.random.default_rng(seed)
+    instructions = _engine.instructions()
+    models = [records_of(k) for k in range(12)]
+    refused = loaded = 0
+    for k in range(count):
+        content, records = models[k % len(models)]
+        try:
+            model = _engine.Model(mutated(random, content, records), instructions[k % len(instructions)])
+        except ValueError:
+            refused += 1
+            continue
+        loaded += 1
+        use(random, model)
+    print(refused, loaded)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
