@@ -100,7 +100,8 @@ typedef struct {
     const int64_t *each;
 } peaks;
 
-/* Add the largest magnitude of the products for each output. Narrow matrices need inputs of 16 bits, and zeros as padding. */
+/* Add the largest magnitude of the products for each output. Narrow matrices need inputs of 16 bits. Padding
+   must be 0. */
 static void add_products(reader *r, const mnz_matrix *m, peaks input, int64_t *sums)
 {
     if (r->status != MNZ_OK) return;
@@ -125,6 +126,8 @@ static void add_products(reader *r, const mnz_matrix *m, peaks input, int64_t *s
                     const int16_t *w = m->narrow + (((size_t)block * m->runs + run) * m->pairs + pair) * 2 * MNZ_BLOCK + k % 2;
                     const int count = m->outputs - block * MNZ_BLOCK < MNZ_BLOCK ? m->outputs - block * MNZ_BLOCK : MNZ_BLOCK;
                     for (int o = 0; o < count; o++) sums[block * MNZ_BLOCK + o] += peak * magnitude(w[2 * o]);
+                    for (int o = count; o < MNZ_BLOCK; o++) /* else the padding of logits could have the largest one */
+                        if (w[2 * o]) fail(r, MNZ_ERROR_MODEL);
                 }
             }
 }
