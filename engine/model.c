@@ -16,7 +16,8 @@ enum {
     SIGNAL_MAX = 1 << 17,
     SHIFT_MAX = 30,
     EXPONENT_MAX = 64,      /* of a gradient's unit; those of weights of 24 bits and shifts of 30 are smaller */
-    CONV_INPUTS_MAX = 1 << 19
+    CONV_INPUTS_MAX = 1 << 19,
+    STATES_MAX = 1 << 12    /* near or far of a latent */
 };
 
 typedef struct {
@@ -323,7 +324,7 @@ static void read_prior(reader *r, mnz_model *model, int64_t *sums)
     enum { NEAR_WIDE = 2, FAR_WIDE, SKIP_WIDE, HEAD_WIDE, FAR_NEAR_WIDE, NEAR_SYMBOLS_WIDE, FAR_SYMBOLS_WIDE, LOGITS_FAR_WIDE };
     p->low = model->low;
     p->values = model->high - model->low + 1;
-    if (a < 1 || b < 1 || MNZ_POSITIONS * a > 4096 || MNZ_SYMBOLS * b > 4096) {
+    if (a < 1 || b < 1 || a > STATES_MAX / MNZ_POSITIONS || b > STATES_MAX / MNZ_SYMBOLS) {
         fail(r, MNZ_ERROR_MODEL);
         return;
     }
