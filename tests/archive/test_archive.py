@@ -534,6 +534,7 @@ def small(request: pytest.FixtureRequest, digits: Pixels) -> bytes:
     return mnistzip.encode_archive(digits[:6], labels=range(6), lossless=request.param == "lossless", **FAST)
 
 
+@pytest.mark.usefixtures("each_engine")
 def test_no_flipped_bit_gives_a_wrong_picture(small: bytes) -> None:
     images = list(mnistzip.Archive(small))
     ends = [*range(8 * 70), *range(8 * (len(small) - 90), 8 * len(small))]  # every bit of the frame, some between
@@ -567,7 +568,7 @@ def test_any_bytes_within_give_an_error_of_ours(data: st.DataObject) -> None:
     assert wrong_pixels(good[:at] + put + good[at + cut :], images) == []
 
 
-@pytest.mark.usefixtures("small_groups")
+@pytest.mark.usefixtures("small_groups", "each_engine")
 def test_damage_in_one_group_leaves_the_others_and_names_its_images(digits: Pixels) -> None:
     data = bytearray(mnistzip.encode_archive(digits, **FAST))
     images = list(mnistzip.Archive(bytes(data)))
@@ -587,7 +588,7 @@ def test_damage_in_one_group_leaves_the_others_and_names_its_images(digits: Pixe
         list(archive)
 
 
-@pytest.mark.usefixtures("small_groups")
+@pytest.mark.usefixtures("small_groups", "each_engine")
 def test_an_archive_that_lost_its_end_is_recovered(digits: Pixels) -> None:
     data = mnistzip.encode_archive(digits, labels=range(64), lossless=True)
     end = 4 + mnistzip.Archive(data)._index.extent(2).offset

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,9 +18,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 import mnistzip
 from mnistzip.archive.group import Group
+from mnistzip.engines import choice
 from mnistzip.idx import read_idx
 from mnistzip.types import Pixels
 from support import paths
+from support.engines import needs_extension
 
 DIGITS = read_idx(paths.DIGITS)
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
@@ -58,8 +61,12 @@ def lossy(image: Pixels, how: dict[str, Any]) -> Pixels | None:
 class Growing(RuleBasedStateMachine):
     """An archive on disk, and beside it what it should hold."""
 
+    engine = "numpy"
+
     def __init__(self) -> None:
         super().__init__()
+        self.chosen = ExitStack()
+        self.chosen.enter_context(choice.use(self.engine))
         self.folder = TemporaryDirectory()
         self.path = Path(self.folder.name) / "x.cae"
         self.images: list[Pixels] = []  # as they are to come back
@@ -147,7 +154,14 @@ class Growing(RuleBasedStateMachine):
             assert sum(1 for group in archive.groups() if isinstance(group, Group)) == len(self.starts)
 
     def teardown(self) -> None:
+        self.chosen.close()
         self.folder.cleanup()
+
+
+class GrowingNatively(Growing):
+    """The same with the native engine."""
+
+    engine = "native"
 
 
 def some(examples: int) -> settings:
@@ -164,6 +178,17 @@ class TestGrowingBriefly(Growing.TestCase):  # type: ignore[misc]
     settings = some(8)
 
 
+@needs_extension
+class TestGrowingNativelyBriefly(GrowingNatively.TestCase):  # type: ignore[misc]
+    settings = some(8)
+
+
 @pytest.mark.slow
 class TestGrowing(Growing.TestCase):  # type: ignore[misc]
+    settings = some(1000 if LONG else 50)
+
+
+@pytest.mark.slow
+@needs_extension
+class TestGrowingNatively(GrowingNatively.TestCase):  # type: ignore[misc]
     settings = some(1000 if LONG else 50)

@@ -21,6 +21,7 @@ ARCHIVES = json.loads((VECTORS / "archive" / "expected.json").read_text())
 FAULTY_ARCHIVES = json.loads((VECTORS / "invalid-archive" / "expected.json").read_text())
 
 
+@pytest.mark.usefixtures("each_engine")
 @pytest.mark.parametrize("name", VALID)
 def test_golden_files_decode_to_their_pixels(name: str) -> None:
     with Image.open(VECTORS / "valid" / f"{name}.pgm") as image:
@@ -28,12 +29,14 @@ def test_golden_files_decode_to_their_pixels(name: str) -> None:
     assert (mnistzip.decode((VECTORS / "valid" / f"{name}.cae").read_bytes()) == expected).all()
 
 
+@pytest.mark.usefixtures("each_engine")
 def test_golden_files_decode_the_same_together() -> None:
     files = [(VECTORS / "valid" / f"{name}.cae").read_bytes() for name in VALID]
     for one, other in zip(mnistzip.decode_many(files), map(mnistzip.decode, files), strict=True):
         assert (one == other).all()
 
 
+@pytest.mark.usefixtures("each_engine")
 @pytest.mark.parametrize("name", AGREED)
 def test_golden_bare_streams_decode_to_their_pixels(name: str) -> None:
     with Image.open(VECTORS / "bare" / f"{name}.pgm") as image:
@@ -43,6 +46,7 @@ def test_golden_bare_streams_decode_to_their_pixels(name: str) -> None:
     assert (mnistzip.decode_bare(stream, **output) == expected).all()
 
 
+@pytest.mark.usefixtures("each_engine")
 @pytest.mark.parametrize("name", EXPECTED)
 def test_faults_are_named(name: str) -> None:
     with pytest.raises(mnistzip.MnistzipError) as caught:
@@ -51,6 +55,7 @@ def test_faults_are_named(name: str) -> None:
     assert EXPECTED[name]["says"] in str(caught.value)
 
 
+@pytest.mark.usefixtures("each_engine")
 @pytest.mark.parametrize("name", ARCHIVES)
 def test_golden_archives_hold_what_they_held(name: str) -> None:
     output = ARCHIVES[name]
@@ -62,6 +67,7 @@ def test_golden_archives_hold_what_they_held(name: str) -> None:
         assert (None if archive.labels is None else archive.labels.tolist()) == output["labels"]
 
 
+@pytest.mark.usefixtures("each_engine")
 @pytest.mark.parametrize("name", FAULTY_ARCHIVES)
 def test_faults_of_archives_are_named(name: str) -> None:
     def read() -> None:
@@ -74,6 +80,7 @@ def test_faults_of_archives_are_named(name: str) -> None:
     assert FAULTY_ARCHIVES[name]["says"] in str(caught.value)
 
 
+@pytest.mark.usefixtures("each_engine")
 @pytest.mark.parametrize("name", OWN)
 def test_golden_files_of_a_model_of_ones_own_decode_to_their_pixels(name: str) -> None:
     with Image.open(VECTORS / "own" / f"{name}.pgm") as image:

@@ -213,6 +213,7 @@ def refused_or_same(data: bytes, image: Pixels) -> bool:
 
 
 @pytest.mark.parametrize("options", [{}, pytest.param({"lossless": True}, marks=pytest.mark.slow), {"model": "classic"}])
+@pytest.mark.usefixtures("each_engine")
 def test_no_flipped_bit_gives_a_wrong_picture(options: dict[str, object], digit: Pixels) -> None:
     file = mnistzip.encode(digit, effort=0, **options)  # type: ignore[arg-type]
     image = mnistzip.decode(file)
