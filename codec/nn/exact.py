@@ -119,7 +119,7 @@ class Affine:
         require_shape(weight.shape[1:] == bias.shape == unit.shape, name)
         return cls(name, weight * unit, bias * unit + rounding_bias(shift), unit)
 
-    def check_exact(self, peak: Floats | int, extra_bias: Floats | int = 0) -> None:
+    def check_exact(self, peak: Floats | int, extra_bias: Numbers | int = 0) -> None:
         """Raise :class:`~mnistzip.errors.ModelError` unless shapes fit and all sums are exact.
 
         Args:
@@ -127,7 +127,7 @@ class Affine:
             extra_bias: largest magnitude of what a caller adds to the bias, a number or shape ``(outputs,)``.
         """
         require_shape(np.ndim(peak) == 0 or np.shape(peak) == self.weight.shape[:1], self.name)
-        check_exact(self.name, self.weight, peak, (np.abs(self.bias) + extra_bias).astype(np.float32), self.unit)
+        check_exact(self.name, self.weight, peak, np.abs(self.bias).astype(np.float64) + extra_bias, self.unit)
 
     def __call__(self, x: Floats, output_range: Range) -> Floats:
         """(n, inputs) -> (n, outputs), clipped."""

@@ -187,7 +187,7 @@ class Conv(Layer):
         require_shape(self.weight.shape == (self.kernel**2 * signal.channels, outputs), self.name)
         require_shape(self.position_bias.shape in ((signal.height, signal.width, outputs), (1, 1, outputs)), self.name)
         require_shape(self.quality_bias.ndim == 2, self.name)
-        bias = np.abs(self.position_bias).max(axis=(0, 1)) + np.abs(self.quality_bias).max(axis=0)
+        bias = np.abs(self.position_bias).max(axis=(0, 1)).astype(np.float64) + np.abs(self.quality_bias).max(axis=0)
         check_exact(self.name, self.weight, signal.values.peak, bias, self.unit)
         gathered = self.kernel**2 * signal.size
         if gathered > GATHERED_MAX:

@@ -80,7 +80,7 @@ class PlaneNet:
         first, *others = self.layers
         width = first.weight.shape[1]
         require_shape(width <= PIXEL_WIDTH_MAX and self.rows.shape == (TILE, width) == self.columns.shape, first.name)
-        position_bias = np.abs(self.rows).max(axis=0) + np.abs(self.columns).max(axis=0)
+        position_bias = np.abs(self.rows).max(axis=0).astype(np.float64) + np.abs(self.columns).max(axis=0)
         first.check_exact(input_peaks(self.plane), position_bias * first.unit)
         for layer in others:
             require_shape(layer.weight.shape == (width, width), layer.name)
