@@ -71,7 +71,8 @@ def test_random_streams_decode_to_the_same(seed: int, rounds: int) -> None:
         coded = [bytes([random.integers(1, 256)]) + random.bytes(int(random.integers(0, 90))) for _ in layout.count]
         for what, decode in decodings(model, layout, random).items():
             compare(what, lambda engine, decode=decode, coded=coded: decode(engine, coded))
-            compare(what, lambda engine, decode=decode, coded=damaged(random, coded): decode(engine, coded))
+            broken = damaged(random, coded)
+            compare(what, lambda engine, decode=decode, broken=broken: decode(engine, broken))
 
 
 def test_damaged_streams_of_a_shipped_model_decode_to_the_same() -> None:
@@ -424,7 +425,7 @@ def test_a_model_without_a_pixel_model_codes_no_pixels() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_intervals_that_no_prior_gives_are_coded_without_a_crash(seed: int) -> None:
-    """Callers give intervals that end beyond 2^16 only by mistake; the bytes then have no meaning, but stay within their buffer."""
+    """Intervals that end beyond 2^16 are a mistake of the caller: the bytes have no meaning, but stay within their buffer."""
     assert EXTENSION is not None
     random = np.random.default_rng(seed)
     for _ in range(300):

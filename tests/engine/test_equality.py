@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 from concurrent.futures import ThreadPoolExecutor
 
@@ -15,12 +17,13 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from mnistzip.engines.interface import Engine
 from mnistzip.engines.native_engine import NativeEngine
 from mnistzip.engines.numpy_engine import NUMPY
+from mnistzip.engines.reference.rdo import SIGNS
 from mnistzip.errors import ModelError
 from mnistzip.models import prepared, registry
-from mnistzip.models.model import Model
+from mnistzip.models.model import Model, read_model
 from support.engine_cases import Comparison, compare_latents, compare_pixels, compare_search, tiles
 from support.engines import EXTENSION, INSTRUCTIONS, NATIVE_ENGINES, needs_extension
-from support.random_models import features, random_model, wide_gradients
+from support.random_models import ModelMaker, features, model_file, random_model, wide_gradients
 
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 ENGINES: list[Engine] = [NUMPY, *NATIVE_ENGINES]
@@ -126,6 +129,37 @@ def test_wide_matrices_give_what_narrow_ones_give(seed: int, monkeypatch: pytest
     compare_search(compare, random, 1, 2)
     if seed % 2 == 0:
         compare_pixels(compare, random, 2)
+
+
+@pytest.mark.parametrize("seed", [24, 107, 227])
+def test_engines_agree_on_models_whose_symbols_have_enormous_effects(seed: int) -> None:
+    model = random_model(seed, pixels=False)
+    quality_index = np.array([3, 77])
+    x, inside = tiles(np.random.default_rng(0), 2)
+    _, tapes = model.transforms.trace(model.transforms.analyse(x, quality_index), quality_index)
+    effects = model.transforms.back(tapes, SIGNS[None].repeat(2, 0), quality_index)
+    assert np.abs(effects).max() > 2**32, "its square must not fit 64 bits"
+    compare = Comparison(model, ENGINES, model.name)
+    y = compare("first_latents", lambda engine: engine.first_latents(model, x, inside, quality_index))
+    compare("refine", lambda engine: engine.refine(model, x, inside, y, quality_index, 3))
+
+
+@pytest.mark.parametrize(("place", "quality", "fits"), [(1 << 24, 0, True), (-(1 << 24), 1, False), ((1 << 24) - 1, -1, True)])
+def test_engines_accept_the_same_biases(place: int, quality: int, fits: bool) -> None:
+    """A sum of 2^24 + 1 is one too many, although float32 rounds it to 2^24."""
+    assert EXTENSION is not None
+    maker = ModelMaker(np.random.default_rng(1))
+    file = dict(np.load(io.BytesIO(maker.file(pixels=False))))
+    name = next(key.removesuffix(".weight") for key in file if key.startswith("made.") and key.endswith(".weight"))
+    file |= {f"{name}.weight": 0 * file[f"{name}.weight"], f"{name}.shift": 0 * file[f"{name}.shift"]}
+    file[f"{name}.place"] = np.full_like(file[f"{name}.place"], place)
+    file[f"{name}.quality"] = np.full_like(file[f"{name}.quality"], quality)
+    meta = json.loads(file.pop("meta").tobytes())
+    if fits:
+        assert EXTENSION.Model(prepared.prepare(read_model(model_file(meta, file), "made")))
+    else:
+        with pytest.raises(ModelError, match="sums could reach 16777217"):
+            read_model(model_file(meta, file), "made")
 
 
 def test_random_models_are_as_various_as_models_can_be() -> None:
