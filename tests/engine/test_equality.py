@@ -60,14 +60,14 @@ def test_engines_agree_on_random_models(seed: int, count: int, effort: int, pixe
 
 
 @pytest.mark.slow
-@some(250)
+@some(150)
 @given(seed=seeds, count=st.integers(1, 40), effort=st.integers(0, 5), pixels=st.booleans())
 def test_engines_agree_on_many_random_models(seed: int, count: int, effort: int, pixels: bool) -> None:
     compare_all(seed, count, effort, pixels)
 
 
 @pytest.mark.slow
-@some(8)
+@some(5)
 @given(seed=seeds, effort=st.integers(0, 5))
 def test_engines_agree_where_no_search_meets_the_limit(seed: int, effort: int) -> None:
     compare_all(seed, 1, effort, pixels=False, hard=True)
