@@ -1,6 +1,8 @@
 """Build the extension ``mnistzip._engine`` from ``engine/``; pyproject.toml says everything else about the package.
 
-The extension is optional: where it cannot be built, mnistzip is installed without it, and the output says why.
+The extension is optional: where it cannot be built, mnistzip is installed without it, and the output says why. With it come
+the shipped models as it loads them (``pretrained/NAME.prepared``), made by mnistzip itself. Where they cannot be made, mnistzip
+starts slower.
 
 MNISTZIP_BUILD=pure leaves the extension out.
 MNISTZIP_BUILD=require makes it an error if the extension cannot be built.
@@ -8,12 +10,14 @@ MNISTZIP_BUILD=require makes it an error if the extension cannot be built.
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import subprocess
 import sys
 import sysconfig
 from glob import glob
+from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -40,12 +44,30 @@ class BuildEngine(build_ext):
             super().run()
         except CANNOT_BUILD as error:
             raise BuildFailedError(str(error)) from error
+        try:
+            store_models(Path(self.get_ext_fullpath("mnistzip.pretrained.models")).parent)
+        except Exception as error:  # mnistzip works without them
+            print(f"warning: the prepared models cannot be made: {error}", file=sys.stderr)
 
     def build_extensions(self) -> None:
         """Compile and link, with the flags that this compiler understands."""
         for extension in self.extensions:
             extension.extra_compile_args = MSVC_FLAGS if self.compiler.compiler_type == "msvc" else FLAGS
         super().build_extensions()
+
+
+def store_models(folder: Path) -> None:
+    """Store the prepared models of the package in a folder, by the code next to this file."""
+    for name, package in {"mnistzip": "codec", "mnistzip.pretrained": "pretrained"}.items():
+        path = Path(__file__).resolve().with_name(package)
+        spec = importlib.util.spec_from_file_location(name, path / "__init__.py", submodule_search_locations=[str(path)])
+        assert spec is not None
+        assert spec.loader is not None
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    from mnistzip.models import prepared
+
+    prepared.store_shipped(folder)
 
 
 def engine() -> Extension:

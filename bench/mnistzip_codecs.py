@@ -15,8 +15,7 @@ from mnistzip.archive.writer import encode_archive
 from mnistzip.bench.protocol import Shapes
 from mnistzip.bitstream.container import DEFAULT_SIDE
 from mnistzip.engines.choice import current
-from mnistzip.entropy.cdf import PROBABILITY_BITS
-from mnistzip.entropy.cost import BIT
+from mnistzip.entropy.cost import BIT, PROBABILITY_BITS
 from mnistzip.limits import PIXELS_MAX
 from mnistzip.models.registry import Model, candidates
 from mnistzip.types import Pixels

@@ -17,7 +17,8 @@ from mnistzip.cli.report import Report, Style
 from mnistzip.coding.batches import batches
 from mnistzip.errors import MnistzipError
 from mnistzip.io import image_file
-from mnistzip.io.read_options import Input, InputOptions, Piped, open_input
+from mnistzip.io.inputs import Input, Piped, open_input
+from mnistzip.io.read_options import InputOptions
 from mnistzip.limits import PIXELS_MAX
 from mnistzip.models import registry
 from mnistzip.options import EncodeOptions

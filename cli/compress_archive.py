@@ -20,7 +20,8 @@ from mnistzip.errors import ImageError, MnistzipError, OptionError
 from mnistzip.io import image_file
 from mnistzip.io.folders import find_images
 from mnistzip.io.image_streams import open_stream
-from mnistzip.io.read_options import Input, InputOptions, Item, Piped, Stream, ignore
+from mnistzip.io.inputs import Input, Piped, ignore
+from mnistzip.io.read_options import InputOptions, Item, Stream
 from mnistzip.options import EncodeOptions
 from mnistzip.storage.backends import open_storage
 

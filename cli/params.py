@@ -12,7 +12,7 @@ import click
 from mnistzip.bitstream import container
 from mnistzip.io import detect, image_file
 from mnistzip.io.formats import FORMATS, help_of_formats
-from mnistzip.io.read_options import Input, Piped
+from mnistzip.io.inputs import Input, Piped
 from mnistzip.limits import CHECK_BITS_MAX, DECODED_PIXELS_MAX
 from mnistzip.models import registry
 from mnistzip.options import (

@@ -6,7 +6,6 @@ big-endian 32-bit number, then the elements. Source: LeCun, Cortes, Burges, The 
 
 from __future__ import annotations
 
-import gzip
 import math
 import os
 import struct
@@ -146,6 +145,8 @@ def peek(path: Readable, count: int) -> bytes:
 @contextmanager
 def _opened(path: Readable) -> Iterator[IO[bytes]]:
     """Open the content of a file, unpacked if it is gzipped."""
+    import gzip  # few inputs are IDX files
+
     with path.open("rb") as file:
         is_gzip = file.read(2) == GZIP
     try:

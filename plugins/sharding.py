@@ -27,9 +27,10 @@ from mnistzip.errors import FormatError, ImageError, MnistzipError, ModelError, 
 from mnistzip.io.detect import holds_many
 from mnistzip.io.folders import image_files, natural
 from mnistzip.io.image_streams import folder_stream, open_source, require_labels_alike
+from mnistzip.io.inputs import ignore
 from mnistzip.io.labels import read_labels
 from mnistzip.io.parquet import pyarrow_parquet
-from mnistzip.io.read_options import InputOptions, Item, Stream, ignore
+from mnistzip.io.read_options import InputOptions, Item, Stream
 from mnistzip.models import registry
 from mnistzip.options import ArchiveKeywords, ArchiveOptions, ModelName, with_options
 from mnistzip.storage.atomic import AtomicFile

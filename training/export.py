@@ -13,8 +13,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mnistzip.entropy.cdf import TOTAL
-from mnistzip.entropy.cost import BIT, LMBDA_SHIFT
+from mnistzip.entropy.cost import BIT, LMBDA_SHIFT, TOTAL
 from mnistzip.metrics import PEAK as WHITE
 from mnistzip.models.model_file import FILE_VERSION
 from mnistzip.models.pixel.planes import Plane

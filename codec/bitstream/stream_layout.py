@@ -18,7 +18,7 @@ from mnistzip.types import Bools, Integers
 TILES_PER_STREAM = 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Streams:
     """Which tiles of a batch each stream holds.
 

@@ -9,11 +9,9 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mnistzip.engines.native_engine import NATIVE
-from mnistzip.engines.numpy_engine import NUMPY
 from mnistzip.errors import OptionError
 
 if TYPE_CHECKING:
@@ -35,7 +33,7 @@ def current() -> Engine:
     if chosen is not None:
         return chosen
     name = os.environ.get(VARIABLE)
-    return _named(name, f"{VARIABLE} is") if name else NATIVE or NUMPY
+    return _named(name, f"{VARIABLE} is") if name else NATIVE or _numpy()
 
 
 @contextmanager
@@ -57,10 +55,16 @@ def use(engine: str | Engine) -> Iterator[Engine]:
         _chosen.reset(token)
 
 
+def _numpy() -> Engine:
+    from mnistzip.engines.numpy_engine import NUMPY  # slow to import, and the native engine does without
+
+    return NUMPY
+
+
 def _named(name: str, where: str) -> Engine:
     """The engine of a name; ``where`` begins the error."""
-    if name == NUMPY.name:
-        return NUMPY
+    if name == "numpy":
+        return _numpy()
     if name in NAMES and NATIVE is not None:
         return NATIVE
     if name in NAMES:
@@ -71,8 +75,7 @@ def _named(name: str, where: str) -> Engine:
     raise OptionError(f"{where} {name!r}: give {' or '.join(NAMES)}")
 
 
-@dataclass(frozen=True)
-class EngineInfo:
+class EngineInfo(NamedTuple):
     """An engine, for people.
 
     Attributes:

@@ -21,7 +21,7 @@ from mnistzip.types import Bools, Integers, Pixels
 
 if TYPE_CHECKING:
     from mnistzip.bitstream.stream_layout import Streams
-    from mnistzip.entropy.rans import FinalStates
+    from mnistzip.entropy.states import FinalStates
     from mnistzip.models.registry import Model
 
 

@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from mnistzip.entropy.states import FinalStates, first_states
 from mnistzip.errors import ModelError
 from mnistzip.limits import CHECK_BITS_MIN
 from mnistzip.tiling import TILE
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from mnistzip._engine import Model as NativeModel
     from mnistzip.bitstream.stream_layout import Streams
     from mnistzip.engines.interface import LatentSymbols, PixelSymbols
-    from mnistzip.entropy.rans import FinalStates
     from mnistzip.models.registry import Model
 
 ABI = "1"  # of the extension that this version needs
@@ -152,14 +152,25 @@ class NativeEngine:
     def _load(self, model: Model) -> NativeModel:
         loaded = self._loaded.get(model)
         if loaded is None:
-            from mnistzip.models import prepared
-
-            try:
-                loaded = self._module.Model(prepared.prepare(model), self.instructions)
-            except ValueError as cause:
-                raise ModelError(f"model {model.name}: the native engine cannot load it: {cause}") from cause
-            self._loaded[model] = loaded
+            loaded = self._loaded[model] = self._load_stored(model) or self._load_prepared(model)
         return loaded
+
+    def _load_stored(self, model: Model) -> NativeModel | None:
+        """The model as the build stored it; None if it did not, or if the extension is of another build."""
+        if model.stored is None:
+            return None
+        try:
+            return self._module.Model(model.stored, self.instructions)
+        except ValueError:
+            return None
+
+    def _load_prepared(self, model: Model) -> NativeModel:
+        from mnistzip.models import prepared  # stored models do without
+
+        try:
+            return self._module.Model(prepared.prepare(model), self.instructions)
+        except ValueError as cause:
+            raise ModelError(f"model {model.name}: the native engine cannot load it: {cause}") from cause
 
 
 def _octets(values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -175,15 +186,11 @@ def _parts(count: int, effort: int) -> list[slice]:
 
 def _finals(coded: Sequence[bytes]) -> NDArray[np.uint32]:
     """Room for the final state of each stream, which must begin with a possible state."""
-    from mnistzip.entropy import rans
-
-    rans.first_states(coded)
+    first_states(coded)
     return np.empty((len(coded), 2), np.uint32)
 
 
 def _final_states(finals: NDArray[np.uint32]) -> FinalStates:
-    from mnistzip.entropy.rans import FinalStates
-
     return FinalStates(finals[:, 0].astype(np.int64), finals[:, 1] == 0)
 
 

@@ -14,11 +14,10 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from mnistzip.entropy.cost import TOTAL
 from mnistzip.nn.exact import exact_matmul
 from mnistzip.types import Floats
 
-PROBABILITY_BITS = 16
-TOTAL = 1 << PROBABILITY_BITS  # frequencies of one alphabet sum to this
 LOGITS_PER_OCTAVE = 64
 ONE = 1 << 20  # weight of the most probable value
 

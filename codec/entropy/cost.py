@@ -1,4 +1,4 @@
-"""Units of cost: code lengths in 1/256 bits, and the weight of the squared error against them.
+"""Units of probability and of cost: code lengths in 1/256 bits, and the weight of the squared error against them.
 
 All costs are integers, so every machine makes the same choices. The decoder does not depend on them.
 """
@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mnistzip.entropy.cdf import PROBABILITY_BITS, TOTAL
-
+PROBABILITY_BITS = 16
+TOTAL = 1 << PROBABILITY_BITS  # frequencies of one alphabet sum to this
 BIT = 256  # one bit in COST
 LMBDA_SHIFT = 14  # a model's lmbda weighs squared grey levels against COST in units of 2^-14
 

@@ -24,16 +24,16 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistzip.entropy.cdf import PROBABILITY_BITS, TOTAL, Cdf
-from mnistzip.errors import FormatError
+from mnistzip.entropy.cdf import Cdf
+from mnistzip.entropy.cost import PROBABILITY_BITS, TOTAL
+from mnistzip.entropy.states import FinalStates, first_states, initial_states
 from mnistzip.limits import CHECK_BITS_MAX, CHECK_BITS_MIN
-from mnistzip.types import Bools, Integers
+from mnistzip.types import Integers
 
 LOW = 1 << 23  # a state below this takes in a byte, if the stream has one left
 FEW_STREAMS = 8  # the scalar way is faster for up to this many
@@ -56,11 +56,11 @@ def encode(starts: Integers, freqs: Integers, checks: Integers, check_bits: int 
         One byte string per stream.
     """
     bits = np.full(len(starts), check_bits, np.int64)
-    streams = _encode(starts, freqs, _initial_states(checks, bits))
+    streams = _encode(starts, freqs, initial_states(checks, bits))
     spare = np.array([_spare_bits(stream) for stream in streams], np.int64)
     spare = np.minimum(spare, CHECK_BITS_MAX - check_bits)
     while (rest := np.flatnonzero(spare)).size:
-        stronger = _encode(starts[rest], freqs[rest], _initial_states(checks[rest], bits[rest] + spare[rest]))
+        stronger = _encode(starts[rest], freqs[rest], initial_states(checks[rest], bits[rest] + spare[rest]))
         for k, stream in zip(rest.tolist(), stronger, strict=True):
             if len(stream) == len(streams[k]):
                 streams[k] = stream
@@ -68,12 +68,6 @@ def encode(starts: Integers, freqs: Integers, checks: Integers, check_bits: int 
             else:  # the estimate of spare bits ignores that the coder rounds
                 spare[k] -= 1
     return streams
-
-
-def _initial_states(checks: Integers, bits: Integers) -> Integers:
-    """``2^bits`` and the low ``bits`` of the checks: (streams,)."""
-    one = np.left_shift(np.int64(1), bits)
-    return one | (checks & (one - 1))
 
 
 def _spare_bits(stream: bytes) -> int:
@@ -163,45 +157,6 @@ def _reverse(slot: Number) -> Number:
     for k in range(PROBABILITY_BITS):
         out = out << 1 | (slot >> k & 1)
     return out
-
-
-@dataclass(frozen=True, eq=False)
-class FinalStates:
-    """Where the decoder of some streams ended.
-
-    Attributes:
-        x: the state of each stream, shape ``(streams,)``.
-        used_up: whether all its bytes were read, shape ``(streams,)``.
-    """
-
-    x: Integers
-    used_up: Bools
-
-    def verify(self, checks: Integers, check_bits: int = CHECK_BITS_MIN) -> Bools:
-        """Which streams used up their bytes and ended on their check of at least ``check_bits`` bits: (streams,).
-
-        A state that ran below 2^16 never rises above it, as its bytes are used up: no check of 16 bits or more passes then.
-        """
-        bits = np.frexp(self.x.astype(np.float64))[1].astype(np.int64) - 1  # of the check: those below the highest
-        strong = (check_bits <= bits) & (bits <= CHECK_BITS_MAX)
-        expected = _initial_states(checks, np.clip(bits, 0, CHECK_BITS_MAX))
-        passed: Bools = self.used_up & strong & (self.x == expected)
-        return passed
-
-
-def first_states(streams: Sequence[bytes]) -> list[bytes]:
-    """The bytes of each stream that spell the decoder's first state.
-
-    Raises:
-        FormatError: a stream is empty, or its first state is not one that the encoder writes.
-    """
-    if not all(streams):
-        raise FormatError("a coded stream is empty: the file is cut short")
-    states = [stream[: 3 if stream[0] >= 128 else 4] for stream in streams]
-    for state in states:
-        if state[0] == 0:  # a shorter form exists
-            raise FormatError(f"a coded stream begins with the impossible state {state.hex()}: the file is damaged")
-    return states
 
 
 class Decoder:

@@ -18,9 +18,10 @@ from mnistzip.archive.index import Origin
 from mnistzip.errors import FormatError, ImageError, LimitError, OptionError
 from mnistzip.io.array_layout import Layout, Levels, layout_of, levels_of
 from mnistzip.io.detect import Kind, kind_of
+from mnistzip.io.inputs import Input
 from mnistzip.io.labels import Labels, as_labels, require_labels
 from mnistzip.io.npy_files import Blocks, Header, format_errors, read_blocks, read_header, read_numeric_header
-from mnistzip.io.read_options import Input, InputOptions, Item, Stream
+from mnistzip.io.read_options import InputOptions, Item, Stream
 from mnistzip.io.safe_names import Renamer
 from mnistzip.limits import LABEL_FILE_MAX, PIXELS_MAX
 from mnistzip.types import Pixels

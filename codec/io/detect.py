@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mnistzip.bitstream.container import is_archive, is_cae
 from mnistzip.idx import GZIP, is_idx, peek
-from mnistzip.io.read_options import Input, Piped, open_input
+from mnistzip.io.inputs import Input, Piped, open_input
 
 START = 8  # bytes that say the kind of a file
 PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"II*\0", b"MM\0*", b"RIFF", b"BM")

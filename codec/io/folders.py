@@ -13,7 +13,7 @@ from mnistzip.bitstream.container import is_archive
 from mnistzip.errors import ImageError
 from mnistzip.io.detect import BY_SUFFIX
 from mnistzip.io.image_file import IMAGE_SUFFIXES, SUFFIX
-from mnistzip.io.read_options import ignore, to_stderr
+from mnistzip.io.inputs import ignore, to_stderr
 
 NOT_RASTER = {"EPS", "WMF", "MPEG", "HDF5", "BUFR", "GRIB", "IPTC", "PDF"}  # formats of Pillow that do not hold raster images
 SHOWN = 3  # names or suffixes in a message

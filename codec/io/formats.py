@@ -7,11 +7,10 @@ of the command loads it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, kw_only=True)
-class OutputFormat:
+class OutputFormat(NamedTuple):
     """A format of image files, of files that hold many images, or of both.
 
     Attributes:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image
 
 from mnistzip.errors import ImageError
 from mnistzip.types import Pixels
@@ -18,8 +17,7 @@ BITS, PHOTOMETRIC, SAMPLE_FORMAT = 258, 262, 339  # tags of TIFF
 WHITE_IS_ZERO, SIGNED = 0, 2  # values of these tags
 
 
-@dataclass(frozen=True)
-class Samples:
+class Samples(NamedTuple):
     """How a file stores grey levels.
 
     Attributes:
@@ -178,6 +176,8 @@ def _upright(grey: Pixels, image: Image.Image) -> Pixels:
         return grey
     if orientation not in range(2, 9):
         return grey
+    from PIL import ImageOps  # few images are rotated
+
     rotated = Image.fromarray(grey)
     rotated.getexif()[ExifTags.Base.Orientation] = orientation
     return np.asarray(ImageOps.exif_transpose(rotated))

@@ -17,9 +17,10 @@ from mnistzip.io.array_files import array_stream, stack
 from mnistzip.io.detect import Kind, kind_of
 from mnistzip.io.folders import image_files
 from mnistzip.io.image_file import SUFFIX, any_image, parse_image, read_image
+from mnistzip.io.inputs import Input, Piped, open_input
 from mnistzip.io.labels import read_label_file, with_labels
 from mnistzip.io.parquet import parquet_stream
-from mnistzip.io.read_options import DEFAULTS, Input, InputOptions, Item, Piped, Stream, open_input
+from mnistzip.io.read_options import DEFAULTS, InputOptions, Item, Stream
 
 
 def open_stream(

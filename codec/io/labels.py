@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from mnistzip.errors import FormatError, LimitError, MnistzipError, OptionError
 from mnistzip.idx import idx_blocks, idx_type
 from mnistzip.io.detect import Kind, kind_of
+from mnistzip.io.inputs import Input, Piped, open_input, to_stderr
 from mnistzip.io.npy_files import format_errors, read_numeric_header
-from mnistzip.io.read_options import Input, Item, Piped, open_input, to_stderr
+from mnistzip.io.read_options import Item
 from mnistzip.limits import LABEL_FILE_MAX
 
 LABEL_WORDS = ("label", "labels", "target", "targets", "class", "y")

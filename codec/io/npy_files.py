@@ -14,7 +14,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from mnistzip.errors import FormatError, MnistzipError
-from mnistzip.io.read_options import Input
+from mnistzip.io.inputs import Input
 
 BLOCK_BYTES = 1 << 20  # read at once
 

@@ -16,9 +16,10 @@ from mnistzip.archive.index import Origin
 from mnistzip.bitstream.container import is_cae
 from mnistzip.errors import FormatError, ImageError, LimitError, MnistzipError, OptionError
 from mnistzip.io.image_file import parse_image
+from mnistzip.io.inputs import Input
 from mnistzip.io.labels import LABEL_WORDS, NAME_WORDS, as_labels
 from mnistzip.io.npy_files import format_errors
-from mnistzip.io.read_options import Input, InputOptions, Item, Stream
+from mnistzip.io.read_options import InputOptions, Item, Stream
 from mnistzip.io.safe_names import Renamer
 from mnistzip.types import Pixels
 

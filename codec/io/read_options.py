@@ -1,64 +1,19 @@
-"""What all readers of images share: options, inputs from pipes, and streams of images."""
+"""What all readers of many images share: options, and streams of images."""
 
 from __future__ import annotations
 
-import io
-import os
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from mnistzip.archive.entry_names import shown
 from mnistzip.errors import MnistzipError
-from mnistzip.io.image_file import STREAM, read_bytes
+from mnistzip.io.inputs import to_stderr
 from mnistzip.types import Pixels
 
 if TYPE_CHECKING:
     from mnistzip.archive.index import Origin
     from mnistzip.models.registry import Model
-
-
-@dataclass(frozen=True)
-class Piped:
-    """The name and the content of stdin or another pipe, which can be read only once."""
-
-    name: str
-    content: bytes
-
-    def open(self, _mode: Literal["rb"], /) -> IO[bytes]:
-        """The content as a file, at its beginning."""
-        return io.BytesIO(self.content)
-
-    def __str__(self) -> str:
-        return "stdin" if self.name == STREAM else self.name
-
-
-Input = Path | Piped
-
-
-def open_input(name: str | Path | Piped) -> Input:
-    """An input by its name. Pipes, such as ``-``, are read here.
-
-    Raises:
-        LimitError: a pipe gives more than :data:`mnistzip.limits.INPUT_FILE_MAX` bytes.
-    """
-    if isinstance(name, Piped):
-        return name
-    text = os.fspath(name)
-    if text == STREAM or (os.path.exists(text) and not os.path.isfile(text) and not os.path.isdir(text)):
-        return Piped(text, read_bytes(text))
-    return Path(text)
-
-
-def to_stderr(message: str) -> None:
-    """Print a message on one line of stderr."""
-    print(f"mnistzip: {shown(' '.join(message.split()))}", file=sys.stderr)
-
-
-def ignore(message: str) -> None:
-    """Print nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,8 @@ from mnistzip.io.detect import holds_many
 from mnistzip.io.folders import image_suffixes, walk
 from mnistzip.io.image_file import SUFFIX, any_image, image_of
 from mnistzip.io.image_streams import open_stream
-from mnistzip.io.read_options import InputOptions, Piped, open_input
+from mnistzip.io.inputs import Piped, open_input
+from mnistzip.io.read_options import InputOptions
 from mnistzip.models.user_models import user_home
 from mnistzip.types import Pixels
 

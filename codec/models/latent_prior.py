@@ -32,7 +32,8 @@ from functools import cached_property
 
 import numpy as np
 
-from mnistzip.entropy.cdf import LOGITS_PER_OCTAVE, TOTAL, Cdf
+from mnistzip.entropy.cdf import LOGITS_PER_OCTAVE, Cdf
+from mnistzip.entropy.cost import TOTAL
 from mnistzip.errors import ModelError
 from mnistzip.limits import PRIOR_STATES_MAX
 from mnistzip.nn.backward import GradientMatmul, unclipped

@@ -13,46 +13,74 @@ from numpy.typing import NDArray
 from mnistzip.bitstream.container import HASH_BYTES, require_pixels
 from mnistzip.errors import LimitError, ModelError
 from mnistzip.limits import MACS_MAX, PIXELS_MAX, PRIOR_VALUES_MAX
-from mnistzip.models import model_file
-from mnistzip.models.latent_prior import Prior
-from mnistzip.models.transforms import Transforms
+from mnistzip.models import stored_models
 from mnistzip.tiling import TILE, tiles_in
 from mnistzip.types import Mode
 
 if TYPE_CHECKING:
+    from mnistzip.models.latent_prior import Prior
+    from mnistzip.models.model_file import LossyParts
     from mnistzip.models.pixel.pixel_model import PixelModel
+    from mnistzip.models.transforms import Transforms
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A model whose file was read, checked and proved exact.
+    """A model. Its networks are read, checked and proved exact when they are first used; :func:`read_model` does it at once.
 
     Attributes:
         name: for people: the shipped name or the file's stem.
         number: the id of a shipped model in files, or None.
         content: the model file.
-        lmbda: weight of the squared error that each quality was trained for, shape ``(100,)``; only encoders use it.
-        has_pixel_model: whether it can code images without loss.
+        stored: its prepared model, if the build has stored it (:mod:`mnistzip.models.stored_models`).
     """
 
     name: str
     number: int | None
     content: bytes
-    transforms: Transforms
-    prior: Prior
-    lmbda: NDArray[np.int64]
-    has_pixel_model: bool
+    stored: memoryview | None = None
 
     @cached_property
     def fingerprint(self) -> bytes:
         """First 8 bytes of a SHA-256 of what the file holds."""
+        from mnistzip.models import model_file
+
         return model_file.fingerprint(self.content, self.name)
 
     @cached_property
+    def lossy_parts(self) -> LossyParts:
+        """All of the file but the pixel model."""
+        from mnistzip.models import model_file  # a stored model does without
+
+        return model_file.read_lossy_parts(self.content, self.name)
+
+    @property
+    def transforms(self) -> Transforms:
+        """Analysis, synthesis and the quantizer between them."""
+        return self.lossy_parts.transforms
+
+    @property
+    def prior(self) -> Prior:
+        """The entropy model of the latent."""
+        return self.lossy_parts.prior
+
+    @cached_property
+    def lmbda(self) -> NDArray[np.int64]:
+        """Weight of the squared error that each quality was trained for, shape ``(100,)``; only encoders use it."""
+        return self.lossy_parts.lmbda if self.stored is None else stored_models.lmbda_of(self.stored)
+
+    @cached_property
+    def has_pixel_model(self) -> bool:
+        """Whether it can code images without loss."""
+        return self.lossy_parts.has_pixel_model if self.stored is None else stored_models.has_pixel_model(self.stored)
+
+    @cached_property
     def pixels(self) -> PixelModel | None:
-        """The pixel model, read when it is first used; None if there is none."""
+        """The pixel model; None if there is none."""
         if not self.has_pixel_model:
             return None
+        from mnistzip.models import model_file
+
         return model_file.read_pixel_model(self.content, self.name)
 
     def pixel_model(self) -> PixelModel:
@@ -106,23 +134,9 @@ def read_model(content: bytes, name: str, number: int | None = None) -> Model:
     Raises:
         ModelError: it is no model file, or not for this version, or damaged, or its sums are not provably exact.
     """
-    model = read_lossy(content, name, number)
-    _ = model.pixels, model.fingerprint
+    model = Model(name, number, content)
+    _ = model.transforms, model.pixels, model.fingerprint
     return model
-
-
-def read_lossy(content: bytes, name: str, number: int | None) -> Model:
-    """The same, but the pixel model is read when it is first used."""
-    parts = model_file.read_lossy_parts(content, name)
-    return Model(
-        name=name,
-        number=number,
-        content=content,
-        transforms=parts.transforms,
-        prior=parts.prior,
-        lmbda=parts.lmbda,
-        has_pixel_model=parts.has_pixel_model,
-    )
 
 
 def within_limits(mode: Mode, model: Model | None, shapes: Iterable[tuple[int, int]]) -> bool:

@@ -13,15 +13,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mnistzip import pretrained
+from mnistzip.models import stored_models
 from mnistzip.models.latent_prior import CHANNELS, LOGITS, POSITIONS, SIDE, Prior
 from mnistzip.models.model import Model
 from mnistzip.models.pixel.pixel_model import PixelModel
 from mnistzip.models.pixel.planes import RANGES, Plane
+from mnistzip.models.registry import SHIPPED
+from mnistzip.models.stored_models import ALIGNMENT, LAYOUT, RECORD
 from mnistzip.models.transforms import GREY_LEVELS, Transforms
 from mnistzip.nn.backward import GradientMatmul
 from mnistzip.nn.exact import Affine, Range
@@ -30,8 +35,8 @@ from mnistzip.nn.layers import Conv, DepthToSpace, Gain, Lookup, MaxPool, Residu
 from mnistzip.tiling import TILE
 from mnistzip.types import Floats
 
-MAGIC, VERSION = 0x4D4E5A50, 1
-ALIGNMENT, RECORD, BLOCK = 64, 16, 16
+MAGIC = 0x4D4E5A50
+BLOCK = 16
 NARROW = Range(-(1 << 15), (1 << 15) - 1)
 OPS: dict[type[Layer], int] = {
     Conv: 1,
@@ -57,7 +62,7 @@ def prepare(model: Model, byteorder: str = sys.byteorder) -> bytes:
     writer = _Writer(">" if byteorder == "big" else "<")
     symbols = transforms.symbols
     counts = [_count(transforms.analysis), _count(transforms.synthesis)]
-    size_at = writer.record(MAGIC, VERSION, 0, symbols.low, symbols.high, transforms.fine_shift, *counts, pixels is not None)
+    size_at = writer.record(MAGIC, LAYOUT, 0, symbols.low, symbols.high, transforms.fine_shift, *counts, pixels is not None)
     for table in (transforms.fine, transforms.step, model.lmbda):
         writer.numbers(table)
     _write_layers(writer, transforms.analysis, Signal(GREY_LEVELS, TILE, TILE, 1), with_gradient=False)
@@ -66,6 +71,13 @@ def prepare(model: Model, byteorder: str = sys.byteorder) -> bytes:
     if pixels is not None:
         _write_pixels(writer, pixels)
     return writer.finish(size_at)
+
+
+def store_shipped(folder: Path) -> None:
+    """Store the prepared models of the package in a folder; ``setup.py`` calls it."""
+    for name, number in SHIPPED.items():
+        model = Model(name, number, pretrained.read(f"{name}.npz"))
+        stored_models.write(folder / f"{name}{stored_models.SUFFIX}", model.content, prepare(model))
 
 
 class _Writer:

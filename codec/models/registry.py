@@ -12,8 +12,8 @@ from pathlib import Path
 from mnistzip import pretrained
 from mnistzip.errors import ModelError, OptionError
 from mnistzip.limits import MODEL_FILE_MAX
-from mnistzip.models import model_file, user_models
-from mnistzip.models.model import Model, read_lossy, read_model, within_limits
+from mnistzip.models import stored_models, user_models
+from mnistzip.models.model import Model, read_model, within_limits
 
 __all__ = [  # the whole of what models offer to those above, with the names of mnistzip.models.model
     "ABOUT",
@@ -49,18 +49,10 @@ ABOUT = {
 
 @cache
 def shipped(name: str) -> Model:
-    """A model of the package, by name; its pixel model is read when it is first used."""
-    return read_lossy(_packaged(f"{name}.npz"), name, SHIPPED[name])
-
-
-def _packaged(file: str) -> bytes:
-    """The content of a model file that is part of the package."""
-    try:
-        return Path(pretrained.__file__).with_name(file).read_bytes()
-    except OSError:  # the package is imported from a zip file
-        from importlib import resources  # importing it takes longer than reading the file
-
-        return resources.files(pretrained).joinpath(file).read_bytes()
+    """A model of the package, by name."""
+    content = pretrained.read(f"{name}.npz")
+    path = pretrained.FOLDER / f"{name}{stored_models.SUFFIX}"
+    return Model(name, SHIPPED[name], content, stored_models.read(path, content))
 
 
 def by_number(number: int) -> Model:
@@ -134,6 +126,8 @@ def _load(path: Path, _mtime: int) -> Model:
 @cache
 def _fingerprint_of(path: Path, _mtime: int) -> bytes:
     """The fingerprint of a model file; empty if it cannot be read."""
+    from mnistzip.models import model_file
+
     try:
         return model_file.fingerprint(_read_file(path), path.stem)
     except (ModelError, OSError):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from functools import cache
-from importlib import resources
 
 import numpy as np
 
@@ -43,5 +42,5 @@ def is_poor(model: Model, quality: int, squared_error: float, pixels: int) -> bo
 @cache
 def _report(name: str) -> dict[str, list[float]]:
     """Qualities, mean bytes of a file and PSNR in dB."""
-    rows = json.loads(resources.files(pretrained).joinpath(f"{name}.json").read_bytes())["held_out"]
+    rows = json.loads(pretrained.read(f"{name}.json"))["held_out"]
     return {key: [row[key] for row in rows] for key in ("quality", "bytes", "psnr_db")}

@@ -5,7 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from mnistzip.entropy.cdf import OCTAVES, TOTAL, Cdf
+from mnistzip.entropy.cdf import OCTAVES, Cdf
+from mnistzip.entropy.cost import TOTAL
 
 
 def test_octave_table_is_the_rounded_power_of_two() -> None:

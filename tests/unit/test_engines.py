@@ -46,8 +46,9 @@ def elsewhere(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     """Such an engine in place of each engine. It is the one that the environment names, and there is no other."""
     engine = Elsewhere(engine_named(request.param), shipped("mnist"))
     monkeypatch.setenv(choice.VARIABLE, engine.name)
-    for name in choice.NAMES:
-        monkeypatch.setattr(choice, name.upper(), engine if name == engine.name else Unusable(name))
+    native, numpy = (engine if name == engine.name else Unusable(name) for name in ("native", "numpy"))
+    monkeypatch.setattr(choice, "NATIVE", native)
+    monkeypatch.setattr(choice, "_numpy", lambda: numpy)
     return engine
 
 
@@ -61,7 +62,8 @@ class Unusable:
 @pytest.fixture
 def hollow() -> Model:
     """A model whose networks compute nothing."""
-    model = replace(shipped("mnist"), transforms=None, prior=None)
+    model = replace(shipped("mnist"), stored=None)
+    vars(model)["lossy_parts"] = replace(shipped("mnist").lossy_parts, transforms=None, prior=None)
     vars(model)["pixels"] = object()
     return model
 

@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mnistzip.coding.interleave import decode_lanes, encode_lanes
+from mnistzip.engines.numpy_engine import NUMPY
 from mnistzip.entropy import rans
 from mnistzip.errors import FormatError
 from mnistzip.models.latent_prior import SYMBOLS
@@ -30,7 +31,7 @@ def y(model: Model, digits: NDArray[np.uint8]) -> Ints:
 
 @pytest.fixture(scope="module")
 def lanes(model: Model, y: Ints) -> list[bytes]:
-    return encode_lanes(model, PLACES, TILES, y, np.full(len(y), 49))
+    return encode_lanes(PLACES, TILES, y, NUMPY.latent_symbols(model, y, np.full(len(y), 49)))
 
 
 def test_lanes_come_back_alone_and_together(model: Model, y: Ints, lanes: list[bytes]) -> None:
@@ -43,7 +44,8 @@ def test_lanes_come_back_alone_and_together(model: Model, y: Ints, lanes: list[b
         assert isinstance(alone, np.ndarray)
         assert (other == symbols).all()
         assert (alone == symbols).all()
-        assert encode_lanes(model, PLACES[k : k + 1], TILES[k : k + 1], symbols, np.full(TILES[k], 49)) == [lanes[k]]
+        intervals = NUMPY.latent_symbols(model, symbols, np.full(TILES[k], 49))
+        assert encode_lanes(PLACES[k : k + 1], TILES[k : k + 1], symbols, intervals) == [lanes[k]]
         assert len(symbols) == TILES[k]
 
 

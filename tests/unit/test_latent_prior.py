@@ -7,8 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from mnistzip.entropy import rans
-from mnistzip.entropy.cdf import PROBABILITY_BITS, TOTAL
-from mnistzip.entropy.cost import BIT, COST
+from mnistzip.entropy.cost import BIT, COST, PROBABILITY_BITS, TOTAL
 from mnistzip.models.registry import shipped
 
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings, strategies as st
 from numpy.typing import NDArray
 
 from mnistzip.entropy import rans
-from mnistzip.entropy.cdf import PROBABILITY_BITS, TOTAL, Cdf
+from mnistzip.entropy.cdf import Cdf
+from mnistzip.entropy.cost import PROBABILITY_BITS, TOTAL
 from mnistzip.errors import FormatError
 
 Ints = NDArray[np.int64]

@@ -10,7 +10,8 @@ import numpy as np
 from mnistzip.bitstream.stream_layout import Streams
 from mnistzip.engines.interface import LatentSymbols
 from mnistzip.entropy import rans
-from mnistzip.entropy.cdf import TOTAL
+from mnistzip.entropy.cost import TOTAL
+from mnistzip.entropy.states import FinalStates
 from mnistzip.models.latent_prior import SYMBOLS, Prior
 from mnistzip.types import Bools, Integers
 
@@ -68,7 +69,7 @@ def _rows_of_streams(values: Integers, tile: Integers, mask: Bools, padding: int
 
 def decode(
     prior: Prior, coded: Sequence[bytes], quality_index: Integers, streams: Streams, interleaved: bool
-) -> tuple[Integers, rans.FinalStates]:
+) -> tuple[Integers, FinalStates]:
     """The symbols of all tiles, shape ``(tiles, 196)``, and where each stream ended.
 
     Args:

@@ -12,7 +12,8 @@ import numpy as np
 from mnistzip.bitstream.stream_layout import Streams
 from mnistzip.engines.interface import PixelSymbols
 from mnistzip.entropy import rans
-from mnistzip.entropy.cdf import TOTAL
+from mnistzip.entropy.cost import TOTAL
+from mnistzip.entropy.states import FinalStates
 from mnistzip.models.pixel.pixel_model import PixelModel
 from mnistzip.models.pixel.planes import STEPS, TILE_PIXELS, Plane
 from mnistzip.types import Bools, Integers, Pixels
@@ -54,7 +55,7 @@ def encode(symbols: PixelSymbols, streams: Streams, checks: Integers) -> list[by
 
 def decode(
     model: PixelModel, coded: Sequence[bytes], inside: Bools, streams: Streams, preview: bool
-) -> tuple[Pixels, Bools, rans.FinalStates]:
+) -> tuple[Pixels, Bools, FinalStates]:
     """Tiles, shape ``(N, 28, 28)``; which of them have all their shades in range, shape ``(N,)``; where each stream ended.
 
     Args:

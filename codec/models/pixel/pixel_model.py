@@ -29,7 +29,8 @@ from typing import NamedTuple
 import numpy as np
 
 from mnistzip.entropy import rans
-from mnistzip.entropy.cdf import TOTAL, Cdf
+from mnistzip.entropy.cdf import Cdf
+from mnistzip.entropy.cost import TOTAL
 from mnistzip.errors import ModelError
 from mnistzip.limits import PIXEL_WIDTH_MAX
 from mnistzip.models.latent_prior import LOGITS
