@@ -101,36 +101,66 @@ typedef struct {
     const int64_t *each;
 } peaks;
 
-/* Add the largest magnitude of the products for each output. Narrow matrices need inputs of 16 bits. Padding
-   must be 0. */
+static int64_t peak_at(peaks input, int k)
+{
+    return input.each ? input.each[k] : input.all;
+}
+
+static void add_wide(reader *r, const mnz_matrix *m, peaks input, int64_t *sums)
+{
+    for (int run = 0; run < m->runs; run++)
+        for (int k = 0; k < m->inputs; k++) {
+            for (int o = 0; o < m->outputs; o++) /* a sum that is too large stays so, and cannot overflow */
+                if (sums[o] <= MNZ_SUM_MAX) sums[o] += peak_at(input, k) * magnitude(weight_of(m, run, k, o));
+            for (int o = m->outputs; o < m->blocks * MNZ_BLOCK; o++)
+                if (weight_of(m, run, k, o)) fail(r, MNZ_ERROR_MODEL);
+        }
+}
+
+/* Add the magnitudes of the weights of some pairs, by output and by which input of the pair it is. */
+static void add_magnitudes(const int16_t *restrict weights, size_t pairs, uint32_t *restrict sums)
+{
+    for (size_t pair = 0; pair < pairs; pair++, weights += 2 * MNZ_BLOCK)
+        for (int i = 0; i < 2 * MNZ_BLOCK; i++) sums[i] += (uint32_t)(weights[i] < 0 ? -(int32_t)weights[i] : weights[i]);
+}
+
+static void add_narrow(reader *r, const mnz_matrix *m, peaks input, int64_t *sums)
+{
+    enum { TOGETHER = 1 << 16 }; /* pairs, whose magnitudes fit a sum of 32 bits */
+    const size_t pairs = (size_t)m->runs * m->pairs;
+    for (int block = 0; block < m->blocks; block++) {
+        const int16_t *weights = m->narrow + block * pairs * 2 * MNZ_BLOCK;
+        int64_t of_block[2 * MNZ_BLOCK] = {0};
+        for (size_t pair = 0, count; pair < pairs; pair += count) {
+            const int k = (int)(2 * (pair % m->pairs));
+            const int64_t peak[2] = {peak_at(input, k), k + 1 < m->inputs ? peak_at(input, k + 1) : peak_at(input, k)};
+            uint32_t part[2 * MNZ_BLOCK] = {0};
+            count = input.each ? 1 : pairs - pair < TOGETHER ? pairs - pair : TOGETHER;
+            add_magnitudes(weights + pair * 2 * MNZ_BLOCK, count, part);
+            if (peak[0] > INT16_MAX || peak[1] > INT16_MAX) fail(r, MNZ_ERROR_INEXACT);
+            for (int i = 0; i < 2 * MNZ_BLOCK; i++) of_block[i] += peak[i % 2] * part[i];
+        }
+        for (int o = 0; o < MNZ_BLOCK; o++) {
+            const int64_t sum = of_block[2 * o] + of_block[2 * o + 1];
+            if (block * MNZ_BLOCK + o < m->outputs)
+                sums[block * MNZ_BLOCK + o] += sum;
+            else if (sum) /* else the padding of logits could have the largest one */
+                fail(r, MNZ_ERROR_MODEL);
+        }
+        for (size_t pair = m->pairs - 1; m->inputs % 2 && pair < pairs; pair += m->pairs)
+            for (int o = 0; o < MNZ_BLOCK; o++)
+                if (weights[(pair * MNZ_BLOCK + o) * 2 + 1]) fail(r, MNZ_ERROR_MODEL); /* padding of an odd number of inputs */
+    }
+}
+
+/* Add the largest magnitude of the products for each output. Narrow matrices need inputs of 16 bits. Padding must be 0. */
 static void add_products(reader *r, const mnz_matrix *m, peaks input, int64_t *sums)
 {
     if (r->status != MNZ_OK) return;
-    for (int run = 0; run < m->runs; run++)
-        for (int pair = 0; pair < m->pairs; pair++)
-            for (int k = 2 * pair; k < 2 * pair + 2; k++) {
-                if (k == m->inputs) { /* padding of an odd number */
-                    for (int o = 0; m->narrow && o < m->blocks * MNZ_BLOCK; o++)
-                        if (weight_of(m, run, k, o)) fail(r, MNZ_ERROR_MODEL);
-                    continue;
-                }
-                const int64_t peak = input.each ? input.each[k] : input.all;
-                if (m->narrow && peak > INT16_MAX) fail(r, MNZ_ERROR_INEXACT);
-                if (m->wide) {
-                    for (int o = 0; o < m->outputs; o++) /* a sum that is too large stays so, and cannot overflow */
-                        if (sums[o] <= MNZ_SUM_MAX) sums[o] += peak * magnitude(weight_of(m, run, k, o));
-                    for (int o = m->outputs; o < m->blocks * MNZ_BLOCK; o++)
-                        if (weight_of(m, run, k, o)) fail(r, MNZ_ERROR_MODEL);
-                    continue;
-                }
-                for (int block = 0; block < m->blocks; block++) {
-                    const int16_t *w = m->narrow + (((size_t)block * m->runs + run) * m->pairs + pair) * 2 * MNZ_BLOCK + k % 2;
-                    const int count = m->outputs - block * MNZ_BLOCK < MNZ_BLOCK ? m->outputs - block * MNZ_BLOCK : MNZ_BLOCK;
-                    for (int o = 0; o < count; o++) sums[block * MNZ_BLOCK + o] += peak * magnitude(w[2 * o]);
-                    for (int o = count; o < MNZ_BLOCK; o++) /* else the padding of logits could have the largest one */
-                        if (w[2 * o]) fail(r, MNZ_ERROR_MODEL);
-                }
-            }
+    if (m->wide)
+        add_wide(r, m, input, sums);
+    else if (m->inputs)
+        add_narrow(r, m, input, sums);
 }
 
 /* Add the largest magnitudes of the columns of a bias of several rows. */
