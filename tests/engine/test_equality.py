@@ -53,7 +53,7 @@ def compare_all(seed: int, count: int, effort: int, pixels: bool, hard: bool = F
         compare_pixels(compare, random, count)
 
 
-@some(25)
+@some(15)
 @given(seed=seeds, count=st.integers(1, 18), effort=st.integers(0, 3), pixels=st.booleans())
 def test_engines_agree_on_random_models(seed: int, count: int, effort: int, pixels: bool) -> None:
     compare_all(seed, count, effort, pixels)
