@@ -1,0 +1,245 @@
+"""Write cases for ``engine/tests/cases.c``: inputs of each function of ``engine/mnistzip.h``, and what numpy makes of them.
+
+    python tools/engine_cases.py cases.bin [--byteorder big] [--tiles 6] [--model mnist --model own]
+
+The engine of numpy computes all expected outputs, for tiles that the image covers in whole and in part. A model whose name ends
+in ``-wide`` has all its matrices in the layout for weights of more than 16 bits.
+
+A file is a row of records of 64 bytes: 16 numbers of 32 bits in the byte order of the machine that reads it. These are the kind
+of the case, seven parameters, and the sizes of up to eight arrays, which follow. Arrays are padded to multiples of 64 bytes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+
+from mnistzip import tiling
+from mnistzip.bitstream.stream_layout import Streams
+from mnistzip.engines.numpy_engine import NUMPY
+from mnistzip.entropy import rans
+from mnistzip.errors import FormatError
+from mnistzip.idx import read_idx
+from mnistzip.models import prepared
+from mnistzip.models.registry import SHIPPED, Model, read_model, shipped
+from mnistzip.types import Bools, Integers, Pixels
+
+TESTS = Path(__file__).parents[1] / "tests"
+OWN = TESTS / "vectors" / "own" / "own.npz"
+MODELS = (*SHIPPED, "own", "glyph-wide", "own-wide")
+(
+    END, MODEL, ANALYSE, FIRST_LATENT, REFINE, REFINE_TO_BUDGET, LATENT_SYMBOLS, SYNTHESIZE, ENCODE_LATENTS, DECODE_LATENTS,
+    PIXEL_SYMBOLS, ENCODE_PIXELS, DECODE_PIXELS, ENCODE_INTERVALS,
+) = range(14)  # fmt: skip
+OK, ERROR_STREAM = 0, 6  # of mnz_status
+ALIGNMENT, PARAMETERS, ARRAYS = 64, 7, 8
+EFFORTS = (0, 1, 2, 3)
+BUDGETS = ((0, 0.5), (1, 0.7))  # effort, and the part of the bits of the first latent that is allowed
+TILES_OF_BUDGETS = 3  # this search is the slowest
+TILES_IF_WIDE = 3
+TILES_OF_STREAMS = (1, 3, 16)
+CHECK_BITS = (0, 5, 16, 23)
+
+
+class Writer:
+    """Writes records and arrays for a machine of a byte order."""
+
+    def __init__(self, path: Path, byteorder: str) -> None:
+        self._file = path.open("wb")
+        self._order = ">" if byteorder == "big" else "<"
+        self.cases = 0
+
+    def case(self, kind: int, *parameters: int, arrays: tuple[np.ndarray | bytes, ...] = ()) -> None:
+        """A record and its arrays."""
+        content = [
+            array if isinstance(array, bytes) else array.astype(array.dtype.newbyteorder(self._order)).tobytes()
+            for array in arrays
+        ]
+        signed = [(value + 2**31) % 2**32 - 2**31 for value in parameters]
+        sizes = [*map(len, content), *[-1] * (ARRAYS - len(content))]
+        record = [kind, *signed, *[0] * (PARAMETERS - len(signed)), *sizes]
+        for part in (np.array(record, f"{self._order}i4").tobytes(), *content):
+            self._file.write(part + bytes(-len(part) % ALIGNMENT))
+        self.cases += kind not in (END, MODEL)
+
+    def close(self) -> None:
+        """End the file."""
+        self.case(END)
+        self._file.close()
+
+
+def find(name: str) -> Model:
+    """A shipped model, or the one of the golden files that has a layer of each kind."""
+    name = name.removesuffix("-wide")
+    return read_model(OWN.read_bytes(), "own") if name == "own" else shipped(name)
+
+
+def prepare(name: str, byteorder: str) -> bytes:
+    """The prepared model of a name in ``MODELS``."""
+    if not name.endswith("-wide"):
+        return prepared.prepare(find(name), byteorder)
+    with patch.object(prepared, "_is_wide", lambda *_, **__: True):
+        return prepared.prepare(find(name), byteorder)
+
+
+def tiles(count: int) -> tuple[Pixels, Bools]:
+    """Digits, textures and noise; a half of the tiles lies partly outside the image."""
+    digits = read_idx(TESTS / "data" / "digits-idx3-ubyte.gz")
+    rows, columns = np.mgrid[:28, :28]
+    plaid = ((rows * 9 % 256) ^ (columns * 7 % 256)).astype(np.uint8)
+    noise = np.random.default_rng(1).integers(0, 256, (28, 28), np.uint8)
+    images = [digits[0], digits[1][:20, :17], plaid, noise[:5, :28], 255 - digits[2], plaid[:28, :1], digits[3], noise[:1, :1]]
+    images += [digit if k % 2 else digit[4:26, 3:] for k, digit in enumerate(digits[4:])]
+    chosen = images[:count]
+    x = np.concatenate([tiling.to_tiles(image) for image in chosen])
+    return x, tiling.covered([image.shape for image in chosen])
+
+
+def lossy_cases(out: Writer, model: Model, x: Pixels, inside: Bools, random: np.random.Generator) -> None:
+    """Analysis, search, synthesis and code lengths."""
+    quality = random.integers(0, 100, len(x))
+    quality[:5] = (19, 84, 49, 99, 0)[: len(x)]
+    analysed = model.transforms.analyse(x, quality)
+    first = NUMPY.first_latents(model, x, inside, quality)
+    bits = NUMPY.latent_symbols(model, first, quality).bits
+    alphabet = model.transforms.symbols
+    noise = random.integers(alphabet.low, alphabet.high + 1, first.shape)
+    for y in (first, noise):
+        x_hat, symbols = NUMPY.synthesize(model, y, quality), NUMPY.latent_symbols(model, y, quality)
+        for k, q in enumerate(quality.tolist()):
+            out.case(SYNTHESIZE, q, arrays=(y[k].astype(np.int8), x_hat[k]))
+            out.case(LATENT_SYMBOLS, q, arrays=(y[k].astype(np.int8), *(column[k] for column in symbols)))
+    for k, q in enumerate(quality.tolist()):
+        out.case(ANALYSE, q, arrays=(x[k], analysed[k].astype(np.int8)))
+        out.case(FIRST_LATENT, q, arrays=(x[k], inside[k], first[k].astype(np.int8)))
+    for effort in EFFORTS:
+        refined = NUMPY.refine(model, x, inside, first, quality, effort)
+        for k, q in enumerate(quality.tolist()):
+            out.case(REFINE, q, effort, arrays=(x[k], inside[k], first[k].astype(np.int8), refined[k].astype(np.int8)))
+    x, inside, quality = x[:TILES_OF_BUDGETS], inside[:TILES_OF_BUDGETS], quality[:TILES_OF_BUDGETS]
+    for effort, part in BUDGETS:
+        limit = (bits[: len(x)] * part).astype(np.int64)
+        fitted = NUMPY.refine_to_budget(model, x, inside, quality, effort, limit)
+        for k, q in enumerate(quality.tolist()):
+            out.case(REFINE_TO_BUDGET, q, effort, arrays=(limit[k : k + 1], x[k], inside[k], fitted[k].astype(np.int8)))
+
+
+def damaged(stream: bytes, random: np.random.Generator) -> list[bytes]:
+    """A stream, whole and damaged."""
+    flipped = bytearray(stream)
+    flipped[random.integers(len(stream))] ^= 1 << random.integers(8)
+    middle = len(stream) // 2
+    return [
+        stream,
+        bytes(flipped),
+        stream[:middle],
+        stream + b"\1",
+        stream[1:],
+        b"",
+        b"\0" + stream,
+        stream[:1],
+        random.bytes(9),
+    ]
+
+
+def latent_stream_cases(out: Writer, model: Model, y: Integers, random: np.random.Generator) -> None:
+    """Streams of latents. ``y`` holds 16 latents or more."""
+    for count in TILES_OF_STREAMS:
+        streams, own = Streams.from_tile_counts([count]), y[:count]
+        for interleaved in (False, True):
+            for bits in CHECK_BITS:
+                check = random.integers(0, 1 << 32, 1)
+                mixed = random.integers(0, 100, count)
+                symbols = NUMPY.latent_symbols(model, own, mixed)
+                (stream,) = NUMPY.encode_latents(symbols, streams, check, bits, interleaved)
+                expected = *symbols, check.astype(np.uint32), stream
+                out.case(ENCODE_LATENTS, count, interleaved, bits, arrays=expected)
+                quality = random.integers(0, 100, 1)
+                symbols = NUMPY.latent_symbols(model, own, quality.repeat(count))
+                (stream,) = NUMPY.encode_latents(symbols, streams, check, bits, interleaved)
+                for coded in damaged(stream, random):
+                    head = int(quality[0]), count, int(interleaved), bits
+                    try:
+                        decoded, finals = NUMPY.decode_latents(model, [coded], quality, streams, interleaved)
+                    except FormatError:
+                        out.case(DECODE_LATENTS, *head, ERROR_STREAM, arrays=(coded,))
+                        continue
+                    passed = finals.verify(check, bits)
+                    final = np.array([finals.x[0], finals.used_up[0], check[0], passed[0]], np.uint32)
+                    out.case(DECODE_LATENTS, *head, OK, arrays=(coded, decoded.astype(np.int8), final))
+
+
+def pixel_cases(out: Writer, model: Model, x: Pixels, inside: Bools, random: np.random.Generator) -> None:
+    """The pixel model and its streams."""
+    x = x * inside
+    symbols = NUMPY.pixel_symbols(model, x, inside)
+    parts = symbols.split([1] * len(x))
+    for k, part in enumerate(parts):
+        out.case(PIXEL_SYMBOLS, arrays=(x[k], inside[k], part.turn, part.start, part.freq_less_one))
+    for count in sorted({1, 3, min(16, len(x))}):
+        streams, check = Streams.from_tile_counts([count]), random.integers(0, 1 << 32, 1)
+        some, mask = symbols.join(parts[:count]), inside[:count]
+        (stream,) = NUMPY.encode_pixels(some, streams, check)
+        out.case(ENCODE_PIXELS, count, arrays=(*some, check.astype(np.uint32), stream))
+        for preview in (False, True):
+            for coded in damaged(stream, random):
+                try:
+                    decoded, possible, finals = NUMPY.decode_pixels(model, [coded], mask, streams, preview)
+                except FormatError:
+                    out.case(DECODE_PIXELS, count, preview, ERROR_STREAM, arrays=(coded, mask))
+                    continue
+                passed = finals.verify(check)
+                final = np.array([finals.x[0], finals.used_up[0], check[0], passed[0]], np.uint32)
+                out.case(DECODE_PIXELS, count, preview, OK, arrays=(coded, mask, decoded, possible, final))
+
+
+def interval_cases(out: Writer, random: np.random.Generator) -> None:
+    """Streams of intervals of all lengths, those of 1 and 65536 included."""
+    for bits in range(24):
+        symbols = int(random.integers(0, 60))
+        length = np.minimum(2 ** random.uniform(0, 16.2, symbols), 65536).astype(np.int64)
+        start = (random.uniform(0, 1, symbols) * (65537 - length)).astype(np.int64)
+        check = random.integers(0, 1 << 32, 1)
+        (stream,) = rans.encode(start[None], length[None], check, bits)
+        expected = start.astype(np.uint16), (length - 1).astype(np.uint16), check.astype(np.uint32), stream
+        out.case(ENCODE_INTERVALS, bits, arrays=expected)
+
+
+def write(path: Path, names: list[str], byteorder: str, count: int, report: Callable[[str], None] = lambda _: None) -> int:
+    """Write the cases of some models, and return their number."""
+    out, random = Writer(path, byteorder), np.random.default_rng(2)
+    for name in names:
+        model = find(name)
+        x, inside = tiles(min(count, TILES_IF_WIDE) if name.endswith("-wide") else count)
+        report(name)
+        out.case(MODEL, model.pixels is not None, arrays=(prepare(name, byteorder),))
+        lossy_cases(out, model, x, inside, random)
+        y = np.resize(NUMPY.first_latents(model, x, inside, np.full(len(x), 60)), (max(TILES_OF_STREAMS), 196))
+        latent_stream_cases(out, model, y, random)
+        if model.pixels is not None:
+            pixel_cases(out, model, x, inside, random)
+        if name == names[0]:
+            interval_cases(out, random)  # without a model, so once
+    out.close()
+    return out.cases
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Write cases for engine/tests/cases.c.")
+    parser.add_argument("path", type=Path)
+    parser.add_argument("--byteorder", choices=("little", "big"), default=sys.byteorder)
+    parser.add_argument("--tiles", type=int, default=6, help="of each model")
+    parser.add_argument("--model", action="append", choices=MODELS, help="by default all")
+    options = parser.parse_args()
+    names = options.model or list(MODELS)
+    cases = write(options.path, names, options.byteorder, options.tiles, lambda name: print(name, end=" ", flush=True))
+    print(f"| {cases} cases, {options.path.stat().st_size >> 20} MB")
+
+
+if __name__ == "__main__":
+    main()

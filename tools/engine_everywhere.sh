@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# Compare the library in C with numpy: by several compilers, with sanitizers, and on other processors that qemu runs.
+#
+#   apt-get install clang gcc-aarch64-linux-gnu gcc-s390x-linux-gnu libc6-dev-arm64-cross libc6-dev-s390x-cross qemu-user
+#   bash tools/engine_everywhere.sh [NAME...]          # about 20 minutes; names: gcc sanitizers clang aarch64 s390x
+#
+# tools/engine_cases.py writes the cases, and engine/tests/cases.c runs them with all instructions that a processor has. It also
+# loads damaged models, which must not crash.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+flags=(-std=c11 -Wall -Wextra -Wpedantic -Werror -ffp-contract=off -Iengine engine/tests/cases.c engine/[a-z]*.c)
+failed=0
+
+# run NAME CASES CHANGES COMPILE... [-- PREFIX...]
+run() {
+  local name=$1 cases=$2 changes=$3 compile=() prefix=()
+  shift 3
+  while [ $# -gt 0 ] && [ "$1" != -- ]; do compile+=("$1"); shift; done
+  [ $# -gt 0 ] && shift && prefix=("$@")
+  if ! command -v "${compile[0]}" > /dev/null || { [ ${#prefix[@]} -gt 0 ] && ! command -v "${prefix[0]}" > /dev/null; }; then
+    printf '%-11s not installed\n' "$name"
+    failed=1
+  elif "${compile[@]}" "${flags[@]}" -o "$folder/$name" && result=$("${prefix[@]}" "$folder/$name" "$folder/$cases" "$changes"); then
+    printf '%-11s %s\n' "$name" "$result"
+  else
+    printf '%-11s FAILED %s\n' "$name" "${result:-}"
+    failed=1
+  fi
+}
+
+for name in "${@:-all}"; do
+  case $name in all) set -- gcc sanitizers clang aarch64 s390x ;; esac
+done
+python tools/engine_cases.py "$folder/all" > /dev/null
+python tools/engine_cases.py "$folder/some" --tiles 3 --model own --model own-wide --model mnist-fast > /dev/null
+python tools/engine_cases.py "$folder/big" --tiles 3 --model own --model own-wide --model mnist-fast --byteorder big > /dev/null
+for name in "$@"; do
+  case $name in
+    gcc) run gcc all 1000 gcc -O3 ;;
+    clang) run clang all 200 clang -O3 ;;
+    sanitizers) run sanitizers all 300 gcc -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all ;;
+    aarch64) run aarch64 some 50 aarch64-linux-gnu-gcc -O3 -static -- qemu-aarch64 ;;
+    s390x) run s390x big 50 s390x-linux-gnu-gcc -O3 -static -- qemu-s390x ;;
+    *) echo "unknown name $name" >&2; exit 2 ;;
+  esac
+done
+exit $failed
