@@ -28,7 +28,7 @@ enum {
 
 /* ---- Memory ---- */
 
-/* Hands out aligned parts of a workspace. It fails once it is used up, which mnz_arena_ok tells. */
+/* Hands out aligned parts of a workspace. Once it is used up, `failed` is set, and it hands out NULL. */
 typedef struct {
     unsigned char *at;
     size_t left;
@@ -62,6 +62,11 @@ typedef struct {
     mnz_range range;
 } mnz_signal;
 
+static inline size_t mnz_size(const mnz_signal *signal)
+{
+    return (size_t)signal->height * signal->width * signal->channels;
+}
+
 /* Products with rounded gradients: weight * 2^exponent is about the weight of a layer, transposed. */
 typedef struct {
     mnz_matrix weight;
@@ -94,6 +99,10 @@ typedef struct {
     size_t tape;                /* numbers that all outputs take */
     size_t scratch;             /* bytes that a convolution takes at most, with its gradient */
 } mnz_network;
+
+/* Space to depth, or its inverse: numbers of 32 bits, integers or float32, between squares and channels. deep: the array of the
+   channels. */
+void mnz_fold(const mnz_signal *deep, int size, const void *from, void *to, int inverse);
 
 /* Compute all layers. Returns the output, which lies on the tape. */
 const int32_t *mnz_forward(const mnz_model *model, const mnz_network *network, const int32_t *x, int quality_index, int32_t *tape,
@@ -150,16 +159,6 @@ typedef struct {
 
 void mnz_prior_begin(mnz_prior_state *state, const mnz_model *model, int quality_index, mnz_arena *arena);
 size_t mnz_prior_memory(const mnz_model *model);
-
-/* Begin a position: everything that earlier positions decide. */
-void mnz_prior_position(mnz_prior_state *state, int position);
-
-/* The frequencies of a channel of the position, once mnz_prior_known told the channels before it. */
-void mnz_prior_weigh(mnz_prior_state *state, int position, int channel, mnz_cdf *cdf);
-void mnz_prior_known(mnz_prior_state *state, int position, int channel, int symbol);
-
-/* End a position: its symbols are known. */
-void mnz_prior_end(mnz_prior_state *state, int position);
 
 /* Returns the value of a symbol, counted from the lowest, given its frequencies. */
 typedef int (*mnz_visit)(void *context, int tile, int symbol, const mnz_cdf *cdf);

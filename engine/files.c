@@ -163,7 +163,7 @@ static void paste_tile(const mnz_header *h, const uint8_t *x, uint32_t number, u
 
 /* What the streams of an image need: the tiles of one stream, and their symbols. */
 typedef struct {
-    uint8_t *x, *inside, *quality, *possible;
+    uint8_t *x, *inside, *possible;
     int8_t *y;
     int32_t *counts;
     int16_t *turn;

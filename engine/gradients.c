@@ -42,17 +42,12 @@ static int unclipped(int32_t value, mnz_range range)
 
 /* ---- Layers ---- */
 
-static size_t size_of(const mnz_signal *signal)
-{
-    return (size_t)signal->height * signal->width * signal->channels;
-}
-
 static void convolve_back(const mnz_model *model, const mnz_layer *layer, const int32_t *out, const float *g, float *g_in,
                           mnz_arena scratch)
 {
     const int height = layer->out.height, width = layer->out.width, outputs = layer->out.channels, inputs = layer->in.channels;
     const int pad = layer->kernel / 2, places = height * width, stride = mnz_stride(&layer->gradient.weight);
-    const size_t row = (size_t)(width + 2 * pad) * outputs, size = size_of(&layer->out);
+    const size_t row = (size_t)(width + 2 * pad) * outputs, size = mnz_size(&layer->out);
     float *masked = mnz_take(&scratch, size, sizeof *masked);
     int16_t *padded = mnz_take(&scratch, (height + 2 * pad) * row + 1, sizeof *padded);
     int32_t *offset = mnz_take(&scratch, places, sizeof *offset);
@@ -76,7 +71,7 @@ static void gain_back(const mnz_model *model, const mnz_layer *layer, const int3
 {
     const int channels = layer->in.channels;
     const int32_t *factor = layer->factor + (size_t)quality_index * channels;
-    const size_t size = size_of(&layer->in);
+    const size_t size = mnz_size(&layer->in);
     model->kernels->mask(g, out, (int)size, layer->out.range.low, layer->out.range.high, g_in);
     for (size_t k = 0; k < size; k += channels)
         for (int c = 0; c < channels; c++) g_in[k + c] *= (float)factor[c] * 0.00390625f;
@@ -85,7 +80,7 @@ static void gain_back(const mnz_model *model, const mnz_layer *layer, const int3
 static void lookup_back(const mnz_layer *layer, const int32_t *x, const float *g, float *g_in)
 {
     const int last = layer->entries - 1;
-    for (size_t k = 0, size = size_of(&layer->in); k < size; k++) {
+    for (size_t k = 0, size = mnz_size(&layer->in); k < size; k++) {
         int index = x[k] - layer->low;
         float rise = (float)layer->table[index < last ? index + 1 : last] - (float)layer->table[index > 0 ? index - 1 : 0];
         g_in[k] = g[k] * (rise * 0.5f);
@@ -118,19 +113,6 @@ static void upsample_back(const mnz_layer *layer, const float *g, float *g_in)
             }
 }
 
-static void space_to_depth_back(const mnz_signal *deep, int size, const float *g, float *g_in, int inverse)
-{
-    const int channels = deep->channels / (size * size), width = deep->width * size;
-    for (int row = 0; row < deep->height; row++)
-        for (int column = 0; column < deep->width; column++)
-            for (int k = 0; k < deep->channels; k++) {
-                int c = k / (size * size), i = k / size % size, j = k % size;
-                size_t flat = ((size_t)(row * size + i) * width + column * size + j) * channels + c;
-                size_t folded = ((size_t)row * deep->width + column) * deep->channels + k;
-                g_in[inverse ? folded : flat] = g[inverse ? flat : folded];
-            }
-}
-
 /* Back through a chain of layers, whose last is at `last`, to the input x of the chain. */
 static const float *backward(const mnz_model *model, const mnz_network *network, int last, const int32_t *x, const int32_t *tape,
                              const float *g, int quality_index, mnz_arena *arena)
@@ -139,7 +121,7 @@ static const float *backward(const mnz_model *model, const mnz_network *network,
         const mnz_layer *layer = network->layer + i;
         const int32_t *out = tape + layer->tape;
         const int32_t *in = layer->before < 0 ? x : tape + network->layer[layer->before].tape;
-        const size_t size = size_of(&layer->in);
+        const size_t size = mnz_size(&layer->in);
         float *g_in = mnz_take(arena, size, sizeof *g_in);
         switch (layer->op) {
         case MNZ_CONV:
@@ -156,10 +138,10 @@ static const float *backward(const mnz_model *model, const mnz_network *network,
             break;
         }
         case MNZ_SPACE_TO_DEPTH:
-            space_to_depth_back(&layer->out, layer->size, g, g_in, 0);
+            mnz_fold(&layer->out, layer->size, g, g_in, 1);
             break;
         case MNZ_DEPTH_TO_SPACE:
-            space_to_depth_back(&layer->in, layer->size, g, g_in, 1);
+            mnz_fold(&layer->in, layer->size, g, g_in, 0);
             break;
         case MNZ_MAX_POOL:
             max_pool_back(layer, in, out, g, g_in);
@@ -263,7 +245,7 @@ size_t mnz_gradient_memory(const mnz_model *model)
 {
     const mnz_prior *prior = &model->prior;
     size_t longest = (size_t)MNZ_SYMBOLS * prior->far + (size_t)MNZ_POSITIONS * prior->near_stride, layers = 0;
-    for (int i = 0; i < model->synthesis.count; i++) layers += 2 * mnz_aligned(size_of(&model->synthesis.layer[i].in) * sizeof(float));
+    for (int i = 0; i < model->synthesis.count; i++) layers += 2 * mnz_aligned(mnz_size(&model->synthesis.layer[i].in) * sizeof(float));
     size_t of_prior = (size_t)MNZ_SYMBOLS * prior->values * 4 + longest * 12 + (size_t)MNZ_SIDE * MNZ_OUTPUTS_MAX * 4 + 8192;
     size_t of_layers = layers + model->synthesis.scratch;
     return mnz_aligned(of_prior > of_layers ? of_prior : of_layers);

@@ -163,14 +163,14 @@ static void add_products(reader *r, const mnz_matrix *m, peaks input, int64_t *s
         add_narrow(r, m, input, sums);
 }
 
-/* Add the largest magnitudes of the columns of a bias of several rows. */
-static void add_bias(reader *r, const int32_t *bias, size_t rows, int outputs, int64_t *sums)
+/* Add the largest magnitudes of the columns of a bias, whose rows are stride numbers apart. */
+static void add_bias(reader *r, const int32_t *bias, size_t rows, size_t stride, int outputs, int64_t *sums)
 {
     if (r->status != MNZ_OK) return;
     for (int o = 0; o < outputs; o++) {
         int64_t largest = 0;
         for (size_t row = 0; row < rows; row++) {
-            int64_t value = magnitude(bias[row * outputs + o]);
+            int64_t value = magnitude(bias[row * stride + o]);
             largest = value > largest ? value : largest;
         }
         sums[o] += largest;
@@ -196,11 +196,6 @@ static mnz_gradient read_gradient(reader *r, int runs, int inputs, int outputs, 
 
 /* ---- Networks ---- */
 
-static size_t size_of(const mnz_signal *signal)
-{
-    return (size_t)signal->height * signal->width * signal->channels;
-}
-
 static void read_conv(reader *r, mnz_layer *layer, const int32_t *fields, int with_gradient, int64_t *sums)
 {
     const mnz_signal *in = &layer->in;
@@ -211,7 +206,7 @@ static void read_conv(reader *r, mnz_layer *layer, const int32_t *fields, int wi
     layer->out.range = (mnz_range){fields[3], fields[4]};
     if (layer->kernel < 1 || layer->kernel > 7 || layer->kernel % 2 == 0 || outputs < 1 || outputs > SIGNAL_MAX ||
         (layer->places != 1 && layer->places != in->height * in->width) ||
-        (size_t)layer->kernel * layer->kernel * size_of(in) > CONV_INPUTS_MAX) {
+        (size_t)layer->kernel * layer->kernel * mnz_size(in) > CONV_INPUTS_MAX) {
         fail(r, MNZ_ERROR_MODEL);
         return;
     }
@@ -221,8 +216,8 @@ static void read_conv(reader *r, mnz_layer *layer, const int32_t *fields, int wi
     layer->shift = shifts(r, outputs);
     memset(sums, 0, (size_t)outputs * sizeof *sums);
     add_products(r, &layer->weight, (peaks){peak_of(in->range), NULL}, sums);
-    add_bias(r, layer->place, layer->places, outputs, sums);
-    add_bias(r, layer->quality, MNZ_QUALITIES, outputs, sums);
+    add_bias(r, layer->place, layer->places, outputs, outputs, sums);
+    add_bias(r, layer->quality, MNZ_QUALITIES, outputs, outputs, sums);
     require_bounded(r, sums, outputs);
     if (with_gradient)
         layer->gradient = read_gradient(r, layer->kernel, layer->kernel * outputs, in->channels, fields[8], fields[9], sums);
@@ -294,7 +289,7 @@ static void read_layer(reader *r, mnz_layer *layer, const int32_t *fields, int w
     /* ranges that a model file states hold 0; those of a table may be anything, and some layers pass them on */
     const int states_range = layer->op == MNZ_CONV || layer->op == MNZ_GAIN || layer->op == MNZ_RESIDUAL;
     if (states_range && (out->range.low > 0 || out->range.high < 0)) fail(r, MNZ_ERROR_MODEL);
-    if (peak_of(out->range) > MNZ_SUM_MAX || size_of(out) == 0 || size_of(out) > SIGNAL_MAX) fail(r, MNZ_ERROR_MODEL);
+    if (peak_of(out->range) > MNZ_SUM_MAX || mnz_size(out) == 0 || mnz_size(out) > SIGNAL_MAX) fail(r, MNZ_ERROR_MODEL);
 }
 
 /* What a convolution takes at most, forward or back. */
@@ -329,7 +324,7 @@ static int read_chain(reader *r, mnz_network *network, int first, int end, mnz_s
             if (peak_of(signal->range) + peak_of(change.range) > MNZ_SUM_MAX) fail(r, MNZ_ERROR_INEXACT);
         }
         layer->tape = network->tape;
-        network->tape += mnz_aligned(size_of(&layer->out) * sizeof(int32_t)) / sizeof(int32_t);
+        network->tape += mnz_aligned(mnz_size(&layer->out) * sizeof(int32_t)) / sizeof(int32_t);
         if (scratch_of(layer) > network->scratch) network->scratch = scratch_of(layer);
         *signal = layer->out;
         before = i;
@@ -376,35 +371,22 @@ static void read_prior(reader *r, mnz_model *model, int64_t *sums)
         if (r->status != MNZ_OK) return;
         memset(sums, 0, sizeof *sums * a);
         add_products(r, &p->near_weight[i], (peaks){symbol_peak, NULL}, sums);
-        for (int k = 0; k < a; k++) {
-            int64_t largest = 0;
-            for (int q = 0; q < MNZ_QUALITIES; q++) {
-                int64_t bias = magnitude(p->near_bias[((size_t)q * MNZ_POSITIONS + i) * a + k]);
-                largest = bias > largest ? bias : largest;
-            }
-            sums[k] += largest;
-        }
+        add_bias(r, p->near_bias + (size_t)i * a, MNZ_QUALITIES, (size_t)MNZ_POSITIONS * a, a, sums);
         require_bounded(r, sums, a);
         memset(sums, 0, sizeof *sums * far);
         add_products(r, &p->far_weight[i], (peaks){MNZ_ACTIVATION_MAX, NULL}, sums);
         add_products(r, &p->skip_weight[i], (peaks){symbol_peak, NULL}, sums);
-        for (int k = 0; k < far; k++) {
-            int64_t largest = 0;
-            for (int q = 0; q < MNZ_QUALITIES; q++) {
-                int64_t bias = magnitude(p->far_bias[((size_t)q * MNZ_POSITIONS + i) * far + k]);
-                largest = bias > largest ? bias : largest;
-            }
-            sums[k] += largest;
+        add_bias(r, p->far_bias + (size_t)i * far, MNZ_QUALITIES, (size_t)MNZ_POSITIONS * far, far, sums);
+        for (int k = 0; k < far; k++)
             for (int c = k / b; c < MNZ_CHANNELS; c++) /* a symbol sees earlier ones only */
                 if (weight_of(&p->skip_weight[i], 0, symbols + c, k)) fail(r, MNZ_ERROR_MODEL);
-        }
         require_bounded(r, sums, far);
     }
     for (int i = 0; i < MNZ_SYMBOLS && r->status == MNZ_OK; i++) {
         p->head_weight[i] = read_matrix(r, 1, b, p->values, fields[HEAD_WIDE]);
         memset(sums, 0, sizeof *sums * p->values);
         add_products(r, &p->head_weight[i], (peaks){MNZ_ACTIVATION_MAX, NULL}, sums);
-        add_bias(r, p->head_bias + (size_t)i * p->head_stride, 1, p->values, sums);
+        add_bias(r, p->head_bias + (size_t)i * p->head_stride, 1, 0, p->values, sums);
         for (int v = p->values; v < p->head_stride; v++) /* padding never has the largest logit */
             if (p->head_bias[i * p->head_stride + v] != MNZ_LOGIT_LOW || p->head_shift[i * p->head_stride + v]) fail(r, MNZ_ERROR_MODEL);
         require_bounded(r, sums, p->values);
@@ -434,9 +416,9 @@ static mnz_affine read_affine(reader *r, int inputs, int outputs, int wide, peak
         if (layer.bias[o] != MNZ_LOGIT_LOW || layer.shift[o]) fail(r, MNZ_ERROR_MODEL);
     memset(sums, 0, (size_t)outputs * sizeof *sums);
     add_products(r, &layer.weight, input, sums);
-    add_bias(r, layer.bias, 1, outputs, sums);
-    if (rows) add_bias(r, rows, MNZ_TILE, outputs, sums);
-    if (columns) add_bias(r, columns, MNZ_TILE, outputs, sums);
+    add_bias(r, layer.bias, 1, 0, outputs, sums);
+    if (rows) add_bias(r, rows, MNZ_TILE, outputs, outputs, sums);
+    if (columns) add_bias(r, columns, MNZ_TILE, outputs, outputs, sums);
     require_bounded(r, sums, outputs);
     return layer;
 }
@@ -562,8 +544,7 @@ size_t mnz_lossy_workspace(const mnz_model *model)
     const size_t analysis = model->analysis.tape * 4 + model->analysis.scratch;
     const size_t synthesis = model->synthesis.tape * 4 + model->synthesis.scratch;
     const size_t networks = (analysis > synthesis ? analysis : synthesis) + mnz_aligned(MNZ_TILE_PIXELS * 4);
-    const size_t intervals = 2 * mnz_aligned(2 * MNZ_TILES_PER_STREAM * MNZ_SYMBOLS);
-    const size_t streams = intervals + MNZ_TILES_PER_STREAM * mnz_prior_memory(model);
+    const size_t streams = MNZ_TILES_PER_STREAM * mnz_prior_memory(model);
     return mnz_aligned(networks > streams ? networks : streams) + MNZ_ALIGNMENT;
 }
 

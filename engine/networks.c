@@ -3,11 +3,6 @@
 
 #include <string.h>
 
-static size_t size_of(const mnz_signal *signal)
-{
-    return (size_t)signal->height * signal->width * signal->channels;
-}
-
 /* ---- Convolution ---- */
 
 /* Copy an array into the middle of one with zeros around it, narrow. */
@@ -74,20 +69,18 @@ static void convolve(const mnz_model *model, const mnz_layer *layer, const int32
 
 /* ---- The other layers ---- */
 
-static void space_to_depth(const mnz_signal *deep, int size, const int32_t *from, int32_t *to, int inverse)
+void mnz_fold(const mnz_signal *deep, int size, const void *from, void *to, int inverse)
 {
     const int channels = deep->channels / (size * size), width = deep->width * size;
+    size_t folded = 0; /* channels are in the order input channel, row, column */
     for (int row = 0; row < deep->height; row++)
         for (int column = 0; column < deep->width; column++)
             for (int c = 0; c < channels; c++)
                 for (int i = 0; i < size; i++)
-                    for (int j = 0; j < size; j++) {
-                        size_t flat = ((size_t)(row * size + i) * width + column * size + j) * channels + c;
-                        size_t folded = ((size_t)row * deep->width + column) * deep->channels + (c * size + i) * size + j;
-                        if (inverse)
-                            to[flat] = from[folded];
-                        else
-                            to[folded] = from[flat];
+                    for (int j = 0; j < size; j++, folded++) {
+                        const size_t flat = ((size_t)(row * size + i) * width + column * size + j) * channels + c;
+                        const size_t source = inverse ? folded : flat, target = inverse ? flat : folded;
+                        memcpy((char *)to + 4 * target, (const char *)from + 4 * source, 4);
                     }
 }
 
@@ -118,7 +111,7 @@ static const int32_t *forward(const mnz_model *model, const mnz_network *network
     for (int i = first; i < end; i += 1 + network->layer[i].inner) {
         const mnz_layer *layer = network->layer + i;
         const mnz_range to = layer->out.range;
-        const size_t size = size_of(&layer->out);
+        const size_t size = mnz_size(&layer->out);
         int32_t *out = tape + layer->tape;
         switch (layer->op) {
         case MNZ_CONV:
@@ -137,10 +130,10 @@ static const int32_t *forward(const mnz_model *model, const mnz_network *network
             break;
         }
         case MNZ_SPACE_TO_DEPTH:
-            space_to_depth(&layer->out, layer->size, x, out, 0);
+            mnz_fold(&layer->out, layer->size, x, out, 0);
             break;
         case MNZ_DEPTH_TO_SPACE:
-            space_to_depth(&layer->in, layer->size, x, out, 1);
+            mnz_fold(&layer->in, layer->size, x, out, 1);
             break;
         case MNZ_MAX_POOL:
             max_pool(&layer->in, x, out);

@@ -45,7 +45,8 @@ static void activate(const mnz_model *model, const int32_t *sums, const int32_t 
     for (int k = 0; k < count; k++) out[k] = (int16_t)value[k];
 }
 
-void mnz_prior_position(mnz_prior_state *state, int position)
+/* Begin a position: everything that earlier positions decide. */
+static void begin_position(mnz_prior_state *state, int position)
 {
     const mnz_model *model = state->model;
     const mnz_prior *prior = &model->prior;
@@ -64,7 +65,8 @@ void mnz_prior_position(mnz_prior_state *state, int position)
     mnz_sparse_products(model, &state->symbols, &prior->skip_weight[position], state->far_sums);
 }
 
-void mnz_prior_weigh(mnz_prior_state *state, int position, int channel, mnz_cdf *cdf)
+/* The frequencies of a channel of the position, once the channels before it are known. */
+static void weigh(mnz_prior_state *state, int position, int channel, mnz_cdf *cdf)
 {
     const mnz_model *model = state->model;
     const mnz_prior *prior = &model->prior;
@@ -80,7 +82,8 @@ void mnz_prior_weigh(mnz_prior_state *state, int position, int channel, mnz_cdf 
                                        MNZ_LAST_OCTAVE, cdf->weight);
 }
 
-void mnz_prior_known(mnz_prior_state *state, int position, int channel, int symbol)
+/* A channel of the position is known. */
+static void know(mnz_prior_state *state, int position, int channel, int symbol)
 {
     const int index = MNZ_CHANNELS * position + channel;
     int16_t pair[2] = {0, 0};
@@ -93,7 +96,8 @@ void mnz_prior_known(mnz_prior_state *state, int position, int channel, int symb
     mnz_sparse_products(state->model, &one, &state->model->prior.skip_weight[position], state->far_sums);
 }
 
-void mnz_prior_end(mnz_prior_state *state, int position)
+/* End a position: its symbols are known. */
+static void end_position(mnz_prior_state *state, int position)
 {
     const int first = MNZ_CHANNELS * position;
     mnz_sparse_add(&state->symbols, state->y + first, first / 2, MNZ_CHANNELS / 2);
@@ -106,14 +110,14 @@ void mnz_prior_visit(mnz_prior_state *states, int tiles, mnz_visit visit, void *
     const mnz_prior *prior = &states->model->prior;
     mnz_cdf cdf;
     for (int position = 0; position < MNZ_POSITIONS; position++) {
-        for (int tile = 0; tile < tiles; tile++) mnz_prior_position(&states[tile], position);
+        for (int tile = 0; tile < tiles; tile++) begin_position(&states[tile], position);
         for (int channel = 0; channel < MNZ_CHANNELS; channel++)
             for (int tile = 0; tile < tiles; tile++) {
-                mnz_prior_weigh(&states[tile], position, channel, &cdf);
+                weigh(&states[tile], position, channel, &cdf);
                 int value = visit(context, tile, MNZ_CHANNELS * position + channel, &cdf);
-                mnz_prior_known(&states[tile], position, channel, value + prior->low);
+                know(&states[tile], position, channel, value + prior->low);
             }
-        for (int tile = 0; tile < tiles; tile++) mnz_prior_end(&states[tile], position);
+        for (int tile = 0; tile < tiles; tile++) end_position(&states[tile], position);
     }
 }
 
