@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Unpack
 
@@ -25,7 +24,7 @@ from mnistzip.limits import CHECK_BITS_MAX, SIDE_MAX
 from mnistzip.models import registry
 from mnistzip.models.registry import Model
 from mnistzip.options import BARE_CHECK_BITS, DEFAULT_QUALITY, EncodeKeywords, EncodeOptions, with_options
-from mnistzip.threads import map_in_order, require_threads, share
+from mnistzip.threads import map_parts, require_threads
 from mnistzip.tiling import tiles_in
 from mnistzip.types import Mode, Pixels
 from mnistzip.validation import as_image
@@ -150,14 +149,10 @@ def encode_many(images: Sequence[ArrayLike] | Pixels, *, threads: int = 1, **opt
     wanted = EncodeOptions(**options)
     wanted.require_valid()
     pixels = [as_image(image, index) for index, image in enumerate(images)]
-    if threads == 1:
-        return _encode(pixels, wanted)
-    parts = share(len(pixels), threads, IMAGES_PER_PART)
-    files = map_in_order(lambda part: _encode(pixels[part], wanted, part.start), parts, threads)
-    return list(chain.from_iterable(files))
+    return map_parts(lambda part: _encode(pixels[part], wanted, part.start), len(pixels), threads, IMAGES_PER_PART)
 
 
-def _encode(images: list[Pixels], options: EncodeOptions, first: int = 0) -> list[bytes]:
+def _encode(images: list[Pixels], options: EncodeOptions, first: int) -> list[bytes]:
     """Files or bare streams of images; ``first`` is the number of the first one, for errors."""
     if options.bare:
         return _bare_streams(images, options, first)
@@ -210,12 +205,8 @@ def decode_each(
     """
     container.require_limit(max_pixels)
     require_threads(threads)
-    if threads == 1:
-        return _decode(files, model, max_pixels)
     contents = list(files)
-    parts = share(len(contents), threads, IMAGES_PER_PART)
-    results = map_in_order(lambda part: _decode(contents[part], model, max_pixels), parts, threads)
-    return list(chain.from_iterable(results))
+    return map_parts(lambda part: _decode(contents[part], model, max_pixels), len(contents), threads, IMAGES_PER_PART)
 
 
 def _decode(files: Iterable[bytes], model: str | Path | Model | None, max_pixels: int | None) -> list[Pixels | MnistzipError]:

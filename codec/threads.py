@@ -1,10 +1,11 @@
-"""Work on many items in several threads. The native engine lets other threads run while it computes."""
+"""Many items in parts, and work on them in several threads. The native engine lets other threads run while it computes."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextvars import copy_context
+from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
 from mnistzip.errors import require_within
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 THREADS_MAX = 1 << 10
+PARTS_PER_THREAD = 4
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -59,8 +61,20 @@ def map_in_order(work: Callable[[Item], Result], items: Iterable[Item], threads:
         pool.shutdown(cancel_futures=True)
 
 
-def share(count: int, threads: int, most: int) -> Iterator[slice]:
-    """Cut ``count`` items into parts for threads: a few for each, of at most ``most`` items."""
-    parts_per_thread = 4
-    size = max(1, min(most, -(-count // (threads * parts_per_thread))))
-    return (slice(start, start + size) for start in range(0, count, size))
+def map_parts(work: Callable[[slice], list[Result]], count: int, threads: int, most: int) -> list[Result]:
+    """The results of work on ``count`` items, in their order. One thread works on all at once.
+
+    Args:
+        work: the results of a part.
+        threads: each works on a few parts, one after the other.
+        most: items of a part.
+    """
+    if threads == 1:
+        return work(slice(0, count))
+    size = max(1, min(most, -(-count // (threads * PARTS_PER_THREAD))))
+    return list(chain.from_iterable(map_in_order(work, chunks(count, size), threads)))
+
+
+def chunks(count: int, size: int) -> Iterator[slice]:
+    """Cut ``count`` items into slices of at most ``size``."""
+    return (slice(start, min(start + size, count)) for start in range(0, count, size))

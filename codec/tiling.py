@@ -57,6 +57,13 @@ def by_shape(images: Sequence[Pixels]) -> Iterator[tuple[Integers, Pixels]]:
         yield np.array(indices, np.int64), images[indices[0]][None] if alone else np.stack([images[index] for index in indices])
 
 
+def differences(images: Pixels, out: Pixels, axis: int) -> None:
+    """Fill ``out`` with each value less the one before it along an axis, modulo 256; the one before the first is 0."""
+    values, results = images.swapaxes(0, axis), out.swapaxes(0, axis)
+    results[0] = values[0]
+    np.subtract(values[1:], values[:-1], out=results[1:])
+
+
 def tiles_in(width: Sides, height: Sides) -> Sides:
     """How many tiles cover an image of this size, or each of several."""
     return -(-width // TILE) * -(-height // TILE)

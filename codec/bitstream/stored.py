@@ -13,7 +13,7 @@ import numpy as np
 from mnistzip.bitstream.checksums import CHECK16_BYTES, check16
 from mnistzip.bitstream.container import Header, Method
 from mnistzip.errors import FormatError
-from mnistzip.tiling import by_shape
+from mnistzip.tiling import by_shape, differences
 from mnistzip.types import Bools, Integers, Mode, Pixels
 
 DEFLATED = (Method.DEFLATE, Method.UP, Method.GRADIENT)  # grey levels, and two kinds of differences, modulo 256
@@ -61,10 +61,9 @@ def bodies_below(images: Sequence[Pixels], limits: Sequence[int]) -> list[tuple[
 def _kinds(images: Pixels) -> Pixels:
     """The bytes that each method of :data:`DEFLATED` deflates: ``(N, H, W)`` to ``(3, N, H, W)``."""
     kinds = np.empty((len(DEFLATED), *images.shape), np.uint8)
-    kinds[:] = images
-    kinds[1, :, 1:] -= images[:, :-1]
-    kinds[2] = kinds[1]
-    kinds[2, :, :, 1:] -= kinds[1, :, :, :-1]
+    kinds[0] = images
+    differences(images, kinds[1], 1)
+    differences(kinds[1], kinds[2], 2)
     return kinds
 
 

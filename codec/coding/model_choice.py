@@ -31,7 +31,7 @@ from mnistzip.limits import DECODED_PIXELS_MAX
 from mnistzip.models import registry
 from mnistzip.models.registry import Model
 from mnistzip.models.typical_quality import is_poor, typical_bits
-from mnistzip.tiling import TILE, by_shape, covered, squared_error, tiles_of, to_tiles
+from mnistzip.tiling import TILE, by_shape, covered, differences, squared_error, tiles_of, to_tiles
 from mnistzip.types import Bools, Integers, Mode, Pixels
 
 BYTE = 8 * BIT  # a byte in the unit of bits
@@ -347,14 +347,11 @@ def _changes(images: Sequence[Pixels]) -> list[int]:
     """How many pixels of each image differ from the prediction by their neighbours, for the best of three simple rules."""
     least = np.zeros(len(images), np.int64)
     for indices, stack in by_shape(images):
-        differences = np.empty((3, *stack.shape), np.uint8)  # to the left, upwards, and of both
-        differences[:] = stack
-        left, up, both = differences
-        left[:, :, 1:] -= stack[:, :, :-1]
-        up[:, 1:] -= stack[:, :-1]
-        both[:] = up
-        both[:, :, 1:] -= up[:, :, :-1]
-        least[indices] = (differences != 0).reshape(3, len(stack), -1).sum(axis=2).min(axis=0)
+        changes = np.empty((3, *stack.shape), np.uint8)
+        differences(stack, changes[0], 1)
+        differences(stack, changes[1], 2)
+        differences(changes[0], changes[2], 2)
+        least[indices] = (changes != 0).reshape(3, len(stack), -1).sum(axis=2).min(axis=0)
     return least.tolist()
 
 

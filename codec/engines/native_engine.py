@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from mnistzip.entropy.states import FinalStates, first_states
 from mnistzip.errors import ModelError
 from mnistzip.limits import CHECK_BITS_MIN
+from mnistzip.threads import chunks
 from mnistzip.tiling import TILE
 from mnistzip.types import Bools, Integers, Pixels
 
@@ -73,7 +74,7 @@ class NativeEngine:
         tick: Callable[[int], None] | None = None,
     ) -> Integers:
         loaded, refined = self._load(model), y.astype(np.int8)
-        for part in _parts(len(x), effort):
+        for part in chunks(len(x), TILES_OF_SEARCH[effort]):
             loaded.refine(_octets(x[part]), _octets(inside[part]), _octets(quality_index[part]), effort, refined[part])
             if tick is not None and effort:
                 tick(len(x[part]))
@@ -84,7 +85,7 @@ class NativeEngine:
     ) -> Integers:
         loaded, y = self._load(model), np.empty((len(x), SYMBOLS), np.int8)
         limit = np.ascontiguousarray(limit, np.int64)
-        for part in _parts(len(x), effort):
+        for part in chunks(len(x), TILES_OF_SEARCH[effort]):
             tiles = _octets(x[part]), _octets(inside[part]), _octets(quality_index[part])
             loaded.refine_to_budget(*tiles, effort, limit[part], y[part])
         return y.astype(np.int64)
@@ -176,12 +177,6 @@ class NativeEngine:
 def _octets(values: NDArray[Any]) -> NDArray[np.uint8]:
     """A contiguous array of bytes."""
     return np.ascontiguousarray(values, np.uint8)
-
-
-def _parts(count: int, effort: int) -> list[slice]:
-    """Cut tiles into those that are searched in one call."""
-    size = TILES_OF_SEARCH[effort]
-    return [slice(start, start + size) for start in range(0, count, size)]
 
 
 def _finals(coded: Sequence[bytes]) -> NDArray[np.uint32]:

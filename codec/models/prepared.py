@@ -99,7 +99,7 @@ class _Writer:
     def matrix(self, weight: Ints, wide: bool) -> None:
         """A matrix of shape ``(runs, inputs, outputs)``."""
         runs, inputs, outputs = weight.shape
-        padded = np.zeros((runs, inputs if wide else -(-inputs // 2) * 2, -(-outputs // BLOCK) * BLOCK), np.int64)
+        padded = np.zeros((runs, inputs if wide else _even(inputs), -(-outputs // BLOCK) * BLOCK), np.int64)
         padded[:, :inputs, :outputs] = weight
         if wide:
             self._add(padded, "i4")
@@ -133,6 +133,11 @@ def _is_wide(*weights: Ints | Floats, peak: int = 0) -> bool:
     low = min((int(weight.min(initial=0)) for weight in weights), default=0)
     high = max((int(weight.max(initial=0)) for weight in weights), default=0)
     return low < NARROW.low or high > NARROW.high or peak > NARROW.high
+
+
+def _even(number: int) -> int:
+    """A number of inputs, rounded up to pairs."""
+    return -(-number // 2) * 2
 
 
 def _exponent(gradient: GradientMatmul) -> int:
@@ -200,7 +205,7 @@ def _write_prior(writer: _Writer, prior: Prior) -> None:
     far = _integers(prior.far_weight, prior.far_unit)
     skip = _integers(prior.skip_weight, prior.far_unit)
     head = _integers(prior.head_weight, prior.head_unit[:, None])
-    far_to_near, near_to_symbols, far_to_symbols, logits_to_far = gradients = prior.gradient_matmuls
+    gradients = prior.gradient_matmuls
     wide = [_is_wide(weight) for weight in (near, far, skip, head)] + [_is_wide(gradient.weight) for gradient in gradients]
     writer.record(a, b, *wide, *map(_exponent, gradients))
     writer.numbers(_integers(prior.near_bias, prior.near_unit))
@@ -210,29 +215,30 @@ def _write_prior(writer: _Writer, prior: Prior) -> None:
     padding = ((0, 0), (0, -prior.values % BLOCK))
     writer.numbers(np.pad(_integers(prior.head_bias, prior.head_unit), padding, constant_values=LOGITS.low))
     writer.numbers(np.pad(_shifts(prior.head_unit), padding))
-    spaced = _spaced(far, a)
+    spaced, stride = _spaced(far, a), _even(a)
     for position in range(POSITIONS):
-        symbols, seen = CHANNELS * position, (position + 1) * (-(-a // 2) * 2)
+        symbols, seen = CHANNELS * position, (position + 1) * stride
         of_far = slice(symbols * b, (symbols + CHANNELS) * b)
         writer.matrix(near[None, :symbols, position * a : (position + 1) * a], wide[0])
         writer.matrix(spaced[None, :seen, of_far], wide[1])
         writer.matrix(skip[None, : symbols + CHANNELS, of_far], wide[2])
     for weight in head:
         writer.matrix(weight[None], wide[3])
+    far_to_near, near_to_symbols, far_to_symbols, logits_to_far = (each.weight.astype(np.int64) for each in gradients)
+    spaced_back = _spaced(near_to_symbols, a)
     for row in range(SIDE):
         of_near, first = slice(row * SIDE * a, (row + 1) * SIDE * a), row * SIDE * CHANNELS
         of_symbols = slice(first, first + SIDE * CHANNELS)
-        spaced_back = _spaced(near_to_symbols.weight.astype(np.int64), a)
-        writer.matrix(far_to_near.weight.astype(np.int64)[None, first * b :, of_near], wide[4])
-        writer.matrix(spaced_back[None, row * SIDE * (-(-a // 2) * 2) :, of_symbols], wide[5])
-        writer.matrix(far_to_symbols.weight.astype(np.int64)[None, first * b :, of_symbols], wide[6])
-    for weight in logits_to_far.weight.astype(np.int64):
+        writer.matrix(far_to_near[None, first * b :, of_near], wide[4])
+        writer.matrix(spaced_back[None, row * SIDE * stride :, of_symbols], wide[5])
+        writer.matrix(far_to_symbols[None, first * b :, of_symbols], wide[6])
+    for weight in logits_to_far:
         writer.matrix(weight[None], wide[7])
 
 
 def _spaced(weight: Ints, a: int) -> Ints:
     """Weights of ``near`` whose number at each position is rounded up to even: zeros between the positions."""
-    spaced = np.zeros((POSITIONS, -(-a // 2) * 2, weight.shape[1]), np.int64)
+    spaced = np.zeros((POSITIONS, _even(a), weight.shape[1]), np.int64)
     spaced[:, :a] = weight.reshape(POSITIONS, a, -1)
     return spaced.reshape(-1, weight.shape[1])
 

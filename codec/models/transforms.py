@@ -21,7 +21,6 @@ Source: Cui et al. 2021, arXiv 2003.02012 (gain units for variable rate).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -31,6 +30,7 @@ from mnistzip.models.latent_prior import CHANNELS, SIDE, SYMBOLS
 from mnistzip.nn.backward import LayerTape
 from mnistzip.nn.exact import Range, check_exact, require_shape
 from mnistzip.nn.layer_base import Layer, Signal, backward, forward, infer, trace
+from mnistzip.threads import chunks
 from mnistzip.tiling import TILE
 from mnistzip.types import Floats, Integers, Pixels
 
@@ -88,7 +88,7 @@ class Transforms:
             Symbols in coding order, shape ``(N, 196)``.
         """
         value = np.empty((len(x), SYMBOLS), np.int64)
-        for part in chunks(len(x)):
+        for part in chunks(len(x), IMAGES_PER_BATCH):
             out = forward(self.analysis, x[part, :, :, None].astype(np.float32), quality_index[part])
             gain = self.fine[quality_index[part]].astype(np.int64)[:, None, None, :]
             value[part] = (out.astype(np.int64) * gain).reshape(-1, SYMBOLS)
@@ -98,7 +98,7 @@ class Transforms:
     def synthesize(self, y: Integers, quality_index: Integers) -> Pixels:
         """Images of latents: ``(N, 196)`` symbols in coding order and ``(N,)`` indices to ``(N, 28, 28)``."""
         x_hat = np.empty((len(y), TILE, TILE), np.uint8)
-        for part in chunks(len(y)):
+        for part in chunks(len(y), IMAGES_PER_BATCH):
             scaled = self._scaled(y[part], quality_index[part])
             x_hat[part] = forward(self.synthesis, scaled, quality_index[part])[..., 0]
         return x_hat
@@ -117,8 +117,3 @@ class Transforms:
         """The input of the synthesis: (N, 196) -> (N, 7, 7, 4)."""
         scaled = y.reshape(-1, SIDE, SIDE, CHANNELS) * self.step[quality_index][:, None, None, :]
         return scaled.astype(np.float32)
-
-
-def chunks(count: int, size: int = IMAGES_PER_BATCH) -> Iterator[slice]:
-    """Cut ``count`` images into slices of at most ``size``."""
-    return (slice(start, min(start + size, count)) for start in range(0, count, size))

@@ -57,13 +57,34 @@ static void release(Py_buffer *buffers, int count)
         if (buffers[k].obj) PyBuffer_Release(&buffers[k]);
 }
 
-/* A list of the parts of a buffer, whose ends are given. */
-static PyObject *parts(const uint8_t *bytes, const size_t *ends, Py_ssize_t count)
+/* Room for the bytes of streams, one behind the other, and where each ends. */
+typedef struct {
+    uint8_t *bytes;
+    size_t *ends, capacity;
+} output;
+
+static int open_output(output *out, size_t symbols, Py_ssize_t streams)
 {
-    PyObject *list = PyList_New(count);
+    out->capacity = 2 * symbols + 4 * (size_t)streams + 1; /* mnz_stream_bound of each */
+    out->bytes = malloc(out->capacity);
+    out->ends = malloc((size_t)(streams + 1) * sizeof *out->ends);
+    if (!out->bytes || !out->ends) PyErr_NoMemory();
+    return out->bytes && out->ends;
+}
+
+static void close_output(output *out)
+{
+    free(out->bytes);
+    free(out->ends);
+}
+
+/* The list of the streams. */
+static PyObject *list_of(const output *out, Py_ssize_t streams)
+{
+    PyObject *list = PyList_New(streams);
     size_t start = 0;
-    for (Py_ssize_t k = 0; list && k < count; start = ends[k++]) {
-        PyObject *part = PyBytes_FromStringAndSize((const char *)bytes + start, (Py_ssize_t)(ends[k] - start));
+    for (Py_ssize_t k = 0; list && k < streams; start = out->ends[k++]) {
+        PyObject *part = PyBytes_FromStringAndSize((const char *)out->bytes + start, (Py_ssize_t)(out->ends[k] - start));
         if (!part || PyList_SetItem(list, k, part)) Py_CLEAR(list);
     }
     return list;
@@ -286,8 +307,7 @@ static PyObject *encode_latents(PyObject *module, PyObject *args)
     Py_buffer b[ALL] = {0};
     int check_bits, interleaved;
     block space = {NULL, NULL, 0};
-    uint8_t *out = NULL;
-    size_t *ends = NULL;
+    output out = {NULL, NULL, 0};
     PyObject *result = NULL;
     (void)module;
     if (!PyArg_ParseTuple(args, "y*y*y*y*ip", &b[START], &b[FREQ], &b[COUNTS], &b[CHECKS], &check_bits, &interleaved)) goto done;
@@ -295,11 +315,9 @@ static PyObject *encode_latents(PyObject *module, PyObject *args)
     if (tiles < 0 || !has(&b[CHECKS], (size_t)number, sizeof(uint32_t)) || !has(&b[START], (size_t)tiles * MNZ_SYMBOLS, 2) ||
         !has(&b[FREQ], (size_t)tiles * MNZ_SYMBOLS, 2))
         goto done;
-    const size_t capacity = (size_t)tiles * 2 * MNZ_SYMBOLS + (size_t)number * 4 + 1;
-    out = malloc(capacity);
-    ends = malloc((size_t)(number + 1) * sizeof *ends);
-    if (!out || !ends) PyErr_NoMemory();
-    if (!out || !ends || !allocate(&space, (size_t)4 * MNZ_TILES_PER_STREAM * MNZ_SYMBOLS + 2 * MNZ_ALIGNMENT)) goto done;
+    if (!open_output(&out, (size_t)tiles * MNZ_SYMBOLS, number) ||
+        !allocate(&space, (size_t)4 * MNZ_TILES_PER_STREAM * MNZ_SYMBOLS + 2 * MNZ_ALIGNMENT))
+        goto done;
     mnz_status status = MNZ_OK;
     Py_BEGIN_ALLOW_THREADS
     const int32_t *count = b[COUNTS].buf;
@@ -307,15 +325,14 @@ static PyObject *encode_latents(PyObject *module, PyObject *args)
     size_t used = 0, size = 0, first = 0;
     for (Py_ssize_t k = 0; k < number && status == MNZ_OK; first += (size_t)count[k++] * MNZ_SYMBOLS) {
         status = mnz_encode_latents((const uint16_t *)b[START].buf + first, (const uint16_t *)b[FREQ].buf + first, count[k], interleaved,
-                                    check[k], check_bits, out + used, capacity - used, &size, space.at, space.size);
-        ends[k] = used += size;
+                                    check[k], check_bits, out.bytes + used, out.capacity - used, &size, space.at, space.size);
+        out.ends[k] = used += size;
     }
     Py_END_ALLOW_THREADS
-    result = status == MNZ_OK ? parts(out, ends, number) : raise(status);
+    result = status == MNZ_OK ? list_of(&out, number) : raise(status);
 done:
     free(space.raw);
-    free(out);
-    free(ends);
+    close_output(&out);
     release(b, ALL);
     return result;
 }
@@ -393,8 +410,7 @@ static PyObject *encode_pixels(PyObject *module, PyObject *args)
     Py_buffer b[ALL] = {0};
     PyObject *result = NULL;
     block space = {NULL, NULL, 0};
-    uint8_t *out = NULL;
-    size_t *ends = NULL;
+    output out = {NULL, NULL, 0};
     (void)module;
     if (!PyArg_ParseTuple(args, "y*y*y*y*y*y*", &b[SYMBOLS], &b[TURN], &b[START], &b[FREQ], &b[COUNTS], &b[CHECKS])) goto done;
     const Py_ssize_t number = b[CHECKS].len / (Py_ssize_t)sizeof(uint32_t), tiles = tiles_of(&b[COUNTS], number);
@@ -409,11 +425,9 @@ static PyObject *encode_pixels(PyObject *module, PyObject *args)
         symbols += (size_t)of_tile[k];
     }
     if (!has(&b[TURN], symbols, 2) || !has(&b[START], symbols, 2) || !has(&b[FREQ], symbols, 2)) goto done;
-    const size_t capacity = 2 * symbols + (size_t)number * 4 + 1;
-    out = malloc(capacity);
-    ends = malloc((size_t)(number + 1) * sizeof *ends);
-    if (!out || !ends) PyErr_NoMemory();
-    if (!out || !ends || !allocate(&space, (size_t)4 * MNZ_TILES_PER_STREAM * MNZ_PIXEL_SYMBOLS_MAX + 2 * MNZ_ALIGNMENT)) goto done;
+    if (!open_output(&out, symbols, number) ||
+        !allocate(&space, (size_t)4 * MNZ_TILES_PER_STREAM * MNZ_PIXEL_SYMBOLS_MAX + 2 * MNZ_ALIGNMENT))
+        goto done;
     mnz_status status = MNZ_OK;
     Py_BEGIN_ALLOW_THREADS
     const int32_t *count = b[COUNTS].buf;
@@ -421,17 +435,16 @@ static PyObject *encode_pixels(PyObject *module, PyObject *args)
     size_t used = 0, size = 0, first = 0;
     for (Py_ssize_t k = 0; k < number && status == MNZ_OK; k++) {
         status = mnz_encode_pixels(of_tile, count[k], (const int16_t *)b[TURN].buf + first, (const uint16_t *)b[START].buf + first,
-                                   (const uint16_t *)b[FREQ].buf + first, check[k], out + used, capacity - used, &size, space.at,
+                                   (const uint16_t *)b[FREQ].buf + first, check[k], out.bytes + used, out.capacity - used, &size, space.at,
                                    space.size);
-        ends[k] = used += size;
+        out.ends[k] = used += size;
         for (int t = 0; t < count[k]; t++) first += (size_t)*of_tile++;
     }
     Py_END_ALLOW_THREADS
-    result = status == MNZ_OK ? parts(out, ends, number) : raise(status);
+    result = status == MNZ_OK ? list_of(&out, number) : raise(status);
 done:
     free(space.raw);
-    free(out);
-    free(ends);
+    close_output(&out);
     release(b, ALL);
     return result;
 }

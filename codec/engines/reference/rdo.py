@@ -36,8 +36,8 @@ from mnistzip.engines.reference.latent_cost import first_latents
 from mnistzip.entropy.cost import BIT, COST, LMBDA_SHIFT
 from mnistzip.models.latent_prior import SYMBOLS, PriorTape
 from mnistzip.models.registry import Model
-from mnistzip.models.transforms import chunks
 from mnistzip.nn.backward import LayerTape
+from mnistzip.threads import chunks
 from mnistzip.tiling import TILE
 from mnistzip.types import Bools, Floats, Integers, Pixels
 
