@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator
-from contextvars import copy_context
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mnistzip.archive.group_codec import EncodedGroup, GroupOptions, encode_group
+from mnistzip.threads import OrderedPool
 from mnistzip.tiling import tiles_in
 from mnistzip.types import Pixels
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future, ThreadPoolExecutor
 
 
 @dataclass
@@ -45,7 +40,7 @@ class PendingGroup:
         self.name_bytes += 0 if name is None else len(name.encode()) + 1
 
 
-class GroupQueue:
+class GroupQueue(OrderedPool[PendingGroup, EncodedGroup]):
     """Codes groups; results come in the order of the groups, whatever the number of threads.
 
     Args:
@@ -55,33 +50,10 @@ class GroupQueue:
     """
 
     def __init__(self, options: GroupOptions, threads: int, progress: Callable[[float], None] | None) -> None:
+        super().__init__(self._encode, threads)
         self._options = options
-        self._threads = threads
         self._progress = progress
         self._progress_lock = threading.Lock()
-        self._pool = _start_pool(threads) if threads > 1 else None
-        self._futures: deque[Future[EncodedGroup]] = deque()
-
-    def submit(self, group: PendingGroup) -> Iterator[EncodedGroup]:
-        """Queue a group, and give the groups that are due, of which all but a few are coded."""
-        if self._pool is None:
-            yield self._encode(group)
-            return
-        self._futures.append(self._pool.submit(copy_context().run, self._encode, group))
-        if len(self._futures) > self._threads:
-            yield self._futures.popleft().result()
-
-    def finish(self) -> Iterator[EncodedGroup]:
-        """Give the groups that are left, and stop."""
-        while self._futures:
-            yield self._futures.popleft().result()
-        if self._pool is not None:
-            self._pool.shutdown()
-
-    def cancel(self) -> None:
-        """Drop the groups that are left, and stop."""
-        if self._pool is not None:
-            self._pool.shutdown(cancel_futures=True)
 
     def _encode(self, group: PendingGroup) -> EncodedGroup:
         images = len(group.images)
@@ -102,9 +74,3 @@ class GroupQueue:
         )
         report(left)
         return encoded
-
-
-def _start_pool(threads: int) -> ThreadPoolExecutor:
-    from concurrent.futures import ThreadPoolExecutor  # imported only here, as the import is slow
-
-    return ThreadPoolExecutor(threads)

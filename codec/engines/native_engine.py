@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from mnistzip.entropy.states import FinalStates, first_states
 from mnistzip.errors import ModelError
 from mnistzip.limits import CHECK_BITS_MIN
-from mnistzip.threads import chunks
+from mnistzip.threads import chunks, go_on
 from mnistzip.tiling import TILE
 from mnistzip.types import Bools, Integers, Pixels
 
@@ -75,6 +75,7 @@ class NativeEngine:
     ) -> Integers:
         loaded, refined = self._load(model), y.astype(np.int8)
         for part in chunks(len(x), TILES_OF_SEARCH[effort]):
+            go_on()
             loaded.refine(_octets(x[part]), _octets(inside[part]), _octets(quality_index[part]), effort, refined[part])
             if tick is not None and effort:
                 tick(len(x[part]))
@@ -86,6 +87,7 @@ class NativeEngine:
         loaded, y = self._load(model), np.empty((len(x), SYMBOLS), np.int8)
         limit = np.ascontiguousarray(limit, np.int64)
         for part in chunks(len(x), TILES_OF_SEARCH[effort]):
+            go_on()
             tiles = _octets(x[part]), _octets(inside[part]), _octets(quality_index[part])
             loaded.refine_to_budget(*tiles, effort, limit[part], y[part])
         return y.astype(np.int64)

@@ -37,7 +37,7 @@ from mnistzip.entropy.cost import BIT, COST, LMBDA_SHIFT
 from mnistzip.models.latent_prior import SYMBOLS, PriorTape
 from mnistzip.models.registry import Model
 from mnistzip.nn.backward import LayerTape
-from mnistzip.threads import chunks
+from mnistzip.threads import chunks, go_on
 from mnistzip.tiling import TILE
 from mnistzip.types import Bools, Floats, Integers, Pixels
 
@@ -86,6 +86,7 @@ def refine(
         return y
     out = y.copy()
     for part in chunks(len(x), TILES_TOGETHER):
+        go_on()
         search = CostSearch(model, x[part], inside[part], quality_index[part], y[part])
         search.descend(PASSES[effort], FIRST_MOVES)
         for _ in range(PERTURBATIONS[effort]):
@@ -113,6 +114,7 @@ def refine_to_budget(model: Model, x: Pixels, inside: Bools, quality_index: Inte
         return first_latents(model, x, inside, quality_index)
     out = np.empty((len(x), SYMBOLS), np.int64)
     for part in chunks(len(x), TILES_TOGETHER):
+        go_on()
         searches = []
         for lower in BUDGET_STARTS:
             y = first_latents(model, x[part], inside[part], np.maximum(quality_index[part] - lower, 0))
