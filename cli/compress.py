@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 from click.core import ParameterSource
@@ -31,8 +30,7 @@ BATCH_PIXELS = 256 * 28 * 28  # a batch ends with the image that reaches this nu
 Result = tuple[bytes, Pixels] | MnistzipError  # a file and its decoded image
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(NamedTuple):
     """One image to compress."""
 
     source: str

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -165,8 +165,7 @@ def with_options(options: dict[str, Decorator]) -> Decorator:
     return add
 
 
-@dataclass(frozen=True, kw_only=True)
-class DecompressOptions:
+class DecompressOptions(NamedTuple):
     """Options of ``decompress``.
 
     Attributes:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -28,21 +27,20 @@ FAR_BELOW = "are far below the usual PSNR of quality {} on pictures that the mod
 BUDGET_PSNR = 15.0  # dB; below it a picture is hardly recognizable
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sizes:
+class Sizes(NamedTuple):
     """Bytes before and after compression, and the PSNR.
 
     Attributes:
         raw: one byte for each pixel.
-        png: as PNG; None if that was not measured.
         coded: after compression.
         decibels: PSNR, infinite for identical pixels; None if that was not measured.
+        png: as PNG; None if that was not measured.
     """
 
     raw: int
-    png: int | None = None
     coded: int
     decibels: float | None
+    png: int | None = None
 
     @property
     def row(self) -> dict[str, int | float | None]:
@@ -70,8 +68,7 @@ class Sizes:
         return ", ".join(parts)
 
 
-@dataclass(frozen=True)
-class Style:
+class Style(NamedTuple):
     """How much is reported on each image, and where.
 
     Attributes:

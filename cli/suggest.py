@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 import click
 
@@ -61,6 +60,8 @@ def misplaced_option(error: click.NoSuchOption, arguments: Sequence[str], ctx: c
 
 def nearest(word: str) -> str | None:
     """The command with a similar name or meaning, or None."""
+    from difflib import get_close_matches  # most command lines do without
+
     word = word.lower()
     close = get_close_matches(word, [*COMMANDS, *SYNONYMS], n=1, cutoff=CLOSE)
     if not close:

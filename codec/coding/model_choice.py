@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -51,8 +52,7 @@ DIGIT_BITS = 1.45  # greatest code length, as a multiple of the typical one
 DIGIT_BYTES_PER_GREY = 0.9  # most lossless bytes for each pixel that is neither black nor white
 
 
-@dataclass(frozen=True)
-class Candidate:
+class Candidate(NamedTuple):
     """A model, and the quality it codes at; None for lossless coding."""
 
     model: Model

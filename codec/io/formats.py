@@ -36,7 +36,7 @@ class OutputFormat(NamedTuple):
     name_parts: tuple[str, ...] = ()
     ending: str = ""
     is_image: bool = False
-    pillow: dict[str, object] | None = None
+    pillow: dict[str, bool] | None = None
     writer: str = ""
     names: bool = False
     labels: bool = False
@@ -53,11 +53,11 @@ class OutputFormat(NamedTuple):
 
 
 FORMATS = (
-    OutputFormat(name="png", suffixes=(".png",), is_image=True, pillow={"format": "PNG", "optimize": True}),
-    OutputFormat(name="pgm", suffixes=(".pgm",), is_image=True, pillow={"format": "PPM"}),
-    OutputFormat(name="bmp", suffixes=(".bmp",), is_image=True, pillow={"format": "BMP"}),
-    OutputFormat(name="tif", suffixes=(".tif", ".tiff"), is_image=True, pillow={"format": "TIFF"}),
-    OutputFormat(name="webp", suffixes=(".webp",), is_image=True, pillow={"format": "WEBP", "lossless": True}),
+    OutputFormat(name="png", suffixes=(".png",), is_image=True, pillow={"optimize": True}),
+    OutputFormat(name="pgm", suffixes=(".pgm",), is_image=True, pillow={}),
+    OutputFormat(name="bmp", suffixes=(".bmp",), is_image=True, pillow={}),
+    OutputFormat(name="tif", suffixes=(".tif", ".tiff"), is_image=True, pillow={}),
+    OutputFormat(name="webp", suffixes=(".webp",), is_image=True, pillow={"lossless": True}),
     OutputFormat(name="npy", suffixes=(".npy",), is_image=True, writer="mnistzip.io.writers:NpyWriter"),
     OutputFormat(
         name="idx",

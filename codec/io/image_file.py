@@ -31,10 +31,19 @@ IMAGE_SUFFIXES = {  # the usual ones: folders.image_suffixes gives all that Pill
     *(".png", ".apng", ".bmp", ".dib", ".gif", ".ico", ".icns", ".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".j2k", ".avif"),
     *(".pgm", ".pbm", ".ppm", ".pnm", ".pfm", ".pcx", ".qoi", ".sgi", ".tga", ".tif", ".tiff", ".webp"),
 }
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PIPE_CHUNK = 1 << 20  # bytes read at once from a pipe
 
 
 logging.getLogger("PIL").setLevel(logging.CRITICAL)  # Pillow would print lines of its own next to our error
+
+
+class _NamedFile(io.BytesIO):
+    """A file in memory whose name tells Pillow the format, so that it imports no other."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
 
 
 def read_bytes(name: str) -> bytes:
@@ -110,9 +119,9 @@ def parse_image(name: str, content: bytes, convert: bool = False) -> Pixels:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of odd metadata, which do not change the pixels
         try:
-            with Image.open(io.BytesIO(content)) as image:
+            with _open(content) as image:
                 image.verify()  # load alone accepts a truncated PNG
-            with Image.open(io.BytesIO(content)) as image:
+            with _open(content) as image:
                 if image.width * image.height > PIXELS_MAX:
                     raise LimitError(f"{name} is {image.width}x{image.height}: more than {PIXELS_MAX} pixels")
                 return grey_levels(name, image, content, convert)
@@ -124,6 +133,16 @@ def parse_image(name: str, content: bytes, convert: bool = False) -> Pixels:
             raise
         except Exception as cause:  # Pillow's readers raise many types of errors for damaged files
             raise ImageError(f"{name} is a damaged image: {cause}") from cause
+
+
+def _open(content: bytes) -> Image.Image:
+    """Open an image. Pillow's search for the format imports many formats, which takes longer than a small PNG."""
+    file = io.BytesIO(content)
+    if not content.startswith(PNG_SIGNATURE):
+        return Image.open(file)
+    from PIL.PngImagePlugin import PngImageFile
+
+    return PngImageFile(file)
 
 
 def _described(content: bytes) -> str:
@@ -156,13 +175,13 @@ def write_image(pixels: Pixels, suffix: str) -> bytes:
         ImageError: not such a format, or too large an image for it.
     """
     require_written(suffix)
-    out = io.BytesIO()
+    out = _NamedFile(f"image{suffix}")
     options = IMAGE_FORMATS[suffix].pillow
     if options is None:
         np.save(out, pixels)
         return out.getvalue()
     try:
-        Image.fromarray(pixels).save(out, **options)  # type: ignore[arg-type]
+        Image.fromarray(pixels).save(out, **options)
     except ValueError as cause:  # the sides of WebP have at most 16,383 pixels
         raise ImageError(f"{suffix} cannot hold {pixels.shape[1]}x{pixels.shape[0]} pixels: {cause}") from cause
     return out.getvalue()

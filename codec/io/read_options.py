@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from mnistzip.errors import MnistzipError
 from mnistzip.io.inputs import to_stderr
@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from mnistzip.models.registry import Model
 
 
-@dataclass(frozen=True, kw_only=True)
-class InputOptions:
+class InputOptions(NamedTuple):
     """How inputs are read.
 
     Attributes:
@@ -44,8 +43,7 @@ class InputOptions:
 DEFAULTS = InputOptions()
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(NamedTuple):
     """An image of a stream.
 
     Attributes:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from mnistzip import pretrained
 from mnistzip.bitstream.container import HASH_BYTES, require_pixels
 from mnistzip.errors import LimitError, ModelError
 from mnistzip.limits import MACS_MAX, PIXELS_MAX, PRIOR_VALUES_MAX
@@ -31,14 +32,19 @@ class Model:
     Attributes:
         name: for people: the shipped name or the file's stem.
         number: the id of a shipped model in files, or None.
-        content: the model file.
+        source: the content of the model file, or the name of a file of the package.
         stored: its prepared model, if the build has stored it (:mod:`mnistzip.models.stored_models`).
     """
 
     name: str
     number: int | None
-    content: bytes
+    source: bytes | str
     stored: memoryview | None = None
+
+    @cached_property
+    def content(self) -> bytes:
+        """The model file."""
+        return pretrained.read(self.source) if isinstance(self.source, str) else self.source
 
     @cached_property
     def fingerprint(self) -> bytes:

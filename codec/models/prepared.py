@@ -76,8 +76,8 @@ def prepare(model: Model, byteorder: str = sys.byteorder) -> bytes:
 def store_shipped(folder: Path) -> None:
     """Store the prepared models of the package in a folder; ``setup.py`` calls it."""
     for name, number in SHIPPED.items():
-        model = Model(name, number, pretrained.read(f"{name}.npz"))
-        stored_models.write(folder / f"{name}{stored_models.SUFFIX}", model.content, prepare(model))
+        file = pretrained.FOLDER / f"{name}.npz"
+        stored_models.write(folder / f"{name}{stored_models.SUFFIX}", file, prepare(Model(name, number, file.name)))
 
 
 class _Writer:

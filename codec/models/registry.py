@@ -50,9 +50,8 @@ ABOUT = {
 @cache
 def shipped(name: str) -> Model:
     """A model of the package, by name."""
-    content = pretrained.read(f"{name}.npz")
-    path = pretrained.FOLDER / f"{name}{stored_models.SUFFIX}"
-    return Model(name, SHIPPED[name], content, stored_models.read(path, content))
+    file = pretrained.FOLDER / f"{name}.npz"
+    return Model(name, SHIPPED[name], file.name, stored_models.read(file.with_suffix(stored_models.SUFFIX), file))
 
 
 def by_number(number: int) -> Model:

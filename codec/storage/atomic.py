@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import tempfile
 import warnings
 import weakref
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from mnistzip.storage.backends import require_path
 from mnistzip.storage.remote import Address, is_address, local_path
 
 PARTIAL_SUFFIX = ".partial"
+RANDOM_BYTES = 6  # in the name of a temporary file
 SYNC_UNSUPPORTED = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY, errno.EPERM}
 
 
@@ -54,12 +54,10 @@ class AtomicFile:
         if self._remote is None and os.path.exists(path) and not os.path.isfile(path):
             self.file: IO[bytes] = open(path, "wb")  # noqa: SIM115  # a pipe such as /dev/stdout has no real path
             return
-        folder = None
-        if self._remote is None:
-            folder = os.path.dirname(self._path)
-            os.makedirs(folder, exist_ok=True)
-        handle, self._partial = tempfile.mkstemp(PARTIAL_SUFFIX, partial_prefix(path), folder)
-        self.file = os.fdopen(handle, "w+b")
+        folder = os.path.dirname(self._path) if self._remote is None else _temporary_folder()
+        os.makedirs(folder, exist_ok=True)
+        self._partial = os.path.join(folder, f"{partial_prefix(path)}{os.urandom(RANDOM_BYTES).hex()}{PARTIAL_SUFFIX}")
+        self.file = open(self._partial, "x+b", opener=_open_private)  # noqa: SIM115
         self._finalizer = weakref.finalize(self, _remove_unfinished, self.file, self._partial, os.fspath(path), os.getpid())
 
     def __enter__(self) -> IO[bytes]:
@@ -126,6 +124,17 @@ class AtomicFile:
 def partial_prefix(path: str | os.PathLike[str]) -> str:
     """The beginning of a temporary file's name, which explains a file that a killed process leaves behind."""
     return f".mnistzip-{os.path.basename(os.fspath(path))[:32]}-"
+
+
+def _temporary_folder() -> str:
+    import tempfile  # it imports much, and local files do without
+
+    return tempfile.gettempdir()
+
+
+def _open_private(path: str, flags: int) -> int:
+    """Open a file that nobody else may read until it has its permissions."""
+    return os.open(path, flags, 0o600)
 
 
 def _remove_unfinished(file: IO[bytes], partial: str, path: str, process: int) -> None:

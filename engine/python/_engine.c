@@ -148,20 +148,33 @@ static Py_ssize_t tiles_of(const Py_buffer *counts, Py_ssize_t streams)
 
 typedef struct {
     PyObject_HEAD
+    Py_buffer source; /* the prepared model as it was given, unless it was copied */
     block prepared, memory;
     mnz_model *model;
 } Model;
 
+/* A prepared model stays where it is, if it is aligned and cannot be written; otherwise it is copied. */
+static int hold_prepared(Model *self)
+{
+    const Py_buffer *source = &self->source;
+    if (source->readonly && (uintptr_t)source->buf % MNZ_ALIGNMENT == 0) {
+        self->prepared = (block){NULL, source->buf, (size_t)source->len};
+        return 1;
+    }
+    if (!allocate(&self->prepared, (size_t)source->len)) return 0;
+    memcpy(self->prepared.at, source->buf, (size_t)source->len);
+    PyBuffer_Release(&self->source);
+    return 1;
+}
+
 static PyObject *model_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    Py_buffer prepared;
     const char *instructions = NULL;
     static char *names[] = {"prepared", "instructions", NULL};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "y*|z", names, &prepared, &instructions)) return NULL;
     allocfunc create = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
     Model *self = (Model *)create(type, 0);
-    if (self && allocate(&self->prepared, (size_t)prepared.len)) {
-        memcpy(self->prepared.at, prepared.buf, (size_t)prepared.len);
+    if (!self) return NULL;
+    if (PyArg_ParseTupleAndKeywords(args, kwargs, "y*|z", names, &self->source, &instructions) && hold_prepared(self)) {
         size_t size = mnz_model_memory(self->prepared.at, self->prepared.size);
         mnz_status status = size ? MNZ_OK : MNZ_ERROR_MODEL;
         if (status == MNZ_OK && allocate(&self->memory, size)) {
@@ -171,8 +184,7 @@ static PyObject *model_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
         }
         if (status != MNZ_OK) raise(status);
     }
-    PyBuffer_Release(&prepared);
-    if (self && PyErr_Occurred()) Py_CLEAR(self);
+    if (PyErr_Occurred()) Py_CLEAR(self);
     return (PyObject *)self;
 }
 
@@ -180,6 +192,7 @@ static void model_dealloc(PyObject *object)
 {
     Model *self = (Model *)object;
     PyTypeObject *type = Py_TYPE(object);
+    PyBuffer_Release(&self->source);
     free(self->prepared.raw);
     free(self->memory.raw);
     freefunc release_object = (freefunc)PyType_GetSlot(type, Py_tp_free);

@@ -430,7 +430,7 @@ def test_a_measurement_is_made_anew_where_a_model_that_auto_chooses_from_changed
     )
     before = {job.key: every._stamp(job) for job in every.jobs}
     shipped = registry.shipped
-    changed = replace(shipped("glyph"), content=shipped("mnist-fast").content, stored=None)
+    changed = replace(shipped("glyph"), source="mnist-fast.npz", stored=None)
     changed.__dict__["fingerprint"] = b"other"
     monkeypatch.setattr(registry, "shipped", lambda name: changed if name == "glyph" else shipped(name))
     after = {job.key: every._stamp(job) for job in every.jobs}

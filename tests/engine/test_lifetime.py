@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import mmap
 import sys
 import weakref
 from collections.abc import Callable
@@ -165,3 +166,49 @@ def test_an_engine_lets_go_of_a_model_that_nobody_uses() -> None:
     gc.collect()
     assert watched() is None
     assert len(engine._loaded) == 0
+
+
+def pictures_of(model: Any) -> bytes:
+    """What a model makes of some symbols."""
+    y = np.random.default_rng(3).integers(-1, 2, (N, 196)).astype(np.int8)
+    x_hat = np.empty((N, 28, 28), np.uint8)
+    model.synthesize(y, np.full(N, 50, np.uint8), x_hat)
+    return x_hat.tobytes()
+
+
+def test_a_mapped_model_is_used_where_it_is_and_stays_mapped(content: bytes, tmp_path: Path) -> None:
+    assert EXTENSION is not None
+    expected = pictures_of(EXTENSION.Model(content))
+    path = tmp_path / "model.prepared"
+    path.write_bytes(bytes(64) + content)
+    with path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    model = EXTENSION.Model(memoryview(mapped)[64:])
+    with pytest.raises(BufferError):
+        mapped.close()
+    assert pictures_of(model) == expected
+    del model
+    gc.collect()
+    mapped.close()
+
+
+def test_a_failed_load_releases_the_mapped_model(content: bytes, tmp_path: Path) -> None:
+    assert EXTENSION is not None
+    path = tmp_path / "model.prepared"
+    path.write_bytes(content[:-64])
+    with path.open("rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    with pytest.raises(ValueError, match="damaged"):
+        EXTENSION.Model(mapped)
+    mapped.close()
+
+
+def test_a_model_from_memory_that_can_change_is_copied(content: bytes) -> None:
+    assert EXTENSION is not None
+    changeable = np.zeros(len(content) + 64, np.uint8)
+    start = -changeable.ctypes.data % 64
+    changeable[start : start + len(content)] = np.frombuffer(content, np.uint8)
+    model = EXTENSION.Model(changeable[start : start + len(content)])
+    expected = pictures_of(model)
+    changeable[:] = 255
+    assert pictures_of(model) == expected

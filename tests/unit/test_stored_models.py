@@ -25,6 +25,11 @@ def from_file(name: str) -> Model:
     return Model(name, registry.SHIPPED[name], pretrained.read(f"{name}.npz"))
 
 
+def model_file_of(name: str) -> Path:
+    """The model file of a shipped model."""
+    return pretrained.FOLDER / f"{name}.npz"
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the build stores."""
@@ -42,7 +47,7 @@ def classic(folder: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_stored_model_equals_its_model_file(folder: Path, name: str) -> None:
     plain = from_file(name)
-    stored = stored_models.read(folder / f"{name}.prepared", plain.content)
+    stored = stored_models.read(folder / f"{name}.prepared", model_file_of(name))
     assert stored == prepared.prepare(plain)
     model = Model(name, plain.number, plain.content, stored)
     parts = model_file.read_lossy_parts(plain.content, name)
@@ -61,19 +66,26 @@ def test_the_stored_models_of_this_installation_are_up_to_date(folder: Path, nam
 
 
 def test_every_shipped_model_is_stored(folder: Path) -> None:
-    assert sorted(path.stem for path in folder.iterdir()) == NAMES
+    assert sorted(path.stem for path in folder.glob("*.prepared")) == NAMES
 
 
-def test_a_stored_model_of_another_model_file_is_not_used(classic: Path) -> None:
-    assert stored_models.read(classic, pretrained.read("classic.npz")) is not None
-    assert stored_models.read(classic, pretrained.read("classic.npz") + b"\0") is None
-    assert stored_models.read(classic, pretrained.read("glyph.npz")) is None
+def test_a_stored_model_of_another_model_file_is_not_used(classic: Path, tmp_path: Path) -> None:
+    file = model_file_of("classic")
+    assert stored_models.read(classic, file) is not None
+    assert stored_models.read(classic, model_file_of("glyph")) is None
+    content, directory = file.read_bytes(), stored_models.zip_directory(file)
+    assert directory.startswith(b"PK\x01\x02")
+    assert content.endswith(directory)
+    for changed in (content + b"\0", content[:-50] + b"?" + content[-49:], content[:10], b""):
+        (tmp_path / "other.npz").write_bytes(changed)
+        assert stored_models.read(classic, tmp_path / "other.npz") is None, len(changed)
+    assert stored_models.read(classic, tmp_path / "missing.npz") is None
 
 
 def test_a_damaged_stored_model_is_not_used(classic: Path) -> None:
-    content, good = pretrained.read("classic.npz"), classic.read_bytes()
-    header = good.index(b"\n") + 1
-    for at in (0, header - 2, header - 1, header, len(good) // 2, len(good) - 1):
+    content, good = model_file_of("classic"), classic.read_bytes()
+    header = len(stored_models.header(stored_models.zip_directory(content), b""))
+    for at in (0, good.index(b"\n") - 1, good.index(b"\n"), header - 1, header, len(good) // 2, len(good) - 1):
         classic.write_bytes(good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :])
         assert stored_models.read(classic, content) is None, at
     for damaged in (b"", good[:10], good[:header], good[:-1], good + b"\0"):
@@ -92,7 +104,7 @@ def test_a_stored_model_for_other_code_or_another_machine_is_not_used(
     classic: Path, monkeypatch: pytest.MonkeyPatch, owner: object, name: str, value: object
 ) -> None:
     monkeypatch.setattr(owner, name, value)
-    assert stored_models.read(classic, pretrained.read("classic.npz")) is None
+    assert stored_models.read(classic, model_file_of("classic")) is None
 
 
 def test_models_with_and_without_stored_models_give_the_same_files(folder: Path) -> None:
@@ -100,7 +112,7 @@ def test_models_with_and_without_stored_models_give_the_same_files(folder: Path)
     image[:, 5:] = 0
     for name in NAMES:
         plain = from_file(name)
-        stored = Model(name, plain.number, plain.content, stored_models.read(folder / f"{name}.prepared", plain.content))
+        stored = Model(name, plain.number, plain.content, stored_models.read(folder / f"{name}.prepared", model_file_of(name)))
         files = [mnistzip.encode(image, model=model) for model in (plain, stored)]
         assert files[0] == files[1]
 
@@ -110,6 +122,8 @@ def test_the_native_engine_needs_no_networks_of_numpy_for_a_stored_model(folder:
     image = np.zeros((28, 28), np.uint8)
     image[4:24, 13:16] = 200
     np.save(tmp_path / "image.npy", image)
+    for name in NAMES:
+        shutil.copy(model_file_of(name), folder)
     program = f"""
 import sys
 from pathlib import Path
