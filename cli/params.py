@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -165,7 +165,8 @@ def with_options(options: dict[str, Decorator]) -> Decorator:
     return add
 
 
-class DecompressOptions(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class DecompressOptions:
     """Options of ``decompress``.
 
     Attributes:

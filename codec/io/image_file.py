@@ -181,7 +181,7 @@ def write_image(pixels: Pixels, suffix: str) -> bytes:
         np.save(out, pixels)
         return out.getvalue()
     try:
-        Image.fromarray(pixels).save(out, **options)
+        Image.fromarray(pixels).save(out, **options)  # type: ignore[arg-type]
     except ValueError as cause:  # the sides of WebP have at most 16,383 pixels
         raise ImageError(f"{suffix} cannot hold {pixels.shape[1]}x{pixels.shape[0]} pixels: {cause}") from cause
     return out.getvalue()
