@@ -21,13 +21,14 @@ class Model:
         self, coded: Sequence[bytes], quality_index: Array, counts: Array, interleaved: bool, y: Array, finals: Array, /
     ) -> None: ...
     def pixel_symbols(
-        self, x: Array, inside: Array, counts: Array, turn: Array, start: Array, freq_less_one: Array, /
+        self, x: Array, inside: Array, max_error: int, counts: Array, turn: Array, start: Array, freq_less_one: Array, /
     ) -> int: ...
     def decode_pixels(
         self,
         coded: Sequence[bytes],
         inside: Array,
         counts: Array,
+        max_error: int,
         preview: bool,
         x: Array,
         possible: Array,

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { SIDE_MAX = 65535, LOSSLESS_DIGIT = 101, BY_FINGERPRINT = 15, LENGTH_BYTES = 3 };
+enum { SIDE_MAX = 65535, LOSSLESS_DIGIT = 101, BY_FINGERPRINT = 15, LENGTH_BYTES = 3, STORED = 2 };
 
 /* ---- Checks ---- */
 
@@ -54,18 +54,19 @@ static int read_varint(const uint8_t **at, const uint8_t *end, uint32_t limit, u
 static int is_valid(const mnz_header *h)
 {
     if (h->width < 1 || h->width > SIDE_MAX || h->height < 1 || h->height > SIDE_MAX) return 0;
-    if (h->mode != MNZ_LOSSY && h->mode != MNZ_LOSSLESS) return 0;
+    if (h->mode != MNZ_LOSSY && h->mode != MNZ_LOSSLESS && h->mode != MNZ_BOUNDED) return 0;
     if (h->mode == MNZ_LOSSY && (h->quality < 1 || h->quality > MNZ_QUALITIES)) return 0;
+    if (h->mode == MNZ_BOUNDED && (h->max_error < 1 || h->max_error > MNZ_ERROR_MAX)) return 0;
     return h->model >= 0 && h->model <= BY_FINGERPRINT && h->model != BY_FINGERPRINT - 1;
 }
 
 size_t mnz_write_header(const mnz_header *h, uint8_t out[MNZ_HEADER_MAX])
 {
     if (!is_valid(h)) return 0;
-    const int sized = h->width != MNZ_TILE || h->height != MNZ_TILE, lossy = h->mode == MNZ_LOSSY;
+    const int sized = h->width != MNZ_TILE || h->height != MNZ_TILE, lossy = h->mode == MNZ_LOSSY, bounded = h->mode == MNZ_BOUNDED;
     size_t size = 2;
     out[0] = 0xca, out[1] = 0xe1;
-    if (h->model == 0 && !sized) {
+    if (h->model == 0 && !sized && !bounded) {
         out[size++] = (uint8_t)(lossy ? h->quality : LOSSLESS_DIGIT);
         return size;
     }
@@ -74,7 +75,7 @@ size_t mnz_write_header(const mnz_header *h, uint8_t out[MNZ_HEADER_MAX])
         memcpy(out + size, h->fingerprint, sizeof h->fingerprint);
         size += sizeof h->fingerprint;
     }
-    if (lossy) out[size++] = (uint8_t)h->quality;
+    if (lossy || bounded) out[size++] = (uint8_t)(lossy ? h->quality : h->max_error);
     if (sized) {
         size += write_varint((uint32_t)h->width, out + size);
         size += write_varint((uint32_t)h->height, out + size);
@@ -89,7 +90,7 @@ mnz_status mnz_read_header(const uint8_t *file, size_t size, mnz_header *h, size
     if (file[1] != 0xe1) return MNZ_ERROR_UNSUPPORTED;
     if (size < 3) return MNZ_ERROR_DAMAGED;
     const int kind = file[2];
-    *h = (mnz_header){MNZ_LOSSY, MNZ_TILE, MNZ_TILE, 0, {0}, 0};
+    *h = (mnz_header){MNZ_LOSSY, MNZ_TILE, MNZ_TILE, 0, {0}, 0, 0};
     if (kind >= 1 && kind <= MNZ_QUALITIES) {
         h->quality = kind;
     } else if (kind == LOSSLESS_DIGIT) {
@@ -98,15 +99,15 @@ mnz_status mnz_read_header(const uint8_t *file, size_t size, mnz_header *h, size
         uint32_t width = MNZ_TILE, height = MNZ_TILE;
         h->mode = kind >> 4 & 3;
         h->model = kind & 15;
-        if (kind < 128 || h->mode > MNZ_LOSSLESS || h->model == BY_FINGERPRINT - 1) return MNZ_ERROR_UNSUPPORTED; /* or stored */
+        if (kind < 128 || h->mode == STORED || h->model == BY_FINGERPRINT - 1) return MNZ_ERROR_UNSUPPORTED;
         if (h->model == BY_FINGERPRINT) {
             if ((size_t)(end - at) < sizeof h->fingerprint) return MNZ_ERROR_DAMAGED;
             memcpy(h->fingerprint, at, sizeof h->fingerprint);
             at += sizeof h->fingerprint;
         }
-        if (h->mode == MNZ_LOSSY) {
+        if (h->mode != MNZ_LOSSLESS) {
             if (at == end) return MNZ_ERROR_DAMAGED;
-            h->quality = *at++;
+            *(h->mode == MNZ_LOSSY ? &h->quality : &h->max_error) = *at++;
         }
         if (kind & 64 && (!read_varint(&at, end, SIDE_MAX, &width) || !read_varint(&at, end, SIDE_MAX, &height)))
             return MNZ_ERROR_DAMAGED;
@@ -136,7 +137,7 @@ static int clamp(int value, int last)
 }
 
 /* Which pixels of a tile the image covers and, if x is given, the tile's grey levels: of pixels beyond the image those of its edge,
-   or 0 without loss. */
+   or 0 unless it is lossy. */
 static void cut_tile(const mnz_header *h, const uint8_t *pixels, uint32_t number, uint8_t *inside, uint8_t *x)
 {
     const int top = (int)(number / columns_of(h)) * MNZ_TILE, left = (int)(number % columns_of(h)) * MNZ_TILE;
@@ -146,7 +147,7 @@ static void cut_tile(const mnz_header *h, const uint8_t *pixels, uint32_t number
             inside[r * MNZ_TILE + c] = (uint8_t)covered;
             if (!x) continue;
             const size_t at = (size_t)clamp(row, h->height - 1) * h->width + clamp(column, h->width - 1);
-            x[r * MNZ_TILE + c] = (uint8_t)(covered || h->mode == MNZ_LOSSY ? pixels[at] : 0);
+            x[r * MNZ_TILE + c] = (uint8_t)(covered || h->mode == MNZ_LOSSY ? mnz_nearest_level(pixels[at], h->max_error) : 0);
         }
 }
 
@@ -200,7 +201,7 @@ static mnz_status encode_stream(const mnz_model *model, const mnz_header *h, con
                                 int tiles, const uint8_t *pixels, int effort, int check_bits, buffers *b, uint8_t *out,
                                 size_t capacity, size_t *size)
 {
-    const int q = h->quality - 1, lossless = h->mode == MNZ_LOSSLESS;
+    const int q = h->quality - 1, lossless = h->mode != MNZ_LOSSY;
     mnz_status status = MNZ_OK;
     size_t symbols = 0;
     for (int k = 0; k < tiles && status == MNZ_OK; k++) {
@@ -209,7 +210,7 @@ static mnz_status encode_stream(const mnz_model *model, const mnz_header *h, con
         cut_tile(h, pixels, number * MNZ_TILES_PER_STREAM + (uint32_t)k, inside, x);
         if (lossless) {
             int count = 0;
-            status = mnz_pixel_symbols(model, x, inside, &count, b->turn + symbols, b->start + symbols, b->freq_less_one + symbols,
+            status = mnz_pixel_symbols(model, x, inside, h->max_error, &count, b->turn + symbols, b->start + symbols, b->freq_less_one + symbols,
                                        b->rest.at, b->rest.left);
             b->counts[k] = count;
             symbols += (size_t)count;
@@ -235,7 +236,7 @@ size_t mnz_file_bound(const mnz_header *h)
 {
     if (!is_valid(h)) return 0;
     const size_t tiles = tiles_of(h), streams = (tiles + MNZ_TILES_PER_STREAM - 1) / MNZ_TILES_PER_STREAM;
-    const size_t symbols = h->mode == MNZ_LOSSLESS ? MNZ_PIXEL_SYMBOLS_MAX : MNZ_SYMBOLS;
+    const size_t symbols = h->mode != MNZ_LOSSY ? MNZ_PIXEL_SYMBOLS_MAX : MNZ_SYMBOLS;
     return MNZ_HEADER_MAX + 2 * symbols * tiles + streams * (4 + LENGTH_BYTES + sizeof(uint32_t));
 }
 
@@ -246,10 +247,10 @@ mnz_status mnz_encode(const mnz_model *model, const mnz_header *h, const uint8_t
     const size_t header_size = mnz_write_header(h, header), written = bare_check_bits < 0 ? header_size : 0;
     const int check_bits = bare_check_bits < 0 ? MNZ_CHECK_BITS_MIN : bare_check_bits;
     buffers b;
-    if (!header_size || (bare_check_bits >= 0 && h->mode == MNZ_LOSSLESS) || check_bits > MNZ_CHECK_BITS_MAX)
+    if (!header_size || (bare_check_bits >= 0 && h->mode != MNZ_LOSSY) || check_bits > MNZ_CHECK_BITS_MAX)
         return MNZ_ERROR_ARGUMENT;
     if (capacity < mnz_file_bound(h)) return MNZ_ERROR_OUTPUT;
-    if (!take_buffers(mnz_arena_of(workspace, workspace_size), h->mode == MNZ_LOSSLESS, &b)) return MNZ_ERROR_MEMORY;
+    if (!take_buffers(mnz_arena_of(workspace, workspace_size), h->mode != MNZ_LOSSY, &b)) return MNZ_ERROR_MEMORY;
     const uint32_t tiles = tiles_of(h), streams = (tiles + MNZ_TILES_PER_STREAM - 1) / MNZ_TILES_PER_STREAM;
     memcpy(out, header, written);
     /* Each stream is written behind its length in 4 bytes, and later moved behind the lengths of all. */
@@ -289,14 +290,14 @@ mnz_status mnz_encode(const mnz_model *model, const mnz_header *h, const uint8_t
 static mnz_status decode_stream(const mnz_model *model, const mnz_header *h, const uint8_t *header, size_t header_size, uint32_t number,
                                 int tiles, const uint8_t *stream, size_t size, int check_bits, buffers *b, uint8_t *pixels)
 {
-    const int lossless = h->mode == MNZ_LOSSLESS;
+    const int lossless = h->mode != MNZ_LOSSY;
     const uint32_t first = number * MNZ_TILES_PER_STREAM;
     mnz_final final;
     mnz_status status;
     uint32_t check;
     if (lossless) {
         for (int k = 0; k < tiles; k++) cut_tile(h, NULL, first + (uint32_t)k, b->inside + k * MNZ_TILE_PIXELS, NULL);
-        status = mnz_decode_pixels(model, stream, size, b->inside, tiles, 0, b->x, b->possible, &final, b->rest.at, b->rest.left);
+        status = mnz_decode_pixels(model, stream, size, b->inside, tiles, h->max_error, 0, b->x, b->possible, &final, b->rest.at, b->rest.left);
         check = check_of(header, header_size, number, b->x, (size_t)tiles * MNZ_TILE_PIXELS);
         for (int k = 0; status == MNZ_OK && k < tiles; k++)
             if (!b->possible[k]) status = MNZ_ERROR_DAMAGED;
@@ -321,7 +322,7 @@ mnz_status mnz_decode(const mnz_model *model, const mnz_header *h, const uint8_t
     const size_t header_size = mnz_write_header(h, header);
     buffers b;
     if (!header_size || check_bits < 0 || check_bits > MNZ_CHECK_BITS_MAX) return MNZ_ERROR_ARGUMENT;
-    if (!take_buffers(mnz_arena_of(workspace, workspace_size), h->mode == MNZ_LOSSLESS, &b)) return MNZ_ERROR_MEMORY;
+    if (!take_buffers(mnz_arena_of(workspace, workspace_size), h->mode != MNZ_LOSSY, &b)) return MNZ_ERROR_MEMORY;
     const uint32_t tiles = tiles_of(h), streams = (tiles + MNZ_TILES_PER_STREAM - 1) / MNZ_TILES_PER_STREAM;
     if (size < streams) return MNZ_ERROR_DAMAGED;
     const uint8_t *const end = payload + size, *lengths = payload, *stream = payload;

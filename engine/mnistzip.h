@@ -90,15 +90,16 @@ size_t mnz_lossless_workspace(const mnz_model *model, int tiles);
 
 /* ---- Images: FORMAT.md, sections 1, 3, 8 and 10 ---- */
 
-enum { MNZ_LOSSY = 0, MNZ_LOSSLESS = 1, MNZ_HEADER_MAX = 14 };
+enum { MNZ_LOSSY = 0, MNZ_LOSSLESS = 1, MNZ_BOUNDED = 3, MNZ_HEADER_MAX = 14, MNZ_ERROR_MAX = 64 };
 
 /* What a file says of its image. A bare stream has no header, and both ends agree on it. */
 typedef struct {
-    int mode;                   /* MNZ_LOSSY or MNZ_LOSSLESS */
+    int mode;                   /* MNZ_LOSSY, MNZ_LOSSLESS or MNZ_BOUNDED */
     int width, height;          /* 1 to 65535 */
     int model;                  /* the number of a shipped model, or 15 for the one of the fingerprint */
     uint8_t fingerprint[4];
     int quality;                /* 1 to 100, if lossy */
+    int max_error;              /* 1 to MNZ_ERROR_MAX, if bounded: no pixel differs by more grey levels */
 } mnz_header;
 
 /* Read the header of a file. The payload begins behind its header_size bytes. Check width and height before you allocate: a file
@@ -111,7 +112,7 @@ size_t mnz_write_header(const mnz_header *header, uint8_t out[MNZ_HEADER_MAX]);
 /* The most bytes of a file with this header; 0 if it is not valid. */
 size_t mnz_file_bound(const mnz_header *header);
 
-/* Bytes of workspace that mnz_encode and mnz_decode need, whatever the size of the image. */
+/* Bytes of workspace that mnz_encode and mnz_decode need, whatever the size of the image. lossless: 1 also if bounded. */
 size_t mnz_image_workspace(const mnz_model *model, int lossless);
 
 /*
@@ -184,13 +185,17 @@ mnz_status mnz_encode_latents(const uint16_t *start, const uint16_t *freq_less_o
 mnz_status mnz_decode_latents(const mnz_model *model, const uint8_t *stream, size_t stream_size, int quality_index, int tiles,
                               int interleaved, int8_t *y, mnz_final *final, void *workspace, size_t size);
 
+/* The nearest of the grey levels that a bounded error leaves; the grey level itself if max_error is 0. */
+int mnz_nearest_level(int grey, int max_error);
+
 /*
- * The symbols of a tile without loss, in coding order. Each array has room for MNZ_PIXEL_SYMBOLS_MAX symbols.
+ * The symbols of a tile that the pixel model codes, in coding order. Each array has room for MNZ_PIXEL_SYMBOLS_MAX symbols.
  *
  * x: grey levels, 0 outside the image. turn: the step in which each symbol is coded, counted through all planes.
+ * max_error: 0 without loss; otherwise all grey levels are those of mnz_nearest_level.
  */
 enum { MNZ_PIXEL_SYMBOLS_MAX = 4 * MNZ_TILE_PIXELS };
-mnz_status mnz_pixel_symbols(const mnz_model *model, const uint8_t *x, const uint8_t *inside, int *symbols, int16_t *turn,
+mnz_status mnz_pixel_symbols(const mnz_model *model, const uint8_t *x, const uint8_t *inside, int max_error, int *symbols, int16_t *turn,
                              uint16_t *start, uint16_t *freq_less_one, void *workspace, size_t size);
 
 /* Code the tiles of a lossless stream, whose symbols follow each other tile by tile. The workspace has 4 bytes for each symbol
@@ -199,9 +204,9 @@ mnz_status mnz_encode_pixels(const int32_t *counts, int tiles, const int16_t *tu
                              const uint16_t *freq_less_one, uint32_t check, uint8_t *out, size_t capacity, size_t *out_size,
                              void *workspace, size_t size);
 
-/* Decode the tiles of a lossless stream. preview: without the shades. possible: 1 for each tile whose shades are all valid. */
+/* Decode the tiles of such a stream. preview: without the shades. possible: 1 for each tile whose shades and levels are all valid. */
 mnz_status mnz_decode_pixels(const mnz_model *model, const uint8_t *stream, size_t stream_size, const uint8_t *inside, int tiles,
-                             int preview, uint8_t *x, uint8_t *possible, mnz_final *final, void *workspace, size_t size);
+                             int max_error, int preview, uint8_t *x, uint8_t *possible, mnz_final *final, void *workspace, size_t size);
 
 #ifdef __cplusplus
 }

@@ -1,4 +1,4 @@
-/* FORMAT.md, section 10: the pixel model, which codes every pixel without loss. */
+/* FORMAT.md, sections 10 and 11: the pixel model, which codes every pixel without loss or within a bound. */
 #include "engine.h"
 
 #include <string.h>
@@ -114,6 +114,32 @@ static int step_of(int pixel)
     return pixel % MNZ_TILE + SLOPE * (pixel / MNZ_TILE);
 }
 
+/* ---- A bounded error: pixels have one of few grey levels ---- */
+
+/* The symbols of each plane that lead to one of the grey levels, bit by bit; of shades, by range. */
+typedef struct {
+    uint32_t solid, level, shade[MNZ_RANGES];
+} choices;
+
+int mnz_nearest_level(int grey, int max_error)
+{
+    const int width = 2 * max_error + 1, level = (grey + max_error) / width * width;
+    return level < 255 ? level : 255;
+}
+
+static choices choices_of(int max_error)
+{
+    choices c = {0, 0, {0}};
+    for (int grey = 1; grey < 256; grey++) {
+        if (mnz_nearest_level(grey, max_error) != grey) continue;
+        const int range = range_of(grey);
+        c.solid |= (uint32_t)1 << symbol_of(SOLID, grey);
+        if (range < SOLID_RANGE) c.level |= (uint32_t)1 << range;
+        c.shade[range] |= (uint32_t)1 << symbol_of(SHADE, grey);
+    }
+    return c;
+}
+
 /* ---- What pixels of a tile see of each other ---- */
 
 typedef struct {
@@ -161,6 +187,8 @@ typedef struct {
     mnz_visit visit;
     void *context;
     tile *tiles;
+    int bounded;                        /* whether the symbols are those of the choices */
+    choices choices;
     int known;                          /* grey levels are known in advance: nothing is shown when a symbol is coded */
     int pixels, computed;               /* pixels of the batch, and those of them that need a network */
     int16_t tile[TOGETHER], pixel[TOGETHER], slot[TOGETHER]; /* slot: the number among those computed, or -1 */
@@ -178,10 +206,12 @@ static size_t batch_memory(void)
     return 2 * mnz_aligned(2 * (TOGETHER * MNZ_WIDTH_MAX + RUN_MAX)) + 3 * mnz_aligned(4 * TOGETHER * MNZ_WIDTH_MAX);
 }
 
-static void begin_batch(batch *b, const mnz_model *model, mnz_arena *arena)
+static void begin_batch(batch *b, const mnz_model *model, int max_error, mnz_arena *arena)
 {
     memset(b, 0, sizeof *b);
     b->model = model;
+    b->bounded = max_error > 0;
+    b->choices = choices_of(max_error);
     b->wide = window_of(8, 0, 7, 1);
     b->near = window_of(5, 3, 5, 0);
     b->before = window_of(5, 3, 5, 1);
@@ -334,6 +364,39 @@ static void weigh(const mnz_model *model, const mnz_affine *head, const int32_t 
     cdf->total = model->kernels->weigh(sums, head->bias, head->shift, cdf->values, mnz_octaves, MNZ_LAST_OCTAVE, cdf->weight);
 }
 
+/* The same, the weights of all values but some being 0; if these are none, of no value. */
+static void weigh_some(const mnz_model *model, const mnz_affine *head, const int32_t *sums, uint32_t some, mnz_cdf *cdf)
+{
+    int32_t logit[MNZ_SHADES], largest = MNZ_LOGIT_LOW;
+    const int values = head->weight.outputs;
+    uint64_t total = 0;
+    if (!some) {
+        weigh(model, head, sums, cdf);
+        return;
+    }
+    for (int v = 0; v < values; v++) {
+        logit[v] = mnz_clip((sums[v] + head->bias[v]) >> head->shift[v], MNZ_LOGIT_LOW, MNZ_LOGIT_HIGH);
+        if (some >> v & 1 && logit[v] > largest) largest = logit[v];
+    }
+    for (int v = 0; v < values; v++) {
+        const int32_t behind = some >> v & 1 ? largest - logit[v] : MNZ_LAST_OCTAVE;
+        cdf->weight[v] = (uint64_t)mnz_octaves[behind < MNZ_LAST_OCTAVE ? behind : MNZ_LAST_OCTAVE];
+        total += cdf->weight[v];
+    }
+    cdf->values = values;
+    cdf->total = total;
+}
+
+static void weigh_plane(const batch *b, int plane, const mnz_affine *head, const int32_t *sums, mnz_cdf *cdf)
+{
+    if (b->bounded && plane == SOLID)
+        weigh_some(b->model, head, sums, b->choices.solid, cdf);
+    else if (b->bounded && plane == LEVEL)
+        weigh_some(b->model, head, sums, b->choices.level, cdf);
+    else
+        weigh(b->model, head, sums, cdf);
+}
+
 /* ---- Visits of all symbols ---- */
 
 /* A symbol of a pixel is coded: let the pixels after it see it. */
@@ -369,14 +432,17 @@ static void visit_batch(batch *b, int plane)
             blank_cdf(&cdf, model->blank[pixel]);
             coded(b, plane, p, b->visit(b->context, b->tile[p], symbol, &cdf));
         } else if (plane != SHADE) {
-            weigh(b->model, &net->head[0], b->sums + slot * head_stride, &cdf);
+            weigh_plane(b, plane, &net->head[0], b->sums + slot * head_stride, &cdf);
             coded(b, plane, p, b->visit(b->context, b->tile[p], symbol, &cdf));
         } else {
             const int range = range_of(t->grey[pixel]), step = step_of(pixel);
             const int32_t offset = slot * width;
             uint32_t votes[MNZ_SHADES];
             mnz_products(b->model, b->features, &offset, 1, 0, &net->head[range].weight, b->sums);
-            weigh(b->model, &net->head[range], b->sums, &cdf);
+            if (b->bounded)
+                weigh_some(b->model, &net->head[range], b->sums, b->choices.shade[range], &cdf);
+            else
+                weigh(b->model, &net->head[range], b->sums, &cdf);
             count_votes(t, size, step, range, query + slot * (size + 1), votes);
             add_votes(&cdf, votes);
             const int shade = b->visit(b->context, b->tile[p], symbol, &cdf);
@@ -447,21 +513,23 @@ static int code_symbol(void *context, int tile, int symbol, const mnz_cdf *cdf)
     return value;
 }
 
-mnz_status mnz_pixel_symbols(const mnz_model *model, const uint8_t *x, const uint8_t *inside, int *symbols, int16_t *turn,
+mnz_status mnz_pixel_symbols(const mnz_model *model, const uint8_t *x, const uint8_t *inside, int max_error, int *symbols, int16_t *turn,
                              uint16_t *start, uint16_t *freq_less_one, void *workspace, size_t size)
 {
     if (!model->has_pixels) return MNZ_ERROR_NO_PIXEL_MODEL;
+    if (max_error < 0 || max_error > MNZ_ERROR_MAX) return MNZ_ERROR_ARGUMENT;
     mnz_arena arena = mnz_arena_of(workspace, size);
     batch *b = mnz_take(&arena, 1, sizeof *b);
     tile *t = mnz_take(&arena, 1, sizeof *t);
     uint8_t *grey = mnz_take(&arena, MNZ_TILE_PIXELS, 1);
     if (arena.failed) return MNZ_ERROR_MEMORY;
-    begin_batch(b, model, &arena);
+    begin_batch(b, model, max_error, &arena);
     memcpy(grey, x, MNZ_TILE_PIXELS);
     begin_tile(t, &model->pixels, grey, inside, &arena);
     if (arena.failed) return MNZ_ERROR_MEMORY;
     for (int pixel = 0; pixel < MNZ_TILE_PIXELS; pixel++) {
         if (inside[pixel] > 1 || (!inside[pixel] && x[pixel])) return MNZ_ERROR_ARGUMENT;
+        if (mnz_nearest_level(x[pixel], max_error) != x[pixel]) return MNZ_ERROR_ARGUMENT;
         for (int plane = INK; plane < MNZ_PLANES; plane++) show(t, plane, pixel, x[pixel]);
     }
     coding code = {x, 0, turn, start, freq_less_one};
@@ -490,17 +558,17 @@ static int decode_symbol(void *context, int tile, int symbol, const mnz_cdf *cdf
 }
 
 mnz_status mnz_decode_pixels(const mnz_model *model, const uint8_t *stream, size_t stream_size, const uint8_t *inside, int tiles,
-                             int preview, uint8_t *x, uint8_t *possible, mnz_final *final, void *workspace, size_t size)
+                             int max_error, int preview, uint8_t *x, uint8_t *possible, mnz_final *final, void *workspace, size_t size)
 {
     if (!model->has_pixels) return MNZ_ERROR_NO_PIXEL_MODEL;
-    if (tiles < 1 || tiles > MNZ_TILES_PER_STREAM) return MNZ_ERROR_ARGUMENT;
+    if (max_error < 0 || max_error > MNZ_ERROR_MAX || tiles < 1 || tiles > MNZ_TILES_PER_STREAM) return MNZ_ERROR_ARGUMENT;
     for (int k = 0; k < tiles * MNZ_TILE_PIXELS; k++)
         if (inside[k] > 1) return MNZ_ERROR_ARGUMENT;
     mnz_arena arena = mnz_arena_of(workspace, size);
     batch *b = mnz_take(&arena, 1, sizeof *b);
     tile *all = mnz_take(&arena, (size_t)tiles, sizeof *all);
     if (arena.failed) return MNZ_ERROR_MEMORY;
-    begin_batch(b, model, &arena);
+    begin_batch(b, model, max_error, &arena);
     for (int k = 0; k < tiles; k++) {
         begin_tile(&all[k], &model->pixels, x + k * MNZ_TILE_PIXELS, inside + k * MNZ_TILE_PIXELS, &arena);
         possible[k] = 1;
@@ -513,6 +581,8 @@ mnz_status mnz_decode_pixels(const mnz_model *model, const uint8_t *stream, size
     b->tiles = all, b->visit = decode_symbol, b->context = &decode;
     visit_tiles(b, tiles, preview ? SHADE : MNZ_PLANES);
     *final = mnz_decoder_end(&decode.decoder);
+    for (int k = 0; max_error && !preview && k < tiles * MNZ_TILE_PIXELS; k++)
+        if (mnz_nearest_level(x[k], max_error) != x[k]) possible[k / MNZ_TILE_PIXELS] = 0;
     if (preview) /* grey levels in the middle of their ranges */
         for (int k = 0; k < tiles * MNZ_TILE_PIXELS; k++)
             x[k] = (uint8_t)(x[k] == 0 ? 0 : x[k] >= FIRST_SOLID ? MIDDLE_SOLID : x[k] + MNZ_SHADES / 2 - 1);

@@ -26,6 +26,7 @@ from mnistzip.entropy import rans
 from mnistzip.errors import FormatError
 from mnistzip.idx import read_idx
 from mnistzip.models import prepared
+from mnistzip.models.pixel.bounded import nearest
 from mnistzip.models.registry import SHIPPED, Model, read_model, shipped
 from mnistzip.types import Bools, Integers, Pixels
 
@@ -44,6 +45,7 @@ TILES_OF_BUDGETS = 3  # this search is the slowest
 TILES_IF_WIDE = 3
 TILES_OF_STREAMS = (1, 3, 16)
 CHECK_BITS = (0, 5, 16, 23)
+MAX_ERRORS = (0, 4, 40)  # 0: without loss
 
 
 class Writer:
@@ -176,11 +178,15 @@ def latent_stream_cases(out: Writer, model: Model, y: Integers, random: np.rando
 
 def pixel_cases(out: Writer, model: Model, x: Pixels, inside: Bools, random: np.random.Generator) -> None:
     """The pixel model and its streams."""
-    x = x * inside
-    symbols = NUMPY.pixel_symbols(model, x, inside)
+    for max_error in MAX_ERRORS:
+        _pixel_cases(out, model, nearest(x * inside, max_error), inside, max_error, random)
+
+
+def _pixel_cases(out: Writer, model: Model, x: Pixels, inside: Bools, max_error: int, random: np.random.Generator) -> None:
+    symbols = NUMPY.pixel_symbols(model, x, inside, max_error)
     parts = symbols.split([1] * len(x))
     for k, part in enumerate(parts):
-        out.case(PIXEL_SYMBOLS, arrays=(x[k], inside[k], part.turn, part.start, part.freq_less_one))
+        out.case(PIXEL_SYMBOLS, max_error, arrays=(x[k], inside[k], part.turn, part.start, part.freq_less_one))
     for count in sorted({1, 3, min(16, len(x))}):
         streams, check = Streams.from_tile_counts([count]), random.integers(0, 1 << 32, 1)
         some, mask = symbols.join(parts[:count]), inside[:count]
@@ -189,13 +195,13 @@ def pixel_cases(out: Writer, model: Model, x: Pixels, inside: Bools, random: np.
         for preview in (False, True):
             for coded in damaged(stream, random):
                 try:
-                    decoded, possible, finals = NUMPY.decode_pixels(model, [coded], mask, streams, preview)
+                    decoded, possible, finals = NUMPY.decode_pixels(model, [coded], mask, streams, max_error, preview)
                 except FormatError:
-                    out.case(DECODE_PIXELS, count, preview, ERROR_STREAM, arrays=(coded, mask))
+                    out.case(DECODE_PIXELS, count, preview, ERROR_STREAM, max_error, arrays=(coded, mask))
                     continue
                 passed = finals.verify(check)
                 final = np.array([finals.x[0], finals.used_up[0], check[0], passed[0]], np.uint32)
-                out.case(DECODE_PIXELS, count, preview, OK, arrays=(coded, mask, decoded, possible, final))
+                out.case(DECODE_PIXELS, count, preview, OK, max_error, arrays=(coded, mask, decoded, possible, final))
 
 
 def interval_cases(out: Writer, random: np.random.Generator) -> None:

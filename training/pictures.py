@@ -181,14 +181,16 @@ def text(sources: Sources, shape: tuple[int, int], chance: np.random.Generator) 
 
 def _words(font: Font, count: int, chance: np.random.Generator, large: bool) -> str:
     """Words without meaning, numbers, or any characters of a font."""
-    kind = chance.random()
+    every, kind = sorted(font.characters), chance.random()
+    any_character = (every[chance.integers(len(every))] for _ in range(count))
     if kind < 0.15:
-        every = sorted(font.characters)
-        return "".join(every[chance.integers(len(every))] for _ in range(count))
+        return "".join(any_character)
     if kind < 0.35 or (large and kind < 0.6):
-        return "".join("0123456789"[chance.integers(10)] for _ in range(count))
-    letters = "".join(LETTERS[chance.integers(len(LETTERS))] if chance.random() > 0.17 else " " for _ in range(count))
-    return letters.upper() if kind > 0.9 else letters.title() if kind > 0.8 else letters
+        wanted = "".join("0123456789"[chance.integers(10)] for _ in range(count))
+    else:
+        wanted = "".join(LETTERS[chance.integers(len(LETTERS))] if chance.random() > 0.17 else " " for _ in range(count))
+        wanted = wanted.upper() if kind > 0.9 else wanted.title() if kind > 0.8 else wanted
+    return "".join(letter if letter == " " or letter in font.characters else next(any_character) for letter in wanted)
 
 
 def _printed(mask: Floats, chance: np.random.Generator) -> Pixels:

@@ -169,8 +169,11 @@ class Engine(Protocol):
             FormatError: a stream is empty, or begins with a state that no encoder writes.
         """
 
-    def pixel_symbols(self, model: Model, x: Pixels, inside: Bools) -> PixelSymbols:
-        """The symbols that code tiles without loss; ``x`` is 0 outside the image.
+    def pixel_symbols(self, model: Model, x: Pixels, inside: Bools, max_error: int = 0) -> PixelSymbols:
+        """The symbols of the pixel model that code tiles exactly; ``x`` is 0 outside the image.
+
+        Args:
+            max_error: 0 if ``x`` has any grey levels; otherwise only those of :func:`mnistzip.models.pixel.bounded.nearest`.
 
         Raises:
             ModelError: the model has no pixel model.
@@ -180,12 +183,19 @@ class Engine(Protocol):
         """The bytes of each stream, given the symbols of all tiles and the check of each stream, shape ``(streams,)``."""
 
     def decode_pixels(
-        self, model: Model, coded: Sequence[bytes], inside: Bools, streams: Streams, preview: bool = False
+        self,
+        model: Model,
+        coded: Sequence[bytes],
+        inside: Bools,
+        streams: Streams,
+        max_error: int = 0,
+        preview: bool = False,
     ) -> tuple[Pixels, Bools, FinalStates]:
-        """Tiles, shape ``(N, 28, 28)``; which of them have all their shades in range, shape ``(N,)``; where each stream ended.
+        """Tiles, shape ``(N, 28, 28)``; which of them have valid grey levels only, shape ``(N,)``; where each stream ended.
 
         Args:
             coded: the bytes of each stream.
+            max_error: as for :meth:`pixel_symbols`.
             preview: decode all planes but the shades. Grey levels are then those in the middle of their ranges.
 
         Raises:

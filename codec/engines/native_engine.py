@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mnistzip.engines.interface import LatentSymbols, PixelSymbols
     from mnistzip.models.registry import Model
 
-ABI = "1"  # of the extension that this version needs
+ABI = "2"  # of the extension that this version needs
 SYMBOLS = 196
 PIXEL_SYMBOLS_MAX = 4 * TILE**2  # of a tile
 # Tiles searched in one call, by effort. An interrupt and a report of progress wait for them.
@@ -126,13 +126,13 @@ class NativeEngine:
         self._load(model).decode_latents(coded, _octets(quality_index), counts, interleaved, y, finals)
         return y.astype(np.int64), _final_states(finals)
 
-    def pixel_symbols(self, model: Model, x: Pixels, inside: Bools) -> PixelSymbols:
+    def pixel_symbols(self, model: Model, x: Pixels, inside: Bools, max_error: int = 0) -> PixelSymbols:
         from mnistzip.engines.interface import PixelSymbols
 
         model.require_pixel_model()
         counts, room = np.empty(len(x), np.int32), len(x) * PIXEL_SYMBOLS_MAX
         turn, start, freq_less_one = np.empty(room, np.int16), np.empty(room, np.uint16), np.empty(room, np.uint16)
-        used = self._load(model).pixel_symbols(_octets(x), _octets(inside), counts, turn, start, freq_less_one)
+        used = self._load(model).pixel_symbols(_octets(x), _octets(inside), max_error, counts, turn, start, freq_less_one)
         return PixelSymbols(counts, turn[:used].copy(), start[:used].copy(), freq_less_one[:used].copy())
 
     def encode_pixels(self, symbols: PixelSymbols, streams: Streams, checks: Integers) -> list[bytes]:
@@ -143,13 +143,19 @@ class NativeEngine:
         return coded
 
     def decode_pixels(
-        self, model: Model, coded: Sequence[bytes], inside: Bools, streams: Streams, preview: bool = False
+        self,
+        model: Model,
+        coded: Sequence[bytes],
+        inside: Bools,
+        streams: Streams,
+        max_error: int = 0,
+        preview: bool = False,
     ) -> tuple[Pixels, Bools, FinalStates]:
         model.require_pixel_model()
         finals, tiles = _finals(coded), int(streams.count.sum())
         x, possible = np.empty((tiles, TILE, TILE), np.uint8), np.empty(tiles, np.uint8)
         counts = streams.count.astype(np.int32)
-        self._load(model).decode_pixels(coded, _octets(inside), counts, preview, x, possible, finals)
+        self._load(model).decode_pixels(coded, _octets(inside), counts, max_error, preview, x, possible, finals)
         return x, possible.astype(bool), _final_states(finals)
 
     def _load(self, model: Model) -> NativeModel:

@@ -84,10 +84,10 @@ class NumpyEngine:
         return latent_streams.decode(model.prior, coded, quality_index, streams, interleaved)
 
     @one_thread
-    def pixel_symbols(self, model: Model, x: Pixels, inside: Bools) -> PixelSymbols:
+    def pixel_symbols(self, model: Model, x: Pixels, inside: Bools, max_error: int = 0) -> PixelSymbols:
         from mnistzip.engines.reference import pixel_streams
 
-        return pixel_streams.pixel_symbols(model.pixel_model(), x, inside)
+        return pixel_streams.pixel_symbols(model.pixel_model(), x, inside, max_error)
 
     def encode_pixels(self, symbols: PixelSymbols, streams: Streams, checks: Integers) -> list[bytes]:
         from mnistzip.engines.reference import pixel_streams
@@ -96,11 +96,17 @@ class NumpyEngine:
 
     @one_thread
     def decode_pixels(
-        self, model: Model, coded: Sequence[bytes], inside: Bools, streams: Streams, preview: bool = False
+        self,
+        model: Model,
+        coded: Sequence[bytes],
+        inside: Bools,
+        streams: Streams,
+        max_error: int = 0,
+        preview: bool = False,
     ) -> tuple[Pixels, Bools, FinalStates]:
         from mnistzip.engines.reference import pixel_streams
 
-        return pixel_streams.decode(model.pixel_model(), coded, inside, streams, preview)
+        return pixel_streams.decode(model.pixel_model(), coded, inside, streams, max_error, preview)
 
 
 NUMPY = NumpyEngine()

@@ -14,7 +14,7 @@
 #include "mnistzip.h"
 
 /* The version of the functions below. It changes whenever their arguments or results change. */
-#define ENGINE_ABI "1"
+#define ENGINE_ABI "2"
 
 /* ---- Memory and errors ---- */
 
@@ -392,7 +392,8 @@ static PyObject *pixel_symbols(PyObject *object, PyObject *args)
     Py_buffer b[ALL] = {0};
     PyObject *result = NULL;
     block space = {NULL, NULL, 0};
-    if (!PyArg_ParseTuple(args, "y*y*w*w*w*w*", &b[GREY], &b[COVERED], &b[COUNTS], &b[TURN], &b[START], &b[FREQ])) goto done;
+    int max_error;
+    if (!PyArg_ParseTuple(args, "y*y*iw*w*w*w*", &b[GREY], &b[COVERED], &max_error, &b[COUNTS], &b[TURN], &b[START], &b[FREQ])) goto done;
     const size_t tiles = (size_t)b[COUNTS].len / sizeof(int32_t), room = tiles * MNZ_PIXEL_SYMBOLS_MAX;
     if (!has(&b[COUNTS], tiles, sizeof(int32_t)) || !has(&b[GREY], tiles, MNZ_TILE_PIXELS) || !has(&b[COVERED], tiles, MNZ_TILE_PIXELS) ||
         !has(&b[TURN], room, 2) || !has(&b[START], room, 2) || !has(&b[FREQ], room, 2))
@@ -404,7 +405,7 @@ static PyObject *pixel_symbols(PyObject *object, PyObject *args)
     for (size_t k = 0; k < tiles && status == MNZ_OK; k++) {
         int symbols = 0;
         status = mnz_pixel_symbols(model, (const uint8_t *)b[GREY].buf + k * MNZ_TILE_PIXELS,
-                                   (const uint8_t *)b[COVERED].buf + k * MNZ_TILE_PIXELS, &symbols, (int16_t *)b[TURN].buf + used,
+                                   (const uint8_t *)b[COVERED].buf + k * MNZ_TILE_PIXELS, max_error, &symbols, (int16_t *)b[TURN].buf + used,
                                    (uint16_t *)b[START].buf + used, (uint16_t *)b[FREQ].buf + used, space.at, space.size);
         ((int32_t *)b[COUNTS].buf)[k] = symbols;
         used += (size_t)symbols;
@@ -468,10 +469,10 @@ static PyObject *decode_pixels(PyObject *object, PyObject *args)
     enum { COVERED, COUNTS, GREY, POSSIBLE, FINALS, ALL };
     Py_buffer b[ALL] = {0};
     PyObject *sequence, *result = NULL;
-    int preview;
+    int max_error, preview;
     streams coded = {NULL, 0, NULL, NULL};
     block space = {NULL, NULL, 0};
-    if (!PyArg_ParseTuple(args, "Oy*y*pw*w*w*", &sequence, &b[COVERED], &b[COUNTS], &preview, &b[GREY], &b[POSSIBLE], &b[FINALS]))
+    if (!PyArg_ParseTuple(args, "Oy*y*ipw*w*w*", &sequence, &b[COVERED], &b[COUNTS], &max_error, &preview, &b[GREY], &b[POSSIBLE], &b[FINALS]))
         goto done;
     if (!open_streams(&coded, sequence)) goto done;
     const Py_ssize_t tiles = tiles_of(&b[COUNTS], coded.count);
@@ -488,7 +489,7 @@ static PyObject *decode_pixels(PyObject *object, PyObject *args)
     Py_ssize_t first = 0;
     for (Py_ssize_t k = 0; k < coded.count && status == MNZ_OK; first += count[k++])
         status = mnz_decode_pixels(model, coded.bytes[k], coded.sizes[k], (const uint8_t *)b[COVERED].buf + first * MNZ_TILE_PIXELS,
-                                   count[k], preview, (uint8_t *)b[GREY].buf + first * MNZ_TILE_PIXELS,
+                                   count[k], max_error, preview, (uint8_t *)b[GREY].buf + first * MNZ_TILE_PIXELS,
                                    (uint8_t *)b[POSSIBLE].buf + first, &final[k], space.at, space.size);
     Py_END_ALLOW_THREADS
     result = status == MNZ_OK ? Py_NewRef(Py_None) : raise(status);
@@ -513,9 +514,9 @@ static PyMethodDef model_methods[] = {
     {"decode_latents", decode_latents, METH_VARARGS,
      "decode_latents(coded, quality_index, counts, interleaved, y, finals)\n--\n\nFill y, and the final state of each stream."},
     {"pixel_symbols", pixel_symbols, METH_VARARGS,
-     "pixel_symbols(x, inside, counts, turn, start, freq_less_one)\n--\n\nFill the arrays; returns the number of symbols."},
+     "pixel_symbols(x, inside, max_error, counts, turn, start, freq_less_one)\n--\n\nFill the arrays; returns the number of symbols."},
     {"decode_pixels", decode_pixels, METH_VARARGS,
-     "decode_pixels(coded, inside, counts, preview, x, possible, finals)\n--\n\nFill x, possible, and the final states."},
+     "decode_pixels(coded, inside, counts, max_error, preview, x, possible, finals)\n--\n\nFill x, possible, and the final states."},
     {NULL, NULL, 0, NULL},
 };
 

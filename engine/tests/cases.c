@@ -207,7 +207,8 @@ static int run_pixel_symbols(const mnz_model *model, const test_case *c, memory 
     uint16_t *start = malloc(most), *freq = malloc(most);
     int symbols = 0;
     if (!turn || !start || !freq) stop("out of memory");
-    mnz_status status = mnz_pixel_symbols(model, c->array[0], c->array[1], &symbols, turn, start, freq, lossless.at, lossless.size);
+    mnz_status status = mnz_pixel_symbols(model, c->array[0], c->array[1], c->head.parameter[0], &symbols, turn, start, freq,
+                                          lossless.at, lossless.size);
     const size_t size = (size_t)symbols * sizeof *start;
     int passed = status == MNZ_OK && same(c, 2, turn, size) && same(c, 3, start, size) && same(c, 4, freq, size);
     free(turn);
@@ -241,8 +242,8 @@ static int run_decode_pixels(const mnz_model *model, const test_case *c)
     uint8_t *x = malloc(tiles * MNZ_TILE_PIXELS), *possible = malloc(tiles);
     mnz_final final = {0, 0};
     if (!x || !possible) stop("out of memory");
-    mnz_status status = mnz_decode_pixels(model, c->array[0], c->size[0], c->array[1], p[0], p[1], x, possible, &final, space.at,
-                                          space.size);
+    mnz_status status = mnz_decode_pixels(model, c->array[0], c->size[0], c->array[1], p[0], p[3], p[1], x, possible, &final,
+                                          space.at, space.size);
     int passed = (int32_t)status == p[2];
     if (status == MNZ_OK)
         passed = passed && same(c, 2, x, tiles * MNZ_TILE_PIXELS) && same(c, 3, possible, tiles) &&
@@ -345,7 +346,7 @@ static void use(const mnz_model *model, uint64_t *seed)
     mnz_decode_latents(model, stream, sizeof stream, quality, 1, 0, y, &final, lossy.at, lossy.size);
     if (mnz_model_has_pixels(model)) {
         memory lossless = allocate(mnz_lossless_workspace(model, 1));
-        mnz_decode_pixels(model, stream, sizeof stream, inside, 1, 0, x, possible, &final, lossless.at, lossless.size);
+        mnz_decode_pixels(model, stream, sizeof stream, inside, 1, 0, 0, x, possible, &final, lossless.at, lossless.size);
         free(lossless.raw);
     }
     free(lossy.raw);

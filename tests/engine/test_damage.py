@@ -49,15 +49,16 @@ def decodings(
         y, final = engine.decode_latents(model, coded, quality_index, layout, interleaved)
         return y, verified(final)
 
-    def pixels(engine: Engine, coded: Sequence[bytes], preview: bool) -> Any:
-        x, possible, final = engine.decode_pixels(model, coded, inside, layout, preview)
+    def pixels(engine: Engine, coded: Sequence[bytes], max_error: int, preview: bool) -> Any:
+        x, possible, final = engine.decode_pixels(model, coded, inside, layout, max_error, preview)
         return x, possible, verified(final)
 
     return {
         "latents in turns": lambda engine, coded: latents(engine, coded, True),
         "latents": lambda engine, coded: latents(engine, coded, False),
-        "pixels": lambda engine, coded: pixels(engine, coded, False),
-        "preview": lambda engine, coded: pixels(engine, coded, True),
+        "pixels": lambda engine, coded: pixels(engine, coded, 0, False),
+        "pixels within 9": lambda engine, coded: pixels(engine, coded, 9, False),
+        "preview": lambda engine, coded: pixels(engine, coded, 0, True),
     }
 
 
@@ -229,6 +230,7 @@ def arguments() -> dict[str, dict[str, Any]]:
         "pixel_symbols": {
             "x": x,
             "inside": inside,
+            "max_error": 0,
             "counts": np.empty(N, np.int32),
             "turn": np.empty(room, np.int16),
             "start": np.empty(room, np.uint16),
@@ -246,6 +248,7 @@ def arguments() -> dict[str, dict[str, Any]]:
             "coded": coded,
             "inside": inside,
             "counts": counts,
+            "max_error": 0,
             "preview": 0,
             "out": np.empty_like(x),
             "possible": np.empty(N, np.uint8),
@@ -365,6 +368,9 @@ def bad_values() -> list[tuple[str, str, Any]]:
     for bad in ([], [b"\1"], [b"\1"] * 3, [b"\1", b""], [b"\1", b"\0\1"]):
         cases += [(function, "coded", bad) for function in ("decode_latents", "decode_pixels")]
     cases.append(("pixel_symbols", "inside", np.zeros((N, 28, 28), np.uint8)))  # grey levels outside the image
+    for function in ("pixel_symbols", "decode_pixels"):
+        cases += [(function, "max_error", bad) for bad in (-1, 65, 2**31 - 1, -(2**31))]
+    cases.append(("pixel_symbols", "max_error", 64))  # the grey levels are not those that it leaves
     for of_tile in ([-1, 5, 3], [7, 0, 1], [4, 0, 2], [3137, 0, 0], [2**31 - 1, 0, 8], [-(2**31), 0, 8]):
         cases.append(("encode_pixels", "of_tile", np.array(of_tile, np.int32)))
     for turn in ([0, 9, 5, 9, 1, 2, 3], [-1, 0, 5, 9, 1, 2, 3], [0, 0, 5, 436, 1, 2, 3], [0, 0, 5, 32767, 1, 2, 3]):

@@ -47,8 +47,11 @@ def calls(model: Any) -> dict[str, tuple[Callable[..., Any], list[Any]]]:
         "latent_symbols": (model.latent_symbols, [y, quality, start, freq]),
         "synthesize": (model.synthesize, [y, quality, np.empty_like(x)]),
         "decode_latents": (model.decode_latents, [coded, quality[:2], counts, False, y, finals]),
-        "pixel_symbols": (model.pixel_symbols, [x, inside, np.empty(N, np.int32), *room]),
-        "decode_pixels": (model.decode_pixels, [coded, inside, counts, False, np.empty_like(x), np.empty(N, np.uint8), finals]),
+        "pixel_symbols": (model.pixel_symbols, [x, inside, 0, np.empty(N, np.int32), *room]),
+        "decode_pixels": (
+            model.decode_pixels,
+            [coded, inside, counts, 0, False, np.empty_like(x), np.empty(N, np.uint8), finals],
+        ),
         "encode_latents": (EXTENSION.encode_latents, [start, freq, counts, checks, 16, True]),
         "encode_pixels": (EXTENSION.encode_pixels, [*pixels, counts, checks]),
     }

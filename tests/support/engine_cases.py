@@ -14,6 +14,7 @@ from mnistzip.engines.interface import Engine
 from mnistzip.entropy.rans import FinalStates
 from mnistzip.errors import MnistzipError
 from mnistzip.models.model import Model
+from mnistzip.models.pixel.bounded import nearest
 from mnistzip.types import Bools, Integers, Pixels
 
 TILE, SYMBOLS, QUALITIES = 28, 196, 100
@@ -185,15 +186,28 @@ def compare_search(compare: Comparison, random: np.random.Generator, count: int,
 
 def compare_pixels(compare: Comparison, random: np.random.Generator, count: int) -> None:
     """Lossless streams of random images, and damaged ones."""
-    model = compare.model
-    x, inside = tiles(random, count)
+    every, inside = tiles(random, count)
     layout = streams(random, count)
     checks = random.integers(0, 1 << 32, len(layout.count))
-    symbols = compare("pixel_symbols", lambda engine: engine.pixel_symbols(model, x, inside))
+    for max_error in (0, int(random.choice([1, 2, 3, 4, 8, 15, 16, 20, 31, 42, 63, 64]))):
+        _compare_pixels(compare, random, nearest(every, max_error), inside, layout, checks, max_error)
+
+
+def _compare_pixels(
+    compare: Comparison,
+    random: np.random.Generator,
+    x: Pixels,
+    inside: Bools,
+    layout: Streams,
+    checks: Integers,
+    max_error: int,
+) -> None:
+    model = compare.model
+    symbols = compare("pixel_symbols", lambda engine: engine.pixel_symbols(model, x, inside, max_error))
     coded = compare("encode_pixels", lambda engine: engine.encode_pixels(symbols, layout, checks))
 
     def decode(engine: Engine, coded: list[bytes], preview: bool = False) -> Any:
-        decoded, possible, final = engine.decode_pixels(model, coded, inside, layout, preview)
+        decoded, possible, final = engine.decode_pixels(model, coded, inside, layout, max_error, preview)
         return decoded, possible, final_states(final), final.verify(checks)
 
     decoded, possible, _, passed = compare("decode_pixels", lambda engine: decode(engine, coded))

@@ -89,9 +89,9 @@ def use(random: np.random.Generator, model: _engine.Model) -> None:
         model.decode_latents(stream, quality_index[:1], counts, interleaved, y, finals)
     try:
         symbols = np.empty(2, np.int32), np.empty(6272, np.int16), np.empty(6272, np.uint16), np.empty(6272, np.uint16)
-        model.pixel_symbols(x, inside, *symbols)
+        model.pixel_symbols(x, inside, 0, *symbols)
         for preview in (False, True):
-            model.decode_pixels(stream, inside, counts, preview, np.empty_like(x), np.empty(2, np.uint8), finals)
+            model.decode_pixels(stream, inside, counts, 8 * preview, preview, np.empty_like(x), np.empty(2, np.uint8), finals)
     except ValueError as error:
         if "without loss" not in str(error):
             raise

@@ -19,14 +19,15 @@ from mnistzip.models.pixel.planes import STEPS, TILE_PIXELS, Plane
 from mnistzip.types import Bools, Integers, Pixels
 
 
-def pixel_symbols(model: PixelModel, x: Pixels, inside: Bools) -> PixelSymbols:
+def pixel_symbols(model: PixelModel, x: Pixels, inside: Bools, max_error: int) -> PixelSymbols:
     """The symbols of tiles, tile by tile.
 
     Args:
         x: grey levels, 0 outside the image, shape ``(N, 28, 28)``.
         inside: which pixels the image covers, shape ``(N, 28, 28)``.
+        max_error: 0, or that of :mod:`mnistzip.models.pixel.bounded`.
     """
-    coded = model.intervals(x, inside.reshape(-1, TILE_PIXELS))
+    coded = model.intervals(x, inside.reshape(-1, TILE_PIXELS), max_error)
     order = np.argsort(coded.tile, kind="stable")
     turn = coded.plane * STEPS + coded.step
     return PixelSymbols(
@@ -54,17 +55,18 @@ def encode(symbols: PixelSymbols, streams: Streams, checks: Integers) -> list[by
 
 
 def decode(
-    model: PixelModel, coded: Sequence[bytes], inside: Bools, streams: Streams, preview: bool
+    model: PixelModel, coded: Sequence[bytes], inside: Bools, streams: Streams, max_error: int, preview: bool
 ) -> tuple[Pixels, Bools, FinalStates]:
-    """Tiles, shape ``(N, 28, 28)``; which of them have all their shades in range, shape ``(N,)``; where each stream ended.
+    """Tiles, shape ``(N, 28, 28)``; which of them have valid grey levels only, shape ``(N,)``; where each stream ended.
 
     Args:
         model: of the tiles.
         coded: the bytes of each stream.
         inside: which pixels the image covers, shape ``(N, 28, 28)``.
         streams: which hold the tiles.
+        max_error: as for :func:`pixel_symbols`.
         preview: decode all planes but the shades.
     """
     decoder = rans.Decoder(coded)
-    x, possible = model.decode(decoder, streams.owner, inside.reshape(-1, TILE_PIXELS), preview)
+    x, possible = model.decode(decoder, streams.owner, inside.reshape(-1, TILE_PIXELS), max_error, preview)
     return x, possible, decoder.final_states()

@@ -34,6 +34,7 @@ from mnistzip.entropy.cost import TOTAL
 from mnistzip.errors import ModelError
 from mnistzip.limits import PIXEL_WIDTH_MAX
 from mnistzip.models.latent_prior import LOGITS
+from mnistzip.models.pixel.bounded import Choices, choices, nearest
 from mnistzip.models.pixel.context import Contexts, bits_to_inputs, inputs_of, padded_index, size_of
 from mnistzip.models.pixel.copy_attention import CopyAttention, KeyValueCache, shade_cdf
 from mnistzip.models.pixel.planes import (
@@ -58,6 +59,9 @@ from mnistzip.types import Bools, Floats, Integers, Pixels
 TILES_PER_BATCH = 16  # evaluated together: small enough for the processor's cache
 MIDDLE_SOLID = 253
 HIDDEN_LAYERS = 3  # of each plane
+EXCLUDED = np.float32(
+    1 << 20
+)  # what a logit loses whose symbol leads to no grey level of a bounded error; its weight is then 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,13 +177,14 @@ class PixelModel:
         if self.blank.shape != (TILE_PIXELS,) or self.blank.min() < 1 or self.blank.max() >= TOTAL:
             raise ModelError(f"pixels blank: a frequency is outside 1..{TOTAL - 1}")
 
-    def intervals(self, x: Pixels, inside: Bools) -> Symbols:
+    def intervals(self, x: Pixels, inside: Bools, max_error: int = 0) -> Symbols:
         """The symbols of whole tiles, and their intervals.
 
         Args:
-            x: grey levels, shape ``(N, 28, 28)``, 0 outside.
+            x: grey levels, shape ``(N, 28, 28)``, 0 outside; with ``max_error`` those of :func:`nearest` only.
             inside: pixels that the image covers, shape ``(N, 784)``.
         """
+        kept = choices(max_error) if max_error else None
         grey = x.reshape(len(x), TILE_PIXELS)
         contexts = Contexts.of(grey)
         planes: list[tuple[Integers, ...]] = []
@@ -188,25 +193,30 @@ class PixelModel:
             symbol = symbols(grey[tile, pixel], plane)
             start, freq = np.empty((2, len(tile)), np.int64)
             for part in _batches(tile):
-                cdf = self._cdf(plane, contexts, tile[part], pixel[part], grey[tile[part], pixel[part]])
+                cdf = self._cdf(plane, contexts, tile[part], pixel[part], grey[tile[part], pixel[part]], kept)
                 start[part], freq[part] = cdf.interval(symbol[part])
             planes.append((tile, np.full(len(tile), plane), STEP[pixel], start, freq))
         return Symbols(*(np.concatenate(column) for column in zip(*planes, strict=True)))
 
-    def _cdf(self, plane: Plane, contexts: Contexts, tile: Integers, pixel: Integers, value: Pixels) -> Cdf:
+    def _cdf(
+        self, plane: Plane, contexts: Contexts, tile: Integers, pixel: Integers, value: Pixels, kept: Choices | None
+    ) -> Cdf:
         """Frequencies of pixels of whole tiles, in coding order, whose grey levels are all known."""
         if plane is not Plane.SHADE:
-            return self._frequencies(plane, contexts, tile, pixel)
+            return self._frequencies(plane, contexts, tile, pixel, kept)
         shade_ranges = ranges(value)
-        h, logits = self._shades(contexts, tile, pixel, shade_ranges)
+        h, logits = self._shades(contexts, tile, pixel, shade_ranges, kept)
         return shade_cdf(logits, self.copying.votes(h, tile, pixel, shade_ranges, symbols(value, plane)))
 
-    def _frequencies(self, plane: Plane, contexts: Contexts, tile: Integers, pixel: Integers) -> Cdf:
+    def _frequencies(self, plane: Plane, contexts: Contexts, tile: Integers, pixel: Integers, kept: Choices | None) -> Cdf:
         """Frequencies of all planes but the last."""
         net = self.nets[plane]
         index = padded_index(tile, pixel)
         if plane is not Plane.INK:
-            return Cdf.of_logits(net.head.transposed(net.features(contexts.near(plane, index), pixel), LOGITS))
+            logits = net.head.transposed(net.features(contexts.near(plane, index), pixel), LOGITS)
+            if kept is not None:
+                logits -= EXCLUDED * ~kept.of(plane)[:, None]
+            return Cdf.of_logits(logits)
         sums = np.zeros((3, len(tile)))
         sums[1], sums[2] = TOTAL - self.blank[pixel], TOTAL
         total = np.ones(len(tile))
@@ -217,24 +227,33 @@ class PixelModel:
             sums[:, inked], total[inked] = cdf.sums, cdf.total
         return Cdf(sums, total)
 
-    def _shades(self, contexts: Contexts, tile: Integers, pixel: Integers, shade_ranges: Integers) -> tuple[Floats, Floats]:
+    def _shades(
+        self, contexts: Contexts, tile: Integers, pixel: Integers, shade_ranges: Integers, kept: Choices | None
+    ) -> tuple[Floats, Floats]:
         """Features and logits of shades."""
         net = self.nets[Plane.SHADE]
         h = net.features(contexts.near(Plane.SHADE, padded_index(tile, pixel)), pixel, shade_ranges)
-        return h, net.shade_logits(h, shade_ranges)
+        logits = net.shade_logits(h, shade_ranges)
+        if kept is not None:
+            logits -= EXCLUDED * ~kept.shade[shade_ranges].T
+        return h, logits
 
-    def decode(self, decoder: rans.Decoder, stream: Integers, inside: Bools, preview: bool = False) -> tuple[Pixels, Bools]:
+    def decode(
+        self, decoder: rans.Decoder, stream: Integers, inside: Bools, max_error: int = 0, preview: bool = False
+    ) -> tuple[Pixels, Bools]:
         """Decode whole tiles or, for a preview, all planes but the shades.
 
         Args:
             decoder: of the streams that hold the tiles.
             stream: the stream of each tile, in ascending order, shape ``(N,)``.
             inside: pixels that the image covers, shape ``(N, 784)``.
+            max_error: that of the encoder; 0 without loss.
 
         Returns:
             Grey levels, shape ``(N, 28, 28)``, in a preview those in the middle of their ranges; and which tiles have all their
-            shades within their ranges, shape ``(N,)``.
+            shades within their ranges and only grey levels that ``max_error`` leaves, shape ``(N,)``.
         """
+        kept = choices(max_error) if max_error else None
         count = len(stream)
         grey = np.zeros((count, TILE_PIXELS), np.uint8)
         valid = np.ones(count, bool)
@@ -251,12 +270,12 @@ class PixelModel:
                 t, p = tile[now], pixel[now]
                 if plane is Plane.SHADE:
                     shade_ranges = ranges(grey[t, p])
-                    h, logits = self._shades(contexts, t, p, shade_ranges)
+                    h, logits = self._shades(contexts, t, p, shade_ranges, kept)
                     symbol = decoder.decode(shade_cdf(logits, cache.votes(h, t, shade_ranges)), stream[t])
                     cache.add(h, t, shade_ranges, symbol)
                     valid[t[symbol > LAST_SHADE[shade_ranges]]] = False
                 else:
-                    symbol = decoder.decode(self._frequencies(plane, contexts, t, p), stream[t])
+                    symbol = decoder.decode(self._frequencies(plane, contexts, t, p, kept), stream[t])
                 value = _lowest_grey(plane, symbol, grey[t, p])
                 grey[t, p] = value
                 index = padded_index(t, p)
@@ -265,6 +284,8 @@ class PixelModel:
                     contexts.set_level(index[symbol > 0], RANGES)
         if preview:
             grey = np.where(grey == 0, 0, np.where(grey >= SOLID, MIDDLE_SOLID, grey + SHADES // 2 - 1)).astype(np.uint8)
+        elif max_error:
+            valid &= (nearest(grey, max_error) == grey).all(axis=1)
         return grey.reshape(count, TILE, TILE), valid
 
 
