@@ -18,6 +18,9 @@ README_ROWS = (
 BILLION, CLUSTER = 1_000_000_000, 64  # images and processors of docs/clusters.md
 
 
+PARTS = ("performance", "flat", "bounded", "measurements")  # files in docs/, in the order of the attributes of Sources
+
+
 @dataclass(frozen=True)
 class Sources:
     """All files of results.
@@ -26,12 +29,14 @@ class Sources:
         results: ``bench/results/results.json``, by ``mnistzip bench``.
         performance: ``docs/performance.json``, by ``benchmarks/speed.py``.
         flat: ``docs/flat.json``, by ``benchmarks/flat.py``.
+        bounded: ``docs/bounded.json``, by ``benchmarks/bounded.py``.
         measurements: ``docs/measurements.json``, results of commands that print them.
     """
 
     results: Results
     performance: dict[str, Any]
     flat: dict[str, Any]
+    bounded: dict[str, Any]
     measurements: dict[str, Any]
 
     def row(self, key: str) -> Row:
@@ -41,10 +46,8 @@ class Sources:
 
 def read_sources(root: Path) -> Sources:
     """Read all files of results below ``root``."""
-    performance, flat, measurements = (
-        json.loads((root / "docs" / f"{name}.json").read_text()) for name in ("performance", "flat", "measurements")
-    )
-    return Sources(read_results(root / "bench" / "results" / "results.json"), performance, flat, measurements)
+    parts = [json.loads((root / "docs" / f"{name}.json").read_text()) for name in PARTS]
+    return Sources(read_results(root / "bench" / "results" / "results.json"), *parts)
 
 
 def number(value: float | None) -> float:
@@ -307,6 +310,17 @@ def flat_costs(sources: Sources) -> str:
         for row in flat["rows"]
     ]
     return markdown_table(["images in the archive", "compress, per image", "decompress, per image", "peak memory"], rows)
+
+
+def bounded_files(sources: Sources) -> str:
+    """Bytes of lossless and bounded files, and the share of the bytes of JPEG-LS."""
+    bounds = sources.bounded["bounds"]
+    rows = []
+    for name, row in sources.bounded["sets"].items():
+        pairs = [row[f"bound {bound}"] for bound in bounds]
+        rows.append([name, f"{row['lossless']:.0f} B", *(f"{ours:.0f} B ({ours / peer:.2f})" for ours, peer in pairs)])
+    table = markdown_table(["pictures", "lossless", *(f"within {bound}" for bound in bounds)], rows)
+    return table + f"\n\nMeasured {sources.bounded['date']} with `python benchmarks/bounded.py runs/sets/report`."
 
 
 def blas_threads(sources: Sources) -> str:

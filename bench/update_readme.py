@@ -26,6 +26,7 @@ FIGURES: dict[str, dict[str, Figure]] = {  # page -> marker -> function that wri
     "docs/archives.md": {"bytes": figures.archive_bytes, "overhead": figures.overhead, "scale": figures.archive_scale},
     "docs/benchmark.md": {"results": figures.all_results, "bd-rate": figures.bd_rates},
     "docs/clusters.md": {"cost": figures.cluster_cost, "shards": figures.cluster_shards, "workers": figures.cluster_workers},
+    "docs/lossless.md": {"bounded": figures.bounded_files},
     "docs/performance.md": {
         "speed": figures.speed_table,
         "relative": figures.relative_speed,

@@ -11,6 +11,7 @@ import numpy as np
 from mnistzip.archive.entry_names import shown
 from mnistzip.archive.group_header import PartCoding
 from mnistzip.archive.reader import Archive
+from mnistzip.bitstream import bounded
 from mnistzip.bitstream.container import NAMED_BY_HASH
 from mnistzip.cli.damage_report import DAMAGED, NOT_READ, OK, DamageReport, errors_of, report_lost_names, status_of
 from mnistzip.cli.progress import Progress
@@ -21,7 +22,7 @@ from mnistzip.types import Mode
 
 def describe(name: str, archive: Archive, as_json: bool, verbose: bool) -> int:
     """Print what an archive holds, from its index and the headers of its groups; returns how many groups are damaged."""
-    codings: Counter[tuple[str, str, int | None]] = Counter()
+    codings: Counter[tuple[str, str, int | None, int | None]] = Counter()
     groups = stored = coded = damaged = 0
     for group in archive.groups():
         groups += 1
@@ -35,7 +36,10 @@ def describe(name: str, archive: Archive, as_json: bool, verbose: bool) -> int:
             if part.coding.mode is not Mode.STORED:
                 stored += sum(len(part.images_of(lane)) for lane in np.flatnonzero(part.stored).tolist())
     count, size = len(archive), archive.size
-    parts = [{"mode": mode, "model": model, "quality": quality, "images": n} for (mode, model, quality), n in codings.items()]
+    parts = [
+        {"mode": mode, "model": model, "quality": quality, "max_error": max_error, "images": n}
+        for (mode, model, quality, max_error), n in codings.items()
+    ]
     if as_json:
         height, width = archive.shape or (None, None)
         row = {
@@ -62,8 +66,10 @@ def describe(name: str, archive: Archive, as_json: bool, verbose: bool) -> int:
     click.echo(f"{name}: archive of {count} images, {shape}{content}")
     each = f", {size / count:.2f} per image" if count else ""
     click.echo(f"  {size} bytes{each}: {groups} group{'s' * (groups != 1)}, coded images {coded}, the rest {size - coded}")
-    for (mode, model, quality), number in codings.items():
+    for (mode, model, quality, max_error), number in codings.items():
         at_quality = f", quality {quality}" if quality else ""
+        if max_error:
+            at_quality = f", {bounded.in_words(max_error)}"
         click.echo(f"  {number} images: {mode}, model {model}{at_quality}")
     if stored:
         click.echo(f"  {stored} of them lossless, which is smaller")
@@ -72,14 +78,15 @@ def describe(name: str, archive: Archive, as_json: bool, verbose: bool) -> int:
     return damaged
 
 
-def _described(coding: PartCoding) -> tuple[str, str, int | None]:
-    """Mode, name of the model, and quality."""
+def _described(coding: PartCoding) -> tuple[str, str, int | None, int | None]:
+    """Mode, name of the model, quality, and largest error."""
     if coding.mode is Mode.STORED:
-        return "lossless", "none", None
+        return "lossless", "none", None, None
     names = {number: shipped for shipped, number in registry.SHIPPED.items()}
     by_hash = coding.model == NAMED_BY_HASH
     model = coding.fingerprint.hex() if by_hash else names.get(coding.model, f"number {coding.model}")
-    return ("lossy", model, coding.quality) if coding.mode is Mode.LOSSY else ("lossless", model, None)
+    quality = coding.quality if coding.mode is Mode.LOSSY else None
+    return coding.mode.name.lower(), model, quality, coding.max_error or None
 
 
 def _list(archive: Archive) -> None:

@@ -190,14 +190,18 @@ def _refuse_contradictions(ctx: click.Context, encoding: EncodeOptions) -> None:
     quality_is_given = ctx.get_parameter_source("quality") is ParameterSource.COMMANDLINE
     if quality_is_given and encoding.lossless:
         raise click.UsageError("--lossless keeps every pixel: leave out --quality")
+    if quality_is_given and encoding.max_error is not None:
+        raise click.UsageError("--max-error decides how near every pixel is: leave out --quality")
     if quality_is_given and budget and not encoding.bare:
         raise click.UsageError(f"--{budget.replace('_', '-')} chooses the quality: leave out --quality")
-    if encoding.bare and (encoding.lossless or encoding.min_psnr is not None):
-        raise click.UsageError("--bare is lossy, with a known quality: leave out --lossless and --min-psnr")
+    if encoding.bare and (encoding.lossless or encoding.max_error is not None or encoding.min_psnr is not None):
+        raise click.UsageError("--bare is lossy, with a known quality: leave out --lossless, --max-error and --min-psnr")
     if ctx.get_parameter_source("check_bits") is ParameterSource.COMMANDLINE and not encoding.bare:
         raise click.UsageError("--check-bits needs --bare: files have a checksum of 16 to 23 bits")
     if encoding.lossless and encoding.min_psnr is not None:
         raise click.UsageError("--lossless reaches any PSNR: leave out --min-psnr")
+    if encoding.max_error is not None and (encoding.lossless or encoding.min_psnr is not None):
+        raise click.UsageError("--max-error excludes --lossless and --min-psnr: leave out all but one")
 
 
 def _refuse_for_archives(ctx: click.Context) -> None:

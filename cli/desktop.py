@@ -40,7 +40,9 @@ FILE_MAGIC = f"""# mnistzip: compressed greyscale images
 >2\tubyte\t{ARCHIVE}\tarchive of images
 >2\tubyte\t>{ARCHIVE}\timage
 >>2\tubyte&0x30\t0x00\t\\b, lossy
->>2\tubyte&0x30\t>0x00\t\\b, lossless
+>>2\tubyte&0x30\t0x10\t\\b, lossless
+>>2\tubyte&0x30\t0x20\t\\b, lossless
+>>2\tubyte&0x30\t0x30\t\\b, every pixel within a bound
 """
 
 

@@ -48,7 +48,7 @@ OVERVIEW_EXAMPLES = (
 PAGES = {
     "compress": Page(
         {
-            "Common options": ("--output", "--quality", "--lossless", "--recursive", "--force"),
+            "Common options": ("--output", "--quality", "--lossless", "--max-error", "--recursive", "--force"),
             "Limits of size and quality": ("--max-bytes", "--min-psnr"),
             "Reading images": ("--convert",),
             "Coding": ("--effort", "--model", "--threads"),

@@ -12,6 +12,7 @@ import click
 
 from mnistzip import api
 from mnistzip.archive.reader import Archive
+from mnistzip.bitstream import bounded
 from mnistzip.cli import archive_info, outputs, params
 from mnistzip.cli.damage_report import OK, status_of
 from mnistzip.cli.messages import format_error
@@ -50,6 +51,8 @@ def info(inputs: tuple[str, ...], as_json: bool, verbose: bool) -> int:
             click.echo(json.dumps({"input": name, **asdict(header)}))
             continue
         quality = f", quality {header.quality}" if header.quality else ""
+        if header.max_error:
+            quality = f", {bounded.in_words(header.max_error)}"
         tiles = f" in {header.tiles} tiles" if header.tiles > 1 else ""
         click.echo(f"{name}: {header.mode}, model {header.model}{quality}, {header.width}x{header.height}{tiles}")
         size = header.header_bytes + header.payload_bytes

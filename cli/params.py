@@ -13,7 +13,7 @@ from mnistzip.bitstream import container
 from mnistzip.io import detect, image_file
 from mnistzip.io.formats import FORMATS, help_of_formats
 from mnistzip.io.inputs import Input, Piped
-from mnistzip.limits import CHECK_BITS_MAX, DECODED_PIXELS_MAX
+from mnistzip.limits import CHECK_BITS_MAX, DECODED_PIXELS_MAX, ERROR_MAX
 from mnistzip.models import registry
 from mnistzip.options import (
     BARE_CHECK_BITS,
@@ -102,6 +102,12 @@ def check_bits(note: str) -> Decorator:
 ENCODE_OPTIONS: dict[str, Decorator] = {
     "quality": quality("Higher is better and larger."),
     "lossless": click.option("--lossless", is_flag=True, help="Keep every pixel."),
+    "max_error": click.option(
+        "--max-error",
+        type=click.IntRange(1, ERROR_MAX),
+        metavar="N",
+        help="Keep every pixel within N grey levels, 1 to 64.",
+    ),
     "effort": click.option(
         "-e",
         "--effort",

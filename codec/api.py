@@ -40,6 +40,8 @@ def encode(image: ArrayLike, **options: Unpack[EncodeKeywords]) -> bytes:
         image: uint8 array of shape ``(H, W)``, or a greyscale image of Pillow.
         quality: 1 (smallest) to 100 (best). Not used when a budget is given.
         lossless: keep every pixel.
+        max_error: keep every pixel within so many grey levels, 1 to 64: smaller than lossless, and no surprises. Not with
+            ``quality``, ``lossless`` or ``min_psnr``.
         effort: 0 (fastest) to 9 (smallest). Decoding time does not depend on it.
         max_bytes: the best quality whose file has at most this many bytes. Bare streams have a fixed quality: for them, the
             best latent that fits.
@@ -73,7 +75,7 @@ def decode(data: bytes, *, model: str | Path | Model | None = None, max_pixels: 
         data: the whole file.
         model: the user model that the file names by its fingerprint. Shipped models need no argument.
         max_pixels: larger images are refused before memory is allocated. The default is 2^23 pixels for lossy files, 2^18 for
-            lossless files of the pixel model, and 2^26 for stored files.
+            files of the pixel model, lossless or bounded, and 2^26 for stored files.
 
     Raises:
         FormatError: damaged, truncated, or not a mnistzip file.
@@ -159,8 +161,8 @@ def _encode(images: list[Pixels], options: EncodeOptions, first: int) -> list[by
     from mnistzip.coding import image_files, model_choice  # decoding starts sooner without them
 
     models = registry.candidates(options.model)
-    if options.lossless:
-        return image_files.encode_lossless(images, models, options.max_bytes, first)
+    if options.lossless or options.max_error is not None:
+        return image_files.encode_lossless(images, models, options.max_bytes, first, options.max_error or 0)
     if options.min_psnr is not None:
         return image_files.encode_to_psnr(images, models, options.effort, options.min_psnr, options.max_bytes, first)
     if options.max_bytes is not None:
@@ -212,7 +214,7 @@ def decode_each(
 def _decode(files: Iterable[bytes], model: str | Path | Model | None, max_pixels: int | None) -> list[Pixels | MnistzipError]:
     """For each file its image or its error."""
     out: dict[int, Pixels | MnistzipError] = {}
-    coded: dict[tuple[Model, Mode], dict[int, tuple[Header, bytes]]] = {}
+    coded: dict[tuple[Model, Mode, int], dict[int, tuple[Header, bytes]]] = {}
     for index, data in enumerate(files):
         try:
             header, payload = container.parse(_as_bytes(data), max_pixels)
@@ -220,11 +222,11 @@ def _decode(files: Iterable[bytes], model: str | Path | Model | None, max_pixels
                 out[index] = unstore(header, payload)
             else:
                 decoder = _model_of(header, model, max_pixels)
-                coded.setdefault((decoder, header.mode), {})[index] = header, payload
+                coded.setdefault((decoder, header.mode, header.max_error or 0), {})[index] = header, payload
         except MnistzipError as error:
             out[index] = error
-    for (decoder, mode), parsed in coded.items():
-        out |= zip(parsed, _decode_by(decoder, mode, list(parsed.values())), strict=True)
+    for (decoder, mode, max_error), parsed in coded.items():
+        out |= zip(parsed, _decode_by(decoder, mode, max_error, list(parsed.values())), strict=True)
     return [out[index] for index in range(len(out))]
 
 
@@ -232,19 +234,21 @@ def _model_of(header: Header, candidate: str | Path | Model | None, max_pixels: 
     """The model that decodes a file. Without ``max_pixels``, a model that would take more than some seconds is refused."""
     assert header.model is not None
     model = model_for(header.model, candidate)
-    if header.mode is Mode.LOSSLESS:
+    if header.mode is not Mode.LOSSY:
         model.require_pixel_model()
     if max_pixels is None:
         model.require_default_limit(header.mode, [(header.height, header.width)])
     return model
 
 
-def _decode_by(model: Model, mode: Mode, parsed: list[tuple[Header, bytes]]) -> Sequence[Pixels | MnistzipError]:
+def _decode_by(
+    model: Model, mode: Mode, max_error: int, parsed: list[tuple[Header, bytes]]
+) -> Sequence[Pixels | MnistzipError]:
     if mode is Mode.LOSSY:
         return decode_images(model, parsed)
     from mnistzip.coding.lossless import decode_files
 
-    return decode_files(model, parsed)
+    return decode_files(model, parsed, max_error)
 
 
 def within_default_limit(data: bytes, model: str | Path | Model | None = None) -> bool:
@@ -259,12 +263,13 @@ class Info:
     """The header of a file, in words.
 
     Attributes:
-        mode: ``"lossy"`` or ``"lossless"``.
+        mode: ``"lossy"``, ``"lossless"`` or ``"bounded"``.
         model: name of the model, or the first bytes of its fingerprint in hex; ``"none (METHOD)"`` if stored.
         quality: 1 to 100 if lossy, else None.
         width, height: in pixels.
         tiles: number of 28x28 tiles; 0 if stored.
         header_bytes, payload_bytes: they add up to the size of the file.
+        max_error: 1 to 64 if bounded: no pixel differs from the original by more grey levels. Else None.
     """
 
     mode: str
@@ -275,6 +280,7 @@ class Info:
     tiles: int
     header_bytes: int
     payload_bytes: int
+    max_error: int | None = None
 
 
 def info(data: bytes) -> Info:
@@ -291,10 +297,10 @@ def info(data: bytes) -> Info:
         names = {shipped: name for name, shipped in registry.SHIPPED.items()}
         number = header.model
         name = number.hex() if isinstance(number, bytes) else names.get(number or 0, f"number {number}")
-        mode = "lossy" if header.mode is Mode.LOSSY else "lossless"
+        mode = header.mode.name.lower()
     tiles = 0 if header.mode is Mode.STORED else tiles_in(header.width, header.height)
     size = (header.width, header.height)
-    return Info(mode, name, header.quality, *size, tiles, len(data) - len(payload), len(payload))
+    return Info(mode, name, header.quality, *size, tiles, len(data) - len(payload), len(payload), header.max_error)
 
 
 def _as_bytes(data: bytes | bytearray | memoryview) -> bytes:

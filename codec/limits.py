@@ -15,13 +15,21 @@ DECODED_PIXELS_MAX = {
     Mode.LOSSY: 1 << 23,
     Mode.LOSSLESS: 1 << 18,
     Mode.STORED: PIXELS_MAX,
+    Mode.BOUNDED: 1 << 18,
 }  # seconds of work at worst; --max-pixels
+
+ERROR_MAX = 64  # grey levels, the largest bound of a bounded error
 
 # Streams
 CHECK_BITS_MIN, CHECK_BITS_MAX = 16, 23  # bits of a check in a file; bare streams may have fewer
 
 # Archives
-GROUP_PIXELS_MAX = {Mode.LOSSY: 1 << 23, Mode.LOSSLESS: 1 << 21, Mode.STORED: PIXELS_MAX}  # decoded together; --max-pixels
+GROUP_PIXELS_MAX = {
+    Mode.LOSSY: 1 << 23,
+    Mode.LOSSLESS: 1 << 21,
+    Mode.STORED: PIXELS_MAX,
+    Mode.BOUNDED: 1 << 21,
+}  # decoded together; --max-pixels
 GROUP_NAMES_MAX = 1 << 22  # bytes of the names of a group
 
 # Chunks of arrays, as plugins code them
@@ -32,7 +40,11 @@ MODEL_FILE_MAX = 16 << 20  # bytes, of the file and of its arrays together
 MODEL_LAYERS_MAX = 200
 MODEL_META_MAX = 1 << 16  # bytes of the description
 ARRAY_HEADER_MAX = 512  # bytes of the header of an array
-MACS_MAX = {Mode.LOSSY: 320 * 10**9, Mode.LOSSLESS: 80 * 10**9}  # multiply-adds of an image; they take some seconds
+MACS_MAX = {  # multiply-adds of an image; they take some seconds
+    Mode.LOSSY: 320 * 10**9,
+    Mode.LOSSLESS: 80 * 10**9,
+    Mode.BOUNDED: 80 * 10**9,
+}
 PRIOR_VALUES_MAX = 1 << 26  # values that the prior keeps for all tiles of an image
 PRIOR_STATES_MAX = 1 << 12  # values of ``near`` or ``far`` for a tile
 SIGNAL_MAX = 1 << 17  # values between two layers for an image

@@ -17,7 +17,7 @@ import numpy as np
 
 from mnistzip.bitstream.container import QUALITY_MAX
 from mnistzip.errors import OptionError, require_within
-from mnistzip.limits import CHECK_BITS_MAX
+from mnistzip.limits import CHECK_BITS_MAX, ERROR_MAX
 from mnistzip.models.registry import DEFAULT, Model
 
 DEFAULT_QUALITY = 50
@@ -34,6 +34,7 @@ class ArchiveKeywords(TypedDict, total=False):
 
     quality: int
     lossless: bool
+    max_error: int | None
     effort: int
     model: ModelName
 
@@ -59,6 +60,7 @@ class ArchiveOptions:
     Attributes:
         quality: 1 (smallest) to 100 (best).
         lossless: keep every pixel.
+        max_error: keep every pixel within so many grey levels, 1 to 64.
         effort: 0 (fastest) to 9 (smallest). Decoding time does not depend on it.
         model: name of a shipped model, path of a model file, or a loaded :class:`~mnistzip.models.registry.Model`; ``"auto"``
             chooses a shipped model for each image.
@@ -66,6 +68,7 @@ class ArchiveOptions:
 
     quality: int = DEFAULT_QUALITY
     lossless: bool = False
+    max_error: int | None = None
     effort: int = DEFAULT_EFFORT
     model: ModelName = DEFAULT
 
@@ -73,6 +76,10 @@ class ArchiveOptions:
         """Raise :class:`~mnistzip.errors.OptionError` for a value outside its range, or for options that exclude each other."""
         require_within("quality", self.quality, 1, QUALITY_MAX)
         require_within("effort", self.effort, 0, EFFORT_MAX)
+        if self.max_error is not None:
+            require_within("max_error", self.max_error, 1, ERROR_MAX)
+            if self.lossless:
+                raise OptionError("lossless keeps every pixel, so it takes no max_error")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +100,8 @@ class FileOptions(ArchiveOptions):
             require_within("max_bytes", self.max_bytes, 1, 1 << 40)
         if self.min_psnr is not None and not (isinstance(self.min_psnr, (int, float, np.number)) and self.min_psnr >= 0):
             raise OptionError(f"min_psnr is {self.min_psnr!r}: give a number of dB, 0 or more")
+        if self.max_error is not None and self.min_psnr is not None:
+            raise OptionError("max_error and min_psnr exclude each other: give one of them")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,8 +119,10 @@ class EncodeOptions(FileOptions):
     def require_valid(self) -> None:
         super().require_valid()
         require_within("check_bits", self.check_bits, 0, CHECK_BITS_MAX)
-        if self.bare and (self.lossless or self.min_psnr is not None):
-            raise OptionError("bare streams are lossy and have a fixed quality: they take neither lossless nor min_psnr")
+        if self.bare and (self.lossless or self.max_error is not None or self.min_psnr is not None):
+            raise OptionError(
+                "bare streams are lossy and have a fixed quality: they take neither lossless nor max_error nor min_psnr"
+            )
 
 
 def with_options(options: type[ArchiveOptions]) -> Callable[[Function], Function]:

@@ -19,3 +19,4 @@ class Mode(IntEnum):
     LOSSY = 0
     LOSSLESS = 1
     STORED = 2
+    BOUNDED = 3

@@ -33,7 +33,7 @@ from mnistzip.types import Pixels
 VERSION = 1
 DIMENSION_BYTES = 4
 DIMENSIONS_MAX = 30
-NUMBERS = ("quality", "effort", "max_bytes", "min_psnr")  # the options with a number as their value
+NUMBERS = ("quality", "max_error", "effort", "max_bytes", "min_psnr")  # the options with a number as their value
 BATCH_PIXELS = 1 << 21  # decoded together
 
 

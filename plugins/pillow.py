@@ -34,7 +34,9 @@ OPTIONS = [field.name for field in fields(FileOptions)]
 
 
 class CaeImageFile(ImageFile.ImageFile):
-    """One image from a ``.cae`` file, mode L. ``info`` holds ``model``, ``lossless`` and, if lossy, ``quality``.
+    """One image from a ``.cae`` file, mode L.
+
+    ``info`` holds ``model``, ``lossless``, ``quality`` if it is lossy, and ``max_error`` if every pixel is within a bound.
 
     Opening a file and all methods raise OSError for a file that is damaged, cut short, of a newer format, or too large. The
     cause of the OSError is the error of mnistzip.
@@ -54,8 +56,9 @@ class CaeImageFile(ImageFile.ImageFile):
         self._size = (header.width, header.height)
         self.info["model"] = header.model
         self.info["lossless"] = header.mode == "lossless"
-        if header.quality is not None:
-            self.info["quality"] = header.quality
+        for name in ("quality", "max_error"):
+            if (value := getattr(header, name)) is not None:
+                self.info[name] = value
         self._coded = True
 
     def load(self, model: str | Path | Model | None = None, max_pixels: int | None = None) -> PixelAccess | None:

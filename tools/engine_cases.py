@@ -20,13 +20,13 @@ from unittest.mock import patch
 import numpy as np
 
 from mnistzip import tiling
+from mnistzip.bitstream.bounded import nearest
 from mnistzip.bitstream.stream_layout import Streams
 from mnistzip.engines.numpy_engine import NUMPY
 from mnistzip.entropy import rans
 from mnistzip.errors import FormatError
 from mnistzip.idx import read_idx
 from mnistzip.models import prepared
-from mnistzip.models.pixel.bounded import nearest
 from mnistzip.models.registry import SHIPPED, Model, read_model, shipped
 from mnistzip.types import Bools, Integers, Pixels
 

@@ -27,7 +27,7 @@ from mnistzip.archive.group_header import MIXED, SIZES
 from mnistzip.bitstream.container import LOSSLESS_DIGIT, MAGIC, varint
 from mnistzip.bitstream.stored import deflate
 from mnistzip.bitstream.stream_layout import Streams
-from mnistzip.coding.lossless import encode_payloads, pixel_symbols
+from mnistzip.coding.lossless import encode_payloads, lossless_header, pixel_symbols
 from mnistzip.engines.choice import use
 from mnistzip.entropy import rans
 from mnistzip.idx import read_idx
@@ -82,6 +82,14 @@ def valid() -> dict[str, bytes]:
         "lossless-glyph": mnistzip.encode(digits[12], lossless=True, model="glyph"),
         "lossless-1x1": mnistzip.encode(digits[11][14:15, 14:15], lossless=True),
         "lossless-90x61": mnistzip.encode(plaid, lossless=True),
+        "bounded-digit": mnistzip.encode(digits[10], max_error=4),
+        "bounded-fast": mnistzip.encode(digits[13], max_error=1, model="mnist-fast"),
+        "bounded-glyph": mnistzip.encode(plaid[:28, :28], max_error=16, model="glyph"),
+        "bounded-wide-digits": mnistzip.encode(np.hstack(list(digits[:20])), max_error=9),  # 20 tiles, two streams
+        "bounded-112x56": mnistzip.encode(
+            255 - np.vstack([np.hstack(list(digits[k : k + 4])) for k in (20, 24)]), max_error=40
+        ),
+        "bounded-20x9": mnistzip.encode(digits[9][4:13, 4:24], max_error=64),
         "stored-raw": mnistzip.encode(noise, lossless=True, model="classic"),
         "stored-up": mnistzip.encode(np.cumsum(np.tile(noise[:1], (40, 3)), axis=0, dtype=np.uint8), lossless=True),
         "stored-gradient": mnistzip.encode((rows * 3 + columns * 5).astype(np.uint8), lossless=True),
@@ -144,7 +152,16 @@ def with_shade_of(shade: int, grey: int) -> bytes:
         return header + encode_payloads([header], [image], pixel_symbols(shipped("mnist"), [image]))[0]
 
 
-def invalid(good: bytes, stored: bytes, tiled: bytes, kept: bytes) -> dict[str, tuple[bytes, str, str]]:
+def with_level_beyond(max_error: int) -> bytes:
+    """A bounded file with a pixel of a grey level that the bound does not leave: a value of little probability."""
+    image = np.zeros((28, 28), np.uint8)
+    image[-1, -1] = 2 * max_error
+    header = lossless_header(shipped("mnist"), image.shape, max_error).to_bytes()
+    with use("numpy"):  # which does not refuse to code it
+        return header + encode_payloads([header], [image], pixel_symbols(shipped("mnist"), [image], max_error))[0]
+
+
+def invalid(good: bytes, stored: bytes, tiled: bytes, kept: bytes, near: bytes) -> dict[str, tuple[bytes, str, str]]:
     """One fault each: bytes, kind of error, part of its message."""
     levels = mnistzip.decode(stored).tobytes()
     row = b"\xca\xe1%c\3\1"  # the header of three pixels
@@ -160,7 +177,7 @@ def invalid(good: bytes, stored: bytes, tiled: bytes, kept: bytes) -> dict[str, 
         "png": ((DATA / "digit.png").read_bytes(), "FormatError", "89 50 4e 47"),
         "future-version": (b"\xca\xe2" + good[2:], "UnsupportedError", "needs a newer mnistzip"),
         "reserved-byte": (b"\xca\xe1\x70" + good[3:], "UnsupportedError", "unsupported"),
-        "reserved-mode": (b"\xca\xe1\xb0" + good[3:], "UnsupportedError", "unsupported"),
+        "reserved-mode": (b"\xca\xe1\xb0" + good[3:], "FormatError", "largest error"),
         "reserved-method": (b"\xca\xe1\xa7" + good[3:], "UnsupportedError", "unsupported"),
         "unknown-model": (b"\xca\xe1\x8932" + good[3:], "ModelError", "shipped model 9"),
         "custom-model": (b"\xca\xe1\x8f" + bytes(4) + b"2" + good[3:], "ModelError", "needs the custom model 00000000"),
@@ -238,6 +255,21 @@ def invalid(good: bytes, stored: bytes, tiled: bytes, kept: bytes) -> dict[str, 
         "lossless-strong-check": (with_check_of(24, lossless=True), "FormatError", "does not match its check"),
         "lossless-solid-shade-of-6": (with_shade_of(6, 255), "FormatError", "does not match its check"),
         "lossless-shade-of-25": (with_shade_of(25, 249), "FormatError", "does not match its check"),
+        "bounded-within-0": (near[:3] + b"\0" + near[4:], "FormatError", "largest error"),
+        "bounded-within-65": (near[:3] + b"A" + near[4:], "FormatError", "largest error"),
+        "bounded-within-another": (near[:3] + b"\5" + near[4:], "FormatError", "does not match its check"),
+        "bounded-error-missing": (near[:3], "FormatError", "cut short in the largest error"),
+        "bounded-header-only": (near[:4], "FormatError", "cut short"),
+        "bounded-truncated": (near[:-1], "FormatError", "does not match its check"),
+        "bounded-trailing-byte": (near + b"\0", "FormatError", "does not match its check"),
+        "bounded-flipped-bit": (near[:-2] + bytes([near[-2] ^ 1]) + near[-1:], "FormatError", "does not match its check"),
+        "bounded-of-ones": (near[:4] + b"\xff" * 30, "FormatError", "does not match its check"),
+        "bounded-other-level": (with_level_beyond(4), "FormatError", "does not match its check"),
+        "bounded-reserved-model": (b"\xca\xe1\xbe" + near[3:], "UnsupportedError", "model number 14"),
+        "bounded-model-without-pixels": (b"\xca\xe1\xb1" + near[3:], "ModelError", "classic, which has none"),
+        "bounded-called-lossless": (b"\xca\xe1\x90" + near[3:], "FormatError", "shortest form"),
+        "bounded-too-many-pixels": (b"\xca\xe1\xf0\4\xff\xff\3\x7f" + near[4:], "LimitError", "65535x127"),
+        "bounded-written-28x28": (b"\xca\xe1\xf0\4\x1c\x1c" + near[4:], "FormatError", "shortest form"),
         "stored-nothing": (row % 0xE0, "FormatError", "holds 0 pixels"),
         "stored-too-few": (forge.stored(row % 0xE0, b"ab", b"ab"), "FormatError", "holds 2 pixels, not the 3"),
         "stored-too-many": (forge.stored(row % 0xE0, b"abcd", b"abcd"), "FormatError", "holds 4 pixels, not the 3"),
@@ -288,6 +320,8 @@ def archives() -> dict[str, bytes]:
         "sizes": mnistzip.encode_archive(sizes, names=["a.png", "b/c.png", "", "b/d", "ä", "e.png"], effort=0),
         "lossless": mnistzip.encode_archive(digits[:20], labels=np.arange(20) % 10, lossless=True),
         "lossless-sizes": mnistzip.encode_archive(sizes, lossless=True),
+        "bounded": mnistzip.encode_archive(digits[:20], labels=np.arange(20) % 10, max_error=6),
+        "bounded-sizes": mnistzip.encode_archive(sizes, max_error=20),
         "grown": appended,
         "mnist-fast": mnistzip.encode_archive(digits[:9], model="mnist-fast"),
         "mnist-fast-lossless": mnistzip.encode_archive(digits[:9], model="mnist-fast", lossless=True),
@@ -354,7 +388,8 @@ def invalid_archives(good: bytes, empty: bytes) -> dict[str, tuple[bytes, str, s
         "other-pixel-check": (headed(44, good[4 + 44] ^ 1), "FormatError", "group 0 does not match its check"),
         "other-quality": (headed(9, good[4 + 9] ^ 1), "FormatError", "does not match its check"),
         "other-model": (headed(16, good[4 + 16] ^ 1), "ModelError", "written with the model"),
-        "reserved-method": (headed(6, 3), "UnsupportedError", "coding method 3"),
+        "reserved-method": (headed(6, 3), "FormatError", "does not match its check"),
+        "reserved-method-5": (headed(6, 5), "UnsupportedError", "coding method 5"),
         "reserved-flag": (headed(7, 128), "UnsupportedError", "group flags 0x80"),
         "reserved-model": (headed(8, 14), "UnsupportedError", "model number 14"),
         "unknown-model": (headed(8, 9), "ModelError", "shipped model 9"),
@@ -582,7 +617,9 @@ def main() -> None:
         content = keep(VECTORS / "own" / f"{name}.cae", made)
         keep(VECTORS / "own" / f"{name}.pgm", pgm(mnistzip.decode(content, model=VECTORS / "own" / "own.npz")))
     expected = {}
-    broken = invalid(*(files[name] for name in ("mnist-q50", "stored-digit", "mnist-wide-digits", "lossless-digit")))
+    broken = invalid(
+        *(files[name] for name in ("mnist-q50", "stored-digit", "mnist-wide-digits", "lossless-digit", "bounded-digit"))
+    )
     for name, (content, kind, says) in broken.items():
         (VECTORS / "invalid" / f"{name}.cae").write_bytes(content)
         expected[name] = {"error": kind, "says": says}

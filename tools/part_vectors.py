@@ -60,7 +60,9 @@ def faults() -> dict[str, tuple[bytes, str, str]]:
     listed: list[tuple[str, str, str, dict[str, Any]]] = [
         ("parts-of-none", "FormatError", "0 parts", {"table": b"\0" + one}),
         ("parts-of-17", "FormatError", "17 parts", {"table": b"\x11" + STORED.to_bytes() * 17 + one}),
-        ("part-of-a-later-mode", "UnsupportedError", "coding method 3 of a part", {"table": b"\1\3\0\0\1" + one}),
+        ("part-of-a-later-mode", "FormatError", "cut short", {"table": b"\1\3\0\0\1" + one}),
+        ("part-of-mode-5", "UnsupportedError", "coding method 5 of a part", {"table": b"\1\5\0\0\1" + one}),
+        ("part-within-65", "FormatError", "contradict", {"table": b"\1\3\0A\1" + bytes(8) + one}),
         ("part-of-a-reserved-model", "UnsupportedError", "model number 14", {"table": b"\1\0\x0e\5\1" + bytes(8) + one}),
         ("part-cut-off", "FormatError", "cut short", {"table": b"\1\0\0"}),
         ("one-part-that-is-lossy", "FormatError", "contradict", {"table": described([LOSSY]) + one}),

@@ -85,6 +85,10 @@ def read_photo(path: Path) -> Image.Image | None:
     return grey if min(grey.size) >= PHOTO_SIDE_MIN else None
 
 
+def _filter(chance: np.random.Generator) -> Image.Resampling:
+    return FILTERS[int(chance.integers(len(FILTERS)))]
+
+
 def _on_ground(image: Image.Image, ground: int) -> Image.Image:
     """A picture as grey levels, its transparent parts on a ground."""
     if image.mode == "L":
@@ -123,14 +127,14 @@ def photo(sources: Sources, shape: tuple[int, int], chance: np.random.Generator)
     factor = largest ** chance.uniform(0.0, 1.0)
     left, top = chance.uniform(0, source.width - width * factor), chance.uniform(0, source.height - height * factor)
     box = (left, top, left + width * factor, top + height * factor)
-    small = np.asarray(source.resize((width, height), FILTERS[chance.integers(len(FILTERS))], box, reducing_gap=3.0))
+    small = np.asarray(source.resize((width, height), _filter(chance), box, reducing_gap=3.0))
     return _turned(small, chance) if height == width else small
 
 
 def _turned(image: Pixels, chance: np.random.Generator) -> Pixels:
     """A square picture, upright in most cases, mirrored in half."""
     image = image[:, ::-1] if chance.random() < 0.5 else image
-    return np.rot90(image, chance.integers(4)) if chance.random() < 0.2 else image
+    return np.rot90(image, int(chance.integers(4))) if chance.random() < 0.2 else image
 
 
 def icon(sources: Sources, shape: tuple[int, int], chance: np.random.Generator) -> Pixels | None:
@@ -140,7 +144,7 @@ def icon(sources: Sources, shape: tuple[int, int], chance: np.random.Generator) 
     path = sources.icons[chance.integers(len(sources.icons))]
     height, width = shape
     side = min(shape)
-    ground = int(chance.choice([255, 255, 255, 0, chance.integers(256)]))
+    ground = int(chance.choice(np.array([255, 255, 255, 0, chance.integers(256)])))
     try:
         with warnings.catch_warnings(), Image.open(path) as image:
             warnings.simplefilter("ignore")
@@ -150,7 +154,7 @@ def icon(sources: Sources, shape: tuple[int, int], chance: np.random.Generator) 
     except Exception:  # Pillow's readers raise many types of errors
         return None
     if grey.size != (side, side):
-        grey = grey.resize((side, side), FILTERS[chance.integers(len(FILTERS))], reducing_gap=3.0)
+        grey = grey.resize((side, side), _filter(chance), reducing_gap=3.0)
     canvas = Image.new("L", (width, height), ground)
     canvas.paste(grey, ((width - side) // 2, (height - side) // 2))
     return np.asarray(canvas)
@@ -229,14 +233,14 @@ def digit(sources: Sources, shape: tuple[int, int], chance: np.random.Generator)
     if shape == (28, 28):
         return image
     height, width = shape
-    return np.asarray(Image.fromarray(image).resize((width, height), FILTERS[chance.integers(len(FILTERS))]))
+    return np.asarray(Image.fromarray(image).resize((width, height), _filter(chance)))
 
 
 def drawing(_sources: Sources, shape: tuple[int, int], chance: np.random.Generator) -> Pixels | None:
     """Lines, boxes and discs, as in plots and symbols."""
     height, width = shape
     over = int(chance.choice([1, 2, 4]))
-    paper = int(chance.choice([255, 0, chance.integers(256)]))
+    paper = int(chance.choice(np.array([255, 0, chance.integers(256)])))
     canvas = Image.new("L", (width * over, height * over), paper)
     draw = ImageDraw.Draw(canvas)
     for _ in range(chance.integers(1, 6)):
@@ -252,7 +256,7 @@ def drawing(_sources: Sources, shape: tuple[int, int], chance: np.random.Generat
         elif kind == 2:
             draw.ellipse((left, top, right, bottom), ink if chance.random() < 0.5 else None, ink, line)
         elif kind == 3:
-            draw.line(sorted(points), ink, line)
+            draw.line(sorted(points, key=lambda point: point[0]), ink, line)
         else:
             draw.polygon(points[:5], ink)
     return _levels(_scanned(np.asarray(canvas.resize((width, height), Image.Resampling.BOX), np.float64), chance))
@@ -290,7 +294,7 @@ def picture(sources: Sources, shape: tuple[int, int], chance: np.random.Generato
     keep_flat = chance.random() < FLAT_SHARE
     made: Pixels | None = None
     for _ in range(TRIES):
-        made = makers[chance.choice(len(makers), p=shares / shares.sum())](sources, shape, chance)
+        made = makers[int(chance.choice(len(makers), p=shares / shares.sum()))](sources, shape, chance)
         if made is not None and (keep_flat or int(np.ptp(made)) >= SPREAD_MIN):
             return np.ascontiguousarray(made)
     return np.ascontiguousarray(made if made is not None else _levels(np.full(shape, chance.uniform(0, 255))))
@@ -317,8 +321,7 @@ def split_sources(
             part.photos += [of_part] if of_part else []
     for path in files_in(icons):
         parts[any(theme in str(path) for theme in themes_held_out)].icons.append(path)
-    for part, of_part in zip(parts, split_families(fonts_in(fonts)), strict=True):
-        part.fonts = of_part
+    parts[0].fonts, parts[1].fonts = split_families(fonts_in(fonts))
     parts[0].digits, parts[1].digits = digits[:-HELD_OUT], digits[-HELD_OUT:]
     return parts
 
@@ -347,14 +350,14 @@ def main(
 ) -> None:
     """Make training pictures for the model grey, and held-out pictures from other sources."""
     parts = split_sources(photos, icons, fonts, np.stack(load([digits], train=True).images), themes)
-    arrays = {}
+    arrays: dict[str, Pixels] = {}
     for number, (name, sources) in enumerate(zip(("train", "held"), parts, strict=True)):
         click.echo(
             f"{name}: {sum(map(len, sources.photos))} photographs, {len(sources.icons)} icons, {len(sources.fonts)} fonts"
         )
         made = pictures(sources, count if number == 0 else count // HELD_OUT_SHARE, 2 * seed + number)
         arrays |= {f"{name}-{height}x{width}": part for (height, width), part in made.items()}
-    np.savez(output, **arrays)
+    np.savez(output, allow_pickle=False, **arrays)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from mnistzip.archive.group import write_group
 from mnistzip.archive.group_header import NO_FINGERPRINT, CodedPart, GroupHeader, PartCoding, checksum_seed
 from mnistzip.archive.group_table import EncodedPart, common_size, write_sizes
 from mnistzip.archive.lane_codecs import LANE_CODECS, Decoded, Lane, LaneCodec, lane_codec, reconstruct
+from mnistzip.bitstream.bounded import nearest
 from mnistzip.bitstream.checksums import crc32
 from mnistzip.bitstream.container import NAMED_BY_HASH
 from mnistzip.coding.model_choice import Candidate, Plan, grouped, plan_lossless, plan_lossy
@@ -30,10 +31,12 @@ class GroupOptions:
     Attributes:
         candidates: models that may code an image, each at its quality; each image takes the best, if that pays for the group.
         effort: 0..9, how long to search.
+        max_error: how far pixel models may change a pixel; 0 for lossy groups and those without loss.
     """
 
     candidates: tuple[Candidate, ...]
     effort: int
+    max_error: int = 0
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,9 @@ def encode_group(
                 squared_error += error
                 assert plan.model is not None
                 poor += is_poor(plan.model, coding.quality, error, image.size)
+        for k in numbers if coding.mode is Mode.BOUNDED else ():
+            decoded[k] = nearest(images[k], coding.max_error)
+            squared_error += mse(images[k], decoded[k]) * images[k].size
     content = write_group(shapes, parts, pixels_crc(decoded), labels, names)
     return EncodedGroup(content, len(images), sum(image.size for image in images), squared_error, above_limits, poor)
 
@@ -102,7 +108,7 @@ def encode_group(
 def _plan(options: GroupOptions, images: list[Pixels], progress: Progress | None) -> list[Plan]:
     """A plan for each image. A coding is used only if it saves more than a part costs."""
     if options.candidates[0].quality is None:
-        return plan_lossless(images, [candidate.model for candidate in options.candidates], PART_BITS)
+        return plan_lossless(images, [candidate.model for candidate in options.candidates], PART_BITS, options.max_error)
     plans = plan_lossy(images, options.candidates, options.effort, PART_BITS, progress)
     saved: dict[tuple[Mode, Model | None], int] = {}
     for plan in plans:
@@ -128,7 +134,7 @@ def _coding_of(plan: Plan, per_lane: int) -> PartCoding:
     if plan.model is None:
         return PartCoding(Mode.STORED, 0, 0, per_lane, NO_FINGERPRINT)
     number = NAMED_BY_HASH if plan.model.number is None else plan.model.number
-    return PartCoding(plan.mode, number, plan.quality or 0, per_lane, plan.model.fingerprint)
+    return PartCoding(plan.mode, number, plan.quality or plan.max_error, per_lane, plan.model.fingerprint)
 
 
 def pixels_crc(images: Sequence[Pixels]) -> int:

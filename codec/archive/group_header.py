@@ -4,10 +4,10 @@
 |---|---|---|
 | 0 | 4 | marker ``CA E1 7F 47`` |
 | 4 | 2 | images |
-| 6 | 1 | method: 0 lossy, 1 lossless, 2 stored, 4 in parts |
+| 6 | 1 | method: 0 lossy, 1 lossless, 2 stored, 3 bounded, 4 in parts |
 | 7 | 1 | flags |
 | 8 | 1 | model |
-| 9 | 1 | quality |
+| 9 | 1 | quality, or the largest error |
 | 10 | 2 | images in a lane |
 | 12 | 4 | width and height |
 | 16 | 8 | fingerprint of the model |
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from mnistzip.bitstream.checksums import CRC32_BYTES, crc32_bytes
 from mnistzip.bitstream.container import NAMED_BY_HASH, QUALITY_MAX, Reader
 from mnistzip.errors import FormatError, UnsupportedError
+from mnistzip.limits import ERROR_MAX
 from mnistzip.types import Bools, Integers, Mode
 
 MARKER = b"\xca\xe1\x7fG"
@@ -38,7 +39,7 @@ PER_LANE_MAX = 256  # images
 LANE_BYTES_MIN = 3  # a pixel and a check of two bytes, or a coder state of 17 bits
 FINGERPRINT_BYTES = 8
 NO_FINGERPRINT = bytes(FINGERPRINT_BYTES)
-IN_PARTS = 4  # the method of a group whose images are coded in several ways; 3 is reserved
+IN_PARTS = 4  # the method of a group whose images are coded in several ways
 SIZES, MIXED, LABELS, NAMES = 1, 2, 4, 8  # flags
 _KNOWN_FLAGS = SIZES | MIXED | LABELS | NAMES
 
@@ -54,7 +55,7 @@ class GroupHeader:
         method: how they are coded; None if each part states its own coding, as model, quality and fingerprint then are 0.
         flags: a sum of SIZES, MIXED, LABELS and NAMES.
         model: number of the model, 15 if it has none; 0 if stored.
-        quality: 1..100 if lossy, else 0.
+        quality: 1..100 if lossy; the largest error, 1..64, if bounded; else 0.
         per_lane: images in a lane, 1..256.
         width, height: of all images, or 0 if the table gives a size for each.
         fingerprint: of the model; zeros if stored.
@@ -133,7 +134,7 @@ class GroupHeader:
         if coding is None:
             unset = not (self.quality or self.model or any(self.fingerprint) or self.flags & MIXED)
             return unset and self.per_lane == 1
-        return coding.is_valid() and not (coding.mode is Mode.STORED and self.flags & MIXED)
+        return coding.is_valid() and not (coding.mode in (Mode.STORED, Mode.BOUNDED) and self.flags & MIXED)
 
     def _are_sizes_valid(self) -> bool:
         has_one_size = not self.flags & SIZES
@@ -151,7 +152,7 @@ class PartCoding:
 
     Attributes:
         model: number of the model, 15 if it has none; 0 if stored.
-        quality: 1..100 if lossy, else 0.
+        quality: 1..100 if lossy; the largest error, 1..64, if bounded; else 0.
         per_lane: images in a lane.
         fingerprint: of the model; zeros if stored.
     """
@@ -171,10 +172,15 @@ class PartCoding:
             UnsupportedError: a mode that this version does not support.
         """
         mode, model, quality, per_lane = reader.take(4, what)
-        if mode > Mode.STORED:
+        if mode not in tuple(Mode):
             raise UnsupportedError(f"coding method {mode} of a part is unsupported: it is reserved for later versions")
         fingerprint = NO_FINGERPRINT if mode == Mode.STORED else reader.take(FINGERPRINT_BYTES, what)
         return cls(Mode(mode), model, quality, per_lane + 1, fingerprint)
+
+    @property
+    def max_error(self) -> int:
+        """How far a grey level may be from the original; 0 if the mode states no bound."""
+        return self.quality if self.mode is Mode.BOUNDED else 0
 
     def to_bytes(self) -> bytes:
         """The entry in the table of a group in parts."""
@@ -205,7 +211,7 @@ class PartCoding:
             return not (self.quality or self.model or any(self.fingerprint))
         if self.model == NAMED_BY_HASH - 1:
             raise UnsupportedError(f"model number {self.model} is unsupported: it is reserved for later versions")
-        lowest, highest = (1, QUALITY_MAX) if self.mode is Mode.LOSSY else (0, 0)
+        lowest, highest = {Mode.LOSSY: (1, QUALITY_MAX), Mode.BOUNDED: (1, ERROR_MAX)}.get(self.mode, (0, 0))
         return lowest <= self.quality <= highest and self.model <= NAMED_BY_HASH
 
 

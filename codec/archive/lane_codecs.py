@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from mnistzip.archive.group_header import CodedPart, ImageShape, PartCoding
+from mnistzip.bitstream.bounded import nearest
 from mnistzip.bitstream.checksums import CHECK16_BYTES, check16
 from mnistzip.bitstream.container import Method
 from mnistzip.bitstream.stored import inflate, smallest_body, undone
@@ -118,18 +119,19 @@ class _LatentLanes:
 
 
 class _PixelModelLanes:
-    """Lossless lanes: the symbols of the pixel model."""
+    """Lossless and bounded lanes: the symbols of the pixel model."""
 
     def images_per_lane(self, images: Sequence[Pixels]) -> int:
         return _tiled_images_per_lane(images)
 
     def encode(self, images: Sequence[Pixels], plans: Sequence[Plan], per_lane: int, seeds: Sequence[bytes]) -> list[bytes]:
-        return encode_payloads(seeds, images, [plan.symbols for plan in plans if plan.symbols is not None], per_lane)
+        levels = [nearest(image, plans[0].max_error) for image in images]
+        return encode_payloads(seeds, levels, [plan.symbols for plan in plans if plan.symbols is not None], per_lane)
 
     def decode(self, coding: PartCoding, model: Model | None, lanes: Sequence[Lane]) -> list[Decoded]:
         assert model is not None
         seeds, contents = [lane.checksum_seed for lane in lanes], [lane.content for lane in lanes]
-        return decode_payloads(model, seeds, contents, [lane.shapes for lane in lanes])
+        return decode_payloads(model, seeds, contents, [lane.shapes for lane in lanes], coding.max_error)
 
 
 class _StoredLanes:
@@ -186,6 +188,7 @@ LANE_CODECS: dict[Mode, LaneCodec] = {
     Mode.LOSSY: _LatentLanes(),
     Mode.LOSSLESS: _PixelModelLanes(),
     Mode.STORED: _StoredLanes(),
+    Mode.BOUNDED: _PixelModelLanes(),
 }
 UNMARKED_STORED: LaneCodec = _UnmarkedStoredLanes()
 

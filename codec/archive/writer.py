@@ -49,7 +49,7 @@ class ArchiveWriter:
     Args:
         target: path of the file, an address that fsspec supports (``s3://...``, with the extra ``fsspec``), or a file opened
             for writing in binary. A file for an address is kept in a local temporary file until it is complete.
-        quality, lossless, effort, model: as for :func:`mnistzip.encode`.
+        quality, lossless, max_error, effort, model: as for :func:`mnistzip.encode`.
         append: add the images to the archive at ``target``, if there is one. It is copied, and stays as it is until the end.
         threads: groups coded at the same time.
         origin: the kind of data that the images come from; ``mnistzip decompress`` writes the same kind.
@@ -105,12 +105,13 @@ class ArchiveWriter:
         require_threads(threads)
         if origin not in set(Origin):
             raise OptionError(f"origin is {origin!r}: give one of mnistzip.Origin")
-        models = candidates(coding.model, None if coding.lossless else coding.quality)
-        self._mode = Mode.LOSSLESS if coding.lossless else Mode.LOSSY
+        lossy = not coding.lossless and coding.max_error is None
+        models = candidates(coding.model, coding.quality if lossy else None)
+        self._mode = Mode.LOSSY if lossy else Mode.LOSSLESS if coding.lossless else Mode.BOUNDED
         self._tiles_max = min(GROUP_TILES, *(candidate.model.default_tile_limit(self._mode) for candidate in models))
         self._model_file = _embeddable_file(coding.model) if embed_model else None
         self._pending = PendingGroup()
-        self._queue = GroupQueue(GroupOptions(models, coding.effort), threads, progress)
+        self._queue = GroupQueue(GroupOptions(models, coding.effort, coding.max_error or 0), threads, progress)
         self._has_names: bool | None = None  # unknown until there is an image
         self._has_labels: bool | None = None
         self._origin = origin
@@ -350,7 +351,7 @@ def encode_archive(
         images: uint8 ``(N, H, W)``, or ``(H, W)`` arrays of any sizes.
         names: one for each image, a relative path with ``/``; may be empty.
         labels: one for each image, a 64-bit integer.
-        quality, lossless, effort, model: as for :func:`mnistzip.encode`.
+        quality, lossless, max_error, effort, model: as for :func:`mnistzip.encode`.
         threads: groups coded at the same time; the bytes do not depend on it.
         embed_model: store the model's file in the archive, so that readers do not need it.
 

@@ -8,7 +8,7 @@
 |   |   | 127: an archive of many images, which :mod:`mnistzip.archive.reader` reads |
 |   |   | 128..255: bit 6 = size follows, bits 5-4 = mode, bits 3-0 = model or method |
 |   | 4 | first bytes of the model's fingerprint, if the model is 15 |
-|   | 1 | quality 1..100, if lossy |
+|   | 1 | quality 1..100, if lossy; the largest error 1..64, if bounded |
 |   | 2-6 | width and height as varints, if the size follows; else 28x28 |
 
 A header has exactly one form, the shortest. Any other is refused.
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from mnistzip.errors import FormatError, LimitError, UnsupportedError, require_within
-from mnistzip.limits import DECODED_PIXELS_MAX, SIDE_MAX
+from mnistzip.limits import DECODED_PIXELS_MAX, ERROR_MAX, SIDE_MAX
 from mnistzip.types import Mode
 
 MAGIC = b"\xca\xe1"
@@ -51,6 +51,7 @@ class Header:
         model: id of a shipped model, or the first bytes of another model's fingerprint; None if stored.
         quality: 1..100 if lossy, else None.
         method: how a stored payload holds the pixels, else None.
+        max_error: 1..64 if bounded: no pixel differs by more grey levels. Else None.
     """
 
     mode: Mode
@@ -59,6 +60,7 @@ class Header:
     model: int | bytes | None = None
     quality: int | None = None
     method: Method | None = None
+    max_error: int | None = None
 
     def to_bytes(self) -> bytes:
         """The bytes of the header in its one form."""
@@ -67,8 +69,8 @@ class Header:
         if self.mode is Mode.STORED:
             assert self.method is not None
             return MAGIC + bytes([128 | sized << 6 | self.mode << 4 | self.method]) + size
-        quality = b"" if self.mode is Mode.LOSSLESS else bytes([self.quality or 0])
-        if self.model == 0 and not sized:
+        quality = b"" if self.mode is Mode.LOSSLESS else bytes([self.quality or self.max_error or 0])
+        if self.model == 0 and not sized and self.mode is not Mode.BOUNDED:
             return MAGIC + (quality or bytes([LOSSLESS_DIGIT]))
         name = self.model if isinstance(self.model, bytes) else b""
         low = NAMED_BY_HASH if name else self.model
@@ -131,9 +133,8 @@ def _fields(reader: Reader) -> Header:
         return Header(Mode.LOSSLESS, DEFAULT_SIDE, DEFAULT_SIDE, model=0)
     if first == ARCHIVE:
         raise UnsupportedError("this file is an archive of many images: mnistzip.Archive opens it")
-    low, sized = first & 15, bool(first & 64)
-    mode = (first >> 4) & 3
-    if first < 128 or mode not in tuple(Mode):
+    low, sized, mode = first & 15, bool(first & 64), first >> 4 & 3
+    if first < 128:
         raise UnsupportedError(f"header byte {first:#04x} is unsupported: it is reserved for later versions")
     if mode == Mode.STORED:
         if low not in tuple(Method):
@@ -146,6 +147,12 @@ def _fields(reader: Reader) -> Header:
     if mode == Mode.LOSSLESS:
         width, height = reader.size(sized)
         return Header(Mode.LOSSLESS, width, height, model=model)
+    if mode == Mode.BOUNDED:
+        max_error = reader.byte("the largest error")
+        if not 1 <= max_error <= ERROR_MAX:
+            raise FormatError(f"the largest error is {max_error}, outside 1..{ERROR_MAX}: the header is damaged")
+        width, height = reader.size(sized)
+        return Header(Mode.BOUNDED, width, height, model=model, max_error=max_error)
     quality = reader.byte("the quality")
     if not 1 <= quality <= QUALITY_MAX:
         raise FormatError(f"quality {quality} is outside 1..{QUALITY_MAX}: the header is damaged")

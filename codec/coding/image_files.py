@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from mnistzip.bitstream import container
+from mnistzip.bitstream.bounded import in_words, nearest
 from mnistzip.bitstream.stored import store
 from mnistzip.coding import lossless, lossy
 from mnistzip.coding.batches import TILES_TOGETHER, batches
@@ -14,10 +17,13 @@ from mnistzip.coding.lossy_decoder import lossy_header
 from mnistzip.coding.model_choice import Candidate, Plan, grouped, plan_lossless, plan_lossy
 from mnistzip.engines.interface import LatentSymbols
 from mnistzip.errors import LimitError
-from mnistzip.metrics import mse
+from mnistzip.limits import ERROR_MAX, PIXELS_MAX
+from mnistzip.metrics import mse, psnr
 from mnistzip.models.registry import Model
 from mnistzip.tiling import tiles_of
 from mnistzip.types import Mode, Pixels
+
+LOOK_AHEAD = 4  # bounds tried below the result of a bisection
 
 
 def encode_at_quality(images: list[Pixels], candidates: Sequence[Candidate], effort: int) -> list[bytes]:
@@ -28,8 +34,10 @@ def encode_at_quality(images: list[Pixels], candidates: Sequence[Candidate], eff
     return out
 
 
-def encode_lossless(images: list[Pixels], models: Sequence[Model], max_bytes: int | None = None, first: int = 0) -> list[bytes]:
-    """The smallest lossless files.
+def encode_lossless(
+    images: list[Pixels], models: Sequence[Model], max_bytes: int | None = None, first: int = 0, max_error: int = 0
+) -> list[bytes]:
+    """The smallest files that keep every pixel or, with ``max_error``, every pixel within so many grey levels.
 
     Args:
         first: the number of the first image, for errors.
@@ -39,25 +47,28 @@ def encode_lossless(images: list[Pixels], models: Sequence[Model], max_bytes: in
     """
     out: list[bytes] = []
     for batch in batches(images, tiles_of, TILES_TOGETHER):
-        out += _files_of_plans(batch, plan_lossless(batch, models))
+        out += _files_of_plans(batch, plan_lossless(batch, models, max_error=max_error))
     for index, file in enumerate(out, first):
-        require_fits(file, max_bytes, index, "lossless")
+        require_fits(file, max_bytes, index, in_words(max_error) if max_error else "lossless")
     return out
 
 
 def encode_to_size(images: list[Pixels], models: Sequence[Model], effort: int, max_bytes: int, first: int = 0) -> list[bytes]:
-    """Files of ``max_bytes`` at most, each of the model with the least error; lossless if that fits.
+    """Files of ``max_bytes`` at most, each with the least error of all models, lossy, bounded or lossless.
 
     Raises:
         LimitError: an image takes more bytes at the lowest quality of every model.
     """
     lossless_files = encode_lossless(images, models)
+    inexact = [k for k, file in enumerate(lossless_files) if len(file) > max_bytes]
+    bounded = _bounded_to_size([images[k] for k in inexact], models, max_bytes)
     return _best_of_models(
         images,
         models,
         effort,
         encode=lambda batch: batch.encode_to_size(max_bytes, lossless_files, first),
         rank=lambda size, error: (error, size),
+        others={k: file for k, file in zip(inexact, bounded, strict=True) if file is not None},
     )
 
 
@@ -69,18 +80,20 @@ def encode_to_psnr(
     max_bytes: int | None = None,
     first: int = 0,
 ) -> list[bytes]:
-    """The smallest files that reach a PSNR in dB.
+    """The smallest files that reach a PSNR in dB, lossy, bounded or lossless.
 
     Raises:
         LimitError: a file has more than ``max_bytes``.
     """
     lossless_files = encode_lossless(images, models)
+    bounds = [_largest_error(image, min_psnr) for image in images]
     best = _best_of_models(
         images,
         models,
         effort,
         encode=lambda batch: batch.encode_to_psnr(min_psnr, lossless_files),
         rank=lambda size, error: (size, error),
+        others=_bounded_files(images, models, {k: bound for k, bound in enumerate(bounds) if bound}),
     )
     for index, file in enumerate(best, first):
         require_fits(file, max_bytes, index, f"for {min_psnr:g} dB")
@@ -93,8 +106,9 @@ def _best_of_models(
     effort: int,
     encode: Callable[[LossyBatch], Sequence[bytes | LimitError]],
     rank: Callable[[int, float], tuple[float, float]],
+    others: dict[int, bytes],
 ) -> list[bytes]:
-    """For each image the file of lowest rank among those of all models.
+    """For each image the file of lowest rank among those of all models, and others.
 
     Args:
         images: uint8 ``(H, W)`` each.
@@ -102,8 +116,9 @@ def _best_of_models(
         effort: 0..9.
         encode: the files of a model, or errors.
         rank: of a file, by its bytes and its mean squared error.
+        others: bounded files of some of the images.
     """
-    best: dict[int, tuple[tuple[float, float], bytes]] = {}
+    best = {k: (rank(len(file), _error_within_bound(images[k], file)), file) for k, file in others.items()}
     failures: dict[int, LimitError] = {}
     for model in models:
         batch = LossyBatch(model, images, effort)
@@ -118,6 +133,64 @@ def _best_of_models(
         if k not in best:
             raise failure
     return [best[k][1] for k in range(len(images))]
+
+
+def _largest_error(image: Pixels, min_psnr: float) -> int:
+    """The largest bound whose nearest grey levels reach a PSNR in dB; 0 if there is none."""
+    return next((bound for bound in range(ERROR_MAX, 0, -1) if psnr(image, nearest(image, bound)) >= min_psnr), 0)
+
+
+def _bounded_files(images: Sequence[Pixels], models: Sequence[Model], bounds: dict[int, int]) -> dict[int, bytes]:
+    """Files of some images, by their indices, each within its bound."""
+    out: dict[int, bytes] = {}
+    for bound in sorted(set(bounds.values())):
+        which = [k for k, wanted in bounds.items() if wanted == bound]
+        out |= zip(which, encode_lossless([images[k] for k in which], models, max_error=bound), strict=True)
+    return out
+
+
+def _bounded_to_size(images: Sequence[Pixels], models: Sequence[Model], max_bytes: int) -> list[bytes | None]:
+    """For each image the file of ``max_bytes`` at most with the least error; None if there is none.
+
+    The search is a bisection over the bounds with less error than all larger ones. Size does not fall quite steadily with the
+    bound, so a few bounds below the result are tried as well.
+    """
+    bounds = [_useful_bounds(image) for image in images]
+    files: dict[int, bytes] = {}
+    low, high = [0] * len(images), [len(each) - 1 for each in bounds]
+    position = dict(enumerate(high))  # the largest bound first: if its file is too large, so are most others
+    while position:
+        coded = _bounded_files(images, models, {k: bounds[k][at] for k, at in position.items()})
+        for k, file in coded.items():
+            if len(file) <= max_bytes:
+                files[k], high[k] = file, position[k] - 1
+            elif k not in files:
+                high[k] = -1
+            else:
+                low[k] = position[k] + 1
+        position = {k: (low[k] + high[k]) // 2 for k in position if low[k] <= high[k]}
+    for below in range(1, LOOK_AHEAD + 1):
+        wanted = {k: bounds[k][high[k] + 1 - below] for k in files if high[k] + 1 >= below}
+        found = {k: file for k, file in _bounded_files(images, models, wanted).items() if len(file) <= max_bytes}
+        files |= found  # of ever smaller bounds
+    return [files.get(k) for k in range(len(images))]
+
+
+def _useful_bounds(image: Pixels) -> list[int]:
+    """The bounds whose error is less than that of all larger ones, rising."""
+    useful: list[int] = []
+    least = math.inf
+    for bound in range(ERROR_MAX, 0, -1):
+        error = mse(image, nearest(image, bound))
+        if error < least:
+            useful.append(bound)
+            least = error
+    return useful[::-1]
+
+
+def _error_within_bound(image: Pixels, file: bytes) -> float:
+    """Mean squared error of a bounded or lossless file."""
+    return mse(image, nearest(image, container.parse(file, PIXELS_MAX)[0].max_error or 0))
 
 
 def _errors(batch: LossyBatch, files: dict[int, bytes]) -> dict[int, float]:
@@ -135,8 +208,9 @@ def _files_of_plans(images: list[Pixels], plans: Sequence[Plan]) -> list[bytes]:
         some, model = [images[k] for k in which], alike[0].model
         if model is None:
             files = [store(image) for image in some]
-        elif alike[0].mode is Mode.LOSSLESS:
-            files = lossless.encode_files(model, some, [plan.symbols for plan in alike if plan.symbols is not None])
+        elif alike[0].mode is not Mode.LOSSY:
+            symbols = [plan.symbols for plan in alike if plan.symbols is not None]
+            files = lossless.encode_files(model, some, symbols, alike[0].max_error)
         else:
             files = _lossy_files(model, some, alike)
         out |= zip(which, files, strict=True)

@@ -1,4 +1,8 @@
-"""Lossless images: tiles to payloads by the pixel model, and back."""
+"""Images that the pixel model codes, without loss or within a bound: tiles to payloads and back.
+
+With ``max_error`` N, 1 to 64, images have only the grey levels of :func:`mnistzip.bitstream.bounded.nearest`, and so are
+within N of the originals. With 0 they have any grey levels.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mnistzip.bitstream import container
+from mnistzip.bitstream.bounded import nearest
 from mnistzip.bitstream.container import Header
 from mnistzip.bitstream.stored import smaller_stored
 from mnistzip.bitstream.stream_layout import Streams, split_payloads
@@ -21,35 +26,42 @@ from mnistzip.types import Mode, Pixels
 TILES_TOGETHER = 512  # coded together: their contexts take more memory than latents
 
 
-def pixel_symbols(model: Model, images: Sequence[Pixels]) -> list[PixelSymbols]:
+def pixel_symbols(model: Model, images: Sequence[Pixels], max_error: int = 0) -> list[PixelSymbols]:
     """The symbols of each image, tile by tile."""
     out: list[PixelSymbols] = []
     for batch in batches(images, tiles_of, TILES_TOGETHER):
         x = np.concatenate([to_tiles(image, "constant") for image in batch])
-        symbols = current().pixel_symbols(model, x, covered([image.shape for image in batch]))
+        symbols = current().pixel_symbols(model, x, covered([image.shape for image in batch]), max_error)
         out += symbols.split([tiles_of(image) for image in batch])
     return out
 
 
-def lossless_header(model: Model, shape: tuple[int, ...]) -> Header:
+def lossless_header(model: Model, shape: tuple[int, ...], max_error: int = 0) -> Header:
     """The header of a file that the pixel model coded."""
     height, width = shape
+    if max_error:
+        return Header(Mode.BOUNDED, width, height, model=model.named, max_error=max_error)
     return Header(Mode.LOSSLESS, width, height, model=model.named)
 
 
-def encode_files(model: Model, images: Sequence[Pixels], symbols: Sequence[PixelSymbols]) -> list[bytes]:
-    """The file of each image, given its symbols; stored if that is smaller."""
-    headers = [lossless_header(model, image.shape).to_bytes() for image in images]
-    payloads = encode_payloads(headers, images, symbols)
+def encode_files(model: Model, images: Sequence[Pixels], symbols: Sequence[PixelSymbols], max_error: int = 0) -> list[bytes]:
+    """The file of each image, given its symbols; stored without loss if that is smaller.
+
+    Args:
+        images: uint8 ``(H, W)`` each, with any grey levels.
+        symbols: of their nearest grey levels, if there is a ``max_error``.
+    """
+    headers = [lossless_header(model, image.shape, max_error).to_bytes() for image in images]
+    payloads = encode_payloads(headers, [nearest(image, max_error) for image in images], symbols)
     coded = [header + payload for header, payload in zip(headers, payloads, strict=True)]
     return smaller_stored(coded, images)
 
 
-def decode_files(model: Model, parsed: Sequence[tuple[Header, bytes]]) -> list[Pixels | FormatError]:
-    """For each lossless file of a model its image, uint8 ``(H, W)``, or its error."""
+def decode_files(model: Model, parsed: Sequence[tuple[Header, bytes]], max_error: int = 0) -> list[Pixels | FormatError]:
+    """For each file of a model, all with one ``max_error``, its image, uint8 ``(H, W)``, or its error."""
     shapes = [(header.height, header.width) for header, _ in parsed]
     seeds, payloads = [header.to_bytes() for header, _ in parsed], [payload for _, payload in parsed]
-    results = decode_payloads(model, seeds, payloads, [[shape] for shape in shapes])
+    results = decode_payloads(model, seeds, payloads, [[shape] for shape in shapes], max_error)
     return [
         FormatError(f"the file is damaged: {result}") if isinstance(result, FormatError) else result[0] for result in results
     ]
@@ -104,6 +116,7 @@ def decode_payloads(
     checksum_seeds: Sequence[bytes],
     payloads: Sequence[bytes],
     shapes: Sequence[Sequence[tuple[int, int]]],
+    max_error: int = 0,
 ) -> list[list[Pixels] | FormatError]:
     """For each payload its images, uint8 of the shapes ``(H, W)``, or its error."""
     tiles = [sum(tiles_in(width, height) for height, width in of_payload) for of_payload in shapes]
@@ -113,7 +126,7 @@ def decode_payloads(
         streams = Streams.from_tile_counts([tiles[k] for k in batch])
         coded = [stream for k in batch for stream in split[k]]
         of_batch = [shape for k in batch for shape in shapes[k]]
-        x, possible, ends = current().decode_pixels(model, coded, covered(of_batch), streams)
+        x, possible, ends = current().decode_pixels(model, coded, covered(of_batch), streams, max_error)
         passed = ends.verify(streams.checks([checksum_seeds[k] for k in batch], x))
         valid = streams.payloads_with_all(passed & np.logical_and.reduceat(possible, streams.first))
         parts = iter(np.split(x, np.cumsum([tiles_in(width, height) for height, width in of_batch])[:-1]))

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mnistzip.bitstream.bounded import nearest
 from mnistzip.bitstream.checksums import CHECK16_BYTES
 from mnistzip.bitstream.stored import bodies_below
 from mnistzip.bitstream.stream_layout import TILES_PER_STREAM
@@ -70,6 +71,7 @@ class Plan:
         bits: ideal code length of the body, in units of 1 / :data:`~mnistzip.entropy.cost.BIT` bits.
         y, latent: symbols of the tiles, shape ``(tiles, 196)``, and their intervals, if lossy.
         symbols: if a pixel model codes the image.
+        max_error: 1..64 if the mode is bounded, else 0.
         alternative: lossless plan that might take no more bytes than this lossy one.
     """
 
@@ -80,6 +82,7 @@ class Plan:
     y: Integers | None = None
     latent: LatentSymbols | None = None
     symbols: PixelSymbols | None = None
+    max_error: int = 0
     alternative: Plan | None = None
 
 
@@ -259,14 +262,19 @@ def _with_lossless(
     return plans
 
 
-def plan_lossless(images: Sequence[Pixels], models: Sequence[Model], use_bits: int = 0) -> list[Plan]:
-    """A lossless plan for each image: the smallest result of the pixel models and of deflate.
+def plan_lossless(images: Sequence[Pixels], models: Sequence[Model], use_bits: int = 0, max_error: int = 0) -> list[Plan]:
+    """A plan for each image that keeps every pixel, or every pixel within a bound.
+
+    It is the smallest result of the pixel models and of deflate. Deflated images are always exact.
 
     Args:
         images: uint8 ``(H, W)`` each.
         models: some may have no pixel model.
         use_bits: cost of each choice that any image uses, in units of 1 / BIT bits: a part of an archive's group.
+        max_error: how far the pixel models may change a pixel, in grey levels, 0 to 64.
     """
+    mode = Mode.BOUNDED if max_error else Mode.LOSSLESS
+    levels = [nearest(image, max_error) for image in images]
     plain = {k: plan for k, image in enumerate(images) if (plan := _almost_empty(image)) is not None}
     choices: list[dict[int, Plan]] = []  # for each pixel model the plans of images that it was tried on
     tried = [k for k in range(len(images)) if k not in plain]
@@ -274,10 +282,10 @@ def plan_lossless(images: Sequence[Pixels], models: Sequence[Model], use_bits: i
         if not model.has_pixel_model:
             continue
         if choices:
-            tried = [k for k in tried if not _is_typical(images[k], choices[0][k])]
+            tried = [k for k in tried if not _is_typical(levels[k], choices[0][k])]
         choices.append({})
-        for k, symbols in zip(tried, pixel_symbols(model, [images[k] for k in tried]), strict=True):
-            choices[-1][k] = Plan(Mode.LOSSLESS, model, None, symbols.bits, symbols=symbols)
+        for k, symbols in zip(tried, pixel_symbols(model, [levels[k] for k in tried], max_error), strict=True):
+            choices[-1][k] = Plan(mode, model, None, symbols.bits, symbols=symbols, max_error=max_error)
             _drop_symbols([plans for plans in choices if k in plans], k)
     least = {k: min((plans[k].bits for plans in choices if k in plans), default=None) for k in range(len(images))}
     rest = [k for k in range(len(images)) if k not in plain]
@@ -285,7 +293,7 @@ def plan_lossless(images: Sequence[Pixels], models: Sequence[Model], use_bits: i
     choices.append(plain | {k: plan for k, plan in stored if plan is not None})
     costs = [[plans[k].bits if k in plans else INFEASIBLE for k in range(len(images))] for plans in choices]
     best = _cheapest(np.array(costs, np.int64), use_bits)
-    return [_with_symbols(images[k], choices[number][k]) for k, number in enumerate(best.tolist())]
+    return [_with_symbols(levels[k], choices[number][k]) for k, number in enumerate(best.tolist())]
 
 
 def _drop_symbols(choices: Sequence[dict[int, Plan]], k: int) -> None:
@@ -300,7 +308,7 @@ def _with_symbols(image: Pixels, plan: Plan) -> Plan:
     """A lossless plan with its symbols, computed again if they were dropped."""
     if plan.model is None or plan.symbols is not None:
         return plan
-    return replace(plan, symbols=pixel_symbols(plan.model, [image])[0])
+    return replace(plan, symbols=pixel_symbols(plan.model, [image], plan.max_error)[0])
 
 
 def _almost_empty(image: Pixels) -> Plan | None:

@@ -173,7 +173,7 @@ class Engine(Protocol):
         """The symbols of the pixel model that code tiles exactly; ``x`` is 0 outside the image.
 
         Args:
-            max_error: 0 if ``x`` has any grey levels; otherwise only those of :func:`mnistzip.models.pixel.bounded.nearest`.
+            max_error: 0 if ``x`` has any grey levels; otherwise only those of :func:`mnistzip.bitstream.bounded.nearest`.
 
         Raises:
             ModelError: the model has no pixel model.

@@ -98,7 +98,7 @@ class Model:
     def require_pixel_model(self) -> None:
         """Raise :class:`~mnistzip.errors.ModelError` if the model has no pixel model."""
         if not self.has_pixel_model:
-            raise ModelError(f"the file is lossless and needs the pixel model of {self.name}, which has none")
+            raise ModelError(f"the file needs the pixel model of {self.name}, which has none")
 
     def default_tile_limit(self, mode: Mode) -> int:
         """Tiles that are decoded without ``max_pixels``: some seconds of work. Shipped models have a limit of pixels only."""

@@ -331,7 +331,7 @@ def test_info_lists_and_show_draws(packed: Path, folder: Path, tmp_path: Path, c
     assert mz("info", packed, "--json") == 0
     row = json.loads(capsys.readouterr().out)
     assert (row["images"], row["groups"], row["bytes"], row["origin"]) == (64, 4, packed.stat().st_size, "idx")
-    assert row["parts"] == [{"mode": "lossless", "model": "mnist", "quality": None, "images": 64}]
+    assert row["parts"] == [{"mode": "lossless", "model": "mnist", "quality": None, "max_error": None, "images": 64}]
     assert mz("compress", folder, "-e", 0, "-o", tmp_path / "s.cae", "--quiet") == 0
     assert mz("info", "-v", tmp_path / "s.cae") == 0
     output = capsys.readouterr().out

@@ -42,7 +42,10 @@ def test_every_marker_of_a_page_has_its_figures() -> None:
 
 def test_the_script_writes_between_the_markers_and_nowhere_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pages = {page: (ROOT / page).read_text() for page in FIGURES}
-    for name in ("bench/results/results.json", *(f"docs/{stem}.json" for stem in ("performance", "flat", "measurements"))):
+    for name in (
+        "bench/results/results.json",
+        *(f"docs/{stem}.json" for stem in ("performance", "flat", "bounded", "measurements")),
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
     for page, text in pages.items():

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mnistzip.bitstream.bounded import nearest
 from mnistzip.bitstream.stream_layout import Streams
 from mnistzip.engines.interface import Engine
 from mnistzip.entropy.rans import FinalStates
 from mnistzip.errors import MnistzipError
 from mnistzip.models.model import Model
-from mnistzip.models.pixel.bounded import nearest
 from mnistzip.types import Bools, Integers, Pixels
 
 TILE, SYMBOLS, QUALITIES = 28, 196, 100

@@ -150,9 +150,12 @@ def test_min_psnr_is_reached(wanted: float, digits: Pixels) -> None:
         assert max(map(len, files)) < 100
 
 
-def test_noise_is_stored_when_no_quality_is_good_enough() -> None:
+def test_noise_is_kept_when_no_quality_is_good_enough() -> None:
     noise = np.random.default_rng(6).integers(0, 256, (28, 28)).astype(np.uint8)
     file = mnistzip.encode(noise, min_psnr=35, effort=0)
+    assert mnistzip.info(file).mode == "bounded"
+    assert mnistzip.psnr(noise, mnistzip.decode(file)) >= 35
+    file = mnistzip.encode(noise, min_psnr=60, effort=0)
     assert mnistzip.info(file).mode == "lossless"
     assert (mnistzip.decode(file) == noise).all()
 
@@ -272,7 +275,8 @@ def test_each_of_many_files_has_a_verdict_of_its_own(digits: Pixels) -> None:
 def test_what_is_decoded_unasked_takes_seconds(mode: Mode) -> None:
     limit = DECODED_PIXELS_MAX[mode]
     names: dict[str, Any] = {"model": 0} if mode is not Mode.STORED else {"method": Method.RAW}
-    header = Header(mode, limit // 2048, 2048, quality=50 if mode is Mode.LOSSY else None, **names)
+    names |= {Mode.LOSSY: {"quality": 50}, Mode.BOUNDED: {"max_error": 9}}.get(mode, {})
+    header = Header(mode, limit // 2048, 2048, **names)
     with pytest.raises(mnistzip.FormatError):  # it gets as far as the payload
         mnistzip.decode(header.to_bytes() + bytes(9))
     larger = replace(header, width=header.width + 1)

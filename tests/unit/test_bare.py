@@ -70,7 +70,7 @@ def test_damage_passes_as_rarely_as_the_check_bits_say(digit: Pixels) -> None:
 
 
 def test_what_makes_no_sense_bare_is_refused(digit: Pixels) -> None:
-    with pytest.raises(OptionError, match="neither lossless nor min_psnr"):
+    with pytest.raises(OptionError, match="neither lossless nor max_error nor min_psnr"):
         mnistzip.encode(digit, bare=True, lossless=True)
     with pytest.raises(OptionError, match="check_bits is 24"):
         mnistzip.encode(digit, bare=True, check_bits=24)
@@ -111,7 +111,7 @@ def test_the_command_line_goes_there_and_back(digit_png: Path, digit: Pixels, ca
 
 def test_the_command_line_says_what_does_not_go_together(digit_png: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for says, arguments in (
-        ("leave out --lossless and --min-psnr", ["compress", "--bare", "--lossless"]),
+        ("leave out --lossless, --max-error and --min-psnr", ["compress", "--bare", "--lossless"]),
         ("--check-bits needs --bare", ["compress", "--check-bits", "9"]),
         ("--quality, --size and --check-bits need --bare", ["decompress", "-q", "9"]),
     ):

@@ -63,7 +63,7 @@ def test_any_bytes_give_a_header_or_one_of_our_errors(data: bytes) -> None:
         ("cae166", UnsupportedError, "0x66 is unsupported"),
         ("cae190", FormatError, "shortest form"),
         ("cae19e", UnsupportedError, "model number 14"),
-        ("cae1b0", UnsupportedError, "0xb0 is unsupported"),
+        ("cae1b0", FormatError, "cut short in the largest error"),
         ("cae1a4", UnsupportedError, "storage method 4"),
         ("cae18e32", UnsupportedError, "model number 14"),
         ("cae18032", FormatError, "shortest form"),

@@ -25,7 +25,7 @@ def pixel_symbols(model: PixelModel, x: Pixels, inside: Bools, max_error: int) -
     Args:
         x: grey levels, 0 outside the image, shape ``(N, 28, 28)``.
         inside: which pixels the image covers, shape ``(N, 28, 28)``.
-        max_error: 0, or that of :mod:`mnistzip.models.pixel.bounded`.
+        max_error: 0, or that of :mod:`mnistzip.bitstream.bounded`.
     """
     coded = model.intervals(x, inside.reshape(-1, TILE_PIXELS), max_error)
     order = np.argsort(coded.tile, kind="stable")

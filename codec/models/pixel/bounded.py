@@ -1,8 +1,4 @@
-"""A bounded error: pixels take the nearest of a few grey levels, and the pixel model codes these alone.
-
-With a largest error N the grey levels are 0, 2N + 1, 2 (2N + 1) and so on. If these leave some grey levels further than N away,
-the last one is 255. FORMAT.md section 11 specifies them.
-"""
+"""The symbols of the pixel model that lead to one of the grey levels of a bounded error. FORMAT.md section 11 is the norm."""
 
 from __future__ import annotations
 
@@ -11,14 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mnistzip.bitstream.bounded import nearest
 from mnistzip.models.pixel.planes import LEVELS, RANGES, SHADES, SOLID, Plane, ranges, symbols
-from mnistzip.types import Bools, Pixels
-
-
-def nearest(x: Pixels, max_error: int) -> Pixels:
-    """The nearest grey levels that a bounded error leaves; ``x`` itself if ``max_error`` is 0."""
-    width = 2 * max_error + 1
-    return np.minimum((x.astype(np.int64) + max_error) // width * width, 255).astype(np.uint8)
+from mnistzip.types import Bools
 
 
 class Choices(NamedTuple):

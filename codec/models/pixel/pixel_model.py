@@ -28,13 +28,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mnistzip.bitstream.bounded import nearest
 from mnistzip.entropy import rans
 from mnistzip.entropy.cdf import Cdf
 from mnistzip.entropy.cost import TOTAL
 from mnistzip.errors import ModelError
 from mnistzip.limits import PIXEL_WIDTH_MAX
 from mnistzip.models.latent_prior import LOGITS
-from mnistzip.models.pixel.bounded import Choices, choices, nearest
+from mnistzip.models.pixel.bounded import Choices, choices
 from mnistzip.models.pixel.context import Contexts, bits_to_inputs, inputs_of, padded_index, size_of
 from mnistzip.models.pixel.copy_attention import CopyAttention, KeyValueCache, shade_cdf
 from mnistzip.models.pixel.planes import (
