@@ -152,7 +152,16 @@ def test_a_newer_version_and_what_holds_no_single_image_say_so(packed: bytes) ->
     with pytest.raises(OSError, match="needs a newer mnistzip"):
         Image.open(io.BytesIO(b"\xca\xe2" + packed[2:]))
     with pytest.raises(OSError, match="as one image"):
-        Image.open(io.BytesIO(b"\xca\xe1\xb0" + packed[2:]))
+        Image.open(io.BytesIO(b"\xca\xe1\x70" + packed[2:]))
+
+
+def test_a_bound_is_an_option_and_part_of_the_information() -> None:
+    grey = (np.random.default_rng(1).integers(0, 30, (28, 28)) + 100).astype(np.uint8)
+    out = io.BytesIO()
+    Image.fromarray(grey).save(out, "CAE", max_error=6)
+    with Image.open(io.BytesIO(out.getvalue())) as opened:
+        assert (opened.info["max_error"], opened.info["lossless"]) == (6, False)
+        assert np.abs(np.asarray(opened).astype(int) - grey).max() <= 6
 
 
 def test_verify_finds_damage_and_closes_the_file(packed: bytes, path: Path) -> None:
