@@ -26,7 +26,7 @@ class MnistzipCodec(Codec):  # type: ignore[misc]  # numcodecs ships no types
     """Encodes every image of a uint8 array of shape ``(..., H, W)`` in C order; the chunk holds its shape.
 
     Args:
-        options: ``quality``, ``lossless``, ``effort``, ``max_bytes``, ``min_psnr`` and ``model``, as for
+        options: ``quality``, ``lossless``, ``max_error``, ``effort``, ``max_bytes``, ``min_psnr`` and ``model``, as for
             :func:`mnistzip.encode`; ``model`` is a name or a path.
 
     Raises:

@@ -65,8 +65,8 @@ def pack_shards(
         workers: number of actors, one CPU each; by default the number of CPUs that Ray has.
         resume: continue an earlier call with the same sources and options; complete shards are skipped.
         progress: called for each shard, with its report and the number of shards that were missing at the start.
-        options: ``to`` ("cae" or "parquet"), ``shard_size``, ``labels``, ``convert``, and ``quality``, ``lossless``, ``effort``
-            and ``model`` as for :func:`mnistzip.encode`.
+        options: ``to`` ("cae" or "parquet"), ``shard_size``, ``labels``, ``convert``, and ``quality``, ``lossless``,
+            ``max_error``, ``effort`` and ``model`` as for :func:`mnistzip.encode`.
 
     Returns:
         Sums over all shards, including those of earlier calls. ``failures`` names the unreadable images, which are left out.

@@ -214,7 +214,7 @@ def plan(
         shard_size: images per shard, at most.
         labels: a file with one label for each image of all sources; without it the labels of the sources are kept.
         convert: whether images that are not 8-bit greyscale are converted.
-        options: quality, lossless, effort and model, as for :func:`mnistzip.encode`; a model is a name or a path.
+        options: quality, lossless, max_error, effort and model, as for :func:`mnistzip.encode`; a model is a name or a path.
 
     Returns:
         The options that all shards share, and the shards in the order of the images.

@@ -53,8 +53,8 @@ class MnistzipCodec(
     """Encodes every image of a chunk; a serializer of Zarr.
 
     Args:
-        quality, lossless, effort, max_bytes, min_psnr, model: as for :func:`mnistzip.encode`; the metadata of the array hold
-            them. ``model`` is a name or a path.
+        quality, lossless, max_error, effort, max_bytes, min_psnr, model: as for :func:`mnistzip.encode`; the metadata of the
+            array hold them. ``model`` is a name or a path.
 
     Raises:
         OptionError: an option outside its range, or an array that does not hold uint8 images; it is a ValueError.
