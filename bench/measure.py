@@ -116,7 +116,7 @@ def measure(
 
     Raises:
         MnistzipError: the codec cannot encode the images.
-        FormatError: a decoded image has another shape, or differs although the codec is lossless.
+        FormatError: a decoded image has another shape, or differs more than the codec promises.
     """
     coder = job.coder()
     solid = job.codec.kind is Kind.SOLID
@@ -143,7 +143,7 @@ def measure(
         decoding += seconds
         memory.after()
         sizes = [len(files[0]) / len(images)] * len(batch) if solid else [float(len(file)) for file in files]
-        figures.add(part, batch, decoded, sizes, lossless=job.codec.kind is not Kind.LOSSY)
+        figures.add(part, batch, decoded, sizes, largest_error=job.largest_error)
         samples |= {i: (sizes[i - part.start], crop(decoded[i - part.start]).copy()) for i in sample_indices if i in part}
         if isinstance(coder, MnistzipFiles):
             header += coder.header_bytes(files)
@@ -222,19 +222,25 @@ class _Figures:
         self.ms_ssim = np.full(count, np.nan)
 
     def add(
-        self, part: range, images: Sequence[Pixels], decoded: Sequence[Pixels], sizes: Sequence[float], lossless: bool
+        self,
+        part: range,
+        images: Sequence[Pixels],
+        decoded: Sequence[Pixels],
+        sizes: Sequence[float],
+        largest_error: int | None,
     ) -> None:
-        """Add a part; raises :class:`~mnistzip.errors.FormatError` if a ``lossless`` codec changed a pixel."""
+        """Add a part; raises :class:`~mnistzip.errors.FormatError` if a pixel is further from the original than promised."""
         for index, image, result in zip(part, images, decoded, strict=True):
             if result.shape != image.shape or result.dtype != image.dtype:
                 raise FormatError(f"image {index} of shape {image.shape} was decoded as {result.dtype} of shape {result.shape}")
             difference = image.astype(np.int64) - result
             self.sse[index] = np.square(difference).sum()
-            if lossless and self.sse[index]:
-                raise FormatError(f"not lossless: image {index} was decoded to different pixels")
+            if largest_error is not None and np.abs(difference).max() > largest_error:
+                promise = f"within {largest_error} grey levels" if largest_error else "lossless"
+                raise FormatError(f"not {promise}: image {index} was decoded to different pixels")
         indices = slice(part.start, part.stop)
         self.sizes[indices] = sizes
-        if lossless:
+        if largest_error == 0:
             self.ssim[indices], self.ms_ssim[indices] = identical_scores(images)
         else:
             self.ssim[indices] = ssim(images, decoded)

@@ -54,6 +54,7 @@ class Codec:
             it.
         ours: whether it is a codec of mnistzip.
         on_request: measured only if ``--codecs`` names it.
+        bound: the argument that says how far a pixel may be from the original; empty if none does.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Codec:
     cost: float = 0.2
     ours: bool = False
     on_request: bool = False
+    bound: str = ""
 
     def versions(self) -> str:
         """The installed libraries that do the work, with their versions."""
@@ -95,6 +97,13 @@ class BenchJob:
         """Make the coder of this setting."""
         return self.codec.make(**self.arguments)
 
+    @property
+    def largest_error(self) -> int | None:
+        """How far a pixel may be from the original, in grey levels; None if that is not promised."""
+        if self.codec.kind is not Kind.LOSSY:
+            return 0
+        return self.arguments[self.codec.bound] if self.codec.bound else None
+
 
 def _settings(letter: str, argument: str, values: Sequence[float], **fixed: Any) -> dict[str, dict[str, Any]]:
     """Settings that differ in one argument, named by a letter and its value: ``q10``, ``q25``."""
@@ -106,6 +115,23 @@ def _ours(name: str, model: str, effort: int, qualities: Sequence[int], cost: fl
     settings = _settings("q", "quality", qualities, model=model, effort=effort)
     label = f"mnistzip {name_of(model)}, effort {effort}"
     return Codec(name, label, Kind.LOSSY, settings, MnistzipFiles, LIBRARIES, cost=cost, ours=True, on_request=on_request)
+
+
+def _bounded() -> Codec:
+    """Files of mnistzip in which no pixel is further from the original than a bound."""
+    settings = _settings("n", "max_error", (1, 2, 4, 8, 16, 32))
+    label = "mnistzip bounded"
+    return Codec(
+        "mnistzip-bounded",
+        label,
+        Kind.LOSSY,
+        settings,
+        MnistzipFiles,
+        LIBRARIES,
+        cost=13,
+        ours=True,
+        bound="max_error",
+    )
 
 
 def _lossless_of(name: str, model: str, cost: float, on_request: bool = True) -> Codec:
@@ -142,11 +168,12 @@ def _peer(
     library: str,
     settings: dict[str, dict[str, Any]] | None = None,
     cost: float = 0.2,
+    bound: str = "",
 ) -> Codec:
     """A codec of another library; ``library`` starts with the package to import, then names the libraries within it."""
     package, *_ = library.split()
     module = {"Pillow": "PIL", "python": "sys"}.get(package, package)
-    return Codec(name, label, kind, settings or {"": {}}, make, tuple(library.split()), (module,), cost)
+    return Codec(name, label, kind, settings or {"": {}}, make, tuple(library.split()), (module,), cost, bound=bound)
 
 
 SPARSE = (10, 25, 50, 75, 100)  # qualities of slow codecs of mnistzip
@@ -202,6 +229,7 @@ def _of_mnistzip(model: str | None) -> list[Codec]:
     options: dict[str, dict[str, Any]] = {"": {"lossless": True}}
     return [
         *lossy,
+        _bounded(),
         Codec("mnistzip-lossless", "mnistzip lossless", Kind.LOSSLESS, options, MnistzipFiles, LIBRARIES, cost=8, ours=True),
         *lossless,
         Codec("archive", "mnistzip archive, lossless", Kind.SOLID, options, MnistzipArchive, LIBRARIES, cost=8, ours=True),
@@ -221,7 +249,7 @@ def _lossy() -> list[Codec]:
         _peer("webp", "WebP", lossy, other_codecs.webp, "Pillow libwebp", webp, 0.5),
         _peer("jpeg", "JPEG", lossy, other_codecs.jpeg, "Pillow libjpeg-turbo", jpeg),
         _peer("jpeg2000", "JPEG 2000", lossy, other_codecs.jpeg2000, "imagecodecs openjpeg", jpeg2000),
-        _peer("jpegls", "JPEG-LS near-lossless", lossy, other_codecs.jpegls, "imagecodecs charls", jpegls, 0.05),
+        _peer("jpegls", "JPEG-LS near-lossless", lossy, other_codecs.jpegls, "imagecodecs charls", jpegls, 0.05, "level"),
         _peer("jpegxl", "JPEG XL", lossy, other_codecs.jpegxl, "imagecodecs libjxl", jpegxl, 2.5),
         _peer("avif", "AVIF", lossy, other_codecs.avif, "Pillow libavif", avif, 3),
     ]

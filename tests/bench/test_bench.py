@@ -292,6 +292,16 @@ def test_a_lossless_codec_that_loses_a_pixel_is_found_out(digits: Pixels) -> Non
         measure(BenchJob(entry, "", {}), [digits[0]], [0], quietly)
 
 
+@pytest.mark.parametrize(("name", "argument"), [("mnistzip-bounded", "max_error"), ("jpegls", "level")])
+def test_a_codec_that_breaks_its_bound_is_found_out(digits: Pixels, name: str, argument: str) -> None:
+    other = digits[0].copy()
+    other[3, 3] += 5
+    entry = replace(codecs_by_name()[name], make=lambda **_: changed(other))
+    assert measure(BenchJob(entry, "n5", {argument: 5}), [digits[0]], [0], quietly).sse[0] == 25
+    with pytest.raises(FormatError, match="not within 4 grey levels: image 0"):
+        measure(BenchJob(entry, "n4", {argument: 4}), [digits[0]], [0], quietly)
+
+
 def test_a_measurement_is_read_back_as_it_was_kept(digits: Pixels) -> None:
     (job,) = [job for job in select_jobs(["webp@q10"]) if job.codec.name == "webp"]
     measured = measure(job, [digits[0], digits[1][:, :9], digits[2]], [0, 1], quietly)
