@@ -120,10 +120,9 @@ def _ours(name: str, model: str, effort: int, qualities: Sequence[int], cost: fl
 def _bounded() -> Codec:
     """Files of mnistzip in which no pixel is further from the original than a bound."""
     settings = _settings("n", "max_error", (1, 2, 4, 8, 16, 32))
-    label = "mnistzip bounded"
     return Codec(
         "mnistzip-bounded",
-        label,
+        "mnistzip bounded",
         Kind.LOSSY,
         settings,
         MnistzipFiles,
