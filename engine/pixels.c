@@ -123,8 +123,9 @@ typedef struct {
 
 int mnz_nearest_level(int grey, int max_error)
 {
-    const int width = 2 * max_error + 1, level = (grey + max_error) / width * width;
-    return level < 255 ? level : 255;
+    const int width = 2 * max_error + 1, last = 255 / width * width; /* the last multiple; if it is too far from white, white is one more */
+    const int level = (grey + max_error) / width * width;
+    return 255 - last > max_error && 2 * grey > 255 + last ? 255 : level < last ? level : last;
 }
 
 static choices choices_of(int max_error)

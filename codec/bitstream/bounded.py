@@ -6,6 +6,8 @@ FORMAT.md section 11 specifies them.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from mnistzip.types import Pixels
@@ -23,5 +25,13 @@ def nearest(x: Pixels, max_error: int) -> Pixels:
         >>> nearest(numpy.array([0, 4, 5, 255], numpy.uint8), 4).tolist()
         [0, 0, 9, 252]
     """
-    width = 2 * max_error + 1
-    return np.minimum((x.astype(np.int64) + max_error) // width * width, 255).astype(np.uint8)
+    return x if max_error == 0 else _nearest_levels(max_error)[x]
+
+
+@cache
+def _nearest_levels(max_error: int) -> Pixels:
+    """The nearest grey level of each one, shape ``(256,)``; of two, the lower one."""
+    levels = np.arange(0, 256, 2 * max_error + 1)
+    if 255 - levels[-1] > max_error:
+        levels = np.append(levels, 255)
+    return levels[np.abs(np.arange(256)[:, None] - levels).argmin(axis=1)].astype(np.uint8)
