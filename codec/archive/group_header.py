@@ -19,7 +19,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -114,8 +114,8 @@ class GroupHeader:
 
     def fields(self) -> bytes:
         """The bytes between marker and check."""
-        images, method, *fields = astuple(self)
-        return _FIELDS.pack(images, IN_PARTS if method is None else method, *fields)
+        images, method, *values = (getattr(self, field.name) for field in fields(self))
+        return _FIELDS.pack(images, IN_PARTS if method is None else method, *values)
 
     def require_valid(self) -> None:
         """Refuse fields that are forged, which the check cannot detect.

@@ -19,7 +19,7 @@ from mnistzip.errors import FormatError, MnistzipError
 from mnistzip.storage.backends import Storage
 from mnistzip.types import Pixels
 
-GROUPS_CACHED = 64  # headers and tables
+GROUPS_CACHED, IMAGES_CACHED = 1024, 1 << 20  # headers and tables: some 30 bytes for an image
 
 
 class GroupReader:
@@ -53,7 +53,8 @@ class GroupReader:
         group = read_group(self._storage.read, extent.offset, extent.size, self._max_pixels)
         if not isinstance(self._index, RecoveredIndex):
             self._require_as_indexed(group, extent)
-        if len(self._groups) >= GROUPS_CACHED:
+        cached_images = sum(each.header.images for each in list(self._groups.values()))
+        if len(self._groups) >= GROUPS_CACHED or cached_images + group.header.images > IMAGES_CACHED:
             self._groups.clear()
         self._groups[extent.number] = group
         return group
