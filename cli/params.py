@@ -106,7 +106,7 @@ ENCODE_OPTIONS: dict[str, Decorator] = {
         "--max-error",
         type=click.IntRange(1, ERROR_MAX),
         metavar="N",
-        help="Keep every pixel within N grey levels, 1 to 64.",
+        help="Keep every pixel within N grey levels.",
     ),
     "effort": click.option(
         "-e",

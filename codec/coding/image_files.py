@@ -17,7 +17,7 @@ from mnistzip.coding.lossy_decoder import lossy_header
 from mnistzip.coding.model_choice import Candidate, Plan, grouped, plan_lossless, plan_lossy
 from mnistzip.engines.interface import LatentSymbols
 from mnistzip.errors import LimitError
-from mnistzip.limits import ERROR_MAX, PIXELS_MAX
+from mnistzip.limits import DECODED_PIXELS_MAX, ERROR_MAX, PIXELS_MAX
 from mnistzip.metrics import mse, psnr
 from mnistzip.models.registry import Model
 from mnistzip.tiling import tiles_of
@@ -60,7 +60,7 @@ def encode_to_size(images: list[Pixels], models: Sequence[Model], effort: int, m
         LimitError: an image takes more bytes at the lowest quality of every model.
     """
     lossless_files = encode_lossless(images, models)
-    inexact = [k for k, file in enumerate(lossless_files) if len(file) > max_bytes]
+    inexact = [k for k, file in enumerate(lossless_files) if len(file) > max_bytes and _may_be_bounded(images[k])]
     bounded = _bounded_to_size([images[k] for k in inexact], models, max_bytes)
     return _best_of_models(
         images,
@@ -86,7 +86,7 @@ def encode_to_psnr(
         LimitError: a file has more than ``max_bytes``.
     """
     lossless_files = encode_lossless(images, models)
-    bounds = [_largest_error(image, min_psnr) for image in images]
+    bounds = [_largest_error(image, min_psnr) if _may_be_bounded(image) else 0 for image in images]
     best = _best_of_models(
         images,
         models,
@@ -133,6 +133,11 @@ def _best_of_models(
         if k not in best:
             raise failure
     return [best[k][1] for k in range(len(images))]
+
+
+def _may_be_bounded(image: Pixels) -> bool:
+    """Whether decoders take a bounded file of the image without ``max_pixels``; no budget needs one that they refuse."""
+    return image.size <= DECODED_PIXELS_MAX[Mode.BOUNDED]
 
 
 def _largest_error(image: Pixels, min_psnr: float) -> int:

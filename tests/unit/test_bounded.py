@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 import mnistzip
 from mnistzip.bitstream import bounded, container
 from mnistzip.bitstream.bounded import nearest
+from mnistzip.coding import image_files
 from mnistzip.errors import LimitError, OptionError
 from mnistzip.limits import ERROR_MAX
 from mnistzip.models.pixel.bounded import choices
@@ -138,6 +140,14 @@ def test_budgets_use_bounded_files_where_these_are_better() -> None:
         bound = mnistzip.info(file).max_error
         assert bound is not None
         assert bound == 1 or len(mnistzip.encode(image, max_error=bound - 1)) > 300
+
+
+@pytest.mark.parametrize("budget", [{"min_psnr": 34.0}, {"max_bytes": 300}])
+def test_budgets_choose_no_bounded_file_that_decoders_refuse(budget: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    image = photo(1)
+    assert mnistzip.info(mnistzip.encode(image, **budget)).mode == "bounded"
+    monkeypatch.setattr(image_files, "DECODED_PIXELS_MAX", {Mode.BOUNDED: image.size - 1})
+    assert mnistzip.info(mnistzip.encode(image, **budget)).mode != "bounded"
 
 
 @pytest.mark.parametrize("bound", [0, 65, -1, 1.5, "4", True])

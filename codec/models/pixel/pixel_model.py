@@ -60,9 +60,9 @@ from mnistzip.types import Bools, Floats, Integers, Pixels
 TILES_PER_BATCH = 16  # evaluated together: small enough for the processor's cache
 MIDDLE_SOLID = 253
 HIDDEN_LAYERS = 3  # of each plane
-EXCLUDED = np.float32(
-    1 << 20
-)  # what a logit loses whose symbol leads to no grey level of a bounded error; its weight is then 0
+
+# What a logit loses whose symbol leads to no grey level of a bounded error; its weight is then 0.
+EXCLUDED = np.float32(1 << 20)
 
 
 @dataclass(frozen=True, eq=False)
