@@ -71,7 +71,7 @@ int main(int count, char **arguments)
         const size_t pixels = (size_t)header.width * (size_t)header.height;
         if (pixels > (size_t)1 << 23) stop("the image is larger than 2^23 pixels");
         uint8_t *image = allocate(pixels);
-        size = mnz_image_workspace(model, header.mode == MNZ_LOSSLESS);
+        size = mnz_image_workspace(model, header.mode != MNZ_LOSSY);
         require(mnz_decode(model, &header, input + header_size, input_size - header_size, MNZ_CHECK_BITS_MIN, image, allocate(size),
                            size));
         snprintf(pgm, sizeof pgm, "P5 %d %d 255\n", header.width, header.height);
