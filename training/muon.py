@@ -29,27 +29,42 @@ class Muon(torch.optim.Optimizer):
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
             rate = group["lr"]
-            for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                state = self.state[weight]
-                if not state:
-                    state["momentum"] = torch.zeros_like(weight)
-                state["momentum"].lerp_(weight.grad, 1 - MOMENTUM)
-                ahead = weight.grad.lerp(state["momentum"], MOMENTUM)  # Nesterov momentum
-                matrix = ahead.flatten(1)
-                scale = max(1.0, matrix.shape[0] / matrix.shape[1]) ** 0.5
-                weight.mul_(1 - rate * group["weight_decay"])
-                weight.add_(orthogonal(matrix).view_as(weight), alpha=-rate * scale)
+            for weights in _alike(group["params"]):
+                ahead = torch.stack([self._ahead(weight) for weight in weights])
+                scale = max(1.0, ahead.shape[1] / ahead.shape[2]) ** 0.5
+                for weight, change in zip(weights, orthogonal(ahead), strict=True):
+                    weight.mul_(1 - rate * group["weight_decay"])
+                    weight.add_(change.view_as(weight), alpha=-rate * scale)
+
+    def _ahead(self, weight: Tensor) -> Tensor:
+        """The gradient with Nesterov momentum, as a matrix."""
+        assert weight.grad is not None
+        state = self.state[weight]
+        if not state:
+            state["momentum"] = torch.zeros_like(weight)
+        state["momentum"].lerp_(weight.grad, 1 - MOMENTUM)
+        return weight.grad.lerp(state["momentum"], MOMENTUM).flatten(1)
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
-    """Approximate the nearest matrix with orthonormal rows or columns by Newton-Schulz iterations in bfloat16."""
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.T if tall else matrix
-    x = (x / (x.norm() + 1e-7)).bfloat16()
+def _alike(weights: Iterable[Tensor]) -> list[list[Tensor]]:
+    """The weights that have gradients, those of one shape together: many small products take longer than one."""
+    groups: dict[torch.Size, list[Tensor]] = {}
+    for weight in weights:
+        if weight.grad is not None:
+            groups.setdefault(weight.flatten(1).shape, []).append(weight)
+    return list(groups.values())
+
+
+def orthogonal(matrices: Tensor) -> Tensor:
+    """Approximate the nearest matrices with orthonormal rows or columns, (..., rows, columns), in bfloat16.
+
+    The method is that of Newton and Schulz.
+    """
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x = matrices.mT if tall else matrices
+    x = (x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)).bfloat16()
     a, b, c = CUBIC
     for _ in range(ITERATIONS):
-        square = x @ x.T
+        square = x @ x.mT
         x = a * x + (b * square + c * square @ square) @ x
-    return (x.T if tall else x).to(matrix.dtype)
+    return (x.mT if tall else x).to(matrices.dtype)

@@ -37,10 +37,10 @@ SHAPES = {  # height and width, and how many of a thousand pictures have them
     (32, 32): 150,
     (40, 40): 50,
     (48, 48): 60,
-    (64, 64): 80,
-    (24, 96): 30,
-    (40, 96): 30,
-    (96, 96): 30,
+    (64, 64): 110,
+    (24, 96): 40,
+    (40, 96): 40,
+    (96, 96): 40,
 }
 PHOTO_SIDE = 1600  # photographs are reduced to this before pictures are cut from them
 PHOTO_SIDE_MIN = 96
@@ -50,6 +50,7 @@ FILTERS = (Image.Resampling.LANCZOS, Image.Resampling.BICUBIC, Image.Resampling.
 LETTERS = "eeeeeeeeeeeettttttttaaaaaaaaooooooooiiiiiiinnnnnnnsssssshhhhhhrrrrrrddddlllluuucccmmmwwffggyyppbbvvkxjqz"
 SPREAD_MIN = 4  # grey levels: flatter pictures are made again, most of the time
 FLAT_SHARE = 0.06  # of flat pictures that are kept
+TWO_LEVEL_SHARE = 0.12  # of printed text
 TRIES = 8
 
 Floats = NDArray[np.float64]
@@ -63,13 +64,13 @@ class Sources:
         photos: grey levels of photographs, by folder.
         icons: files of icons.
         fonts: fonts.
-        digits: handwritten digits, shape ``(N, 28, 28)``.
+        digits: sets of small pictures, such as handwritten digits, shape ``(N, 28, 28)`` each.
     """
 
     photos: list[list[Image.Image]] = field(default_factory=list)
     icons: list[Path] = field(default_factory=list)
     fonts: list[Font] = field(default_factory=list)
-    digits: Pixels = field(default_factory=lambda: np.empty((0, 28, 28), np.uint8))
+    digits: list[Pixels] = field(default_factory=list)
 
 
 def read_photo(path: Path) -> Image.Image | None:
@@ -203,6 +204,8 @@ def _printed(mask: Floats, chance: np.random.Generator) -> Pixels:
     paper, ink = (255.0, 0.0) if kind < 0.5 else (0.0, 255.0) if kind < 0.6 else tuple(chance.uniform(0, 255, 2))
     if abs(paper - ink) < 60:
         paper, ink = chance.uniform(180, 255), chance.uniform(0, 90)
+    if chance.random() < TWO_LEVEL_SHARE:
+        return _levels(np.where(mask > chance.uniform(0.3, 0.7), ink, paper))
     return _levels(_scanned(paper + (ink - paper) * mask, chance))
 
 
@@ -225,10 +228,11 @@ def _levels(image: Floats) -> Pixels:
 
 
 def digit(sources: Sources, shape: tuple[int, int], chance: np.random.Generator) -> Pixels | None:
-    """A handwritten digit, as it is or scaled."""
-    if not len(sources.digits):
+    """A digit or a piece of clothing, as it is or scaled."""
+    if not sources.digits:
         return None
-    image = sources.digits[chance.integers(len(sources.digits))]
+    every = sources.digits[chance.integers(len(sources.digits))]
+    image = every[chance.integers(len(every))]
     image = 255 - image if chance.random() < 0.3 else image
     if shape == (28, 28):
         return image
@@ -276,14 +280,30 @@ def field_of_noise(_sources: Sources, shape: tuple[int, int], chance: np.random.
     return _levels(image)
 
 
+def sky(_sources: Sources, shape: tuple[int, int], chance: np.random.Generator) -> Pixels | None:
+    """Stars and blurred discs on a dark, noisy ground."""
+    height, width = shape
+    rows, columns = np.arange(height)[:, None], np.arange(width)
+    image = np.full(shape, chance.uniform(0, 40))
+    for _ in range(chance.poisson(height * width / 300) + 1):
+        turn, size, flat = chance.uniform(0, np.pi), 0.5 + chance.exponential(1.0), chance.uniform(0.3, 1.0)
+        y, x = rows - chance.uniform(0, height), columns - chance.uniform(0, width)
+        along, across = np.cos(turn) * x + np.sin(turn) * y, (np.cos(turn) * y - np.sin(turn) * x) / flat
+        distance = np.sqrt(along**2 + across**2) / size
+        image += min(chance.pareto(0.8) * 15, 400) * np.exp(-(distance ** chance.choice([1.0, 2.0])))
+    image += chance.normal(0, chance.choice([0.5, 2.0, 5.0]), shape)
+    return _levels(image)
+
+
 Maker = Callable[[Sources, tuple[int, int], np.random.Generator], Pixels | None]
 KINDS: tuple[tuple[float, Maker], ...] = (
-    (0.50, photo),
+    (0.48, photo),
     (0.15, icon),
-    (0.21, text),
-    (0.05, digit),
+    (0.20, text),
+    (0.06, digit),
     (0.05, drawing),
-    (0.04, field_of_noise),
+    (0.03, field_of_noise),
+    (0.03, sky),
 )
 
 
@@ -310,7 +330,7 @@ def pictures(sources: Sources, count: int, seed: int) -> dict[tuple[int, int], P
 
 
 def split_sources(
-    photos: Sequence[Path], icons: Sequence[Path], fonts: Sequence[Path], digits: Pixels, themes_held_out: Sequence[str]
+    photos: Sequence[Path], icons: Sequence[Path], fonts: Sequence[Path], digits: Sequence[Pixels], themes_held_out: Sequence[str]
 ) -> tuple[Sources, Sources]:
     """Sources of training pictures and of held-out pictures."""
     parts = Sources(), Sources()
@@ -322,7 +342,7 @@ def split_sources(
     for path in files_in(icons):
         parts[any(theme in str(path) for theme in themes_held_out)].icons.append(path)
     parts[0].fonts, parts[1].fonts = split_families(fonts_in(fonts))
-    parts[0].digits, parts[1].digits = digits[:-HELD_OUT], digits[-HELD_OUT:]
+    parts[0].digits, parts[1].digits = [part[:-HELD_OUT] for part in digits], [part[-HELD_OUT:] for part in digits]
     return parts
 
 
@@ -334,7 +354,12 @@ FOLDERS = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--icons", multiple=True, required=True, type=FOLDERS, help="Folder of icons.")
 @click.option("--hold-out", "themes", multiple=True, help="Icons with this text in their path are held out.")
 @click.option("--fonts", multiple=True, required=True, type=FOLDERS, help="Folder of fonts.")
-@click.option("--digits", required=True, help="MNIST's training images; the last 5,000 are used for held-out pictures only.")
+@click.option(
+    "--digits",
+    multiple=True,
+    required=True,
+    help="Training images of MNIST or Fashion-MNIST; the last 5,000 are used for held-out pictures only.",
+)
 @click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), help="The .npz to write.")
 @click.option("--count", default=200_000, show_default=True, help="Pictures to train on.")
 @click.option("--seed", default=1, show_default=True)
@@ -343,13 +368,13 @@ def main(
     icons: Sequence[Path],
     themes: Sequence[str],
     fonts: Sequence[Path],
-    digits: str,
+    digits: Sequence[str],
     output: Path,
     count: int,
     seed: int,
 ) -> None:
     """Make training pictures for the model grey, and held-out pictures from other sources."""
-    parts = split_sources(photos, icons, fonts, np.stack(load([digits], train=True).images), themes)
+    parts = split_sources(photos, icons, fonts, [np.stack(load([path], train=True).images) for path in digits], themes)
     arrays: dict[str, Pixels] = {}
     for number, (name, sources) in enumerate(zip(("train", "held"), parts, strict=True)):
         click.echo(

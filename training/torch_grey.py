@@ -20,7 +20,7 @@ al. 2021, arXiv 2103.15306, and Minnen and Singh 2020, arXiv 2007.08739 (checker
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -130,8 +130,17 @@ class Step:
         return slice(None), slice(None), self.rows, self.columns
 
 
+def signed_log(y: Tensor) -> Tensor:
+    """Sign and binary logarithm of symbols: neighbours that differ by a factor differ by as much at all qualities."""
+    return torch.sign(y) * torch.log2(1 + y.abs())
+
+
 class Prior(nn.Module):
-    """Mean and logarithm of the scale of a logistic distribution for each symbol."""
+    """Mean and logarithm of the scale of a logistic distribution for each symbol.
+
+    A network sees the logarithms of the known symbols. Beside it a linear prediction of the mean sees the symbols themselves,
+    so that large ones are predicted as precisely as small ones.
+    """
 
     def __init__(self, hidden: int, narrow: int = 32) -> None:
         super().__init__()
@@ -145,7 +154,7 @@ class Prior(nn.Module):
         self.square: Tensor
         self.cross: Tensor
         self.plus: Tensor
-        seen = 2 * GROUP + 1  # symbols, their magnitudes, and whether there is a position
+        seen = 2 * GROUP + 1  # logarithms of symbols, their magnitudes, and whether there is a position
         grids = range(GROUPS * len(GRIDS))
         self.from_corners = nn.ParameterList(nn.Parameter(torch.randn(hidden, seen, 4, 4) * 0.06) for _ in grids)
         self.from_sides = nn.ParameterList(nn.Parameter(torch.randn(hidden, seen, 5, 5) * 0.06) for _ in grids)
@@ -153,9 +162,16 @@ class Prior(nn.Module):
         self.from_groups = nn.ParameterList(
             nn.Parameter(torch.randn(hidden, 2 * GROUP * max(group, 1), 3, 3) * 0.06) for group in groups
         )
+        self.linear_corners = nn.ParameterList(nn.Parameter(torch.zeros(GROUP, GROUP, 4, 4)) for _ in grids)
+        self.linear_sides = nn.ParameterList(nn.Parameter(torch.zeros(GROUP, GROUP, 5, 5)) for _ in grids)
+        self.linear_groups = nn.ParameterList(
+            nn.Parameter(torch.zeros(GROUP, GROUP * max(group, 1), 3, 3)) for group in groups
+        )
+        self.linear_gain = nn.ModuleList(LevelTable(ANCHORS, GROUP, 1.0) for _ in groups)
         self.bias = nn.ModuleList(LevelTable(ANCHORS, (1 + 2 * len(GRIDS)) * hidden, 0.1) for _ in groups)
         self.mix = nn.ParameterList(nn.Parameter(torch.randn(narrow, hidden) * (2 / hidden) ** 0.5) for _ in groups)
         self.mix_bias = nn.ModuleList(LevelTable(ANCHORS, narrow, 0.1) for _ in groups)
+        self.gain = nn.ModuleList(Gain(narrow) for _ in groups)
         self.head = nn.ParameterList(nn.Parameter(torch.randn(2 * GROUP, narrow) * 0.16) for _ in groups)
         self.head_bias = nn.ModuleList(LevelTable(ANCHORS, 2 * GROUP) for _ in groups)
         self.within = nn.ParameterList(nn.Parameter(torch.zeros(2 * GROUP, 2 * GROUP)) for _ in groups)
@@ -169,38 +185,51 @@ class Prior(nn.Module):
         return torch.cat(means, 1), torch.cat(scales, 1)
 
     def _group(self, y: Tensor, level: Tensor, group: int) -> tuple[Tensor, Tensor]:
-        dtype, own = y.dtype, y[:, GROUP * group : GROUP * (group + 1)]
+        dtype, own, known = y.dtype, y[:, GROUP * group : GROUP * (group + 1)].float(), y[:, : GROUP * group].float()
         bias = self.bias[group](level).view(len(y), -1, self.hidden).to(dtype)
-        before: Tensor | None = None
-        if group:
-            known = torch.cat([y[:, : GROUP * group], y[:, : GROUP * group].abs()], 1)
-            before = F.conv2d(known, (self.from_groups[group] * self.plus).to(dtype), padding=1)
         hidden = torch.zeros(len(y), self.hidden, *y.shape[2:], dtype=dtype)
-        for step, seen in self._steps(own, group):
-            part = bias[:, step.table][:, :, None, None].expand_as(hidden[step.positions])
-            part = part if seen is None else part + seen
-            hidden[step.positions] = part if before is None else part + before[step.positions]
+        linear = torch.zeros(len(y), GROUP, *y.shape[2:])
+        before, linear_before = hidden, linear
+        if group:
+            logs = signed_log(known).to(dtype)
+            before = F.conv2d(torch.cat([logs, logs.abs()], 1), (self.from_groups[group] * self.plus).to(dtype), padding=1)
+            linear_before = F.conv2d(known, self.linear_groups[group] * self.plus, padding=1)
+        logs = signed_log(own).to(dtype)
+        seen = torch.cat([logs, logs.abs(), torch.ones_like(logs[:, :1])], 1)
+        from_around = zip(
+            self._steps(seen, self.from_corners, self.from_sides, group),
+            self._steps(own, self.linear_corners, self.linear_sides, group),
+            strict=True,
+        )
+        for (step, around), (_, linear_around) in from_around:
+            start = bias[:, step.table][:, :, None, None] + before[step.positions]
+            hidden[step.positions] = start if around is None else start + around
+            start = linear_before[step.positions]
+            linear[step.positions] = start if linear_around is None else start + linear_around
         narrow = F.conv2d(activate(hidden), self.mix[group][:, :, None, None].to(dtype))
         narrow = activate(narrow + self.mix_bias[group](level)[:, :, None, None].to(dtype))
-        out = F.conv2d(narrow.float(), self.head[group][:, :, None, None]) + 8 * self.head_bias[group](level)[:, :, None, None]
-        same = torch.cat([own, own.abs()], 1).float()
+        narrow = self.gain[group](narrow, level).float()
+        out = F.conv2d(narrow, self.head[group][:, :, None, None]) + 8 * self.head_bias[group](level)[:, :, None, None]
+        same = torch.cat([own, signed_log(own).abs()], 1)
         out = out + F.conv2d(same, (self.within[group] * self.earlier)[:, :, None, None])
-        return out[:, :GROUP], out[:, GROUP:]
+        linear = linear * self.linear_gain[group](level)[:, :, None, None]
+        return out[:, :GROUP] + linear, out[:, GROUP:]
 
-    def _steps(self, own: Tensor, group: int) -> Iterator[tuple[Step, Tensor | None]]:
+    def _steps(
+        self, seen: Tensor, corners: Sequence[Tensor], sides: Sequence[Tensor], group: int
+    ) -> Iterator[tuple[Step, Tensor | None]]:
         """All steps that have positions, with what these see of their group; None for the first one, which sees nothing."""
-        height, width = own.shape[2:]
-        seen = torch.cat([own, own.abs(), torch.ones_like(own[:, :1])], 1)
+        height, width = seen.shape[2:]
         yield Step(0, slice(0, None, GRIDS[0]), slice(0, None, GRIDS[0])), None
         for number, grid in enumerate(GRIDS):
             half, weights = grid // 2, len(GRIDS) * group + number
             rows, columns = len(range(half, height, grid)), len(range(half, width, grid))
             if rows and columns:
-                corners = F.pad(seen[:, :, ::grid, ::grid], (1, 2, 1, 2))
-                around = F.conv2d(corners, (self.from_corners[weights] * self.square).to(own.dtype))
+                known = F.pad(seen[:, :, ::grid, ::grid], (1, 2, 1, 2))
+                around = F.conv2d(known, (corners[weights] * self.square).to(seen.dtype))
                 step = Step(1 + 2 * number, slice(half, None, grid), slice(half, None, grid))
                 yield step, around[:, :, :rows, :columns]
-            around = F.conv2d(seen[:, :, ::half, ::half], (self.from_sides[weights] * self.cross).to(own.dtype), padding=2)
+            around = F.conv2d(seen[:, :, ::half, ::half], (sides[weights] * self.cross).to(seen.dtype), padding=2)
             if columns:
                 yield Step(2 + 2 * number, slice(0, None, grid), slice(half, None, grid)), around[:, :, ::2, 1::2]
             if rows:

@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
+from torch import nn
 
 from mnistzip.training.torch_grey import (
     CHANNELS,
@@ -25,14 +26,18 @@ SIZES = [(1, 1), (1, 40), (7, 5), (28, 28), (30, 20), (65, 66)]
 @pytest.fixture(scope="module")
 def small() -> Grey:
     torch.manual_seed(1)
-    return Grey(width=8, hidden=8, blocks=1, prior_hidden=8).eval()
+    model = Grey(width=8, hidden=8, blocks=1, prior_hidden=8).eval()
+    for name, weight in model.named_parameters():  # those that start at zero hide what they see
+        if "linear" in name or "within" in name:
+            nn.init.normal_(weight, std=0.1)
+    return model
 
 
 def order(height: int, width: int) -> np.ndarray:
     """The number of the step in which each position is coded, by the steps of the prior."""
     out = np.full((height, width), -1)
-    own = torch.zeros(1, GROUP, height, width)
-    for step, _ in Prior(4)._steps(own, 0):
+    own, prior = torch.zeros(1, GROUP, height, width), Prior(4)
+    for step, _ in prior._steps(own, prior.linear_corners, prior.linear_sides, 0):
         assert (out[step.rows, step.columns] == -1).all()
         out[step.rows, step.columns] = step.table
     return out
