@@ -35,6 +35,7 @@ FILE_VERSION = 1
 FINGERPRINT_BYTES = 8
 QUALITIES = 100
 SHIFT_MAX = 30  # bits that a sum is divided by
+GREY = "grey"  # the kind of models for pictures of any size; others code tiles, and name no kind
 PIXEL_PREFIX = "pixels."  # of the names of the pixel model's arrays
 READ_ERRORS = (KeyError, TypeError, ValueError, IndexError, RecursionError)  # raised while a damaged description is read
 
@@ -80,23 +81,19 @@ def read_lossy_parts(content: bytes, name: str) -> LossyParts:
     """
     arrays, has_others = read_arrays(content, name, lambda array: not array.startswith(PIXEL_PREFIX))
     try:
-        meta = _description(arrays["meta"])
-        if type(meta["version"]) is not int or meta["version"] != FILE_VERSION:
-            raise ModelError(f"model {name}: version {meta['version']} of the model file needs a newer mnistzip")
-        _require_keys(meta, {"version", "symbols", "fine_shift", "analysis", "synthesis"}, {"pixels"})
-        reader = _Reader(arrays, name)
+        meta = description(arrays["meta"], name)
+        require_keys(meta, {"version", "symbols", "fine_shift", "analysis", "synthesis"}, {"pixels"})
+        reader = ArrayReader(arrays, name)
         transforms = _read_transforms(reader, meta)
         prior = _read_prior(reader, transforms.symbols.low)
-        lmbda = reader.array("lmbda", 1).astype(np.int64)
-        if lmbda.shape != (QUALITIES,) or lmbda.min() < 0:
-            raise ValueError("array lmbda is not one weight for each quality")
+        lmbda = reader.lmbda()
         has_pixel_model = meta.get("pixels", False)
         if not isinstance(has_pixel_model, bool):
             raise ValueError(f"pixels is {has_pixel_model!r}, neither true nor false")
         if has_others and not has_pixel_model:
             raise ValueError("it has arrays of a pixel model that its description does not mention")
     except READ_ERRORS as cause:
-        raise _damaged(name, repr(cause)) from cause
+        raise damaged(name, repr(cause)) from cause
     if prior.values != transforms.symbols.high - transforms.symbols.low + 1:
         raise ModelError(f"model {name}: the prior has {prior.values} values for the symbols {transforms.symbols}")
     prior.check_exact()
@@ -117,7 +114,7 @@ def read_pixel_model(content: bytes, name: str) -> PixelModel:
 
     arrays, _ = read_arrays(content, name, lambda array: array.startswith(PIXEL_PREFIX))
     try:
-        reader = _Reader(arrays, name)
+        reader = ArrayReader(arrays, name)
         nets = []
         for plane in Plane:
             key = f"pixels.{plane.name.lower()}"
@@ -127,25 +124,38 @@ def read_pixel_model(content: bytes, name: str) -> PixelModel:
         copying = CopyAttention(reader.affine("pixels.query"), reader.affine("pixels.key"), reader.array("pixels.levels", 2))
         pixel_model = PixelModel(tuple(nets), copying, reader.array("pixels.blank", 1).astype(np.int64))
     except READ_ERRORS as cause:
-        raise _damaged(name, repr(cause)) from cause
+        raise damaged(name, repr(cause)) from cause
     pixel_model.check_exact()
     reader.require_all_used()
     return pixel_model
 
 
-def _read_transforms(reader: _Reader, meta: dict[str, Any]) -> Transforms:
+def is_grey(content: bytes, name: str) -> bool:
+    """Whether a model file is of the kind ``grey``, by its description.
+
+    Raises:
+        ModelError: as :func:`read_lossy_parts`.
+    """
+    arrays, _ = read_arrays(content, name, lambda array: array == "meta")
+    try:
+        return description(arrays["meta"], name).get("kind") == GREY
+    except READ_ERRORS as cause:
+        raise damaged(name, repr(cause)) from cause
+
+
+def _read_transforms(reader: ArrayReader, meta: dict[str, Any]) -> Transforms:
     low, high = meta["symbols"]
     return Transforms(
         analysis=reader.layers(meta["analysis"]),
         synthesis=reader.layers(meta["synthesis"]),
         fine=reader.per_quality("fine"),
-        fine_shift=_integer(meta["fine_shift"], 1, SHIFT_MAX),
+        fine_shift=integer_in(meta["fine_shift"], 1, SHIFT_MAX),
         step=reader.per_quality("step"),
-        symbols=Range(_integer(low, -127, 0), _integer(high, 0, 127)),
+        symbols=Range(integer_in(low, -127, 0), integer_in(high, 0, 127)),
     )
 
 
-def _read_prior(reader: _Reader, low: int) -> Prior:
+def _read_prior(reader: ArrayReader, low: int) -> Prior:
     return Prior.from_integers(
         near_weight=reader.array("prior.near_weight", 2),
         far_weight=reader.array("prior.far_weight", 2),
@@ -161,17 +171,23 @@ def _read_prior(reader: _Reader, low: int) -> Prior:
     )
 
 
-def _damaged(name: str, error: str) -> ModelError:
+def damaged(name: str, error: str) -> ModelError:
     return ModelError(f"model {name} is damaged or not a model of mnistzip: {error}")
 
 
-def _description(raw: NDArray[np.generic]) -> dict[str, Any]:
-    """The JSON of a model file."""
+def description(raw: NDArray[np.generic], name: str) -> dict[str, Any]:
+    """The JSON of a model file.
+
+    Raises:
+        ModelError: it is of another version.
+    """
     if raw.dtype != np.uint8 or raw.ndim != 1:
         raise ValueError("array meta does not hold text as bytes")
     meta = json.loads(raw.tobytes().decode("utf-8"), object_pairs_hook=_unique_keys)
     if not isinstance(meta, dict):
         raise ValueError("array meta does not hold a JSON object")
+    if type(meta["version"]) is not int or meta["version"] != FILE_VERSION:
+        raise ModelError(f"model {name}: version {meta['version']} of the model file needs a newer mnistzip")
     return meta
 
 
@@ -183,7 +199,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return unique
 
 
-def _require_keys(described: dict[str, Any], required: set[str], optional: set[str] | None = None) -> None:
+def require_keys(described: dict[str, Any], required: set[str], optional: set[str] | None = None) -> None:
     """Raise unless all keys are known: a key that this version skipped might change every pixel."""
     if unknown := set(described) - required - (optional or set()):
         raise ValueError(f"key {sorted(unknown)[0]!r} of its description is unknown, or comes from a newer version")
@@ -216,7 +232,7 @@ def read_arrays(content: bytes, name: str, wanted: Callable[[str], bool] = lambd
     except ModelError:
         raise
     except Exception as cause:  # zipfile, zlib, numpy and tokenize each raise errors of several types
-        raise _damaged(name, str(cause)) from cause
+        raise damaged(name, str(cause)) from cause
     return arrays, len(names) > len(arrays)
 
 
@@ -235,13 +251,13 @@ def _read_array(data: bytes, name: str) -> NDArray[np.generic]:
     return np.frombuffer(data[stream.tell() :], dtype).reshape(shape)
 
 
-def _integer(value: object, low: int, high: int) -> int:
+def integer_in(value: object, low: int, high: int) -> int:
     if type(value) is not int or not low <= value <= high:
         raise ValueError(f"{value!r} is not an integer in {low}..{high}")
     return value
 
 
-class _Reader:
+class ArrayReader:
     """Arrays by name, checked, and the layers that are built of them."""
 
     def __init__(self, arrays: Arrays, model: str) -> None:
@@ -271,12 +287,19 @@ class _Reader:
             raise ValueError(f"array {key} has shifts outside 0..{SHIFT_MAX}")
         return array
 
-    def per_quality(self, key: str) -> Floats:
+    def per_quality(self, key: str, rank: int = 2) -> Floats:
         """A table with one row per quality."""
-        array = self.array(key, 2)
+        array = self.array(key, rank)
         if len(array) != QUALITIES:
             raise ValueError(f"array {key} has {len(array)} rows, not one for each of the {QUALITIES} qualities")
         return array
+
+    def lmbda(self) -> NDArray[np.int64]:
+        """The weight of the squared error that each quality was trained for, shape ``(100,)``."""
+        lmbda = self.array("lmbda", 1).astype(np.int64)
+        if lmbda.shape != (QUALITIES,) or lmbda.min() < 0:
+            raise ValueError("array lmbda is not one weight for each quality")
+        return lmbda
 
     def affine(self, name: str) -> Affine:
         weight, bias = self.array(f"{name}.weight", 2), self.array(f"{name}.bias", 1)
@@ -292,7 +315,7 @@ class _Reader:
         kind = LAYER_KINDS.get(entry["op"])
         if kind is None:
             raise ValueError(f"unknown layer {entry['op']!r}")
-        _require_keys(entry, {"op", *kind.keys})
+        require_keys(entry, {"op", *kind.keys})
         return kind.from_spec(_LayerEntry(self, entry))
 
     def take_name(self, name: object) -> str:
@@ -306,23 +329,23 @@ class _Reader:
 class _LayerEntry:
     """A :class:`~mnistzip.nn.layer_base.LayerSpec`: the description of one layer, and its arrays."""
 
-    def __init__(self, reader: _Reader, entry: dict[str, Any]) -> None:
+    def __init__(self, reader: ArrayReader, entry: dict[str, Any]) -> None:
         self._reader = reader
         self._entry = entry
         self._prefix = reader.take_name(entry["name"]) if "name" in entry else ""
         self.name = f"{reader.model} {self._prefix}"
 
     def integer(self, key: str, low: int, high: int) -> int:
-        return _integer(self._entry[key], low, high)
+        return integer_in(self._entry[key], low, high)
 
     def output_range(self) -> Range:
         low, high = self._entry["to"]
-        return Range(_integer(low, -SUM_MAX, 0), _integer(high, 0, SUM_MAX))
+        return Range(integer_in(low, -SUM_MAX, 0), integer_in(high, 0, SUM_MAX))
 
-    def inner_layers(self) -> tuple[Layer, ...]:
-        if not self._entry["layers"]:
-            raise ValueError("a residual without layers")
-        return self._reader.layers(self._entry["layers"])
+    def inner_layers(self, key: str = "layers") -> tuple[Layer, ...]:
+        if not self._entry[key]:
+            raise ValueError(f"a layer with no {key} inside")
+        return self._reader.layers(self._entry[key])
 
     def array(self, key: str, rank: int) -> Floats:
         return self._reader.array(f"{self._prefix}.{key}", rank)

@@ -70,12 +70,14 @@ def unclipped(out: Floats, output_range: Range) -> Bools:
 
 @dataclass(frozen=True, eq=False)
 class LayerTape:
-    """Input and output of a layer in a forward pass, and the tapes of the layers inside it."""
+    """Input and output of a layer in a forward pass, and the tapes of the layers inside it, of both chains if it has two."""
 
     x: Floats
     out: Floats
     inner: tuple[LayerTape, ...] = ()
+    others: tuple[LayerTape, ...] = ()
 
     def select(self, images: Bools) -> LayerTape:
         """The tape of some of the images."""
-        return LayerTape(self.x[images], self.out[images], tuple(tape.select(images) for tape in self.inner))
+        inner, others = (tuple(tape.select(images) for tape in tapes) for tapes in (self.inner, self.others))
+        return LayerTape(self.x[images], self.out[images], inner, others)

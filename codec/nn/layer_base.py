@@ -52,8 +52,8 @@ class LayerSpec(Protocol):
     def output_range(self) -> Range:
         """The range under the key ``to``; it includes 0."""
 
-    def inner_layers(self) -> tuple[Layer, ...]:
-        """The layers under the key ``layers``, at least one."""
+    def inner_layers(self, key: str = "layers") -> tuple[Layer, ...]:
+        """The layers under a key, at least one."""
 
     def array(self, key: str, rank: int) -> Floats:
         """The layer's array of such a key; integers of at most 2^24."""

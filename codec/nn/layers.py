@@ -24,7 +24,7 @@ from mnistzip.limits import GATHERED_MAX
 from mnistzip.nn.backward import GradientMatmul, LayerTape, convolution_matmul, unclipped
 from mnistzip.nn.exact import SUM_MAX, Range, check_exact, power_of_two, requantize, require_shape, rounding_bias
 from mnistzip.nn.layer_base import MACS_PER_MOVE, Layer, LayerSpec, Signal, backward, forward, infer, trace
-from mnistzip.nn.operations import add_bias, convolve, per_quality
+from mnistzip.nn.operations import add_bias, convolve, depthwise, per_quality
 from mnistzip.types import Bools, Floats, Integers
 
 GAIN_SHIFT = 8  # a gain of 256 is one
@@ -209,6 +209,55 @@ class Conv(Layer):
 
 
 @dataclass(frozen=True, eq=False)
+class Depthwise(Layer):
+    """Same-size convolution of each channel by itself, bias per quality, requantization.
+
+    Attributes:
+        weight: shape ``(kernel * kernel, C)``; rows in the order kernel row, column.
+        bias: with the 1/2 of rounding, shape ``(C,)``.
+        quality_bias: shape ``(qualities, C)``.
+        unit: of each channel, what weights and biases are multiples of, shape ``(C,)``.
+    """
+
+    kind = "depthwise"
+    keys = ("name", "kernel", "to")
+    name: str
+    kernel: int
+    weight: Floats
+    bias: Floats
+    quality_bias: Floats
+    unit: Floats
+    output_range: Range
+
+    @classmethod
+    def from_spec(cls, spec: LayerSpec) -> Depthwise:
+        kernel = spec.integer("kernel", 3, 7)
+        if kernel % 2 == 0:
+            raise ValueError(f"a kernel of {kernel}x{kernel} has no middle")
+        shift = spec.shifts("shift")
+        unit = power_of_two(-shift)
+        weight, bias, quality_bias = spec.array("weight", 2), spec.array("bias", 1), spec.per_quality("quality")
+        require_shape(weight.shape[1:] == bias.shape == quality_bias.shape[1:] == unit.shape, spec.name)
+        bias = bias * unit + rounding_bias(shift)
+        return cls(spec.name, kernel, weight * unit, bias, quality_bias * unit, unit, spec.output_range())
+
+    def infer(self, signal: Signal) -> Signal:
+        require_shape(self.weight.shape == (self.kernel**2, signal.channels), self.name)
+        bias = np.abs(self.bias).astype(np.float64) + np.abs(self.quality_bias).max(axis=0)
+        check_exact(self.name, self.weight, signal.values.peak, bias, self.unit)
+        macs = (1 + MACS_PER_MOVE) * self.kernel**2 * signal.size
+        return Signal(self.output_range, signal.height, signal.width, signal.channels, macs)
+
+    def forward(self, x: Floats, quality_index: Integers) -> Floats:
+        total = depthwise(x, self.weight, self.kernel)
+        total += self.bias + per_quality(self.quality_bias, quality_index)
+        return requantize(total, self.output_range)
+
+    def backward(self, tape: LayerTape, g: Floats, quality_index: Integers) -> Floats:
+        return depthwise(g * unclipped(tape.out, self.output_range), self.weight[::-1], self.kernel)
+
+
+@dataclass(frozen=True, eq=False)
 class Gain(Layer):
     """Multiply each channel by a gain per quality, in 256ths: ``factor`` has shape ``(qualities, C)``."""
 
@@ -271,6 +320,43 @@ class Residual(Layer):
     def _sum(self, x: Floats, change: Floats) -> Floats:
         """The output, a new array: ``change`` may be a view of ``x``."""
         total = change + x
+        return total.clip(self.output_range.low, self.output_range.high, out=total)
+
+
+@dataclass(frozen=True, eq=False)
+class Parallel(Layer):
+    """Run two chains of layers on the same input, add their outputs, and clip."""
+
+    kind = "parallel"
+    keys = ("layers", "others", "to")
+    layers: tuple[Layer, ...]
+    others: tuple[Layer, ...]
+    output_range: Range
+
+    @classmethod
+    def from_spec(cls, spec: LayerSpec) -> Parallel:
+        return cls(spec.inner_layers(), spec.inner_layers("others"), spec.output_range())
+
+    def infer(self, signal: Signal) -> Signal:
+        one, other = infer(self.layers, replace(signal, macs=0)), infer(self.others, replace(signal, macs=0))
+        require_shape((one.height, one.width, one.channels) == (other.height, other.width, other.channels), self.kind)
+        check_exact(self.kind, np.ones((1, 1), np.float32), one.values.peak, other.values.peak)
+        return Signal(self.output_range, one.height, one.width, one.channels, one.macs + other.macs)
+
+    def forward(self, x: Floats, quality_index: Integers) -> Floats:
+        return self._sum(forward(self.layers, x, quality_index), forward(self.others, x, quality_index))
+
+    def trace(self, x: Floats, quality_index: Integers) -> LayerTape:
+        one, other = trace(self.layers, x, quality_index), trace(self.others, x, quality_index)
+        return LayerTape(x, self._sum(one[-1].out, other[-1].out), one, other)
+
+    def backward(self, tape: LayerTape, g: Floats, quality_index: Integers) -> Floats:
+        g = g * unclipped(tape.out, self.output_range)
+        return backward(self.layers, tape.inner, g, quality_index) + backward(self.others, tape.others, g, quality_index)
+
+    def _sum(self, one: Floats, other: Floats) -> Floats:
+        """The output, a new array."""
+        total = one + other
         return total.clip(self.output_range.low, self.output_range.high, out=total)
 
 

@@ -56,6 +56,23 @@ def scatter_convolve(x: Floats, weight: Floats, kernel: int) -> Floats:
     return total
 
 
+def depthwise(x: Floats, weight: Floats, kernel: int) -> Floats:
+    """Zero-padded convolution of each channel by itself, without bias: (N, H, W, C) -> (N, H, W, C), a new array.
+
+    ``weight`` has shape ``(kernel * kernel, C)``; its rows are in the order kernel row, column. Products are added in that
+    order, so that sums of any numbers are the same everywhere.
+    """
+    n, h, w, c = x.shape
+    pad = kernel // 2
+    padded = np.zeros((n, h + 2 * pad, w + 2 * pad, c), np.float32)
+    padded[:, pad : pad + h, pad : pad + w] = x
+    total = np.zeros((n, h, w, c), np.float32)
+    for tap, tap_weight in enumerate(weight):
+        row, column = divmod(tap, kernel)
+        total += padded[:, row : row + h, column : column + w] * tap_weight
+    return total
+
+
 def _overlap(distance: int, size: int) -> tuple[slice, slice]:
     """Along an axis, the positions that have a neighbour at a distance, and those neighbours."""
     first, last = max(0, -distance), size - max(0, distance)

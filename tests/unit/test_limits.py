@@ -160,7 +160,7 @@ def test_what_a_large_model_packs_it_reads_unasked(lossless: bool, digits: Pixel
             ),
             "two layers are named 'made'",
         ),
-        (lambda: forge.model([{"op": "residual", "layers": [], "to": [0, 1]}]), "a residual without layers"),
+        (lambda: forge.model([{"op": "residual", "layers": [], "to": [0, 1]}]), "a layer with no layers inside"),
         (lambda: forge.model(arrays={"meta": np.full(1 << 16, 32, np.uint8)}), "larger than a model file allows"),
         (lambda: forge.model(arrays={"prior.near_weight": np.zeros((196, 49 * 84), np.int8)}), "prior: the shape"),
     ],

@@ -1,0 +1,1 @@
+"""The model kind ``grey``: pictures of any size, without tiles and without positions."""
