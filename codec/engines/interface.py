@@ -1,10 +1,11 @@
-"""What every engine computes: the operations on the tiles of a model, which all engines do with equal results.
+"""What every engine computes: operations on the tiles of a model, or on whole images, with equal results.
 
 An engine has no state. All arithmetic is exact, so how an engine orders its sums does not change a bit of its results.
 What a check covers, and how payloads split into streams, is decided above the engines.
 
 Shapes: N tiles; grey levels ``x`` and the pixels ``inside`` the image ``(N, 28, 28)``; symbols ``y`` of latents in coding order
-``(N, 196)``; ``quality_index`` ``(N,)``, from 0.
+``(N, 196)``; ``quality_index`` ``(N,)``, from 0. Models of the kind ``grey`` take whole images of one size and quality: latents
+have the shape ``(N, h, w, 16)``, see :mod:`mnistzip.models.grey.grey_model`.
 """
 
 from __future__ import annotations
@@ -201,4 +202,35 @@ class Engine(Protocol):
         Raises:
             FormatError: as for :meth:`decode_latents`.
             ModelError: the model has no pixel model.
+        """
+
+    def analyse_images(self, model: Model, x: Pixels, quality_index: int) -> Integers:
+        """The first latents of whole images of one size: (N, H, W) -> (N, h, w, 16), for models of the kind ``grey``.
+
+        Args:
+            quality_index: of all images, from 0.
+        """
+
+    def image_symbols(self, model: Model, y: Integers, quality_index: int) -> LatentSymbols:
+        """The intervals of the symbols of latents ``(N, h, w, 16)`` in coding order, shape ``(N, symbols)``."""
+
+    def synthesize_images(self, model: Model, y: Integers, quality_index: int, shape: tuple[int, int]) -> Pixels:
+        """The images of shape ``(H, W)`` that latents decode to: (N, h, w, 16) -> (N, H, W)."""
+
+    def encode_streams(
+        self, symbols: Sequence[LatentSymbols], checks: Integers, check_bits: int = CHECK_BITS_MIN
+    ) -> list[bytes]:
+        """The bytes of each stream, given its symbols, shape ``(symbols,)``, and its check, ``checks`` of shape ``(streams,)``."""
+
+    def decode_images(
+        self, model: Model, coded: Sequence[bytes], quality_index: int, shapes: Sequence[Sequence[tuple[int, int]]]
+    ) -> tuple[list[list[Integers]], FinalStates]:
+        """The latents of the images of each stream, ``(h, w, 16)`` each, and where each stream ended.
+
+        Args:
+            coded: the bytes of each stream, of one quality. Its images follow each other.
+            shapes: for each stream ``(H, W)`` of its images.
+
+        Raises:
+            FormatError: as for :meth:`decode_latents`.
         """

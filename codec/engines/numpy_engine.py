@@ -108,5 +108,34 @@ class NumpyEngine:
 
         return pixel_streams.decode(model.pixel_model(), coded, inside, streams, max_error, preview)
 
+    @one_thread
+    def analyse_images(self, model: Model, x: Pixels, quality_index: int) -> Integers:
+        return model.grey.analyse(x, quality_index)
+
+    @one_thread
+    def image_symbols(self, model: Model, y: Integers, quality_index: int) -> LatentSymbols:
+        from mnistzip.engines.reference import grey_streams
+
+        return grey_streams.image_symbols(model.grey.prior, y, quality_index)
+
+    @one_thread
+    def synthesize_images(self, model: Model, y: Integers, quality_index: int, shape: tuple[int, int]) -> Pixels:
+        return model.grey.synthesize(y, quality_index, *shape)
+
+    def encode_streams(
+        self, symbols: Sequence[LatentSymbols], checks: Integers, check_bits: int = CHECK_BITS_MIN
+    ) -> list[bytes]:
+        from mnistzip.engines.reference import grey_streams
+
+        return grey_streams.encode(symbols, checks, check_bits)
+
+    @one_thread
+    def decode_images(
+        self, model: Model, coded: Sequence[bytes], quality_index: int, shapes: Sequence[Sequence[tuple[int, int]]]
+    ) -> tuple[list[list[Integers]], FinalStates]:
+        from mnistzip.engines.reference import grey_streams
+
+        return grey_streams.decode(model.grey.prior, coded, quality_index, shapes)
+
 
 NUMPY = NumpyEngine()

@@ -24,12 +24,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistzip.entropy.cdf import Cdf
 from mnistzip.entropy.cost import PROBABILITY_BITS, TOTAL
 from mnistzip.entropy.states import FinalStates, first_states, initial_states
 from mnistzip.limits import CHECK_BITS_MAX, CHECK_BITS_MIN
@@ -40,6 +39,22 @@ FEW_STREAMS = 8  # the scalar way is faster for up to this many
 _EMIT = 31 - PROBABILITY_BITS  # a state of f << _EMIT or more gives off a byte before coding f
 
 Number = TypeVar("Number", int, Integers)  # of one stream, or of each of several: (streams,)
+
+
+class Alphabets(Protocol):
+    """The frequencies of the next symbols of n streams; they sum to 2^16."""
+
+    def symbol_at(self, slots: Integers) -> Integers:
+        """The symbols whose intervals hold these numbers of 0..65535: (n,) -> (n,)."""
+
+    def interval(self, value: Integers) -> tuple[Integers, Integers]:
+        """Start and frequency of one symbol of each alphabet: (n,)."""
+
+    def edges(self) -> Integers:
+        """All cumulative frequencies: (values + 1, n)."""
+
+    def select(self, which: Integers) -> Self:
+        """Some of the n alphabets."""
 
 
 def encode(starts: Integers, freqs: Integers, checks: Integers, check_bits: int = CHECK_BITS_MIN) -> list[bytes]:
@@ -177,7 +192,7 @@ class Decoder:
         # The scalar way reads and writes the same numbers, several times faster than by indexing an array.
         self._scalars = self._x.data, self._position.data, self._end.data
 
-    def decode(self, cdf: Cdf, stream: Integers) -> Integers:
+    def decode(self, cdf: Alphabets, stream: Integers) -> Integers:
         """The next symbols of some streams, as indices into their alphabets: (n,).
 
         Args:
@@ -195,7 +210,7 @@ class Decoder:
             symbols[now] = self._decode_vector(cdf.select(now), stream[now])
         return symbols
 
-    def _decode_scalar(self, cdf: Cdf, stream: Integers) -> Integers:
+    def _decode_scalar(self, cdf: Alphabets, stream: Integers) -> Integers:
         """The next symbols of some streams, one by one."""
         states, positions, ends = self._scalars
         symbols = []
@@ -215,7 +230,7 @@ class Decoder:
             symbols.append(symbol)
         return np.array(symbols, np.int64)
 
-    def _decode_vector(self, cdf: Cdf, stream: Integers) -> Integers:
+    def _decode_vector(self, cdf: Alphabets, stream: Integers) -> Integers:
         """The next symbol of each of some streams, which differ."""
         which = slice(None) if len(stream) == len(self._x) else stream  # all of them: arrays are not gathered
         x, position, end = self._x[which], self._position[which], self._end[which]

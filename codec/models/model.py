@@ -19,6 +19,7 @@ from mnistzip.tiling import TILE, tiles_in
 from mnistzip.types import Mode
 
 if TYPE_CHECKING:
+    from mnistzip.models.grey.grey_model import GreyModel
     from mnistzip.models.latent_prior import Prior
     from mnistzip.models.model_file import LossyParts
     from mnistzip.models.pixel.pixel_model import PixelModel
@@ -60,6 +61,24 @@ class Model:
 
         return model_file.read_lossy_parts(self.content, self.name)
 
+    @cached_property
+    def is_grey(self) -> bool:
+        """Whether it codes whole pictures of any size, not tiles."""
+        from mnistzip.models import model_file
+
+        return self.number is None and model_file.is_grey(self.content, self.name)
+
+    @cached_property
+    def _grey_parts(self) -> tuple[GreyModel, NDArray[np.int64]]:
+        from mnistzip.models.grey.grey_file import read_grey
+
+        return read_grey(self.content, self.name)
+
+    @property
+    def grey(self) -> GreyModel:
+        """The networks, if it is of the kind ``grey``."""
+        return self._grey_parts[0]
+
     @property
     def transforms(self) -> Transforms:
         """Analysis, synthesis and the quantizer between them."""
@@ -73,11 +92,15 @@ class Model:
     @cached_property
     def lmbda(self) -> NDArray[np.int64]:
         """Weight of the squared error that each quality was trained for, shape ``(100,)``; only encoders use it."""
+        if self.is_grey:
+            return self._grey_parts[1]
         return self.lossy_parts.lmbda if self.stored is None else stored_models.lmbda_of(self.stored)
 
     @cached_property
     def has_pixel_model(self) -> bool:
         """Whether it can code images without loss."""
+        if self.is_grey:
+            return False
         return self.lossy_parts.has_pixel_model if self.stored is None else stored_models.has_pixel_model(self.stored)
 
     @cached_property
@@ -141,7 +164,7 @@ def read_model(content: bytes, name: str, number: int | None = None) -> Model:
         ModelError: it is no model file, or not for this version, or damaged, or its sums are not provably exact.
     """
     model = Model(name, number, content)
-    _ = model.transforms, model.pixels, model.fingerprint
+    _ = model.grey if model.is_grey else model.transforms, model.pixels, model.fingerprint
     return model
 
 

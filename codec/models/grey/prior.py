@@ -169,23 +169,20 @@ class GreyPrior:
         self._walk(y, quality, lambda distributions, _: next_symbols(distributions) - distributions.bound)
         return y
 
-    def intervals(self, y: Integers, quality: int) -> tuple[Integers, Integers, Integers]:
-        """Symbols in coding order, and their starts and frequencies, of n latents: (n, symbols) each."""
+    def intervals(self, y: Integers, quality: int) -> tuple[Integers, Integers]:
+        """Starts and frequencies of the symbols of n latents in coding order: (n, symbols) each."""
         n = len(y)
-        coded: list[Integers] = []
-        starts: list[Integers] = []
-        freqs: list[Integers] = []
+        starts: list[Integers] = [np.zeros((n, 0), np.int64)]
+        freqs: list[Integers] = [np.zeros((n, 0), np.int64)]
 
         def note(distributions: Distributions, values: Integers) -> Integers:
             start, freq = distributions.interval(values + distributions.bound)
-            for columns, column in ((coded, values), (starts, start), (freqs, freq)):
-                columns.append(column.reshape(n, -1))
+            starts.append(start.reshape(n, -1))
+            freqs.append(freq.reshape(n, -1))
             return values
 
         self._walk(y.copy(), quality, note)
-        empty = np.zeros((n, 0), np.int64)
-        in_order, start, freq = (np.concatenate([empty, *columns], axis=1) for columns in (coded, starts, freqs))
-        return in_order, start, freq
+        return np.concatenate(starts, axis=1), np.concatenate(freqs, axis=1)
 
     def _walk(self, y: Integers, quality: int, visit: Callable[[Distributions, Integers], Integers]) -> None:
         """Visit the symbols in coding order: ``visit`` gets distributions and the values of ``y``, and returns the symbols."""
