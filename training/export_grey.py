@@ -15,13 +15,13 @@ from mnistzip.entropy.cost import TOTAL
 from mnistzip.metrics import PEAK as WHITE
 from mnistzip.models.grey.coding_order import CROSS, GRIDS, SQUARE
 from mnistzip.models.grey.distribution import MEAN_BITS, REACH, SCALE_SHIFT, SCALES, SEGMENT_BITS, SEGMENTS
+from mnistzip.models.grey.grey_model import CURVATURE_SHIFT
 from mnistzip.models.grey.prior import GROUP, GROUPS, LINEAR_SHIFT, LOG_SHIFT, LOGS, SCALE_BITS, SYMBOL_MAX
 from mnistzip.models.model_file import FILE_VERSION, GREY
-from mnistzip.nn.exact import ACTIVATION_MAX
+from mnistzip.nn.exact import ACTIVATION_MAX, SUM_MAX
 from mnistzip.nn.layers import GAIN_SHIFT
 from mnistzip.training.export import ACTIVATIONS, Arrays, Layers, integers, lmbda_per_grey, pack
-from mnistzip.training.torch_grey import BLOCK, CHANNELS, SCALES as LOG_SCALES
-from mnistzip.training.torch_grey import Block, Conv, Gain, Grey, Prior, Transform
+from mnistzip.training.torch_grey import BLOCK, CHANNELS, SCALES as LOG_SCALES, Block, Conv, Gain, Grey, Prior, Transform
 from mnistzip.training.torch_layers import SCALE, exact_shift
 
 PIXEL_UNIT = 2 * WHITE  # centred grey levels are 2 * v - 255
@@ -30,19 +30,20 @@ COEFFICIENT_UNIT = 4 * WHITE  # scaled symbols are in quarters of a grey level
 COEFFICIENT_MAX = 4095
 IMAGE_UNIT, IMAGE_MAX = 256 * WHITE, 1 << 17  # sums of the synthesis are in 256ths of a grey level
 FINE_SHIFT, STEP_SHIFT, WITHIN_SHIFT = 24, 6, 8
-LINEAR_BITS = 13  # of a weight of the linear prediction; the others are of its gain
+LINEAR_BITS = range(13, 0, -1)  # of a weight of the linear prediction; the others are of its gain
 REACHED = 1.3  # bounds of symbols, as a multiple of what a full swing of grey levels gives
 
 Level = Tensor  # the level of each quality, shape (100,)
 
 
-def export_grey(model: Grey, levels: Level, largest: NDArray[np.int64]) -> bytes:
+def export_grey(model: Grey, levels: Level, largest: NDArray[np.int64], curvature: NDArray[np.floating]) -> bytes:
     """The model file.
 
     Args:
         model: in floats.
         levels: the level of each quality, shape ``(100,)``.
         largest: the largest symbol that training pictures have, by quality and channel, ``(100, 16)``.
+        curvature: squared error that a change of a symbol by one causes, in squared grey levels, ``(100, 16)``.
     """
     arrays: Arrays = {}
     with torch.no_grad():
@@ -61,6 +62,7 @@ def export_grey(model: Grey, levels: Level, largest: NDArray[np.int64]) -> bytes
         step = torch.round(model.step(levels).exp() * (COEFFICIENT_UNIT * 2**STEP_SHIFT))
         arrays["step"] = integers(step)
         arrays["bounds"] = integers(torch.from_numpy(symbol_bounds(step.numpy(), largest)))
+        arrays["curvature"] = integers(torch.from_numpy(np.maximum(np.rint(curvature * 2**CURVATURE_SHIFT), 1)))
         arrays["lmbda"] = lmbda_per_grey(model.lmbda(levels))
         _prior(model.prior, levels, arrays)
     meta = {
@@ -196,13 +198,28 @@ def _prior(part: Prior, levels: Level, arrays: Arrays) -> None:
         within = (part.within[group] * part.earlier).T * head_unit  # inputs, outputs
         within[GROUP:] /= 2**LOG_SHIFT
         arrays[f"{name}.within"] = integers(torch.round(within * 2**WITHIN_SHIFT))
-        linear = [_around(weights, part, number, group) for number in range(len(GRIDS)) for weights in _linear_pairs(part)]
-        arrays[f"{name}.linear_around"] = integers(torch.round(torch.stack(linear) * 2**LINEAR_BITS))
-        if group:
-            plus = (part.linear_groups[group] * part.plus).permute(2, 3, 1, 0).reshape(-1, GROUP)
-            arrays[f"{name}.linear_before"] = integers(torch.round(plus * 2**LINEAR_BITS))
-        gain_bits = LINEAR_SHIFT + MEAN_BITS - LINEAR_BITS
-        arrays[f"{name}.linear_gain"] = integers(torch.round(part.linear_gain[group](levels) * 2**gain_bits))
+        _linear(part, group, levels, arrays)
+
+
+def _linear(part: Prior, group: int, levels: Level, arrays: Arrays) -> None:
+    """The linear prediction: its weights have as many bits as exact sums allow."""
+    name = f"prior.{group}"
+    around = torch.stack([_around(w, part, number, group) for number in range(len(GRIDS)) for w in _linear_pairs(part)])
+    before = torch.zeros(0, GROUP)
+    if group:
+        before = (part.linear_groups[group] * part.plus).permute(2, 3, 1, 0).reshape(-1, GROUP)
+
+    def rounded(weight: Tensor, bits: int) -> Tensor:
+        return torch.round(weight * 2**bits)
+
+    def largest(bits: int) -> float:
+        return float((rounded(around, bits).abs().sum(1).amax(0) + rounded(before, bits).abs().sum(0)).max()) * SYMBOL_MAX
+
+    bits = next(bits for bits in LINEAR_BITS if largest(bits) <= SUM_MAX)
+    arrays[f"{name}.linear_around"] = integers(rounded(around, bits))
+    if group:
+        arrays[f"{name}.linear_before"] = integers(rounded(before, bits))
+    arrays[f"{name}.linear_gain"] = integers(rounded(part.linear_gain[group](levels), LINEAR_SHIFT + MEAN_BITS - bits))
 
 
 def _linear_pairs(part: Prior) -> tuple[tuple[object, bool], tuple[object, bool]]:

@@ -330,7 +330,11 @@ def pictures(sources: Sources, count: int, seed: int) -> dict[tuple[int, int], P
 
 
 def split_sources(
-    photos: Sequence[Path], icons: Sequence[Path], fonts: Sequence[Path], digits: Sequence[Pixels], themes_held_out: Sequence[str]
+    photos: Sequence[Path],
+    icons: Sequence[Path],
+    fonts: Sequence[Path],
+    digits: Sequence[Pixels],
+    themes_held_out: Sequence[str],
 ) -> tuple[Sources, Sources]:
     """Sources of training pictures and of held-out pictures."""
     parts = Sources(), Sources()

@@ -20,7 +20,7 @@ al. 2021, arXiv 2103.15306, and Minnen and Singh 2020, arXiv 2007.08739 (checker
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -164,9 +164,7 @@ class Prior(nn.Module):
         )
         self.linear_corners = nn.ParameterList(nn.Parameter(torch.zeros(GROUP, GROUP, 4, 4)) for _ in grids)
         self.linear_sides = nn.ParameterList(nn.Parameter(torch.zeros(GROUP, GROUP, 5, 5)) for _ in grids)
-        self.linear_groups = nn.ParameterList(
-            nn.Parameter(torch.zeros(GROUP, GROUP * max(group, 1), 3, 3)) for group in groups
-        )
+        self.linear_groups = nn.ParameterList(nn.Parameter(torch.zeros(GROUP, GROUP * max(group, 1), 3, 3)) for group in groups)
         self.linear_gain = nn.ModuleList(LevelTable(ANCHORS, GROUP, 1.0) for _ in groups)
         self.bias = nn.ModuleList(LevelTable(ANCHORS, (1 + 2 * len(GRIDS)) * hidden, 0.1) for _ in groups)
         self.mix = nn.ParameterList(nn.Parameter(torch.randn(narrow, hidden) * (2 / hidden) ** 0.5) for _ in groups)
@@ -216,7 +214,7 @@ class Prior(nn.Module):
         return out[:, :GROUP] + linear, out[:, GROUP:]
 
     def _steps(
-        self, seen: Tensor, corners: Sequence[Tensor], sides: Sequence[Tensor], group: int
+        self, seen: Tensor, corners: nn.ParameterList, sides: nn.ParameterList, group: int
     ) -> Iterator[tuple[Step, Tensor | None]]:
         """All steps that have positions, with what these see of their group; None for the first one, which sees nothing."""
         height, width = seen.shape[2:]

@@ -16,15 +16,13 @@ from mnistzip.bitstream.bounded import nearest
 from mnistzip.bitstream.checksums import CHECK16_BYTES, check16
 from mnistzip.bitstream.container import Method
 from mnistzip.bitstream.stored import inflate, smallest_body, undone
-from mnistzip.coding import interleave
+from mnistzip.coding.kinds import kind_of
 from mnistzip.coding.lossless import decode_payloads, encode_payloads
 from mnistzip.coding.model_choice import Plan
-from mnistzip.engines.choice import current
-from mnistzip.engines.interface import LatentSymbols
 from mnistzip.errors import FormatError, UnsupportedError
 from mnistzip.models.registry import Model
-from mnistzip.tiling import from_tiles, tiles_in
-from mnistzip.types import Integers, Mode, Pixels
+from mnistzip.tiling import tiles_in
+from mnistzip.types import Mode, Pixels
 
 TILES_PER_LANE = 4  # an image of more tiles has a separate lane
 STORED_IMAGES_PER_LANE, STORED_PIXELS_PER_LANE = 16, 1 << 16  # an image of more pixels has a separate lane
@@ -76,42 +74,36 @@ def lane_codec(part: CodedPart, lane: int) -> LaneCodec:
 
 def reconstruct(images: Sequence[Pixels], plans: Sequence[Plan]) -> list[Pixels]:
     """The images that the lanes of lossy plans decode to."""
-    model, y = _latents_of(plans)
-    counts = [len(plan.y) for plan in plans if plan.y is not None]
-    x_hat = current().synthesize(model, y, _quality_indices(model, plans[0].quality or 0, len(y)))
-    return _cut(x_hat, counts, [(image.shape[0], image.shape[1]) for image in images])
+    model = plans[0].model
+    assert model is not None
+    y = [plan.latent.y for plan in plans if plan.latent is not None]
+    shapes = [(image.shape[0], image.shape[1]) for image in images]
+    return kind_of(model).reconstruct(model, y, shapes, [plan.quality or 0 for plan in plans])
 
 
 class _LatentLanes:
-    """Lossy lanes: the latents of several images interleaved, tile by tile."""
+    """Lossy lanes: the latents of several images."""
 
     def images_per_lane(self, images: Sequence[Pixels]) -> int:
         return _tiled_images_per_lane(images)
 
     def encode(self, images: Sequence[Pixels], plans: Sequence[Plan], per_lane: int, seeds: Sequence[bytes]) -> list[bytes]:
-        _, y = _latents_of(plans)
-        counts = [len(plan.y) for plan in plans if plan.y is not None]
-        tiles = [sum(counts[start : start + per_lane]) for start in range(0, len(images), per_lane)]
-        symbols = LatentSymbols.join([plan.latent for plan in plans if plan.latent is not None])
-        return interleave.encode_lanes(seeds, tiles, y, symbols)
+        model = plans[0].model
+        assert model is not None
+        latents = [plan.latent for plan in plans if plan.latent is not None]
+        lanes = [latents[start : start + per_lane] for start in range(0, len(images), per_lane)]
+        return kind_of(model).encode(seeds, lanes, in_lanes=True)
 
     def decode(self, coding: PartCoding, model: Model | None, lanes: Sequence[Lane]) -> list[Decoded]:
         assert model is not None
-        counts = [[tiles_in(width, height) for height, width in lane.shapes] for lane in lanes]
-        latents = interleave.decode_lanes(
-            model,
-            model.quality_index(coding.quality),
-            [lane.checksum_seed for lane in lanes],
-            [lane.content for lane in lanes],
-            [sum(tiles) for tiles in counts],
-        )
-        intact = [(y, lane) for y, lane in zip(latents, lanes, strict=True) if not isinstance(y, FormatError)]
-        if not intact:
-            return [error for error in latents if isinstance(error, FormatError)]
-        y = np.concatenate([y for y, _ in intact])
-        x_hat = current().synthesize(model, y, _quality_indices(model, coding.quality, len(y)))
-        shapes = [shape for _, lane in intact for shape in lane.shapes]
-        images = iter(_cut(x_hat, [tiles_in(width, height) for height, width in shapes], shapes))
+        kind = kind_of(model)
+        seeds, contents = [lane.checksum_seed for lane in lanes], [lane.content for lane in lanes]
+        shapes = [lane.shapes for lane in lanes]
+        latents = kind.decode(model, seeds, contents, shapes, [coding.quality] * len(lanes), in_lanes=True)
+        intact = [(y, lane.shapes) for y, lane in zip(latents, lanes, strict=True) if not isinstance(y, FormatError)]
+        every = [(symbols, shape) for y, of_lane in intact for symbols, shape in zip(y, of_lane, strict=True)]
+        symbols, of_images = [y for y, _ in every], [shape for _, shape in every]
+        images = iter(kind.reconstruct(model, symbols, of_images, [coding.quality] * len(every)) if every else [])
         return [
             y if isinstance(y, FormatError) else [next(images) for _ in lane.shapes]
             for y, lane in zip(latents, lanes, strict=True)
@@ -195,20 +187,3 @@ UNMARKED_STORED: LaneCodec = _UnmarkedStoredLanes()
 
 def _tiled_images_per_lane(images: Sequence[Pixels]) -> int:
     return max(1, min(TILES_PER_LANE // max(tiles_in(*image.shape[::-1]) for image in images), len(images)))
-
-
-def _latents_of(plans: Sequence[Plan]) -> tuple[Model, Integers]:
-    """The model of lossy plans, and the latents of all their tiles, ``(tiles, 196)``."""
-    model = plans[0].model
-    assert model is not None
-    return model, np.concatenate([plan.y for plan in plans if plan.y is not None])
-
-
-def _quality_indices(model: Model, quality: int, tiles: int) -> Integers:
-    return np.full(tiles, model.quality_index(quality), np.int64)
-
-
-def _cut(x_hat: Pixels, counts: Sequence[int], shapes: Sequence[ImageShape]) -> list[Pixels]:
-    """Split decoded tiles into images; image k has ``counts[k]`` tiles."""
-    pieces = np.split(x_hat, np.cumsum(counts)[:-1])
-    return [from_tiles(tiles, width, height) for tiles, (height, width) in zip(pieces, shapes, strict=True)]

@@ -5,17 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
 from mnistzip.bitstream import container
 from mnistzip.bitstream.bounded import in_words, nearest
 from mnistzip.bitstream.stored import store
-from mnistzip.coding import lossless, lossy
+from mnistzip.coding import lossless
 from mnistzip.coding.batches import TILES_TOGETHER, batches
+from mnistzip.coding.kinds import kind_of
 from mnistzip.coding.lossy import LossyBatch, is_lossy, require_fits
 from mnistzip.coding.lossy_decoder import lossy_header
 from mnistzip.coding.model_choice import Candidate, Plan, grouped, plan_lossless, plan_lossy
-from mnistzip.engines.interface import LatentSymbols
 from mnistzip.errors import LimitError
 from mnistzip.limits import DECODED_PIXELS_MAX, ERROR_MAX, PIXELS_MAX
 from mnistzip.metrics import mse, psnr
@@ -229,11 +227,8 @@ def _files_of_plans(images: list[Pixels], plans: Sequence[Plan]) -> list[bytes]:
 
 def _lossy_files(model: Model, images: list[Pixels], plans: Sequence[Plan]) -> list[bytes]:
     """Lossy files of one model, given their symbols."""
-    symbols = [plan.y for plan in plans if plan.y is not None]
-    qualities = [plan.quality or 0 for plan in plans]
-    counts = [len(y) for y in symbols]
-    pairs = zip(images, qualities, strict=True)
-    headers = [lossy_header(model, image.shape, quality).to_bytes() for image, quality in pairs]
-    latent = LatentSymbols.join([plan.latent for plan in plans if plan.latent is not None])
-    payloads = lossy.encode_payloads(headers, counts, np.concatenate(symbols), latent)
+    latents = [[plan.latent] for plan in plans if plan.latent is not None]
+    pairs = zip(images, plans, strict=True)
+    headers = [lossy_header(model, image.shape, plan.quality or 0).to_bytes() for image, plan in pairs]
+    payloads = kind_of(model).encode(headers, latents)
     return [header + payload for header, payload in zip(headers, payloads, strict=True)]

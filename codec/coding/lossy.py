@@ -1,28 +1,23 @@
-"""Lossy files: tiles to symbols to streams, and the search for the quality that meets a budget."""
+"""Lossy files, and the search for the quality that meets a budget."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
-
 from mnistzip.bitstream import container
 from mnistzip.bitstream.stored import smaller_stored
-from mnistzip.bitstream.stream_layout import Streams
 from mnistzip.coding.batches import TILES_TOGETHER, batches
+from mnistzip.coding.kinds import kind_of
+from mnistzip.coding.latents import Latent
 from mnistzip.coding.lossy_decoder import decode_images, image_or_raise, lossy_header
-from mnistzip.engines.choice import current
-from mnistzip.engines.interface import LatentSymbols
-from mnistzip.entropy.cost import BIT
 from mnistzip.errors import LimitError
 from mnistzip.limits import CHECK_BITS_MIN, PIXELS_MAX
 from mnistzip.metrics import psnr
 from mnistzip.models.registry import Model
-from mnistzip.tiling import covered, to_tiles
-from mnistzip.types import Bools, Integers, Mode, Pixels
+from mnistzip.tiling import tiles_of
+from mnistzip.types import Mode, Pixels
 
 LOOK_AHEAD = 6  # qualities tried beyond the result of a budget's bisection
-TAIL = 1.0  # bits that a stream takes above its check and the ideal code length, before rounding up to bytes
 SPARE_BITS = (0, 1, 2, 4, 8, 16, 32)  # left free by the search for a budget; the next is tried if a stream is too long
 
 Verdict = Callable[[list[int], list[bytes]], list[bool]]  # images and their files -> which meet a budget
@@ -41,7 +36,7 @@ def too_large(size: int, max_bytes: int, index: int, description: str) -> LimitE
 
 
 class LossyBatch:
-    """Images cut into tiles once, to be coded at one or several qualities by one model.
+    """Images to be coded at one or several qualities by one model.
 
     Attributes:
         bare_check_bits: None for files; otherwise results are bare streams with checks of this many bits: no header, and never
@@ -53,26 +48,23 @@ class LossyBatch:
         self.images = images
         self.effort = effort
         self.bare_check_bits = bare_check_bits
-        self.tiles = [to_tiles(image) for image in images]
-        self.inside = [covered([image.shape]) for image in images]
+        self._kind = kind_of(model)
 
     def encode(self, qualities: Sequence[int], which: Sequence[int]) -> list[bytes]:
         """Files of the images ``which``, each at its quality; stored if that is smaller."""
         out: list[bytes] = []
         pairs = zip(qualities, which, strict=True)
-        for batch in batches(pairs, lambda pair: len(self.tiles[pair[1]]), TILES_TOGETHER):
+        for batch in batches(pairs, lambda pair: tiles_of(self.images[pair[1]]), TILES_TOGETHER):
             out += self._encode([quality for quality, _ in batch], [i for _, i in batch])
         return out
 
     def _encode(self, qualities: Sequence[int], which: Sequence[int]) -> list[bytes]:
-        x, inside, counts, quality_index = self._tiles_of(qualities, which)
-        engine = current()
-        y = engine.first_latents(self.model, x, inside, quality_index)
-        y = engine.refine(self.model, x, inside, y, quality_index, self.effort)
-        headers, symbols = self._headers(qualities, which), engine.latent_symbols(self.model, y, quality_index)
+        images = self._kind.images([self.images[i] for i in which])
+        latents = images.refine(self.model, images.first(self.model, qualities), qualities, self.effort)
+        headers = self._headers(qualities, which)
         if self.bare_check_bits is not None:
-            return encode_payloads(headers, counts, y, symbols, self.bare_check_bits)
-        payloads = encode_payloads(headers, counts, y, symbols)
+            return self._payloads(headers, latents, self.bare_check_bits)
+        payloads = self._payloads(headers, latents)
         files = [header + payload for header, payload in zip(headers, payloads, strict=True)]
         return smaller_stored(files, [self.images[i] for i in which])
 
@@ -80,12 +72,8 @@ class LossyBatch:
         pairs = zip(which, qualities, strict=True)
         return [lossy_header(self.model, self.images[i].shape, quality).to_bytes() for i, quality in pairs]
 
-    def _tiles_of(self, qualities: Sequence[int], which: Sequence[int]) -> tuple[Pixels, Bools, list[int], Integers]:
-        """Of some images the tiles, their covered pixels, the number of tiles of each image, and each tile's quality index."""
-        counts = [len(self.tiles[i]) for i in which]
-        quality_index = np.repeat([self.model.quality_index(quality) for quality in qualities], counts)
-        tiles, inside = (np.concatenate([arrays[i] for i in which]) for arrays in (self.tiles, self.inside))
-        return tiles, inside, counts, quality_index
+    def _payloads(self, headers: Sequence[bytes], latents: Sequence[Latent], check_bits: int = CHECK_BITS_MIN) -> list[bytes]:
+        return self._kind.encode(headers, [[latent] for latent in latents], check_bits)
 
     def encode_to_size(self, max_bytes: int, lossless_files: Sequence[bytes], first: int = 0) -> list[bytes | LimitError]:
         """For each image the file of best quality that fits: the lossless one, if even that does.
@@ -168,18 +156,9 @@ class LossyBatch:
             return []
         assert self.bare_check_bits is not None
         qualities = [quality] * len(which)
-        x, inside, counts, quality_index = self._tiles_of(qualities, which)
-        engine = current()
-        y = engine.first_latents(self.model, x, inside, quality_index)
-        streams = np.array([Streams.needed(count) for count in counts])
-        # Each stream but the last has its length before it, in a byte as a rule.
-        ideal = np.maximum(bits - streams * (self.bare_check_bits + TAIL) - 8 * (streams - 1), 0)
-        spent = engine.latent_symbols(self.model, y, quality_index).bits
-        total = np.add.reduceat(spent, np.cumsum([0, *counts[:-1]]))
-        limit = spent * np.repeat(np.floor(ideal * BIT).astype(np.int64), counts) // np.repeat(total, counts)
-        y = engine.refine_to_budget(self.model, x, inside, quality_index, self.effort, limit)
-        headers, symbols = self._headers(qualities, which), engine.latent_symbols(self.model, y, quality_index)
-        return encode_payloads(headers, counts, y, symbols, self.bare_check_bits)
+        images = self._kind.images([self.images[i] for i in which])
+        latents = images.fit(self.model, qualities, self.effort, bits, self.bare_check_bits)
+        return self._payloads(self._headers(qualities, which), latents, self.bare_check_bits)
 
     def decode(self, files: Sequence[bytes]) -> list[Pixels]:
         """The images of lossy files of this model."""
@@ -190,20 +169,3 @@ class LossyBatch:
 def is_lossy(file: bytes) -> bool:
     """Whether the header of a file says that it is lossy."""
     return container.parse(file, PIXELS_MAX)[0].mode is Mode.LOSSY
-
-
-def encode_payloads(
-    headers: list[bytes], counts: list[int], y: Integers, symbols: LatentSymbols, check_bits: int = CHECK_BITS_MIN
-) -> list[bytes]:
-    """The payload of each image.
-
-    Args:
-        headers: of each image: its checks cover it.
-        counts: tiles of each image.
-        y: symbols in coding order, shape ``(sum of counts, 196)``.
-        symbols: the intervals of these.
-        check_bits: the fewest bits of a check.
-    """
-    streams = Streams.from_tile_counts(counts)
-    checks = streams.checks(headers, y)
-    return streams.payloads(current().encode_latents(symbols, streams, checks, check_bits))

@@ -25,15 +25,16 @@ from mnistzip.bitstream.bounded import nearest
 from mnistzip.bitstream.checksums import CHECK16_BYTES
 from mnistzip.bitstream.stored import bodies_below
 from mnistzip.bitstream.stream_layout import TILES_PER_STREAM
+from mnistzip.coding.kinds import kind_of
+from mnistzip.coding.latents import Latent
 from mnistzip.coding.lossless import pixel_symbols
-from mnistzip.engines.choice import current
-from mnistzip.engines.interface import LatentSymbols, PixelSymbols
+from mnistzip.engines.interface import PixelSymbols
 from mnistzip.entropy.cost import BIT, LMBDA_SHIFT
 from mnistzip.limits import DECODED_PIXELS_MAX
 from mnistzip.models import registry
 from mnistzip.models.registry import Model
 from mnistzip.models.typical_quality import is_poor, typical_bits
-from mnistzip.tiling import TILE, by_shape, covered, differences, squared_error, tiles_of, to_tiles
+from mnistzip.tiling import TILE, by_shape, differences, tiles_of
 from mnistzip.types import Bools, Integers, Mode, Pixels
 
 BYTE = 8 * BIT  # a byte in the unit of bits
@@ -69,7 +70,7 @@ class Plan:
         model: None if the image is stored.
         quality: 1..100 if lossy, else None.
         bits: ideal code length of the body, in units of 1 / :data:`~mnistzip.entropy.cost.BIT` bits.
-        y, latent: symbols of the tiles, shape ``(tiles, 196)``, and their intervals, if lossy.
+        latent: if lossy.
         symbols: if a pixel model codes the image.
         max_error: 1..64 if the mode is bounded, else 0.
         alternative: lossless plan that might take no more bytes than this lossy one.
@@ -79,8 +80,7 @@ class Plan:
     model: Model | None
     quality: int | None
     bits: int
-    y: Integers | None = None
-    latent: LatentSymbols | None = None
+    latent: Latent | None = None
     symbols: PixelSymbols | None = None
     max_error: int = 0
     alternative: Plan | None = None
@@ -108,30 +108,6 @@ def grouped(plans: Sequence[Plan]) -> list[tuple[list[int], list[Plan]]]:
     return [(indices, [plans[k] for k in indices]) for indices in groups.values()]
 
 
-class _Tiles:
-    """The tiles of all images together.
-
-    Attributes:
-        counts: tiles of each image, shape ``(images,)``.
-        x, inside: grey levels and which of them the image covers, shape ``(tiles, 28, 28)``.
-        owner: the image of each tile, shape ``(tiles,)``.
-    """
-
-    def __init__(self, images: Sequence[Pixels]) -> None:
-        self.counts = np.array([tiles_of(image) for image in images], np.int64)
-        self.x = np.concatenate([to_tiles(image) for image in images])
-        self.inside = covered([image.shape for image in images])
-        self.owner = np.repeat(np.arange(len(images)), self.counts)
-
-    def of_images(self, images: Integers) -> Integers:
-        """The indices of the tiles of some images."""
-        return np.flatnonzero(np.isin(self.owner, images))
-
-    def sums(self, values: Integers, tiles: Integers) -> Integers:
-        """Sums over the tiles of each image, of the values of some tiles: shape ``(images,)``."""
-        return np.bincount(self.owner[tiles], values, len(self.counts)).astype(np.int64)
-
-
 def plan_lossy(
     images: Sequence[Pixels],
     candidates: Sequence[Candidate],
@@ -148,74 +124,60 @@ def plan_lossy(
         use_bits: cost of each candidate that any image uses, in units of 1 / BIT bits: a part of an archive's group.
         tick: called with the number of tiles whose search has ended.
     """
-    engine = current()
-    tiles = _Tiles(images)
-    y, latent, best, bits, error = _first_look(images, tiles, candidates, effort, use_bits)
+    best, latents, error = _first_look(images, candidates, effort, use_bits)
     for number, candidate in enumerate(candidates):
-        which = np.flatnonzero(best == number)
-        if effort and which.size:
-            chosen = tiles.of_images(which)
-            quality_index = _quality_indices(candidate, len(chosen))
-            x, inside = tiles.x[chosen], tiles.inside[chosen]
-            y[chosen] = engine.refine(candidate.model, x, inside, y[chosen], quality_index, effort, tick)
-            refined = engine.latent_symbols(candidate.model, y[chosen], quality_index)
-            latent.replace(chosen, refined)
-            bits[which] = tiles.sums(refined.bits, chosen)[which]
-    ends = np.cumsum(tiles.counts)
+        which = [k for k, chosen in enumerate(best) if chosen == number]
+        if effort and which:
+            laid_out = kind_of(candidate.model).images([images[k] for k in which])
+            first = [latents[k] for k in which]
+            refined = laid_out.refine(candidate.model, first, _qualities(candidate, len(which)), effort, tick)
+            for k, latent in zip(which, refined, strict=True):
+                latents[k] = latent
     plans = [
-        Plan(Mode.LOSSY, candidates[number].model, candidates[number].quality, size, y[part], latent.select(part))
-        for number, size, part in zip(best.tolist(), bits.tolist(), map(slice, ends - tiles.counts, ends), strict=True)
+        Plan(Mode.LOSSY, candidates[number].model, candidates[number].quality, latent.bits, latent)
+        for number, latent in zip(best, latents, strict=True)
     ]
     return _with_lossless(images, plans, error, candidates, effort)
 
 
-def _quality_indices(candidate: Candidate, count: int) -> Integers:
-    """The index of a candidate's quality, for each of some tiles: (count,)."""
+def _qualities(candidate: Candidate, count: int) -> list[int]:
+    """A candidate's quality, for each of some images."""
     assert candidate.quality is not None
-    return np.full(count, candidate.model.quality_index(candidate.quality), np.int64)
+    return [candidate.quality] * count
 
 
 def _first_look(
-    images: Sequence[Pixels], tiles: _Tiles, candidates: Sequence[Candidate], effort: int, use_bits: int
-) -> tuple[Integers, LatentSymbols, Integers, Integers, Integers]:
-    """The first latents of the candidate of least cost for each image.
-
-    Returns:
-        Symbols, shape ``(tiles, 196)``, and their intervals; for each image the number of its candidate, the bits, and the
-        squared error, 0 if it was not measured.
-    """
-    engine = current()
+    images: Sequence[Pixels], candidates: Sequence[Candidate], effort: int, use_bits: int
+) -> tuple[list[int], list[Latent], list[int]]:
+    """For each image the number of the candidate of least cost, its first latent, and its error, 0 if it was not measured."""
     first = candidates[0]
-    everyone = np.arange(len(images))
-    quality_index = _quality_indices(first, len(tiles.x))
-    y = engine.first_latents(first.model, tiles.x, tiles.inside, quality_index)
-    bits, error, cost = np.zeros((3, len(candidates), len(images)), np.int64)
-    latent = engine.latent_symbols(first.model, y, quality_index)
-    bits[0] = tiles.sums(latent.bits, np.arange(len(tiles.x)))
-    compared = everyone if effort else np.flatnonzero(~_are_typical(images, bits[0], first))
-    if len(candidates) == 1 or not compared.size:
-        return y, latent, np.zeros(len(images), np.int64), bits[0], error[0]
-    chosen = tiles.of_images(compared)
-    x, inside = tiles.x[chosen], tiles.inside[chosen]
-    lmbda = int(first.model.lmbda[quality_index[0]])
-    latents, symbols = [y[chosen]], [latent]
+    everyone = kind_of(first.model).images(images)
+    latents = everyone.first(first.model, _qualities(first, len(images)))
+    best, error = [0] * len(images), [0] * len(images)
+    compared = list(range(len(images)))
+    if len(candidates) > 1 and not effort:
+        typical = _are_typical(images, [latent.bits for latent in latents], first)
+        compared = np.flatnonzero(~typical).tolist()
+    if len(candidates) == 1 or not compared:
+        return best, latents, error
+    some = [images[k] for k in compared]
+    lmbda = int(first.model.lmbda[first.model.quality_index(first.quality or 1)])
+    looks: list[list[Latent]] = []
+    errors = np.empty((len(candidates), len(some)), np.int64)
+    cost = np.zeros((len(candidates), len(images)), np.int64)
     cost[1:] = INFEASIBLE
     for number, candidate in enumerate(candidates):
-        quality_index = _quality_indices(candidate, len(chosen))
-        if number:
-            latents.append(engine.first_latents(candidate.model, x, inside, quality_index))
-            symbols.append(engine.latent_symbols(candidate.model, latents[-1], quality_index))
-            bits[number] = tiles.sums(symbols[-1].bits, chosen)
-        x_hat = engine.synthesize(candidate.model, latents[-1], quality_index)
-        error[number] = tiles.sums(squared_error(x, x_hat, inside), chosen)
-        cost[number, compared] = (bits[number, compared] << LMBDA_SHIFT) + lmbda * error[number, compared]
+        kind, qualities = kind_of(candidate.model), _qualities(candidate, len(some))
+        laid_out = everyone.select(compared) if kind is kind_of(first.model) else kind.images(some)
+        looks.append(laid_out.first(candidate.model, qualities) if number else [latents[k] for k in compared])
+        errors[number] = laid_out.errors(candidate.model, looks[-1], qualities)
+        bits = np.array([latent.bits for latent in looks[-1]], np.int64)
+        cost[number, compared] = (bits << LMBDA_SHIFT) + lmbda * errors[number]
     cost[0] -= cost[0] // ADVANTAGE
-    best = _cheapest(cost, use_bits << LMBDA_SHIFT)
-    owner = best[tiles.owner[chosen]]
-    for number in range(1, len(candidates)):
-        y[chosen[owner == number]] = latents[number][owner == number]
-        latent.replace(chosen[owner == number], symbols[number].select(owner == number))
-    return y, latent, best, bits[best, everyone], error[best, everyone]
+    best = _cheapest(cost, use_bits << LMBDA_SHIFT).tolist()
+    for at, k in enumerate(compared):
+        latents[k], error[k] = looks[best[k]][at], int(errors[best[k], at])
+    return best, latents, error
 
 
 def _cheapest(cost: Integers, use: int) -> Integers:
@@ -236,12 +198,12 @@ def _cheapest(cost: Integers, use: int) -> Integers:
 
 
 def _with_lossless(
-    images: Sequence[Pixels], plans: list[Plan], error: Integers, candidates: Sequence[Candidate], effort: int
+    images: Sequence[Pixels], plans: list[Plan], error: Sequence[int], candidates: Sequence[Candidate], effort: int
 ) -> list[Plan]:
     """The plans; those where lossless coding costs less are replaced, and those where it might get alternatives."""
     first = candidates[0]
     lmbda = int(first.model.lmbda[first.model.quality_index(first.quality or 1)])
-    poor = [_is_poor(image, plan, squared) for image, plan, squared in zip(images, plans, error.tolist(), strict=True)]
+    poor = [_is_poor(image, plan, squared) for image, plan, squared in zip(images, plans, error, strict=True)]
     limits = [plan.bits for plan in plans]  # bits below which lossless coding wins
     for k in np.flatnonzero(poor).tolist():
         limits[k] += lmbda * _error(images[k], plans[k]) >> LMBDA_SHIFT
@@ -345,10 +307,8 @@ def _is_poor(image: Pixels, plan: Plan, error: int) -> bool:
 def _error(image: Pixels, plan: Plan) -> int:
     """Squared error of the image that a lossy plan decodes to."""
     assert plan.model is not None
-    assert plan.y is not None
-    quality_index = _quality_indices(Candidate(plan.model, plan.quality), len(plan.y))
-    x_hat = current().synthesize(plan.model, plan.y, quality_index)
-    return int(squared_error(to_tiles(image), x_hat, covered([image.shape])).sum())
+    assert plan.latent is not None
+    return kind_of(plan.model).images([image]).errors(plan.model, [plan.latent], [plan.quality or 0])[0]
 
 
 def _changes(images: Sequence[Pixels]) -> list[int]:
@@ -377,12 +337,12 @@ def _is_digit_model(model: Model) -> bool:
     return model.number == registry.SHIPPED[registry.DIGITS]
 
 
-def _are_typical(images: Sequence[Pixels], bits: Integers, first: Candidate) -> Bools:
+def _are_typical(images: Sequence[Pixels], bits: Sequence[int], first: Candidate) -> Bools:
     """Which images are surely best coded by the first candidate: they look like digits, and take as many bits as digits do."""
     if not _is_digit_model(first.model) or first.quality is None:
         return np.zeros(len(images), bool)
     limit = DIGIT_BITS * BIT * typical_bits(first.model, first.quality)
-    return np.array([size <= limit and _looks_like_a_digit(image) for size, image in zip(bits.tolist(), images, strict=True)])
+    return np.array([size <= limit and _looks_like_a_digit(image) for size, image in zip(bits, images, strict=True)])
 
 
 def _is_typical(image: Pixels, plan: Plan) -> bool:

@@ -211,6 +211,17 @@ class Engine(Protocol):
             quality_index: of all images, from 0.
         """
 
+    def refine_image(
+        self, model: Model, x: Pixels, y: Integers, quality_index: int, effort: int, lmbda: int | None = None
+    ) -> Integers:
+        """Symbols of an image ``(H, W)`` of less bits + lmbda * squared error, shape ``(h, w, 16)``.
+
+        Args:
+            y: the symbols to start from.
+            effort: 0..9, how long to search.
+            lmbda: the weight of the squared error; None for that of the quality.
+        """
+
     def image_symbols(self, model: Model, y: Integers, quality_index: int) -> LatentSymbols:
         """The intervals of the symbols of latents ``(N, h, w, 16)`` in coding order, shape ``(N, symbols)``."""
 
@@ -220,7 +231,7 @@ class Engine(Protocol):
     def encode_streams(
         self, symbols: Sequence[LatentSymbols], checks: Integers, check_bits: int = CHECK_BITS_MIN
     ) -> list[bytes]:
-        """The bytes of each stream, given its symbols, shape ``(symbols,)``, and its check, ``checks`` of shape ``(streams,)``."""
+        """The bytes of each stream, given its symbols, shape ``(symbols,)``, and ``checks``, shape ``(streams,)``."""
 
     def decode_images(
         self, model: Model, coded: Sequence[bytes], quality_index: int, shapes: Sequence[Sequence[tuple[int, int]]]

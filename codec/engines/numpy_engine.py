@@ -113,6 +113,15 @@ class NumpyEngine:
         return model.grey.analyse(x, quality_index)
 
     @one_thread
+    def refine_image(
+        self, model: Model, x: Pixels, y: Integers, quality_index: int, effort: int, lmbda: int | None = None
+    ) -> Integers:
+        from mnistzip.engines.reference import grey_search
+
+        weight = int(model.lmbda[quality_index]) if lmbda is None else lmbda
+        return grey_search.refine(model.grey, x, y, quality_index, effort, weight)
+
+    @one_thread
     def image_symbols(self, model: Model, y: Integers, quality_index: int) -> LatentSymbols:
         from mnistzip.engines.reference import grey_streams
 

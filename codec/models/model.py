@@ -127,6 +127,8 @@ class Model:
         """Tiles that are decoded without ``max_pixels``: some seconds of work. Shipped models have a limit of pixels only."""
         if mode is Mode.STORED or self.number is not None or not (self.has_pixel_model or mode is Mode.LOSSY):
             return PIXELS_MAX
+        if self.is_grey:
+            return MACS_MAX[mode] // (self.grey.macs * TILE**2)
         if mode is Mode.LOSSY:
             macs = self.transforms.macs + self.prior.macs
             return min(MACS_MAX[mode] // macs, PRIOR_VALUES_MAX // self.prior.values_per_latent)

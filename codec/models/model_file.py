@@ -172,6 +172,7 @@ def _read_prior(reader: ArrayReader, low: int) -> Prior:
 
 
 def damaged(name: str, error: str) -> ModelError:
+    """The error of a file that is no valid model."""
     return ModelError(f"model {name} is damaged or not a model of mnistzip: {error}")
 
 
@@ -252,6 +253,7 @@ def _read_array(data: bytes, name: str) -> NDArray[np.generic]:
 
 
 def integer_in(value: object, low: int, high: int) -> int:
+    """A value of the description; raises ``ValueError`` unless it is an integer in ``low..high``."""
     if type(value) is not int or not low <= value <= high:
         raise ValueError(f"{value!r} is not an integer in {low}..{high}")
     return value

@@ -228,3 +228,17 @@ def wide_pixels(width: int) -> bytes:
             pad[0] = (0, width - own[0])
         arrays[name] = np.pad(array, pad)
     return model((), arrays, "glyph")
+
+
+def with_changed_array(content: bytes, name: str, value: int | None) -> bytes:
+    """A model file with one array whose first number is another, or which is all ones if ``value`` is None."""
+    from support.random_models import model_file
+
+    with np.load(io.BytesIO(content)) as arrays:
+        changed = {key: arrays[key].astype(np.int64) for key in arrays.files if key != "meta"}
+        meta = json.loads(arrays["meta"].tobytes())
+    if value is None:
+        changed[name][:] = 1
+    else:
+        changed[name].reshape(-1)[0] = value
+    return model_file(meta, changed)

@@ -156,6 +156,8 @@ def test_the_kinds_of_layers_in_model_files_keep_their_names() -> None:
         "upsample": (),
         "conv": ("name", "kernel", "to"),
         "gain": ("name", "to"),
+        "depthwise": ("name", "kernel", "to"),
         "residual": ("layers", "to"),
+        "parallel": ("layers", "others", "to"),
         "lookup": ("name", "low"),
     }

@@ -98,7 +98,7 @@ def test_a_damaged_stored_model_is_not_used(classic: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("owner", "name", "value"), [(mnistzip, "__version__", "0.0.1"), (stored_models, "LAYOUT", 2), (sys, "byteorder", "other")]
+    ("owner", "name", "value"), [(mnistzip, "__version__", "0.0.1"), (stored_models, "LAYOUT", 99), (sys, "byteorder", "other")]
 )
 def test_a_stored_model_for_other_code_or_another_machine_is_not_used(
     classic: Path, monkeypatch: pytest.MonkeyPatch, owner: object, name: str, value: object

@@ -22,6 +22,7 @@ from mnistzip.models.model_file import (
 from mnistzip.nn.exact import power_of_two, rounding_bias
 from mnistzip.types import Integers
 
+LMBDA_MAX = 1 << 22
 KEYS = {"version", "kind", "fine_shift", "step_shift", "within_shift", "analysis", "synthesis"}
 
 
@@ -48,9 +49,12 @@ def read_grey(content: bytes, name: str) -> tuple[GreyModel, Integers]:
             fine_shift=integer_in(meta["fine_shift"], 1, SHIFT_MAX),
             step=reader.per_quality("step").astype(np.int64),
             step_shift=integer_in(meta["step_shift"], 1, SHIFT_MAX),
+            curvature=reader.per_quality("curvature").astype(np.int64),
             prior=GreyPrior(groups, shape, reader.per_quality("bounds").astype(np.int64)),
         )
         lmbda = reader.lmbda()
+        if lmbda.max() > LMBDA_MAX:
+            raise ValueError("a weight of the error is out of range")
     except READ_ERRORS as cause:
         raise damaged(name, repr(cause)) from cause
     model.check_exact()

@@ -24,15 +24,19 @@ from functools import cached_property
 
 import numpy as np
 
+from mnistzip.errors import ModelError
 from mnistzip.models.grey.prior import CHANNELS, GreyPrior
 from mnistzip.models.transforms import GREY_LEVELS
+from mnistzip.nn.backward import LayerTape
 from mnistzip.nn.exact import Range, check_exact, require_shape
-from mnistzip.nn.layer_base import Layer, LayerTape, Signal, backward, forward, infer, trace
+from mnistzip.nn.layer_base import Layer, Signal, backward, forward, infer, trace
 from mnistzip.threads import chunks
 from mnistzip.types import Floats, Integers, Pixels
 
 BLOCK = 4  # pixels of a side that become one position
 NOMINAL = 7 * BLOCK  # a side that the proof assumes: sums do not depend on it
+CURVATURE_SHIFT = 4  # a curvature is in 16ths of a squared grey level
+CURVATURE_MAX = 1 << 22
 POSITIONS_PER_BATCH = 1 << 12  # run through the networks together
 
 
@@ -49,6 +53,8 @@ class GreyModel:
         fine: gain of the quantizer, integers of shape ``(qualities, 16)``.
         step: the factor of a symbol before the synthesis, of the same shape.
         fine_shift, step_shift: bits that the products are divided by.
+        curvature: squared error that a change of a symbol by one causes, about, in 16ths, of the same shape. It guides the
+            search.
     """
 
     analysis: tuple[Layer, ...]
@@ -57,6 +63,7 @@ class GreyModel:
     fine_shift: int
     step: Integers
     step_shift: int
+    curvature: Integers
     prior: GreyPrior
 
     def check_exact(self) -> None:
@@ -66,7 +73,9 @@ class GreyModel:
         side = NOMINAL // BLOCK
         require_shape((latent.height, latent.width, latent.channels) == (side, side, CHANNELS), "analysis")
         tables = len(self.prior.bounds), CHANNELS
-        require_shape(self.fine.shape == self.step.shape == tables, "quantizer")
+        require_shape(self.fine.shape == self.step.shape == self.curvature.shape == tables, "quantizer")
+        if self.curvature.min() < 1 or self.curvature.max() > CURVATURE_MAX:
+            raise ModelError("a curvature is out of range")
         image = self._image_signal
         require_shape((image.height, image.width, image.channels) == (NOMINAL, NOMINAL, 1), "synthesis")
         require_shape(GREY_LEVELS.low <= image.values.low and image.values.high <= GREY_LEVELS.high, "synthesis")

@@ -20,7 +20,7 @@ Sources: He et al. 2021, arXiv 2103.15306, and Minnen and Singh 2020, arXiv 2007
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -184,6 +184,24 @@ class GreyPrior:
         self._walk(y.copy(), quality, note)
         return np.concatenate(starts, axis=1), np.concatenate(freqs, axis=1)
 
+    def distributions(self, y: Integers, quality: int) -> Iterator[tuple[slice, slice, int, Distributions]]:
+        """The distributions of the symbols of one latent ``(1, h, w, 16)``: rows, columns and channel, then those of their
+        symbols.
+        """
+        found: list[Distributions] = []
+
+        def note(distributions: Distributions, values: Integers) -> Integers:
+            found.append(distributions)
+            return values
+
+        self._walk(y.copy(), quality, note)
+        each = iter(found)
+        for group in range(GROUPS):
+            channels = [k for k in range(GROUP * group, GROUP * (group + 1)) if self.bounds[quality, k]]
+            for step in steps(*y.shape[1:3]) if channels else ():
+                for channel in channels:
+                    yield step.rows, step.columns, channel, next(each)
+
     def _walk(self, y: Integers, quality: int, visit: Callable[[Distributions, Integers], Integers]) -> None:
         """Visit the symbols in coding order: ``visit`` gets distributions and the values of ``y``, and returns the symbols."""
         height, width = y.shape[1:3]
@@ -203,7 +221,13 @@ class GreyPrior:
                 self._visit_step(weights, step, own, mean, scale, bounds, visit)
 
     def _step(
-        self, weights: GroupPrior, step: Step, own: Integers, before: Floats | float, linear_before: Floats | float, quality: int
+        self,
+        weights: GroupPrior,
+        step: Step,
+        own: Integers,
+        before: Floats | float,
+        linear_before: Floats | float,
+        quality: int,
     ) -> tuple[Integers, Integers]:
         """Means in 256ths and scales in 16ths of the positions of a step, (N, rows, columns, 4), without ``within``."""
         at = slice(None), step.rows, step.columns

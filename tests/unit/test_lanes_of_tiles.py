@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mnistzip.coding.interleave import decode_lanes, encode_lanes
+from mnistzip.coding.latents import Latent
+from mnistzip.coding.tile_latents import TILES as KIND
+from mnistzip.engines.interface import LatentSymbols
 from mnistzip.engines.numpy_engine import NUMPY
 from mnistzip.entropy import rans
 from mnistzip.errors import FormatError
@@ -16,6 +18,24 @@ from mnistzip.models.registry import Model, shipped
 Ints = NDArray[np.int64]
 TILES = [1, 2, 3, 4, 4, 16, 17, 1, 33, 4, 4, 4, 4]  # of each lane
 PLACES = [b"place %d" % k for k in range(len(TILES))]
+SIDE = 28
+
+
+def encode_lanes(places: list[bytes], tiles: list[int], y: Ints, symbols: LatentSymbols) -> list[bytes]:
+    """Lanes of images of one tile each."""
+    images = [Latent(y[k : k + 1], symbols.select(slice(k, k + 1))) for k in range(len(y))]
+    ends = np.cumsum(tiles).tolist()
+    lanes = [images[end - count : end] for end, count in zip(ends, tiles, strict=True)]
+    return KIND.encode(places, lanes, in_lanes=True)
+
+
+def decode_lanes(
+    model: Model, quality: int, places: list[bytes], lanes: list[bytes], tiles: list[int]
+) -> list[Ints | FormatError]:
+    """The symbols of each lane, or its error."""
+    shapes = [[(SIDE, SIDE)] * count for count in tiles]
+    decoded = KIND.decode(model, places, lanes, shapes, [quality] * len(lanes), in_lanes=True)
+    return [lane if isinstance(lane, FormatError) else np.concatenate(lane) for lane in decoded]
 
 
 @pytest.fixture(scope="module")
@@ -37,9 +57,9 @@ def lanes(model: Model, y: Ints) -> list[bytes]:
 def test_lanes_come_back_alone_and_together(model: Model, y: Ints, lanes: list[bytes]) -> None:
     assert len(lanes) > rans.FEW_STREAMS  # by numpy; one by one in plain integers
     expected = np.split(y, np.cumsum(TILES)[:-1])
-    together = decode_lanes(model, 49, PLACES, lanes, TILES)
+    together = decode_lanes(model, 50, PLACES, lanes, TILES)
     for k, (symbols, other) in enumerate(zip(expected, together, strict=True)):
-        alone = decode_lanes(model, 49, PLACES[k : k + 1], lanes[k : k + 1], TILES[k : k + 1])[0]
+        alone = decode_lanes(model, 50, PLACES[k : k + 1], lanes[k : k + 1], TILES[k : k + 1])[0]
         assert isinstance(other, np.ndarray)
         assert isinstance(alone, np.ndarray)
         assert (other == symbols).all()
@@ -52,20 +72,20 @@ def test_lanes_come_back_alone_and_together(model: Model, y: Ints, lanes: list[b
 def test_a_lane_in_another_place_or_damaged_is_refused_and_the_others_are_not(model: Model, lanes: list[bytes]) -> None:
     for few in (3, len(lanes)):
         wrong = [lanes[1], lanes[0][:-1], *lanes[2:few]]
-        out = decode_lanes(model, 49, PLACES[:few], wrong, TILES[:few])
+        out = decode_lanes(model, 50, PLACES[:few], wrong, TILES[:few])
         assert [isinstance(lane, FormatError) for lane in out] == [True, True, *[False] * (few - 2)]
-    moved = decode_lanes(model, 49, [PLACES[4]], [lanes[3]], [TILES[3]])
+    moved = decode_lanes(model, 50, [PLACES[4]], [lanes[3]], [TILES[3]])
     assert isinstance(moved[0], FormatError)
     for empty in (b"", b"\0abc"):
-        assert isinstance(decode_lanes(model, 49, PLACES[:1], [empty], [1])[0], FormatError)
+        assert isinstance(decode_lanes(model, 50, PLACES[:1], [empty], [1])[0], FormatError)
 
 
 @pytest.mark.parametrize("flip", range(0, 400, 3))
 def test_damage_is_seen_the_same_alone_and_together(flip: int, model: Model, lanes: list[bytes]) -> None:
     lane = bytearray(lanes[3])
     lane[flip // 8 % len(lane)] ^= 1 << flip % 8
-    alone = decode_lanes(model, 49, [PLACES[3]], [bytes(lane)], [TILES[3]])[0]
-    together = decode_lanes(model, 49, PLACES, [*lanes[:3], bytes(lane), *lanes[4:]], TILES)[3]
+    alone = decode_lanes(model, 50, [PLACES[3]], [bytes(lane)], [TILES[3]])[0]
+    together = decode_lanes(model, 50, PLACES, [*lanes[:3], bytes(lane), *lanes[4:]], TILES)[3]
     assert isinstance(alone, FormatError)
     assert isinstance(together, FormatError)
 
