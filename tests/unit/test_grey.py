@@ -75,8 +75,7 @@ def test_frequencies_are_positive_and_sum_to_the_total(model: Model) -> None:
         assert ((start <= slots) & (slots < start + freq)).all()
 
 
-@pytest.mark.parametrize("effort", [0, 2])
-@pytest.mark.parametrize("quality", [1, 50, 100])
+@pytest.mark.parametrize(("quality", "effort"), [(1, 0), (50, 1), (100, 0)])
 def test_files_of_any_size_come_back(model: Model, quality: int, effort: int) -> None:
     originals = images()
     files = mnistzip.encode_many(originals, model=model, quality=quality, effort=effort)
@@ -89,18 +88,18 @@ def test_files_of_any_size_come_back(model: Model, quality: int, effort: int) ->
 
 
 def test_better_qualities_give_better_pictures(model: Model) -> None:
-    image = pictures(np.random.default_rng(3), 1, 40, 44)[0]
-    found = [psnr(image, mnistzip.decode(mnistzip.encode(image, model=model, quality=q), model=model)) for q in (1, 50, 100)]
+    image = smooth(12, 18)
+    found = [psnr(image, mnistzip.decode(mnistzip.encode(image, model=model, quality=q), model=model)) for q in (1, 60, 100)]
     assert found[0] < found[1] < found[2]
 
 
 @pytest.mark.parametrize("quality", [20, 80])
 def test_a_longer_search_costs_less(model: Model, quality: int) -> None:
-    x = pictures(np.random.default_rng(4), 1, 24, 20)[0]
+    x = smooth(10, 12)
     index, lmbda = quality - 1, int(model.lmbda[quality - 1])
     first = NUMPY.analyse_images(model, x[None], index)[0]
     costs = []
-    for effort in (0, 1, 3, 6):
+    for effort in (0, 1, 3, 5):
         y = NUMPY.refine_image(model, x, first, index, effort)
         assert (np.abs(y) <= model.grey.prior.bounds[index]).all()
         costs.append(grey_search.cost(model.grey, x, y, index, lmbda))
@@ -155,12 +154,12 @@ def test_archives_give_any_image(model: Model) -> None:
 def test_bare_streams_and_their_budgets(model: Model) -> None:
     image = smooth(16, 16)
     stream = mnistzip.encode(image, model=model, quality=50, bare=True, effort=1)
-    decoded = mnistzip.decode_bare(stream, model=model, quality=50)
+    decoded = mnistzip.decode_bare(stream, model=model, quality=50, shape=image.shape)
     assert decoded.shape == image.shape
     budget = len(stream) * 9 // 10
     smaller = mnistzip.encode(image, model=model, quality=50, bare=True, effort=2, max_bytes=budget)
     assert len(smaller) <= budget
-    assert mnistzip.decode_bare(smaller, model=model, quality=50).shape == image.shape
+    assert mnistzip.decode_bare(smaller, model=model, quality=50, shape=image.shape).shape == image.shape
 
 
 def test_budgets_of_files(model: Model) -> None:
