@@ -13,6 +13,8 @@ from mnistzip.cli import outputs
 from mnistzip.cli.outputs import LocalPath
 from mnistzip.errors import ModelError
 
+LOOKED_AT = 100  # images that decide the kind of a model
+FINISHING = 90  # seconds that a model file takes after the training
 UNITS = {"s": 1, "m": 60, "h": 3600, "": 60}
 
 
@@ -44,6 +46,9 @@ def model_path(_ctx: click.Context, _parameter: click.Parameter, value: Path) ->
 @click.option("--time", "budget", default="20m", show_default=True, callback=seconds, help="Approximate time: 90s, 20m, 1.5h.")
 @click.option("--recipe", default="own", show_default=True,
               help="own: for any images; mnist, mnist-fast, classic, glyph: those of shipped models.")  # fmt: skip
+@click.option("--kind", type=click.Choice(["auto", "tile", "grey"]), default="auto", show_default=True,
+              help="tile: for strokes of 28x28, such as digits; grey: for pictures of any kind and size; auto: by the images. "
+                   "Only for the recipe own.")  # fmt: skip
 @click.option("--epochs", type=click.IntRange(1), help="At most this many epochs in each stage.")
 @click.option("--fit", type=click.Choice(["tile", "crop", "resize"]), default="tile", show_default=True,
               help="Images of other sizes than 28x28: cut into tiles (as by the codec), cropped, or scaled.")  # fmt: skip
@@ -61,6 +66,7 @@ def train(
     output: Path,
     budget: float,
     recipe: str,
+    kind: str,
     epochs: int | None,
     fit: str,
     convert: bool,
@@ -90,6 +96,9 @@ def train(
         raise click.BadParameter(
             f"{recipe!r} is not one of {', '.join([budgeted_recipe.NAME, *recipes.RECIPES])}", param_hint="--recipe"
         )
+    if kind != "tile" and recipe == budgeted_recipe.NAME and _wants_grey(data, kind, fit, epochs, convert):
+        _train_grey(data, output, budget, convert, folder, resume, seed, threads, force)
+        return
     distributed.initialize()
     say = click.echo if distributed.is_leader() else _discard
     run = Run(folder or folders.default_folder(output), seed, say, distributed.select_device(device))
@@ -128,13 +137,70 @@ def train(
         click.echo(folders.stopped(run_folder) if run.stopping else folders.finish(run_folder))
 
 
+def _wants_grey(data: str, kind: str, fit: str, epochs: int | None, convert: bool) -> bool:
+    """Whether a model of the kind grey is to be trained."""
+    from mnistzip.coding.model_choice import looks_like_a_digit
+    from mnistzip.io.readers import load
+
+    if kind == "grey":
+        if fit != "tile" or epochs is not None:
+            raise click.UsageError("--fit and --epochs are for --kind tile: models of the kind grey take pictures as they are")
+        return True
+    if fit != "tile" or epochs is not None:
+        return False
+    some = load([data], convert=convert, train=True, limit=LOOKED_AT).images
+    return sum(map(looks_like_a_digit, some)) < len(some) / 2
+
+
+def _train_grey(
+    data: str,
+    output: Path,
+    budget: float,
+    convert: bool,
+    folder: Path | None,
+    resume: bool,
+    seed: int,
+    threads: int,
+    force: bool,
+) -> None:
+    """Train a model of the kind grey."""
+    import torch
+
+    from mnistzip.training import grey_recipe, run_folder as folders
+    from mnistzip.training.splits import IMAGES_MIN, load_pictures
+    from mnistzip.training.trainer import FlushDenormals, Run
+
+    run = Run(folder or folders.default_folder(output), seed, click.echo)
+    outputs.require_free(str(output), [data], force)
+    folders.check_reports(output, force)
+    run_folder = folders.check(run.folder, data, [grey_recipe.NAME], resume, force)
+    folders.require_apart(run.folder, output)
+    outputs.require_writable(str(output))
+    torch.set_num_threads(threads)
+    images = load_pictures(data, convert=convert, draw=seed, min_images=IMAGES_MIN, log=click.echo)
+    source = Path(data).name or data
+    about = {"source": source, "options": {"--kind": "grey", "--time": f"{budget:g}s"}}
+    command = f"mnistzip train {source} --kind grey --time {budget:g}s --seed {seed} -T {threads} -o {output.name}"
+    folders.begin(run_folder, [grey_recipe.NAME], resume)
+    old_handler = signal.signal(signal.SIGINT, run.interrupted)
+    try:
+        with FlushDenormals():
+            seconds = max(budget - FINISHING, budget / 2)
+            report = grey_recipe.train(images, about, output, run, seconds, command, force)
+    finally:
+        signal.signal(signal.SIGINT, old_handler)
+    _print_report(report, output)
+    click.echo(folders.stopped(run_folder) if run.stopping else folders.finish(run_folder))
+
+
 def _print_report(report: dict[str, Any], output: Path) -> None:
     """Print the results of the model on held-out images."""
     from mnistzip.training.baselines import table
 
     for row in report["held_out"]:
         click.echo(f"quality {row['quality']:3}: {row['bytes']:6.2f} bytes, {row['psnr_db']:.2f} dB on held-out images")
-    click.echo("\n".join(table(report["beside"])))
+    if "beside" in report:
+        click.echo("\n".join(table(report["beside"])))
     click.echo(f"{output}: {report['bytes']} bytes, sha256 {report['sha256']}; its card is {output.with_suffix('.md')}")
 
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -18,6 +20,7 @@ import torch
 from torch import Tensor
 
 from mnistzip.training.muon import Muon
+from mnistzip.training.run_folder import PARTIAL
 from mnistzip.training.torch_grey import Grey
 
 BATCH_PIXELS = 49_152
@@ -40,16 +43,35 @@ def read_pictures(paths: Sequence[Path]) -> dict[str, Tensor]:
     return {name: torch.cat(part) for name, part in parts.items()}
 
 
-class Trainer:
-    """A model, its optimizers and its progress.
+@dataclass
+class Progress:
+    """What a run is and how far it has come.
 
-    Args:
-        minutes: of the whole run.
-        rate, matrix_rate: learning rates of AdamW and of Muon, which takes the weight matrices.
+    Attributes:
+        seconds: of the whole run, and those that have ``passed``.
+        rate, matrix_rate: first learning rates of AdamW and of Muon, which takes the weight matrices.
     """
 
+    seconds: float
+    rate: float
+    matrix_rate: float
+    seed: int
+    threads: int
+    steps: int = 0
+    passed: float = 0.0
+
+    def phase(self) -> dict[str, Any]:
+        """The phase of a training report."""
+        rates = {"rate": self.rate, "matrix_rate": self.matrix_rate}
+        return {"name": "rounded", "seconds": round(self.passed), "steps": self.steps, "pixels": BATCH_PIXELS, **rates}
+
+
+class Trainer:
+    """A model, its optimizers and its progress."""
+
     def __init__(self, model: Grey, minutes: float, rate: float, matrix_rate: float, seed: int) -> None:
-        self.model, self.seconds = model, 60 * minutes
+        self.model = model
+        self.progress = Progress(60 * minutes, rate, matrix_rate, seed, torch.get_num_threads())
         named = dict(model.named_parameters())
         matrices = [p for n, p in named.items() if p.ndim >= 2 and not _is_small(n)]
         self.others = [p for n, p in named.items() if p.ndim < 2 or _is_small(n)]
@@ -58,27 +80,33 @@ class Trainer:
             rate: torch.optim.AdamW(self.others, rate, betas=(0.9, 0.99), weight_decay=1e-4),
         }
         self.chance = np.random.default_rng(seed)
-        self.steps, self.passed = 0, 0.0
 
-    def run(self, pictures: dict[str, Tensor], out: Path) -> None:
-        """Train until the time is over; the checkpoint is written every few steps, and at the end."""
+    def run(
+        self,
+        pictures: dict[str, Tensor],
+        out: Path,
+        log: Callable[[str], None] = lambda _: None,
+        stops: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Train until the time is over or ``stops()``; the checkpoint is written every few steps, and at the end."""
         names = list(pictures)
         weights = np.array([len(part) * part[0].numel() ** SIZE_POWER for part in pictures.values()])
-        before, cost = time.monotonic(), 0.0
-        while self.passed < self.seconds:
+        before, cost, progress = time.monotonic(), 0.0, self.progress
+        while progress.passed < progress.seconds and not stops():
             part = pictures[names[self.chance.choice(len(names), p=weights / weights.sum())]]
             cost += self._step(part)
             now = time.monotonic()
-            self.passed, before = self.passed + now - before, now
-            if self.steps % EVERY == 0:
-                click.echo(f"{self.steps} steps, {self.passed / 60:.1f} minutes, cost {cost / EVERY:.4f}")
+            progress.passed, before = progress.passed + now - before, now
+            if progress.steps % EVERY == 0:
+                log(f"{progress.steps} steps, {progress.passed / 60:.1f} minutes, cost {cost / EVERY:.4f}")
                 cost = 0.0
                 self.save(out)
         self.save(out)
 
     def _step(self, part: Tensor) -> float:
-        share = min(1.0, (self.steps + 1) / WARM_UP)
-        share *= RATE_LAST + (1 - RATE_LAST) / 2 * (1 + math.cos(math.pi * min(self.passed / self.seconds, 1)))
+        done = min(self.progress.passed / self.progress.seconds, 1)
+        share = min(1.0, (self.progress.steps + 1) / WARM_UP)
+        share *= RATE_LAST + (1 - RATE_LAST) / 2 * (1 + math.cos(math.pi * done))
         for full, optimizer in self.optimizers.items():
             for group in optimizer.param_groups:
                 group["lr"] = full * share
@@ -93,7 +121,7 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(self.others, 1.0)
         for optimizer in self.optimizers.values():
             optimizer.step()
-        self.steps += 1
+        self.progress.steps += 1
         return float(loss.detach())
 
     def save(self, path: Path) -> None:
@@ -103,9 +131,9 @@ class Trainer:
             "model": self.model.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers.values()],
             "chance": self.chance.bit_generator.state,
-            "progress": (self.steps, self.passed),
+            "progress": asdict(self.progress),
         }
-        written = path.with_suffix(".part")
+        written = path.with_suffix(PARTIAL)
         torch.save(state, written)
         written.replace(path)
 
@@ -116,7 +144,7 @@ class Trainer:
         for optimizer, saved in zip(self.optimizers.values(), state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self.chance.bit_generator.state = state["chance"]
-        self.steps, self.passed = state["progress"]
+        self.progress = Progress(**state["progress"])
 
 
 def _is_small(name: str) -> bool:
@@ -124,11 +152,11 @@ def _is_small(name: str) -> bool:
     return name.endswith("rows") or "around" in name or "prior.linear" in name or "within" in name
 
 
-def load_model(path: Path) -> Grey:
-    """The model of a checkpoint."""
-    model = Grey()
-    model.load_state_dict(torch.load(path, weights_only=True)["model"])
-    return model.eval()
+def load_model(path: Path) -> tuple[Grey, Progress]:
+    """The model of a checkpoint, and the progress of its run."""
+    model, state = Grey(), torch.load(path, weights_only=True)
+    model.load_state_dict(state["model"])
+    return model.eval(), Progress(**state["progress"])
 
 
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -148,7 +176,7 @@ def main(pictures: Sequence[Path], minutes: float, out: Path, rate: float, matri
     trainer = Trainer(Grey().train(), minutes, rate, matrix_rate, seed)
     if out.exists():
         trainer.load(out)
-    trainer.run(read_pictures(pictures), out)
+    trainer.run(read_pictures(pictures), out, click.echo)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,8 @@ ABOUT = {
     "classic": "A plain convolutional autoencoder (28x28 to 16 to 4x7x7 and back, mean squared error, Adam) with a latent that "
     "was quantized after training, and an autoregressive prior.\n"
     "It is not trained for rate and serves as a baseline.",
+    "grey": "A variable-rate codec for small greyscale pictures of any kind and size, fully convolutional, without tiles.\n"
+    "FORMAT.md, section 12, specifies it.",
     "glyph": "A small model for letters, digits and symbols of 28x28 pixels, for users without images to train on.",
 }
 
@@ -51,7 +53,11 @@ def card(report: dict[str, Any], command: str) -> str:
     if report.get("stopped"):
         lines.append("- Training was stopped before its end.")
     for phase in report["phases"]:
-        text = f"{phase['epochs']} epochs, batches of {phase['batch']}, learning rate {phase['rate']:g}"
+        if "pixels" in phase:
+            text = f"{phase['steps']} steps, batches of {phase['pixels']} pixels"
+        else:
+            text = f"{phase['epochs']} epochs, batches of {phase['batch']}"
+        text += f", learning rate {phase['rate']:g}"
         if phase.get("matrix_rate") is not None:
             text += f" (Muon: {phase['matrix_rate']:g})"
         text += f", {phase['seconds']} s"

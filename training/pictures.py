@@ -229,9 +229,10 @@ def _levels(image: Floats) -> Pixels:
 
 def digit(sources: Sources, shape: tuple[int, int], chance: np.random.Generator) -> Pixels | None:
     """A digit or a piece of clothing, as it is or scaled."""
-    if not sources.digits:
+    sets = [digits for digits in sources.digits if len(digits)]
+    if not sets:
         return None
-    every = sources.digits[chance.integers(len(sources.digits))]
+    every = sets[chance.integers(len(sets))]
     image = every[chance.integers(len(every))]
     image = 255 - image if chance.random() < 0.3 else image
     if shape == (28, 28):

@@ -60,17 +60,29 @@ def load(
         ModelError: the source is the name of a data set and torchvision is missing or does not contain it.
     """
     images = fitted(load_images([source], convert=convert, train=True).images, fit, log)
-    if len(images) < min_images:
-        raise ImageError(f"{source} has {len(images)} images: too few to train on, the minimum is {min_images}")
-    if (images == images[0]).all():
-        raise ImageError(f"all {len(images)} images of {source} are the same: a model needs different images")
-    if len(images) < FEW:
-        log(f"{len(images)} images are few: with fewer than {FEW} the model may compress other images badly")
+    _require_enough(images, source, min_images, log)
     if draw is not None:
         images = images[np.random.default_rng(draw).permutation(len(images))]
     held_out = min(HELD_OUT, len(images) // 10)
     tensor = torch.from_numpy(images).unsqueeze(1)
     return Split(tensor[:-held_out], tensor[-held_out:])
+
+
+def load_pictures(source: str, *, convert: bool, draw: int, min_images: int, log: Callable[[str], None]) -> list[Pixels]:
+    """Read images as they are, in random order; arguments and errors are those of :func:`load`."""
+    images = load_images([source], convert=convert, train=True).images
+    _require_enough(images, source, min_images, log)
+    return [images[k] for k in np.random.default_rng(draw).permutation(len(images)).tolist()]
+
+
+def _require_enough(images: Sequence[Pixels] | Pixels, source: str, min_images: int, log: Callable[[str], None]) -> None:
+    """Raise :class:`~mnistzip.errors.ImageError` if there are too few images, or if all are equal."""
+    if len(images) < min_images:
+        raise ImageError(f"{source} has {len(images)} images: too few to train on, the minimum is {min_images}")
+    if all(np.array_equal(image, images[0]) for image in images):
+        raise ImageError(f"all {len(images)} images of {source} are the same: a model needs different images")
+    if len(images) < FEW:
+        log(f"{len(images)} images are few: with fewer than {FEW} the model may compress other images badly")
 
 
 def fitted(images: Sequence[Pixels], fit: str, log: Callable[[str], None]) -> Pixels:

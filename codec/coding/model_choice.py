@@ -301,7 +301,7 @@ def _is_poor(image: Pixels, plan: Plan, error: int) -> bool:
     """Whether a lossy picture of this squared error is far worse than its quality stands for; digits never are."""
     if plan.model is None or plan.quality is None or not is_poor(plan.model, plan.quality, error, image.size):
         return False
-    return not (_is_digit_model(plan.model) and _looks_like_a_digit(image))
+    return not (_is_digit_model(plan.model) and looks_like_a_digit(image))
 
 
 def _error(image: Pixels, plan: Plan) -> int:
@@ -323,7 +323,7 @@ def _changes(images: Sequence[Pixels]) -> list[int]:
     return least.tolist()
 
 
-def _looks_like_a_digit(image: Pixels) -> bool:
+def looks_like_a_digit(image: Pixels) -> bool:
     """Whether an image has what MNIST's digits have in common: 28x28, a black border, grey strokes of a certain area."""
     if image.shape != (TILE, TILE) or image[0].any() or image[-1].any() or image[:, 0].any() or image[:, -1].any():
         return False
@@ -342,12 +342,12 @@ def _are_typical(images: Sequence[Pixels], bits: Sequence[int], first: Candidate
     if not _is_digit_model(first.model) or first.quality is None:
         return np.zeros(len(images), bool)
     limit = DIGIT_BITS * BIT * typical_bits(first.model, first.quality)
-    return np.array([size <= limit and _looks_like_a_digit(image) for size, image in zip(bits, images, strict=True)])
+    return np.array([size <= limit and looks_like_a_digit(image) for size, image in zip(bits, images, strict=True)])
 
 
 def _is_typical(image: Pixels, plan: Plan) -> bool:
     """The same for a lossless plan."""
-    if plan.model is None or not _is_digit_model(plan.model) or not _looks_like_a_digit(image):
+    if plan.model is None or not _is_digit_model(plan.model) or not looks_like_a_digit(image):
         return False
     grey = int(np.count_nonzero((image > 0) & (image < 255)))
     return plan.bits <= DIGIT_BYTES_PER_GREY * BYTE * grey
