@@ -14,6 +14,7 @@ from mnistzip.archive.reader import Archive
 from mnistzip.archive.writer import encode_archive
 from mnistzip.bench.protocol import Shapes
 from mnistzip.bitstream.container import DEFAULT_SIDE
+from mnistzip.coding.kinds import kind_of
 from mnistzip.engines.choice import current
 from mnistzip.entropy.cost import BIT, PROBABILITY_BITS
 from mnistzip.limits import PIXELS_MAX
@@ -74,15 +75,13 @@ class MnistzipFiles:
 
 def _ideal_bits(model: Model, images: Pixels, quality: int) -> float | None:
     """Ideal bits of images of one tile at a quality; quality 0 is lossless, None if the model has no pixel model."""
-    engine, inside = current(), np.ones(images.shape, bool)
     if not quality:
         if not model.has_pixel_model:
             return None
-        freq = engine.pixel_symbols(model, images, inside).freq_less_one + 1.0
+        freq = current().pixel_symbols(model, images, np.ones(images.shape, bool)).freq_less_one + 1.0
         return float((PROBABILITY_BITS - np.log2(freq)).sum())
-    quality_index = np.full(len(images), model.quality_index(quality))
-    y = engine.first_latents(model, images, inside, quality_index)
-    return float(engine.latent_symbols(model, y, quality_index).bits.sum() / BIT)
+    latents = kind_of(model).images(list(images)).first(model, [quality] * len(images))
+    return sum(latent.bits for latent in latents) / BIT
 
 
 class MnistzipArchive:

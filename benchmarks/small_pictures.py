@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 import mnistzip
 from mnistzip.coding.model_choice import candidates
@@ -26,7 +26,8 @@ from mnistzip.metrics import mse, psnr_of_mse
 from mnistzip.models import registry
 from mnistzip.types import Pixels
 
-SHOWN, SHOWN_SIDE = 8, 34  # pictures of a set in the sheet, and pixels of each side
+SHEET_WIDTH, GAP, LABEL_HEIGHT, GROUND = 420, 4, 12, 96  # pixels, and a grey level
+SHEET_QUALITY = 10  # of WebP
 DOCS = Path(__file__).parent.parent / "docs"
 QUALITY = 50
 LMBDA = float(registry.shipped("mnist").lmbda[QUALITY - 1]) / (BIT << LMBDA_SHIFT)
@@ -73,26 +74,36 @@ def webp(images: Sequence[Pixels], **options: Any) -> dict[str, Any]:
 
 def strip(images: Sequence[Pixels]) -> Pixels:
     """Pictures next to each other on grey."""
-    row = np.full((SHOWN_SIDE + 2, SHOWN * (SHOWN_SIDE + 4)), 96, np.uint8)
-    for k, image in enumerate(images):
-        part = image[:SHOWN_SIDE, :SHOWN_SIDE]
-        left = k * (SHOWN_SIDE + 4)
-        row[: part.shape[0], left : left + part.shape[1]] = part
+    row = np.full((max(len(image) for image in images) + 2, SHEET_WIDTH), GROUND, np.uint8)
+    left = 0
+    for image in images:
+        row[1 : 1 + len(image), left : left + image.shape[1]] = image
+        left += image.shape[1] + GAP
     return row
 
 
+def label(text: str) -> Pixels:
+    """A line of text in small letters."""
+    line = Image.new("L", (SHEET_WIDTH, LABEL_HEIGHT), GROUND)
+    ImageDraw.Draw(line).text((1, 0), text, 255, font=ImageFont.load_default(LABEL_HEIGHT - 2))
+    return np.asarray(line)
+
+
 def sheet(sets: dict[str, list[Pixels]]) -> Image.Image:
-    """Draw the first pictures of each set: originals, by the default, and by WebP at quality 0."""
+    """Draw the first pictures of each set: as they were, by mnistzip in as many bytes as WebP, and by WebP."""
     rows = []
-    for images in sets.values():
-        some = [image for image in images[:SHOWN] if max(image.shape) <= SHOWN_SIDE]
-        if some:
-            rows += [
-                strip(some),
-                strip(mnistzip.decode_many(mnistzip.encode_many(some))),
-                strip(webp_files(some, quality=0)[1]),
-            ]
-            rows.append(np.zeros((4, rows[0].shape[1]), np.uint8))
+    for name, images in sets.items():
+        fitting = np.cumsum([image.shape[1] + GAP for image in images]) <= SHEET_WIDTH
+        some = images[: int(fitting.sum())]
+        files, decoded = webp_files(some, quality=SHEET_QUALITY)
+        sizes = [len(file) for file in files]
+        ours = [mnistzip.encode(image, max_bytes=size) for image, size in zip(some, sizes, strict=True)]
+        rows += [
+            label(f"{name}: {round(sum(sizes) / len(sizes))} bytes"),
+            strip(some),
+            strip(mnistzip.decode_many(ours)),
+            strip(decoded),
+        ]
     whole = Image.fromarray(np.vstack(rows))
     return whole.resize((2 * whole.width, 2 * whole.height), Image.Resampling.NEAREST)
 
