@@ -17,6 +17,7 @@ enum {
     MNZ_LOGIT_HIGH = 32767,
     MNZ_TOTAL_BITS = 16,
     MNZ_TOTAL = 1 << MNZ_TOTAL_BITS, /* the frequencies of an alphabet sum to this */
+    MNZ_STATE_LOW = 1 << 23,        /* a state below this takes in a byte, if the stream has one left */
     MNZ_PLANES = 4,
     MNZ_HIDDEN = 3,                 /* hidden layers of the network of a plane */
     MNZ_WIDTH_MAX = 512,            /* of such a layer */
@@ -53,10 +54,13 @@ enum mnz_op {
     MNZ_DEPTH_TO_SPACE,
     MNZ_MAX_POOL,
     MNZ_UPSAMPLE,
-    MNZ_LOOKUP
+    MNZ_LOOKUP,
+    MNZ_DEPTHWISE,
+    MNZ_PARALLEL
 };
 
-/* An array of height x width x channels integers within a range. */
+/* An array of height x width x channels integers within a range. For models of the kind grey, height and width are those of a
+   latent of 7 x 7. */
 typedef struct {
     int height, width, channels;
     mnz_range range;
@@ -76,15 +80,22 @@ typedef struct {
 typedef struct {
     int op;
     int inner, inner_last;      /* of a residual: how many of the layers that follow are inside, and the last of their chain */
+    int split, other_last;      /* of a parallel: how many of those are of its first chain, and the last of the second one */
     int before;                 /* the layer before it in its chain, -1 for the first */
     mnz_signal in, out;
     size_t tape;                /* where its output lies on the tape */
 
-    int kernel;                 /* of a convolution */
+    int kernel;                 /* of a convolution, also if depthwise */
     mnz_matrix weight;
     int places;                 /* of its bias: 1, or height * width */
     const int32_t *place, *quality, *shift; /* place holds the half that rounds */
     mnz_gradient gradient;      /* from outputs to inputs */
+
+    /* Of a depthwise convolution, either rows of its kernel in pairs, for two output rows: {0, 1}, {2, 3}, ... {last, none} for the
+       upper one and {none, 0}, {1, 2}, ... for the lower one, [block][pair][kernel column][upper, lower][16][2]; or, if weights or
+       inputs need more than 16 bits, and always in models of tiles, [kernel row][kernel column][channel]. */
+    const int16_t *paired;
+    const int32_t *taps;
 
     const int32_t *factor;      /* of a gain */
     int size;                   /* of squares */
@@ -92,7 +103,7 @@ typedef struct {
     const int32_t *table;
 } mnz_layer;
 
-/* Layers in the order of their work, those inside a residual behind it. */
+/* Layers in the order of their work, those inside a residual or a parallel behind it. */
 typedef struct {
     int count, last;            /* layers, and the last of the outer chain */
     mnz_layer *layer;
@@ -134,6 +145,28 @@ typedef struct {
 mnz_status mnz_decoder_begin(mnz_decoder *decoder, const uint8_t *stream, size_t size);
 int mnz_decode_symbol(mnz_decoder *decoder, const mnz_cdf *cdf);
 mnz_final mnz_decoder_end(const mnz_decoder *decoder);
+
+/* Of states below 2^16: the number that an interval holds, and the state behind it. */
+uint32_t mnz_spread_slot(uint32_t x);
+uint32_t mnz_spread_after(uint32_t x, mnz_interval interval);
+
+/* The number of 0 to 65535 that the interval of the next symbol holds. */
+static inline uint32_t mnz_slot(const mnz_decoder *decoder)
+{
+    return decoder->x < MNZ_TOTAL ? mnz_spread_slot(decoder->x) : decoder->x & (MNZ_TOTAL - 1);
+}
+
+/* Steps 2 and 3 of section 3.1: go on behind a symbol. */
+static inline void mnz_advance(mnz_decoder *decoder, mnz_interval interval)
+{
+    uint32_t x = decoder->x;
+    if (x < MNZ_TOTAL)
+        x = mnz_spread_after(x, interval);
+    else
+        x = interval.freq * (x >> MNZ_TOTAL_BITS) + (x & (MNZ_TOTAL - 1)) - interval.start;
+    while (x < MNZ_STATE_LOW && decoder->at < decoder->end) x = x << 8 | *decoder->at++;
+    decoder->x = x;
+}
 
 /* ---- Section 3.2: the prior ---- */
 
@@ -190,16 +223,61 @@ typedef struct {
     const int32_t *levels, *blank;
 } mnz_pixel_model;
 
+/* ---- Models of the kind grey ---- */
+
+enum {
+    MNZ_GROUPS = 4,
+    MNZ_GROUP = MNZ_GREY_CHANNELS / MNZ_GROUPS,     /* channels that are coded together */
+    MNZ_SYMBOL_MAX = 127,
+    MNZ_TABLES = 8,                 /* kinds of steps that see neighbours */
+    MNZ_AROUND = 12,                /* neighbours */
+    MNZ_SQUARE = 9,                 /* positions of the groups before that a position sees at most: 3 x 3 */
+    MNZ_SEEN = 2 * MNZ_GROUP + 1,   /* numbers of a neighbour: logarithms, magnitudes, and whether it is within the latent */
+    MNZ_LOG_MAX = 224,              /* of a symbol's logarithm */
+    MNZ_SCALES = 64,
+    MNZ_SEGMENTS = 1024,            /* of the table of cumulative probabilities */
+    MNZ_GUESSES = 512
+};
+
+/* Weights for the channels of a group. Biases hold the half that rounds, and are rows of whole blocks. */
+typedef struct {
+    int hidden, narrow;
+    mnz_matrix around[MNZ_TABLES], linear_around[MNZ_TABLES];  /* their runs are the neighbours */
+    mnz_matrix before, linear_before;                          /* their runs are these of the 3 x 3 positions: */
+    int before_tap[MNZ_SQUARE], linear_before_tap[MNZ_SQUARE];
+    const int32_t *bias, *shift;                               /* [quality][1 + MNZ_TABLES][hidden]; [hidden] */
+    mnz_matrix mix, head;
+    const int32_t *mix_bias, *mix_shift, *gain, *head_bias, *head_shift;
+    const int32_t *within;                                     /* [symbols, logarithms][means, scales] */
+    const int32_t *linear_gain;
+    int fits;                                                  /* whether 32 bits hold all sums of means and scales */
+} mnz_group;
+
+typedef struct {
+    int step_shift, within_shift;
+    const int32_t *bounds;          /* [quality][channel] */
+    const int32_t *curvature;       /* [quality][channel]: for a search, squared error that a step of a symbol causes, in 16ths */
+    const int32_t *cumulative, *inverse_scale;
+    mnz_group group[MNZ_GROUPS];
+    int halo;                       /* how many positions of a latent the networks see in each direction at most */
+    int32_t guess[MNZ_GUESSES];     /* by probability, the distance from the mean in units of the table, about */
+    int64_t scale[MNZ_SCALES];      /* 512ths of a symbol in a unit of the table, times 2^16 */
+} mnz_grey;
+
 /* ---- The model ---- */
+
+enum mnz_kind { MNZ_KIND_TILES, MNZ_KIND_GREY };
 
 struct mnz_model {
     const mnz_kernels *kernels;
+    int kind;
     int low, high, fine_shift;
     const int32_t *fine, *step, *lmbda;
     mnz_network analysis, synthesis;
     mnz_prior prior;
     int has_pixels;
     mnz_pixel_model pixels;
+    mnz_grey grey; /* of the kind grey: what follows analysis and synthesis, in place of the prior above */
 };
 
 /* Inputs of the network of each plane: 122 - 2 windows and so on, see section 10. */
@@ -219,6 +297,8 @@ static inline int mnz_stride(const mnz_matrix *matrix)
 
 void mnz_products(const mnz_model *model, const int16_t *x, const int32_t *offset, int places, ptrdiff_t run_stride,
                   const mnz_matrix *matrix, int32_t *sums);
+void mnz_products_at(const mnz_model *model, const int16_t *x, const int32_t *offset, int places, const ptrdiff_t *start,
+                     const mnz_matrix *matrix, const int32_t *first, ptrdiff_t first_stride, int32_t *sums);
 void mnz_sparse_products(const mnz_model *model, const mnz_sparse *x, const mnz_matrix *matrix, int32_t *sums);
 
 /* Append the pairs of x that are not zero. */

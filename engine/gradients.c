@@ -66,6 +66,27 @@ static void convolve_back(const mnz_model *model, const mnz_layer *layer, const 
         model->kernels->scale_sums(sums + (size_t)place * stride, inputs, scale, g_in + (size_t)place * inputs);
 }
 
+/* Products are added in the order of the taps, each rounded to float32, as numpy does. */
+static void depthwise_back(const mnz_model *model, const mnz_layer *layer, const int32_t *out, const float *g, float *g_in,
+                           mnz_arena scratch)
+{
+    const int height = layer->in.height, width = layer->in.width, channels = layer->in.channels;
+    const int kernel = layer->kernel, around = kernel / 2, last = kernel * kernel - 1;
+    float *masked = mnz_take(&scratch, mnz_size(&layer->out), sizeof *masked);
+    model->kernels->mask(g, out, (int)mnz_size(&layer->out), layer->out.range.low, layer->out.range.high, masked);
+    for (int row = 0; row < height; row++)
+        for (int column = 0; column < width; column++, g_in += channels) {
+            memset(g_in, 0, (size_t)channels * sizeof *g_in);
+            for (int tap = 0; tap <= last; tap++) {
+                const int r = row + tap / kernel - around, c = column + tap % kernel - around;
+                if (r < 0 || r >= height || c < 0 || c >= width) continue;
+                const float *from = masked + ((size_t)r * width + c) * channels;
+                const int32_t *w = layer->taps + (size_t)(last - tap) * channels;
+                for (int k = 0; k < channels; k++) g_in[k] += from[k] * ((float)w[k] * power_of_two(-layer->shift[k]));
+            }
+        }
+}
+
 static void gain_back(const mnz_model *model, const mnz_layer *layer, const int32_t *out, int quality_index, const float *g,
                       float *g_in)
 {
@@ -137,6 +158,17 @@ static const float *backward(const mnz_model *model, const mnz_network *network,
             for (size_t k = 0; k < size; k++) g_in[k] = masked[k] + inner[k];
             break;
         }
+        case MNZ_PARALLEL: {
+            float *masked = mnz_take(arena, mnz_size(&layer->out), sizeof *masked);
+            model->kernels->mask(g, out, (int)mnz_size(&layer->out), layer->out.range.low, layer->out.range.high, masked);
+            const float *one = backward(model, network, layer->inner_last, in, tape, masked, quality_index, arena);
+            const float *other = backward(model, network, layer->other_last, in, tape, masked, quality_index, arena);
+            for (size_t k = 0; k < size; k++) g_in[k] = one[k] + other[k];
+            break;
+        }
+        case MNZ_DEPTHWISE:
+            depthwise_back(model, layer, out, g, g_in, *arena);
+            break;
         case MNZ_SPACE_TO_DEPTH:
             mnz_fold(&layer->out, layer->size, g, g_in, 1);
             break;
@@ -245,7 +277,11 @@ size_t mnz_gradient_memory(const mnz_model *model)
 {
     const mnz_prior *prior = &model->prior;
     size_t longest = (size_t)MNZ_SYMBOLS * prior->far + (size_t)MNZ_POSITIONS * prior->near_stride, layers = 0;
-    for (int i = 0; i < model->synthesis.count; i++) layers += 2 * mnz_aligned(mnz_size(&model->synthesis.layer[i].in) * sizeof(float));
+    for (int i = 0; i < model->synthesis.count; i++) {
+        const mnz_layer *layer = &model->synthesis.layer[i];
+        layers += 2 * mnz_aligned(mnz_size(&layer->in) * sizeof(float));
+        if (layer->op == MNZ_PARALLEL) layers += mnz_aligned(mnz_size(&layer->out) * sizeof(float));
+    }
     size_t of_prior = (size_t)MNZ_SYMBOLS * prior->values * 4 + longest * 12 + (size_t)MNZ_SIDE * MNZ_OUTPUTS_MAX * 4 + 8192;
     size_t of_layers = layers + model->synthesis.scratch;
     return mnz_aligned(of_prior > of_layers ? of_prior : of_layers);

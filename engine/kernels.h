@@ -43,6 +43,11 @@ typedef struct {
     void (*products)(const int16_t *x, const int32_t *offset, int places, ptrdiff_t run_stride, const mnz_matrix *matrix,
                      int32_t *sums);
 
+    /* The same with runs that begin at x + offset[place] + start[run], added to first[place * first_stride + output]. first has
+       16 * blocks numbers for each place, and may be sums. */
+    void (*products_at)(const int16_t *x, const int32_t *offset, int places, const ptrdiff_t *start, const mnz_matrix *matrix,
+                        const int32_t *first, ptrdiff_t first_stride, int32_t *sums);
+
     /* sums[output] += the products of a matrix of one run with sparse inputs. */
     void (*sparse_products)(const mnz_sparse *x, const mnz_matrix *matrix, int32_t *sums);
 
@@ -67,6 +72,39 @@ typedef struct {
 
     /* out[k] = x[k], which fits 16 bits. */
     void (*narrow)(const int32_t *x, int count, int16_t *out);
+
+    /* out[k] = {upper[k], lower[k]}. */
+    void (*pair_rows)(const int16_t *upper, const int16_t *lower, int count, int16_t *out);
+
+    /* Two rows of a convolution of each channel by itself: sums[row][column][c] = first[c] + the products. channels is a multiple of
+       16. rows are (kernel + 1) / 2 rows of pairs, rows[r][column][c] = {of input row 2 * r, of row 2 * r + 1}, of
+       columns + kernel - 1 columns; weights as in mnz_layer. */
+    void (*depthwise)(const int16_t *const *rows, int kernel, int channels, const int16_t *weights, int columns, const int32_t *first,
+                      int32_t *sums);
+
+    /* out[place][o] = clip(sums[place * stride + o] >> shift[o], low, high), where out has count numbers for each place. */
+    void (*settle)(const int32_t *sums, ptrdiff_t stride, int places, const int32_t *shift, int count, int32_t low, int32_t high,
+                   int16_t *out);
+    void (*settle_wide)(const int32_t *sums, ptrdiff_t stride, int places, const int32_t *shift, int count, int32_t low, int32_t high,
+                        int32_t *out);
+
+    /* gain and add on numbers of 16 bits; gain_narrow takes some places of `channels` numbers. out may be x. */
+    void (*gain_narrow)(const int16_t *x, const int32_t *factor, int places, int channels, int32_t low, int32_t high, int16_t *out);
+    void (*add_narrow)(const int16_t *x, const int16_t *change, int count, int32_t low, int32_t high, int16_t *out);
+
+    /* Of the kind grey. out[j][k] = the cumulative frequency below symbol[k] + more + j, which is -bound - 2 to bound + 2, for a mean in
+       256ths and the index of a scale. In 32 bits: model files bound all numbers. */
+    void (*edges)(const int32_t *cumulative, const int32_t *inverse_scale, const int32_t *mean, const int32_t *scale,
+                  const int32_t *symbol, int more, int bound, int edges, int count, int32_t *const *out);
+
+    /* centre and index, which hold sums, += the products of a symbol and its size with weights: {of symbols, of sizes} for each. */
+    void (*see)(const int16_t *symbol, const int16_t *size, const int32_t *of_centre, const int32_t *of_index, int count,
+                int32_t *centre, int32_t *index);
+
+    /* centre[k] = clip(mean[k] + (centre[k] >> shift), -largest, largest), and index[k] = clip((scale[k] + (index[k] >> shift) + 8) >> 4,
+       0, last). symbol[k] = centre[k] rounded to a symbol of at most bound. */
+    void (*resolve)(const int64_t *mean, const int32_t *scale, int shift, int32_t largest, int32_t last, int bound, int count,
+                    int32_t *centre, int32_t *index, int32_t *symbol);
 
     /* For gradients: out[k] = g[k] where low < value[k] < high, elsewhere 0. */
     void (*mask)(const float *g, const int32_t *value, int count, int32_t low, int32_t high, float *out);

@@ -17,6 +17,10 @@
 #define PLACES 6
 #define BLOCKS 1
 #define BLOCKS_OF_FEW 4
+#define LEFT 1
+#define PLACES_OF_ONE 6
+#define GATHER
+#define COLUMNS 2
 
 typedef __m256i vec;
 
@@ -48,6 +52,11 @@ static inline vec multiply_add(vec sum, vec w, vec x)
 }
 
 #define add_products multiply_add
+
+static inline vec gather(const int32_t *table, vec i)
+{
+    return _mm256_i32gather_epi32(table, i, 4);
+}
 
 #include "kernels_body.h"
 

@@ -17,6 +17,10 @@
 #define PLACES 7
 #define BLOCKS 2
 #define BLOCKS_OF_FEW 8
+#define LEFT 3
+#define PLACES_OF_ONE 14
+#define GATHER
+#define COLUMNS 8
 
 typedef __m512i vec;
 
@@ -50,6 +54,11 @@ static inline vec multiply_add(vec sum, vec w, vec x)
 static inline vec add_products(vec sum, vec w, vec x)
 {
     return _mm512_add_epi32(sum, _mm512_madd_epi16(w, x));
+}
+
+static inline vec gather(const int32_t *table, vec i)
+{
+    return _mm512_i32gather_epi32(i, table, 4);
 }
 
 #include "kernels_body.h"

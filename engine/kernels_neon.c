@@ -11,6 +11,9 @@
 #define PLACES 4
 #define BLOCKS 1
 #define BLOCKS_OF_FEW 4
+#define LEFT 1
+#define PLACES_OF_ONE 4
+#define COLUMNS 2
 
 typedef int32x4_t vec;
 

@@ -9,6 +9,9 @@
 #define PLACES 1
 #define BLOCKS 1
 #define BLOCKS_OF_FEW 1
+#define LEFT 1
+#define PLACES_OF_ONE 1
+#define COLUMNS 1
 
 typedef union {
     int32_t sum;

@@ -11,6 +11,9 @@
 #define PLACES 3
 #define BLOCKS 1
 #define BLOCKS_OF_FEW 2
+#define LEFT 1
+#define PLACES_OF_ONE 3
+#define COLUMNS 1
 
 typedef __m128i vec;
 

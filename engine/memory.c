@@ -48,6 +48,25 @@ void mnz_products(const mnz_model *model, const int16_t *x, const int32_t *offse
     }
 }
 
+void mnz_products_at(const mnz_model *model, const int16_t *x, const int32_t *offset, int places, const ptrdiff_t *start,
+                     const mnz_matrix *matrix, const int32_t *first, ptrdiff_t first_stride, int32_t *sums)
+{
+    if (matrix->narrow) {
+        model->kernels->products_at(x, offset, places, start, matrix, first, first_stride, sums);
+        return;
+    }
+    const int stride = mnz_stride(matrix);
+    for (int place = 0; place < places; place++, sums += stride, first += first_stride) {
+        const int32_t *w = matrix->wide;
+        memmove(sums, first, (size_t)stride * sizeof *sums);
+        for (int run = 0; run < matrix->runs; run++)
+            for (int k = 0; k < matrix->inputs; k++, w += stride) {
+                int32_t input = x[offset[place] + start[run] + k];
+                if (input) model->kernels->accumulate(input, w, stride, sums);
+            }
+    }
+}
+
 void mnz_sparse_products(const mnz_model *model, const mnz_sparse *x, const mnz_matrix *matrix, int32_t *sums)
 {
     if (matrix->narrow) {

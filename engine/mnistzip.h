@@ -11,8 +11,9 @@
  *   Python writes it). It is in the byte order of the machine.
  * - Functions that can fail return an mnz_status.
  *
- * An image is cut into tiles of 28 x 28 pixels. A lossy tile is a latent of 196 symbols. A stream is a state of the entropy
- * coder, and holds up to 16 tiles.
+ * Most models code tiles: an image is cut into tiles of 28 x 28 pixels, and a lossy tile is a latent of 196 symbols. A stream is a
+ * state of the entropy coder, and holds up to 16 tiles. Models of the kind grey code whole images of any size instead: the latent
+ * of an image has 16 symbols for each square of 4 x 4 pixels, and a stream holds any number of images.
  */
 #ifndef MNISTZIP_H
 #define MNISTZIP_H
@@ -47,7 +48,8 @@ typedef enum {
     MNZ_ERROR_OUTPUT,           /* the output is too small */
     MNZ_ERROR_NO_FILE,          /* the bytes do not begin like a file of mnistzip */
     MNZ_ERROR_UNSUPPORTED,      /* an archive, a stored image, or a file of a later version */
-    MNZ_ERROR_DAMAGED           /* a file is cut short, or its content does not match its check */
+    MNZ_ERROR_DAMAGED,          /* a file is cut short, or its content does not match its check */
+    MNZ_ERROR_KIND              /* the model codes whole images, not tiles, or the other way round */
 } mnz_status;
 
 typedef struct mnz_model mnz_model;
@@ -75,6 +77,9 @@ mnz_status mnz_model_load(const void *prepared, size_t size, const char *instruc
 
 /* The instructions that a model was loaded with. */
 const char *mnz_model_instructions(const mnz_model *model);
+
+/* Whether the model is of the kind grey: it codes whole images, by the functions of their own section below. */
+int mnz_model_is_grey(const mnz_model *model);
 
 /* Whether the model can code images without loss. */
 int mnz_model_has_pixels(const mnz_model *model);
@@ -207,6 +212,39 @@ mnz_status mnz_encode_pixels(const int32_t *counts, int tiles, const int16_t *tu
 /* Decode the tiles of such a stream. preview: without the shades. possible: 1 for each tile whose shades and levels are all valid. */
 mnz_status mnz_decode_pixels(const mnz_model *model, const uint8_t *stream, size_t stream_size, const uint8_t *inside, int tiles,
                              int max_error, int preview, uint8_t *x, uint8_t *possible, mnz_final *final, void *workspace, size_t size);
+
+/*
+ * ---- Latents of whole images, with models of the kind grey ----
+ *
+ * The latent of an image of height x width pixels has ceil(height / 4) rows and ceil(width / 4) columns of positions, and
+ * MNZ_GREY_CHANNELS symbols of each: y[row][column][channel]. quality_index is quality - 1.
+ */
+enum { MNZ_GREY_CHANNELS = 16 };
+
+/* Bytes of workspace that the functions of this section need for a latent; 0 if the model is of another kind, or if a size is out of
+   range. A workspace for a larger latent will do. */
+size_t mnz_grey_workspace(const mnz_model *model, int rows, int columns);
+
+/* The symbols that code a latent: all but those of channels that the quality leaves out. 0 as above. */
+size_t mnz_grey_symbols(const mnz_model *model, int rows, int columns, int quality_index);
+
+/* Grey levels, row by row, to the symbols of the analysis. */
+mnz_status mnz_analyse_image(const mnz_model *model, const uint8_t *x, int height, int width, int quality_index, int8_t *y,
+                             void *workspace, size_t size);
+
+/* Symbols to height * width grey levels. */
+mnz_status mnz_synthesize_image(const mnz_model *model, const int8_t *y, int height, int width, int quality_index, uint8_t *x_hat,
+                                void *workspace, size_t size);
+
+/* The intervals that the prior gives the symbols, in coding order: arrays of mnz_grey_symbols numbers. mnz_encode_intervals codes
+   them; those of several images of a stream follow each other. */
+mnz_status mnz_image_symbols(const mnz_model *model, const int8_t *y, int rows, int columns, int quality_index, uint16_t *start,
+                             uint16_t *freq_less_one, void *workspace, size_t size);
+
+/* Decode the latents of the images of a stream, all of one quality. shapes: rows and columns of each; y: all symbols of the first
+   latent, then those of the second, and so on. The workspace is that of the largest latent. */
+mnz_status mnz_decode_images(const mnz_model *model, const uint8_t *stream, size_t stream_size, int quality_index, int images,
+                             const int32_t *shapes, int8_t *y, mnz_final *final, void *workspace, size_t size);
 
 #ifdef __cplusplus
 }

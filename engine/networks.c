@@ -67,6 +67,28 @@ static void convolve(const mnz_model *model, const mnz_layer *layer, const int32
     }
 }
 
+/* A convolution of each channel by itself. */
+static void depthwise(const mnz_model *model, const mnz_layer *layer, const int32_t *x, int quality_index, int32_t *out,
+                      mnz_arena scratch)
+{
+    const mnz_signal *in = &layer->in;
+    const int around = layer->kernel / 2, channels = in->channels;
+    const int32_t *quality = layer->quality + (size_t)quality_index * channels;
+    int32_t *sums = mnz_take(&scratch, channels, sizeof *sums);
+    for (int row = 0; row < in->height; row++)
+        for (int column = 0; column < in->width; column++, out += channels) {
+            memset(sums, 0, (size_t)channels * sizeof *sums);
+            for (int tap = 0; tap < layer->kernel * layer->kernel; tap++) {
+                const int r = row + tap / layer->kernel - around, c = column + tap % layer->kernel - around;
+                if (r < 0 || r >= in->height || c < 0 || c >= in->width) continue;
+                const int32_t *input = x + ((size_t)r * in->width + c) * channels, *w = layer->taps + (size_t)tap * channels;
+                for (int k = 0; k < channels; k++) sums[k] += input[k] * w[k];
+            }
+            model->kernels->requantize(sums, layer->place, quality, layer->shift, channels, layer->out.range.low,
+                                       layer->out.range.high, out);
+        }
+}
+
 /* ---- The other layers ---- */
 
 void mnz_fold(const mnz_signal *deep, int size, const void *from, void *to, int inverse)
@@ -129,6 +151,16 @@ static const int32_t *forward(const mnz_model *model, const mnz_network *network
             model->kernels->add(x, change, (int)size, to.low, to.high, out);
             break;
         }
+        case MNZ_PARALLEL: {
+            const int middle = i + 1 + layer->split;
+            const int32_t *one = forward(model, network, i + 1, middle, x, quality_index, tape, scratch);
+            const int32_t *other = forward(model, network, middle, i + 1 + layer->inner, x, quality_index, tape, scratch);
+            model->kernels->add(one, other, (int)size, to.low, to.high, out);
+            break;
+        }
+        case MNZ_DEPTHWISE:
+            depthwise(model, layer, x, quality_index, out, scratch);
+            break;
         case MNZ_SPACE_TO_DEPTH:
             mnz_fold(&layer->out, layer->size, x, out, 0);
             break;
@@ -160,6 +192,7 @@ const int32_t *mnz_forward(const mnz_model *model, const mnz_network *network, c
 
 mnz_status mnz_analyse(const mnz_model *model, const uint8_t *x, int quality_index, int8_t *y, void *workspace, size_t size)
 {
+    if (model->kind != MNZ_KIND_TILES) return MNZ_ERROR_KIND;
     if (quality_index < 0 || quality_index >= MNZ_QUALITIES) return MNZ_ERROR_ARGUMENT;
     mnz_arena arena = mnz_arena_of(workspace, size);
     int32_t *input = mnz_take(&arena, MNZ_TILE_PIXELS, sizeof *input);
@@ -178,6 +211,7 @@ mnz_status mnz_analyse(const mnz_model *model, const uint8_t *x, int quality_ind
 
 mnz_status mnz_synthesize(const mnz_model *model, const int8_t *y, int quality_index, uint8_t *x_hat, void *workspace, size_t size)
 {
+    if (model->kind != MNZ_KIND_TILES) return MNZ_ERROR_KIND;
     if (quality_index < 0 || quality_index >= MNZ_QUALITIES || !mnz_within(model, y, MNZ_SYMBOLS)) return MNZ_ERROR_ARGUMENT;
     mnz_arena arena = mnz_arena_of(workspace, size);
     int32_t *start = mnz_take(&arena, MNZ_SYMBOLS, sizeof *start);

@@ -148,6 +148,7 @@ static int code_symbol(void *context, int tile, int symbol, const mnz_cdf *cdf)
 mnz_status mnz_latent_symbols(const mnz_model *model, const int8_t *y, int quality_index, uint16_t *start, uint16_t *freq_less_one,
                               void *workspace, size_t size)
 {
+    if (model->kind != MNZ_KIND_TILES) return MNZ_ERROR_KIND;
     if (quality_index < 0 || quality_index >= MNZ_QUALITIES || !mnz_within(model, y, MNZ_SYMBOLS)) return MNZ_ERROR_ARGUMENT;
     mnz_arena arena = mnz_arena_of(workspace, size);
     mnz_prior_state state;
@@ -195,6 +196,7 @@ static int decode_symbol(void *context, int tile, int symbol, const mnz_cdf *cdf
 mnz_status mnz_decode_latents(const mnz_model *model, const uint8_t *stream, size_t stream_size, int quality_index, int tiles,
                               int interleaved, int8_t *y, mnz_final *final, void *workspace, size_t size)
 {
+    if (model->kind != MNZ_KIND_TILES) return MNZ_ERROR_KIND;
     if (tiles < 1 || tiles > MNZ_TILES_PER_STREAM || quality_index < 0 || quality_index >= MNZ_QUALITIES)
         return MNZ_ERROR_ARGUMENT;
     decoding decode = {{0, NULL, NULL}, y, model->low};

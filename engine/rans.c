@@ -93,8 +93,6 @@ static uint32_t nth_slot(uint32_t n, mnz_interval interval)
 
 /* ---- The coder ---- */
 
-#define LOW ((uint32_t)1 << 23) /* a state below this takes in a byte, if the stream has one left */
-
 mnz_status mnz_decoder_begin(mnz_decoder *decoder, const uint8_t *stream, size_t size)
 {
     if (size == 0 || stream[0] == 0) return MNZ_ERROR_STREAM;
@@ -107,25 +105,20 @@ mnz_status mnz_decoder_begin(mnz_decoder *decoder, const uint8_t *stream, size_t
     return MNZ_OK;
 }
 
-/* Steps 2 and 3 of section 3.1. */
-static void advance(mnz_decoder *decoder, mnz_interval interval)
+uint32_t mnz_spread_slot(uint32_t x)
 {
-    uint32_t x = decoder->x, slot = x & (MNZ_TOTAL - 1);
-    x = x < MNZ_TOTAL ? slots_below(x, interval) : interval.freq * (x >> MNZ_TOTAL_BITS) + slot - interval.start;
-    while (x < LOW && decoder->at < decoder->end) x = x << 8 | *decoder->at++;
-    decoder->x = x;
+    return reversed(x);
 }
 
-static uint32_t slot_of(const mnz_decoder *decoder)
+uint32_t mnz_spread_after(uint32_t x, mnz_interval interval)
 {
-    uint32_t x = decoder->x;
-    return x < MNZ_TOTAL ? reversed(x) : x & (MNZ_TOTAL - 1);
+    return slots_below(x, interval);
 }
 
 int mnz_decode_symbol(mnz_decoder *decoder, const mnz_cdf *cdf)
 {
-    int value = value_at(cdf, slot_of(decoder));
-    advance(decoder, mnz_interval_of(cdf, value));
+    int value = value_at(cdf, mnz_slot(decoder));
+    mnz_advance(decoder, mnz_interval_of(cdf, value));
     return value;
 }
 

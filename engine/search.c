@@ -386,6 +386,7 @@ size_t mnz_search_workspace(const mnz_model *model)
 static mnz_status prepare(const mnz_model *model, const uint8_t *x, const uint8_t *inside, int quality_index, void *workspace,
                           size_t size, search **s, mnz_arena *rest)
 {
+    if (model->kind != MNZ_KIND_TILES) return MNZ_ERROR_KIND;
     if (quality_index < 0 || quality_index >= MNZ_QUALITIES) return MNZ_ERROR_ARGUMENT;
     for (int k = 0; k < MNZ_TILE_PIXELS; k++)
         if (inside[k] > 1) return MNZ_ERROR_ARGUMENT;
@@ -418,6 +419,7 @@ mnz_status mnz_refine(const mnz_model *model, const uint8_t *x, const uint8_t *i
 {
     search *s;
     mnz_arena arena;
+    if (model->kind != MNZ_KIND_TILES) return MNZ_ERROR_KIND;
     if (effort < 0 || effort >= EFFORTS || !mnz_within(model, y, MNZ_SYMBOLS)) return MNZ_ERROR_ARGUMENT;
     mnz_status status = prepare(model, x, inside, quality_index, workspace, size, &s, &arena);
     if (status != MNZ_OK || !PASSES[effort]) return status;

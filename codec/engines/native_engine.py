@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from mnistzip.engines.interface import LatentSymbols, PixelSymbols
     from mnistzip.models.registry import Model
 
-ABI = "2"  # of the extension that this version needs
+ABI = "3"  # of the extension that this version needs
 SYMBOLS = 196
 PIXEL_SYMBOLS_MAX = 4 * TILE**2  # of a tile
+GREY_CHANNELS, GREY_BLOCK = 16, 4  # of a position, and pixels of its sides, of models of the kind ``grey``
 # Tiles searched in one call, by effort. An interrupt and a report of progress wait for them.
 TILES_OF_SEARCH = (256, 64, 64, 32, 16, 8, 4, 2, 1, 1)
 
@@ -158,6 +159,50 @@ class NativeEngine:
         self._load(model).decode_pixels(coded, _octets(inside), counts, max_error, preview, x, possible, finals)
         return x, possible.astype(bool), _final_states(finals)
 
+    def analyse_images(self, model: Model, x: Pixels, quality_index: int) -> Integers:
+        n, height, width = x.shape
+        y = np.empty((n, *_latent_shape(height, width), GREY_CHANNELS), np.int8)
+        self._load(model).analyse_images(_octets(x), n, height, width, quality_index, y)
+        return y.astype(np.int64)
+
+    def image_symbols(self, model: Model, y: Integers, quality_index: int) -> LatentSymbols:
+        from mnistzip.engines.interface import LatentSymbols
+
+        loaded = self._load(model)
+        n, rows, columns, _ = y.shape
+        start, freq_less_one = np.empty((2, n, loaded.grey_symbols(rows, columns, quality_index)), np.uint16)
+        loaded.image_symbols(_symbols(y), n, rows, columns, quality_index, start, freq_less_one)
+        return LatentSymbols(start, freq_less_one)
+
+    def synthesize_images(self, model: Model, y: Integers, quality_index: int, shape: tuple[int, int]) -> Pixels:
+        x_hat = np.empty((len(y), *shape), np.uint8)
+        self._load(model).synthesize_images(_symbols(y), len(y), *shape, quality_index, x_hat)
+        return x_hat
+
+    def encode_streams(
+        self, symbols: Sequence[LatentSymbols], checks: Integers, check_bits: int = CHECK_BITS_MIN
+    ) -> list[bytes]:
+        nothing = np.empty(0, np.uint16)
+        start = np.concatenate([nothing, *(each.start for each in symbols)])
+        freq_less_one = np.concatenate([nothing, *(each.freq_less_one for each in symbols)])
+        counts = np.array([each.start.size for each in symbols], np.int64)
+        coded: list[bytes] = self._module.encode_streams(start, freq_less_one, counts, checks.astype(np.uint32), check_bits)
+        return coded
+
+    def decode_images(
+        self, model: Model, coded: Sequence[bytes], quality_index: int, shapes: Sequence[Sequence[tuple[int, int]]]
+    ) -> tuple[list[list[Integers]], FinalStates]:
+        finals = _finals(coded)
+        counts = np.array([len(of_stream) for of_stream in shapes], np.int32)
+        of_latents = [_latent_shape(*shape) for of_stream in shapes for shape in of_stream]
+        ends = np.cumsum([rows * columns for rows, columns in of_latents], dtype=np.int64)
+        y = np.empty((int(ends[-1]) if of_latents else 0, GREY_CHANNELS), np.int8)
+        whole = np.array(of_latents, np.int32).reshape(-1, 2)
+        self._load(model).decode_images(coded, quality_index, counts, whole, y, finals)
+        parts = zip(np.split(y.astype(np.int64), ends[:-1]), of_latents, strict=False)
+        latents = iter([part.reshape(*shape, GREY_CHANNELS) for part, shape in parts])
+        return [[next(latents) for _ in of_stream] for of_stream in shapes], _final_states(finals)
+
     def _load(self, model: Model) -> NativeModel:
         loaded = self._loaded.get(model)
         if loaded is None:
@@ -185,6 +230,19 @@ class NativeEngine:
 def _octets(values: NDArray[Any]) -> NDArray[np.uint8]:
     """A contiguous array of bytes."""
     return np.ascontiguousarray(values, np.uint8)
+
+
+def _symbols(y: Integers) -> NDArray[np.int8]:
+    """A contiguous array of symbols; those that do not fit are refused, as they are beyond the bounds of every model."""
+    small = np.ascontiguousarray(y, np.int8)
+    if not np.array_equal(small, y):
+        raise ValueError("a symbol is out of its range")
+    return small
+
+
+def _latent_shape(height: int, width: int) -> tuple[int, int]:
+    """Rows and columns of the latent of an image."""
+    return -(-height // GREY_BLOCK), -(-width // GREY_BLOCK)
 
 
 def _finals(coded: Sequence[bytes]) -> NDArray[np.uint32]:

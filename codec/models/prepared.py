@@ -7,6 +7,8 @@ proves every sum again, so a prepared model needs no trust.
 A matrix is laid out in blocks of 16 outputs, and within a block in pairs of inputs: ``(blocks, runs, pairs, 16, 2)`` of int16.
 Runs are the rows of a convolution's kernel. A matrix is *wide* if its weights or its inputs need more than 16 bits: it is then
 laid out as ``(runs, inputs, outputs)`` of int32.
+
+The first record says the kind of the model. Models of tiles and those of the kind ``grey`` share the layout of layers.
 """
 
 from __future__ import annotations
@@ -21,17 +23,30 @@ from numpy.typing import NDArray
 
 from mnistzip import pretrained
 from mnistzip.models import stored_models
+from mnistzip.models.grey.grey_model import NOMINAL, GreyModel
+from mnistzip.models.grey.prior import CHANNELS as GREY_CHANNELS, GROUP, GroupPrior
 from mnistzip.models.latent_prior import CHANNELS, LOGITS, POSITIONS, SIDE, Prior
 from mnistzip.models.model import Model
 from mnistzip.models.pixel.pixel_model import PixelModel
 from mnistzip.models.pixel.planes import RANGES, Plane
 from mnistzip.models.registry import SHIPPED
-from mnistzip.models.stored_models import ALIGNMENT, LAYOUT, RECORD
+from mnistzip.models.stored_models import ALIGNMENT, GREY_KIND, LAYOUT, RECORD
 from mnistzip.models.transforms import GREY_LEVELS, Transforms
 from mnistzip.nn.backward import GradientMatmul
 from mnistzip.nn.exact import Affine, Range
 from mnistzip.nn.layer_base import Layer, Signal
-from mnistzip.nn.layers import Conv, DepthToSpace, Gain, Lookup, MaxPool, Residual, SpaceToDepth, Upsample
+from mnistzip.nn.layers import (
+    Conv,
+    DepthToSpace,
+    Depthwise,
+    Gain,
+    Lookup,
+    MaxPool,
+    Parallel,
+    Residual,
+    SpaceToDepth,
+    Upsample,
+)
 from mnistzip.tiling import TILE
 from mnistzip.types import Floats
 
@@ -47,6 +62,8 @@ OPS: dict[type[Layer], int] = {
     MaxPool: 6,
     Upsample: 7,
     Lookup: 8,
+    Depthwise: 9,
+    Parallel: 10,
 }
 
 Ints = NDArray[np.int64]
@@ -58,19 +75,25 @@ def prepare(model: Model, byteorder: str = sys.byteorder) -> bytes:
     Args:
         byteorder: of the machine that will use it, ``"little"`` or ``"big"``.
     """
-    transforms, pixels = model.transforms, model.pixels
     writer = _Writer(">" if byteorder == "big" else "<")
+    size_at = _write_grey(writer, model) if model.is_grey else _write_tiles(writer, model)
+    return writer.finish(size_at)
+
+
+def _write_tiles(writer: _Writer, model: Model) -> int:
+    """A model that codes tiles. Returns the index of the first record."""
+    transforms, pixels = model.transforms, model.pixels
     symbols = transforms.symbols
     counts = [_count(transforms.analysis), _count(transforms.synthesis)]
     size_at = writer.record(MAGIC, LAYOUT, 0, symbols.low, symbols.high, transforms.fine_shift, *counts, pixels is not None)
     for table in (transforms.fine, transforms.step, model.lmbda):
         writer.numbers(table)
-    _write_layers(writer, transforms.analysis, Signal(GREY_LEVELS, TILE, TILE, 1), with_gradient=False)
-    _write_layers(writer, transforms.synthesis, _latent_signal(transforms), with_gradient=True)
+    _write_layers(writer, transforms.analysis, Signal(GREY_LEVELS, TILE, TILE, 1), of_tiles=True)
+    _write_layers(writer, transforms.synthesis, _latent_signal(transforms), of_tiles=True, with_gradient=True)
     _write_prior(writer, model.prior)
     if pixels is not None:
         _write_pixels(writer, pixels)
-    return writer.finish(size_at)
+    return size_at
 
 
 def store_shipped(folder: Path) -> None:
@@ -106,6 +129,22 @@ class _Writer:
         else:
             pairs = padded.reshape(runs, padded.shape[1] // 2, 2, padded.shape[2] // BLOCK, BLOCK)
             self._add(pairs.transpose(3, 0, 1, 4, 2), "i2")
+
+    def paired(self, weight: Ints) -> None:
+        """A depthwise convolution, ``(rows, columns, channels)``: two input rows together, for two output rows.
+
+        An output row takes the input rows in the pairs 0 and 1, 2 and 3, ..., the one below it as none and 0, 1 and 2, ...; the
+        layout is ``(blocks, pairs, columns, 2, 16, 2)`` of int16.
+        """
+        rows, columns, channels = weight.shape
+        both = np.zeros((2, rows + 1, columns, -(-channels // BLOCK) * BLOCK), np.int64)
+        both[0, :-1, :, :channels] = both[1, 1:, :, :channels] = weight
+        pairs = both.reshape(2, (rows + 1) // 2, 2, columns, -1, BLOCK)
+        self._add(pairs.transpose(4, 1, 3, 0, 5, 2), "i2")
+
+    def rows(self, table: Ints) -> None:
+        """Numbers whose last axis is padded by zeros to whole blocks of outputs."""
+        self.numbers(np.pad(table, [(0, 0)] * (table.ndim - 1) + [(0, -table.shape[-1] % BLOCK)]))
 
     def finish(self, size_at: int) -> bytes:
         """All parts, with their size in the third number of a record."""
@@ -149,7 +188,9 @@ def _exponent(gradient: GradientMatmul) -> int:
 
 def _count(layers: Sequence[Layer]) -> int:
     """Layers with those inside."""
-    return sum(1 + (_count(layer.layers) if isinstance(layer, Residual) else 0) for layer in layers)
+    inner = [layer.layers for layer in layers if isinstance(layer, (Residual, Parallel))]
+    inner += [layer.others for layer in layers if isinstance(layer, Parallel)]
+    return len(layers) + sum(map(_count, inner))
 
 
 def _latent_signal(transforms: Transforms) -> Signal:
@@ -157,18 +198,27 @@ def _latent_signal(transforms: Transforms) -> Signal:
     return Signal(Range(-peak, peak), SIDE, SIDE, CHANNELS)
 
 
-def _write_layers(writer: _Writer, layers: Sequence[Layer], signal: Signal, with_gradient: bool) -> None:
-    """A chain of layers; the inner ones of a residual behind it."""
+def _write_layers(
+    writer: _Writer, layers: Sequence[Layer], signal: Signal, of_tiles: bool, with_gradient: bool = False
+) -> None:
+    """A chain of layers; the inner ones of a residual or a parallel behind it."""
     for layer in layers:
         op = OPS[type(layer)]
         if isinstance(layer, Conv):
             _write_conv(writer, layer, signal, with_gradient)
+        elif isinstance(layer, Depthwise):
+            _write_depthwise(writer, layer, of_tiles or _is_wide(_weight_of(layer), peak=signal.values.peak))
         elif isinstance(layer, Gain):
             writer.record(op, 0, 0, layer.output_range.low, layer.output_range.high)
             writer.numbers(layer.factor)
         elif isinstance(layer, Residual):
             writer.record(op, _count(layer.layers), 0, layer.output_range.low, layer.output_range.high)
-            _write_layers(writer, layer.layers, signal, with_gradient)
+            _write_layers(writer, layer.layers, signal, of_tiles, with_gradient)
+        elif isinstance(layer, Parallel):
+            one, other = _count(layer.layers), _count(layer.others)
+            writer.record(op, one + other, one, layer.output_range.low, layer.output_range.high)
+            for chain in (layer.layers, layer.others):
+                _write_layers(writer, chain, signal, of_tiles, with_gradient)
         elif isinstance(layer, (SpaceToDepth, DepthToSpace)):
             writer.record(op, 0, layer.size)
         elif isinstance(layer, Lookup):
@@ -194,6 +244,21 @@ def _write_conv(writer: _Writer, layer: Conv, signal: Signal, with_gradient: boo
     writer.numbers(_shifts(layer.unit))
     if gradient is not None:
         writer.matrix(gradient.weight.reshape(layer.kernel, -1, signal.channels).astype(np.int64), back_wide)
+
+
+def _weight_of(layer: Depthwise) -> Ints:
+    return _integers(layer.weight, layer.unit)
+
+
+def _write_depthwise(writer: _Writer, layer: Depthwise, wide: bool) -> None:
+    writer.record(OPS[Depthwise], 0, layer.kernel, layer.output_range.low, layer.output_range.high, wide)
+    if wide:
+        writer.numbers(_weight_of(layer))
+    else:
+        writer.paired(_weight_of(layer).reshape(layer.kernel, layer.kernel, -1))
+    writer.numbers(_integers(layer.bias, layer.unit))
+    writer.numbers(_integers(layer.quality_bias, layer.unit))
+    writer.numbers(_shifts(layer.unit))
 
 
 # ---- Prior ----
@@ -274,3 +339,78 @@ def _write_affine(writer: _Writer, layer: Affine, wide: bool, outputs: slice = s
     bias, shift = _integers(layer.bias, layer.unit)[outputs], _shifts(layer.unit)[outputs]
     writer.numbers(np.pad(bias, (0, -len(bias) % BLOCK), constant_values=LOGITS.low))
     writer.numbers(np.pad(shift, (0, -len(bias) % BLOCK)))
+
+
+# ---- Models of the kind grey ----
+
+
+def _write_grey(writer: _Writer, model: Model) -> int:
+    """A model that codes whole images. Returns the index of the first record."""
+    grey = model.grey
+    prior, within_shift = grey.prior, grey.prior.groups[0].within_shift
+    counts = [_count(grey.analysis), _count(grey.synthesis)]
+    shifts = grey.step_shift, within_shift
+    size_at = writer.record(MAGIC, LAYOUT, 0, 0, 0, grey.fine_shift, *counts, False, GREY_KIND, *shifts)
+    for table in (grey.fine, grey.step, model.lmbda, prior.bounds, grey.curvature):
+        writer.numbers(table)
+    _write_layers(writer, grey.analysis, Signal(GREY_LEVELS, NOMINAL, NOMINAL, 1), of_tiles=False)
+    _write_layers(writer, grey.synthesis, _grey_signal(grey), of_tiles=False)
+    writer.numbers(prior.shape.cumulative)
+    writer.numbers(prior.shape.inverse_scale)
+    for number, group in enumerate(prior.groups):
+        _write_group(writer, group, number)
+    return size_at
+
+
+def _grey_signal(grey: GreyModel) -> Signal:
+    """The input of the synthesis."""
+    peak = (int((np.abs(grey.step) * grey.prior.bounds).max()) >> grey.step_shift) + 1
+    return Signal(Range(-peak, peak), SIDE, SIDE, GREY_CHANNELS)
+
+
+def _write_group(writer: _Writer, group: GroupPrior, number: int) -> None:
+    hidden, narrow = group.mix.weight.shape
+    around, linear_around = _integers(group.around, group.unit), group.linear_around.astype(np.int64)
+    channels = number * GROUP
+    before, taps = _some_taps(np.zeros((0, hidden)) if group.before is None else _integers(group.before, group.unit))
+    linear = np.zeros((0, GROUP)) if group.linear_before is None else group.linear_before
+    linear_before, linear_taps = _some_taps(linear.astype(np.int64))
+    mix, head = _affine_weight(group.mix), _affine_weight(group.head)
+    wide = [_is_wide(weight) for weight in (around, before, linear_around, linear_before, mix, head)]
+    writer.record(hidden, narrow, taps, linear_taps, *wide)
+    for weight in around.reshape(len(around), -1, 2 * GROUP + 1, hidden):
+        writer.matrix(weight, wide[0])
+    if taps:
+        writer.matrix(_group_by_group(before.reshape(-1, 2 * channels, hidden)), wide[1])
+    writer.rows(_integers(group.bias, group.unit))
+    writer.numbers(_shifts(group.unit))
+    _write_mixed(writer, group.mix, group.mix_bias, wide[4])
+    writer.numbers(group.gain)
+    _write_mixed(writer, group.head, group.head_bias, wide[5])
+    writer.numbers(group.within)
+    for weight in linear_around.reshape(len(linear_around), -1, GROUP, GROUP):
+        writer.matrix(weight, wide[2])
+    if linear_taps:
+        writer.matrix(linear_before.reshape(-1, channels, GROUP), wide[3])
+    writer.numbers(group.linear_gain)
+
+
+def _some_taps(weight: Ints) -> tuple[Ints, int]:
+    """The weights of those of 3x3 taps that have any but 0, and a bit for each of them."""
+    taps = weight.reshape(9, -1, weight.shape[1])
+    used = np.flatnonzero(taps.any(axis=(1, 2)))
+    return taps[used].astype(np.int64), int((1 << used).sum())
+
+
+def _group_by_group(weight: Ints) -> Ints:
+    """Weights ``(taps, inputs, outputs)`` of all signed logarithms and then all magnitudes, in the order of their groups."""
+    taps, inputs, outputs = weight.shape
+    kinds = weight.reshape(taps, 2, inputs // (2 * GROUP), GROUP, outputs)
+    return kinds.transpose(0, 2, 1, 3, 4).reshape(taps, inputs, outputs)
+
+
+def _write_mixed(writer: _Writer, layer: Affine, quality_bias: Floats, wide: bool) -> None:
+    """A layer whose bias depends on the quality."""
+    writer.matrix(_affine_weight(layer)[None], wide)
+    writer.rows(_integers(layer.bias + quality_bias.astype(np.float64), layer.unit))
+    writer.numbers(_shifts(layer.unit))

@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 
 import mnistzip
 
-LAYOUT = 1  # version of the layout of prepared models, which engine/model.c reads
+LAYOUT = 2  # version of the layout of prepared models, which engine/model.c reads
 ALIGNMENT, RECORD = 64, 16  # bytes, and numbers of a record
-QUALITIES, CHANNELS = 100, 4
-PIXELS_FIELD = 8  # of the first record: whether there is a pixel model
-LMBDA_OFFSET = ALIGNMENT + 2 * 4 * QUALITIES * CHANNELS  # bytes; two tables of numbers precede it
+QUALITIES = 100
+PIXELS_FIELD, KIND_FIELD = 8, 9  # of the first record: whether there is a pixel model, and the kind of the model
+GREY_KIND = 1  # it codes whole images; 0 codes tiles
+CHANNELS = {0: 4, GREY_KIND: 16}  # of the latent
 SUFFIX = ".prepared"
 ZIP_END_BYTES = 22  # the last record of a zip file, with the size of its directory in 4 bytes at 12
 
@@ -73,7 +74,9 @@ def write(path: Path, model_file: Path, prepared: bytes) -> None:
 
 def lmbda_of(prepared: Content) -> NDArray[np.int64]:
     """The weight of the squared error for each quality, shape ``(100,)``."""
-    return np.frombuffer(prepared, np.int32, QUALITIES, LMBDA_OFFSET).astype(np.int64)
+    channels = CHANNELS[int(np.frombuffer(prepared, np.int32, RECORD)[KIND_FIELD])]
+    offset = ALIGNMENT + 2 * 4 * QUALITIES * channels  # bytes: the first record and two tables of numbers precede it
+    return np.frombuffer(prepared, np.int32, QUALITIES, offset).astype(np.int64)
 
 
 def has_pixel_model(prepared: Content) -> bool:

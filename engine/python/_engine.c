@@ -14,7 +14,7 @@
 #include "mnistzip.h"
 
 /* The version of the functions below. It changes whenever their arguments or results change. */
-#define ENGINE_ABI "2"
+#define ENGINE_ABI "3"
 
 /* ---- Memory and errors ---- */
 
@@ -500,6 +500,214 @@ done:
     return result;
 }
 
+/* ---- Whole images ---- */
+
+/* Rows or columns of the latent of an image of so many pixels. */
+static int positions_of(int pixels)
+{
+    return pixels < 1 ? 0 : (pixels - 1) / 4 + 1;
+}
+
+/* The workspace of a latent, or an error. */
+static int allocate_grey(block *space, const mnz_model *model, int rows, int columns)
+{
+    const size_t size = mnz_grey_workspace(model, rows, columns);
+    if (!size) raise(mnz_model_is_grey(model) ? MNZ_ERROR_ARGUMENT : MNZ_ERROR_KIND);
+    return size && allocate(space, size);
+}
+
+/* Analysis of some images, from x to y, or synthesis, from y to x. */
+static PyObject *on_images(PyObject *object, PyObject *args, int synthesis)
+{
+    const mnz_model *model = ((Model *)object)->model;
+    enum { PIXELS, SYMBOLS, ALL };
+    Py_buffer b[ALL] = {0};
+    block space = {NULL, NULL, 0};
+    PyObject *result = NULL;
+    int images, height, width, quality;
+    if (!PyArg_ParseTuple(args, "y*iiiiw*", &b[synthesis ? SYMBOLS : PIXELS], &images, &height, &width, &quality,
+                          &b[synthesis ? PIXELS : SYMBOLS]))
+        goto done;
+    const int rows = positions_of(height), columns = positions_of(width);
+    if (!allocate_grey(&space, model, rows, columns)) goto done;
+    const size_t count = (size_t)(images < 0 ? 0 : images), pixels = (size_t)height * (size_t)width;
+    const size_t symbols = (size_t)rows * (size_t)columns * MNZ_GREY_CHANNELS;
+    if (images < 0) {
+        raise(MNZ_ERROR_ARGUMENT);
+        goto done;
+    }
+    if (!has(&b[PIXELS], count, pixels) || !has(&b[SYMBOLS], count, symbols)) goto done;
+    mnz_status status = MNZ_OK;
+    Py_BEGIN_ALLOW_THREADS
+    uint8_t *x = b[PIXELS].buf;
+    int8_t *y = b[SYMBOLS].buf;
+    for (size_t k = 0; k < count && status == MNZ_OK; k++, x += pixels, y += symbols)
+        status = synthesis ? mnz_synthesize_image(model, y, height, width, quality, x, space.at, space.size)
+                           : mnz_analyse_image(model, x, height, width, quality, y, space.at, space.size);
+    Py_END_ALLOW_THREADS
+    result = status == MNZ_OK ? Py_NewRef(Py_None) : raise(status);
+done:
+    free(space.raw);
+    release(b, ALL);
+    return result;
+}
+
+static PyObject *analyse_images(PyObject *self, PyObject *args)
+{
+    return on_images(self, args, 0);
+}
+
+static PyObject *synthesize_images(PyObject *self, PyObject *args)
+{
+    return on_images(self, args, 1);
+}
+
+static PyObject *grey_symbols(PyObject *object, PyObject *args)
+{
+    int rows, columns, quality;
+    if (!PyArg_ParseTuple(args, "iii", &rows, &columns, &quality)) return NULL;
+    return PyLong_FromSize_t(mnz_grey_symbols(((Model *)object)->model, rows, columns, quality));
+}
+
+static PyObject *image_symbols(PyObject *object, PyObject *args)
+{
+    const mnz_model *model = ((Model *)object)->model;
+    enum { SYMBOLS, START, FREQ, ALL };
+    Py_buffer b[ALL] = {0};
+    block space = {NULL, NULL, 0};
+    PyObject *result = NULL;
+    int images, rows, columns, quality;
+    if (!PyArg_ParseTuple(args, "y*iiiiw*w*", &b[SYMBOLS], &images, &rows, &columns, &quality, &b[START], &b[FREQ])) goto done;
+    if (!allocate_grey(&space, model, rows, columns)) goto done;
+    if (images < 0 || quality < 0 || quality >= MNZ_QUALITIES) {
+        raise(MNZ_ERROR_ARGUMENT);
+        goto done;
+    }
+    const size_t symbols = (size_t)rows * (size_t)columns * MNZ_GREY_CHANNELS, coded = mnz_grey_symbols(model, rows, columns, quality);
+    if (coded && (size_t)images > (size_t)PY_SSIZE_T_MAX / coded) {
+        raise(MNZ_ERROR_ARGUMENT);
+        goto done;
+    }
+    if (!has(&b[SYMBOLS], (size_t)images, symbols) || !has(&b[START], (size_t)images * coded, 2) ||
+        !has(&b[FREQ], (size_t)images * coded, 2))
+        goto done;
+    mnz_status status = MNZ_OK;
+    Py_BEGIN_ALLOW_THREADS
+    for (size_t k = 0; k < (size_t)images && status == MNZ_OK; k++)
+        status = mnz_image_symbols(model, (const int8_t *)b[SYMBOLS].buf + k * symbols, rows, columns, quality,
+                                   (uint16_t *)b[START].buf + k * coded, (uint16_t *)b[FREQ].buf + k * coded, space.at, space.size);
+    Py_END_ALLOW_THREADS
+    result = status == MNZ_OK ? Py_NewRef(Py_None) : raise(status);
+done:
+    free(space.raw);
+    release(b, ALL);
+    return result;
+}
+
+static PyObject *encode_streams(PyObject *module, PyObject *args)
+{
+    enum { START, FREQ, COUNTS, CHECKS, ALL };
+    Py_buffer b[ALL] = {0};
+    int check_bits;
+    output out = {NULL, NULL, 0};
+    PyObject *result = NULL;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y*y*y*y*i", &b[START], &b[FREQ], &b[COUNTS], &b[CHECKS], &check_bits)) goto done;
+    const Py_ssize_t number = b[CHECKS].len / (Py_ssize_t)sizeof(uint32_t);
+    const size_t room = (size_t)b[START].len / sizeof(uint16_t);
+    const int64_t *count = b[COUNTS].buf;
+    size_t symbols = 0;
+    if (!has(&b[CHECKS], (size_t)number, sizeof(uint32_t)) || !has(&b[COUNTS], (size_t)number, sizeof *count) ||
+        !has(&b[START], room, 2) || !has(&b[FREQ], room, 2))
+        goto done;
+    for (Py_ssize_t k = 0; k < number; k++) {
+        if (count[k] < 0 || (uint64_t)count[k] > room - symbols) {
+            raise(MNZ_ERROR_ARGUMENT);
+            goto done;
+        }
+        symbols += (size_t)count[k];
+    }
+    if (symbols != room) {
+        raise(MNZ_ERROR_ARGUMENT);
+        goto done;
+    }
+    if (!open_output(&out, symbols, number)) goto done;
+    mnz_status status = MNZ_OK;
+    Py_BEGIN_ALLOW_THREADS
+    const uint32_t *check = b[CHECKS].buf;
+    size_t used = 0, size = 0, first = 0;
+    for (Py_ssize_t k = 0; k < number && status == MNZ_OK; first += (size_t)count[k++]) {
+        status = mnz_encode_intervals((const uint16_t *)b[START].buf + first, (const uint16_t *)b[FREQ].buf + first, (size_t)count[k],
+                                      check[k], check_bits, out.bytes + used, out.capacity - used, &size);
+        out.ends[k] = used += size;
+    }
+    Py_END_ALLOW_THREADS
+    result = status == MNZ_OK ? list_of(&out, number) : raise(status);
+done:
+    close_output(&out);
+    release(b, ALL);
+    return result;
+}
+
+/* The sum of the symbols of the latents of all streams, and the workspace of the largest; -1 and an error if sizes are not valid. */
+static Py_ssize_t open_shapes(const mnz_model *model, const Py_buffer *counts, const Py_buffer *shapes, Py_ssize_t number, block *space)
+{
+    const int32_t *count = counts->buf, *shape = shapes->buf;
+    size_t images = 0, largest = mnz_grey_workspace(model, 1, 1), symbols = 0;
+    const size_t room = (size_t)shapes->len / (2 * sizeof *shape);
+    if (!has(counts, (size_t)number, sizeof *count) || !has(shapes, 2 * room, sizeof *shape)) return -1;
+    for (Py_ssize_t k = 0; k < number; k++) {
+        if (count[k] < 0 || (size_t)count[k] > room - images) return raise(MNZ_ERROR_ARGUMENT), -1;
+        images += (size_t)count[k];
+    }
+    if (images != room) return raise(MNZ_ERROR_ARGUMENT), -1;
+    if (!largest) return raise(MNZ_ERROR_KIND), -1;
+    for (size_t k = 0; k < images; k++, shape += 2) {
+        const size_t needed = mnz_grey_workspace(model, shape[0], shape[1]);
+        if (!needed) return raise(MNZ_ERROR_ARGUMENT), -1;
+        const size_t of_latent = (size_t)shape[0] * (size_t)shape[1] * MNZ_GREY_CHANNELS;
+        if (of_latent > (size_t)PY_SSIZE_T_MAX - symbols) return raise(MNZ_ERROR_ARGUMENT), -1;
+        symbols += of_latent;
+        largest = needed > largest ? needed : largest;
+    }
+    return allocate(space, largest) ? (Py_ssize_t)symbols : -1;
+}
+
+static PyObject *decode_images(PyObject *object, PyObject *args)
+{
+    const mnz_model *model = ((Model *)object)->model;
+    enum { COUNTS, SHAPES, SYMBOLS, FINALS, ALL };
+    Py_buffer b[ALL] = {0};
+    PyObject *sequence, *result = NULL;
+    int quality;
+    streams coded = {NULL, 0, NULL, NULL};
+    block space = {NULL, NULL, 0};
+    if (!PyArg_ParseTuple(args, "Oiy*y*w*w*", &sequence, &quality, &b[COUNTS], &b[SHAPES], &b[SYMBOLS], &b[FINALS])) goto done;
+    if (!open_streams(&coded, sequence)) goto done;
+    const Py_ssize_t symbols = open_shapes(model, &b[COUNTS], &b[SHAPES], coded.count, &space);
+    if (symbols < 0 || !has(&b[SYMBOLS], (size_t)symbols, 1) || !has(&b[FINALS], (size_t)coded.count, sizeof(mnz_final))) goto done;
+    if (quality < 0 || quality >= MNZ_QUALITIES) {
+        raise(MNZ_ERROR_ARGUMENT);
+        goto done;
+    }
+    mnz_status status = MNZ_OK;
+    Py_BEGIN_ALLOW_THREADS
+    int8_t *y = b[SYMBOLS].buf;
+    const int32_t *count = b[COUNTS].buf, *shape = b[SHAPES].buf;
+    mnz_final *final = b[FINALS].buf;
+    for (Py_ssize_t k = 0; k < coded.count && status == MNZ_OK; k++) {
+        status = mnz_decode_images(model, coded.bytes[k], coded.sizes[k], quality, count[k], shape, y, &final[k], space.at, space.size);
+        for (int32_t i = 0; i < count[k]; i++, shape += 2) y += (size_t)shape[0] * (size_t)shape[1] * MNZ_GREY_CHANNELS;
+    }
+    Py_END_ALLOW_THREADS
+    result = status == MNZ_OK ? Py_NewRef(Py_None) : raise(status);
+done:
+    free(space.raw);
+    close_streams(&coded);
+    release(b, ALL);
+    return result;
+}
+
 /* ---- The module ---- */
 
 static PyMethodDef model_methods[] = {
@@ -517,6 +725,15 @@ static PyMethodDef model_methods[] = {
      "pixel_symbols(x, inside, max_error, counts, turn, start, freq_less_one)\n--\n\nFill the arrays; returns the number of symbols."},
     {"decode_pixels", decode_pixels, METH_VARARGS,
      "decode_pixels(coded, inside, counts, max_error, preview, x, possible, finals)\n--\n\nFill x, possible, and the final states."},
+    {"analyse_images", analyse_images, METH_VARARGS, "analyse_images(x, images, height, width, quality_index, y)\n--\n\nFill y."},
+    {"grey_symbols", grey_symbols, METH_VARARGS,
+     "grey_symbols(rows, columns, quality_index)\n--\n\nThe number of symbols that code a latent; 0 for sizes that none has."},
+    {"image_symbols", image_symbols, METH_VARARGS,
+     "image_symbols(y, images, rows, columns, quality_index, start, freq_less_one)\n--\n\nFill the intervals of the symbols."},
+    {"synthesize_images", synthesize_images, METH_VARARGS,
+     "synthesize_images(y, images, height, width, quality_index, x)\n--\n\nFill x."},
+    {"decode_images", decode_images, METH_VARARGS,
+     "decode_images(coded, quality_index, counts, shapes, y, finals)\n--\n\nFill y, and the final state of each stream."},
     {NULL, NULL, 0, NULL},
 };
 
@@ -565,6 +782,8 @@ static PyMethodDef methods[] = {
     {"instructions", instructions, METH_NOARGS, "instructions()\n--\n\nThe instructions that this processor has kernels for, best first."},
     {"encode_latents", encode_latents, METH_VARARGS,
      "encode_latents(start, freq_less_one, counts, checks, check_bits, interleaved)\n--\n\nThe bytes of each stream."},
+    {"encode_streams", encode_streams, METH_VARARGS,
+     "encode_streams(start, freq_less_one, counts, checks, check_bits)\n--\n\nThe bytes of each stream."},
     {"encode_pixels", encode_pixels, METH_VARARGS,
      "encode_pixels(symbols, turn, start, freq_less_one, counts, checks)\n--\n\nThe bytes of each stream."},
     {NULL, NULL, 0, NULL},

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from mnistzip.models.grey.coding_order import GRIDS, STEP_TABLES, TAPS
 from mnistzip.models.grey.distribution import INVERSE_MAX, SCALES, SEGMENTS
 from mnistzip.models.grey.grey_model import CURVATURE_MAX
-from mnistzip.models.grey.grey_model import CURVATURE_MAX
 from mnistzip.models.grey.prior import CHANNELS, GROUP, GROUPS, HEAD, LOGS, SEEN, SYMBOL_MAX
 from mnistzip.models.model import Model, read_model
 from mnistzip.nn.operations import SCATTER_RATIO
