@@ -10,6 +10,7 @@ enum {
     MNZ_CHANNELS = 4,
     MNZ_POSITIONS = MNZ_SIDE * MNZ_SIDE,
     MNZ_ACTIVATION_MAX = 1023,
+    MNZ_LAYERS_MAX = 200,           /* of a network */
     MNZ_SUM_MAX = 1 << 24,          /* no sum exceeds this */
     MNZ_GRADIENT_MAX = 511,         /* of a rounded gradient in a product */
     MNZ_VALUES_MAX = 255,           /* of the alphabet of a symbol */
@@ -114,6 +115,9 @@ typedef struct {
 /* Space to depth, or its inverse: numbers of 32 bits, integers or float32, between squares and channels. deep: the array of the
    channels. */
 void mnz_fold(const mnz_signal *deep, int size, const void *from, void *to, int inverse);
+
+/* Bytes that a layer takes at most beside its input and output, forward or back. */
+size_t mnz_layer_scratch(const mnz_layer *layer);
 
 /* Compute all layers. Returns the output, which lies on the tape. */
 const int32_t *mnz_forward(const mnz_model *model, const mnz_network *network, const int32_t *x, int quality_index, int32_t *tape,

@@ -273,16 +273,29 @@ void mnz_prior_back(const mnz_prior_state *state, const int32_t *freq, float *g_
     }
 }
 
-size_t mnz_gradient_memory(const mnz_model *model)
+size_t mnz_layers_gradient_memory(const mnz_network *network)
 {
-    const mnz_prior *prior = &model->prior;
-    size_t longest = (size_t)MNZ_SYMBOLS * prior->far + (size_t)MNZ_POSITIONS * prior->near_stride, layers = 0;
-    for (int i = 0; i < model->synthesis.count; i++) {
-        const mnz_layer *layer = &model->synthesis.layer[i];
+    size_t layers = network->scratch;
+    for (int i = 0; i < network->count; i++) {
+        const mnz_layer *layer = &network->layer[i];
         layers += 2 * mnz_aligned(mnz_size(&layer->in) * sizeof(float));
         if (layer->op == MNZ_PARALLEL) layers += mnz_aligned(mnz_size(&layer->out) * sizeof(float));
     }
+    return layers;
+}
+
+void mnz_network_back(const mnz_model *model, const mnz_network *network, const int32_t *x, const int32_t *tape, const float *g,
+                      int quality_index, float *g_in, mnz_arena scratch)
+{
+    const float *result = backward(model, network, network->last, x, tape, g, quality_index, &scratch);
+    memcpy(g_in, result, mnz_size(&network->layer[0].in) * sizeof *g_in);
+}
+
+size_t mnz_gradient_memory(const mnz_model *model)
+{
+    const mnz_prior *prior = &model->prior;
+    size_t longest = (size_t)MNZ_SYMBOLS * prior->far + (size_t)MNZ_POSITIONS * prior->near_stride;
     size_t of_prior = (size_t)MNZ_SYMBOLS * prior->values * 4 + longest * 12 + (size_t)MNZ_SIDE * MNZ_OUTPUTS_MAX * 4 + 8192;
-    size_t of_layers = layers + model->synthesis.scratch;
+    size_t of_layers = mnz_layers_gradient_memory(&model->synthesis);
     return mnz_aligned(of_prior > of_layers ? of_prior : of_layers);
 }

@@ -219,7 +219,11 @@ mnz_status mnz_decode_pixels(const mnz_model *model, const uint8_t *stream, size
  * The latent of an image of height x width pixels has ceil(height / 4) rows and ceil(width / 4) columns of positions, and
  * MNZ_GREY_CHANNELS symbols of each: y[row][column][channel]. quality_index is quality - 1.
  */
-enum { MNZ_GREY_CHANNELS = 16 };
+enum {
+    MNZ_GREY_CHANNELS = 16,
+    MNZ_GREY_SEARCHED = 1 << 12,    /* positions of a latent that is searched, at most */
+    MNZ_GREY_LMBDA_MAX = 1 << 22
+};
 
 /* Bytes of workspace that the functions of this section need for a latent; 0 if the model is of another kind, or if a size is out of
    range. A workspace for a larger latent will do. */
@@ -235,6 +239,13 @@ mnz_status mnz_analyse_image(const mnz_model *model, const uint8_t *x, int heigh
 /* Symbols to height * width grey levels. */
 mnz_status mnz_synthesize_image(const mnz_model *model, const int8_t *y, int height, int width, int quality_index, uint8_t *x_hat,
                                 void *workspace, size_t size);
+
+/* Search for symbols of less bits + lmbda * squared error, from the symbols in y on. effort: 0 to 9, how long to search. lmbda: weight of
+   the squared error, as models have it for each quality. Latents of more than MNZ_GREY_SEARCHED positions stay as they are.
+   mnz_image_search_workspace gives the bytes of workspace; 0 if the latent stays as it is. */
+size_t mnz_image_search_workspace(const mnz_model *model, int rows, int columns);
+mnz_status mnz_refine_image(const mnz_model *model, const uint8_t *x, int height, int width, int quality_index, int effort,
+                            int32_t lmbda, int8_t *y, void *workspace, size_t size);
 
 /* The intervals that the prior gives the symbols, in coding order: arrays of mnz_grey_symbols numbers. mnz_encode_intervals codes
    them; those of several images of a stream follow each other. */

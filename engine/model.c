@@ -12,7 +12,6 @@
 enum {
     MAGIC = 0x4d4e5a50,
     VERSION = 2,
-    LAYERS_MAX = 200,
     EXPONENT_MAX = 64,      /* of a gradient's unit; those of weights of 24 bits and shifts of 30 are smaller */
     CONV_INPUTS_MAX = 1 << 19,
     CURVATURE_MAX = 1 << 22,
@@ -81,7 +80,14 @@ static void read_paired(mnz_reader *r, mnz_layer *layer, int64_t *sums)
         }
 }
 
-static void read_depthwise(mnz_reader *r, mnz_layer *layer, const int32_t *fields, int of_tiles, int64_t *sums)
+static void bound_depthwise(mnz_reader *r, const mnz_layer *layer, int64_t *sums)
+{
+    mnz_bound_bias(r, layer->place, 1, layer->in.channels, layer->in.channels, sums);
+    mnz_bound_bias(r, layer->quality, MNZ_QUALITIES, layer->in.channels, layer->in.channels, sums);
+    mnz_require_bounded(r, sums, layer->in.channels);
+}
+
+static void read_depthwise(mnz_reader *r, mnz_layer *layer, const int32_t *fields, int of_tiles, int with_gradient, int64_t *sums)
 {
     const int channels = layer->in.channels, wide = fields[5];
     layer->kernel = fields[2];
@@ -92,18 +98,17 @@ static void read_depthwise(mnz_reader *r, mnz_layer *layer, const int32_t *field
     }
     const size_t taps = (size_t)layer->kernel * layer->kernel;
     memset(sums, 0, (size_t)channels * sizeof *sums);
-    if (wide)
-        layer->taps = mnz_read_numbers(r, taps * channels);
-    else
-        read_paired(r, layer, sums);
+    if (!wide) read_paired(r, layer, sums);
+    if (wide || with_gradient) layer->taps = mnz_read_numbers(r, taps * channels);
     layer->place = mnz_read_numbers(r, channels);
     layer->quality = mnz_read_numbers(r, (size_t)MNZ_QUALITIES * channels);
     layer->shift = mnz_read_shifts(r, channels);
-    for (size_t k = 0; layer->taps && r->status == MNZ_OK && k < taps * channels; k++)
+    if (!wide) bound_depthwise(r, layer, sums);
+    if (!layer->taps) return;
+    memset(sums, 0, (size_t)channels * sizeof *sums);
+    for (size_t k = 0; r->status == MNZ_OK && k < taps * channels; k++)
         if (sums[k % channels] <= MNZ_SUM_MAX) sums[k % channels] += mnz_magnitude(layer->taps[k]) * mnz_peak(layer->in.range);
-    mnz_bound_bias(r, layer->place, 1, channels, channels, sums);
-    mnz_bound_bias(r, layer->quality, MNZ_QUALITIES, channels, channels, sums);
-    mnz_require_bounded(r, sums, channels);
+    bound_depthwise(r, layer, sums);
 }
 
 static void read_layer(mnz_reader *r, mnz_layer *layer, const int32_t *fields, int of_tiles, int with_gradient, int64_t *sums)
@@ -119,7 +124,7 @@ static void read_layer(mnz_reader *r, mnz_layer *layer, const int32_t *fields, i
         if (!of_tiles && layer->places != 1) mnz_fail(r, MNZ_ERROR_MODEL);
         break;
     case MNZ_DEPTHWISE:
-        read_depthwise(r, layer, fields, of_tiles, sums);
+        read_depthwise(r, layer, fields, of_tiles, with_gradient, sums);
         break;
     case MNZ_GAIN:
         out->range = (mnz_range){fields[3], fields[4]};
@@ -185,8 +190,7 @@ static void read_layer(mnz_reader *r, mnz_layer *layer, const int32_t *fields, i
     if (mnz_peak(out->range) > MNZ_SUM_MAX || mnz_size(out) == 0 || mnz_size(out) > MNZ_SIGNAL_MAX) mnz_fail(r, MNZ_ERROR_MODEL);
 }
 
-/* What a convolution takes at most, forward or back. */
-static size_t scratch_of(const mnz_layer *layer)
+size_t mnz_layer_scratch(const mnz_layer *layer)
 {
     if (layer->op == MNZ_DEPTHWISE) return mnz_aligned(mnz_size(&layer->out) * 4);
     if (layer->op != MNZ_CONV) return 0;
@@ -234,7 +238,7 @@ static int read_chain(mnz_reader *r, mnz_network *network, int first, int end, m
         if (r->status != MNZ_OK) break;
         layer->tape = network->tape;
         network->tape += mnz_aligned(mnz_size(&layer->out) * sizeof(int32_t)) / sizeof(int32_t);
-        if (scratch_of(layer) > network->scratch) network->scratch = scratch_of(layer);
+        if (mnz_layer_scratch(layer) > network->scratch) network->scratch = mnz_layer_scratch(layer);
         *signal = layer->out;
         before = i;
     }
@@ -380,7 +384,7 @@ static const int32_t *header_of(const void *prepared, size_t size)
     const int32_t *fields = prepared;
     if (prepared == NULL || (uintptr_t)prepared % MNZ_ALIGNMENT || size % MNZ_ALIGNMENT || size < MNZ_RECORD * sizeof(int32_t)) return NULL;
     if (fields[0] != MAGIC || fields[1] != VERSION || (uint32_t)fields[SIZE] != size) return NULL;
-    if (fields[ANALYSIS] < 1 || fields[SYNTHESIS] < 1 || fields[ANALYSIS] > LAYERS_MAX || fields[SYNTHESIS] > LAYERS_MAX) return NULL;
+    if (fields[ANALYSIS] < 1 || fields[SYNTHESIS] < 1 || fields[ANALYSIS] > MNZ_LAYERS_MAX || fields[SYNTHESIS] > MNZ_LAYERS_MAX) return NULL;
     if (fields[LOW] < -127 || fields[LOW] > 0 || fields[HIGH] < 0 || fields[HIGH] > 127) return NULL;
     if (fields[FINE_SHIFT] < 1 || fields[FINE_SHIFT] > MNZ_SHIFT_MAX) return NULL;
     if (fields[KIND] == MNZ_KIND_TILES) return fields;
@@ -440,6 +444,7 @@ static void read_grey(mnz_reader *r, mnz_model *m, int64_t *sums)
     m->grey.curvature = mnz_read_numbers(r, MNZ_QUALITIES * MNZ_GREY_CHANNELS);
     for (int k = 0; r->status == MNZ_OK && k < MNZ_QUALITIES * MNZ_GREY_CHANNELS; k++) {
         if (m->grey.bounds[k] < 0 || m->grey.bounds[k] > MNZ_SYMBOL_MAX) mnz_fail(r, MNZ_ERROR_MODEL);
+        if (m->lmbda[k % MNZ_QUALITIES] < 0 || m->lmbda[k % MNZ_QUALITIES] > MNZ_GREY_LMBDA_MAX) mnz_fail(r, MNZ_ERROR_MODEL);
         if (m->grey.curvature[k] < 1 || m->grey.curvature[k] > CURVATURE_MAX) mnz_fail(r, MNZ_ERROR_MODEL);
     }
     mnz_signal signal = {MNZ_TILE, MNZ_TILE, 1, {0, 255}};
@@ -449,7 +454,7 @@ static void read_grey(mnz_reader *r, mnz_model *m, int64_t *sums)
     if (products + ((int64_t)1 << m->grey.step_shift) > MNZ_SUM_MAX) mnz_fail(r, MNZ_ERROR_INEXACT);
     if (r->status != MNZ_OK) return;
     signal = (mnz_signal){MNZ_SIDE, MNZ_SIDE, MNZ_GREY_CHANNELS, {-(int32_t)peak, (int32_t)peak}};
-    read_network(r, &m->synthesis, &signal, 0, 0, sums);
+    read_network(r, &m->synthesis, &signal, 0, 1, sums);
     if (signal.height != MNZ_TILE || signal.width != MNZ_TILE || signal.channels != 1) mnz_fail(r, MNZ_ERROR_MODEL);
     if (signal.range.low < 0 || signal.range.high > 255) mnz_fail(r, MNZ_ERROR_MODEL);
     if (r->status == MNZ_OK) mnz_read_grey_prior(r, &m->grey, sums);

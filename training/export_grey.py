@@ -15,7 +15,7 @@ from mnistzip.entropy.cost import TOTAL
 from mnistzip.metrics import PEAK as WHITE
 from mnistzip.models.grey.coding_order import CROSS, GRIDS, SQUARE
 from mnistzip.models.grey.distribution import MEAN_BITS, REACH, SCALE_SHIFT, SCALES, SEGMENT_BITS, SEGMENTS
-from mnistzip.models.grey.grey_model import CURVATURE_SHIFT
+from mnistzip.models.grey.grey_model import CURVATURE_MAX, CURVATURE_SHIFT
 from mnistzip.models.grey.prior import GROUP, GROUPS, LINEAR_SHIFT, LOG_SHIFT, LOGS, SCALE_BITS, SYMBOL_MAX
 from mnistzip.models.model_file import FILE_VERSION, GREY
 from mnistzip.nn.exact import ACTIVATION_MAX, SUM_MAX
@@ -62,7 +62,7 @@ def export_grey(model: Grey, levels: Level, largest: NDArray[np.int64], curvatur
         step = torch.round(model.step(levels).exp() * (COEFFICIENT_UNIT * 2**STEP_SHIFT))
         arrays["step"] = integers(step)
         arrays["bounds"] = integers(torch.from_numpy(symbol_bounds(step.numpy(), largest)))
-        arrays["curvature"] = integers(torch.from_numpy(np.maximum(np.rint(curvature * 2**CURVATURE_SHIFT), 1)))
+        arrays["curvature"] = integers(torch.from_numpy(np.clip(np.rint(curvature * 2**CURVATURE_SHIFT), 1, CURVATURE_MAX)))
         arrays["lmbda"] = lmbda_per_grey(model.lmbda(levels))
         _prior(model.prior, levels, arrays)
     meta = {

@@ -207,7 +207,8 @@ def _write_layers(
         if isinstance(layer, Conv):
             _write_conv(writer, layer, signal, with_gradient)
         elif isinstance(layer, Depthwise):
-            _write_depthwise(writer, layer, of_tiles or _is_wide(_weight_of(layer), peak=signal.values.peak))
+            wide = of_tiles or _is_wide(_weight_of(layer), peak=signal.values.peak)
+            _write_depthwise(writer, layer, wide, with_gradient)
         elif isinstance(layer, Gain):
             writer.record(op, 0, 0, layer.output_range.low, layer.output_range.high)
             writer.numbers(layer.factor)
@@ -250,12 +251,12 @@ def _weight_of(layer: Depthwise) -> Ints:
     return _integers(layer.weight, layer.unit)
 
 
-def _write_depthwise(writer: _Writer, layer: Depthwise, wide: bool) -> None:
+def _write_depthwise(writer: _Writer, layer: Depthwise, wide: bool, with_gradient: bool) -> None:
     writer.record(OPS[Depthwise], 0, layer.kernel, layer.output_range.low, layer.output_range.high, wide)
-    if wide:
-        writer.numbers(_weight_of(layer))
-    else:
+    if not wide:
         writer.paired(_weight_of(layer).reshape(layer.kernel, layer.kernel, -1))
+    if wide or with_gradient:
+        writer.numbers(_weight_of(layer))
     writer.numbers(_integers(layer.bias, layer.unit))
     writer.numbers(_integers(layer.quality_bias, layer.unit))
     writer.numbers(_shifts(layer.unit))
@@ -354,7 +355,7 @@ def _write_grey(writer: _Writer, model: Model) -> int:
     for table in (grey.fine, grey.step, model.lmbda, prior.bounds, grey.curvature):
         writer.numbers(table)
     _write_layers(writer, grey.analysis, Signal(GREY_LEVELS, NOMINAL, NOMINAL, 1), of_tiles=False)
-    _write_layers(writer, grey.synthesis, _grey_signal(grey), of_tiles=False)
+    _write_layers(writer, grey.synthesis, _grey_signal(grey), of_tiles=False, with_gradient=True)
     writer.numbers(prior.shape.cumulative)
     writer.numbers(prior.shape.inverse_scale)
     for number, group in enumerate(prior.groups):

@@ -562,6 +562,30 @@ static PyObject *synthesize_images(PyObject *self, PyObject *args)
     return on_images(self, args, 1);
 }
 
+static PyObject *refine_image(PyObject *object, PyObject *args)
+{
+    const mnz_model *model = ((Model *)object)->model;
+    enum { PIXELS, SYMBOLS, ALL };
+    Py_buffer b[ALL] = {0};
+    block space = {NULL, NULL, 0};
+    PyObject *result = NULL;
+    int height, width, quality, effort, lmbda;
+    if (!PyArg_ParseTuple(args, "y*iiiiiw*", &b[PIXELS], &height, &width, &quality, &effort, &lmbda, &b[SYMBOLS])) goto done;
+    const int rows = positions_of(height), columns = positions_of(width);
+    const size_t searched = mnz_image_search_workspace(model, rows, columns);
+    if (searched ? !allocate(&space, searched) : !allocate_grey(&space, model, rows, columns)) goto done;
+    if (!has(&b[PIXELS], (size_t)height, (size_t)width) || !has(&b[SYMBOLS], (size_t)rows * (size_t)columns, MNZ_GREY_CHANNELS)) goto done;
+    mnz_status status;
+    Py_BEGIN_ALLOW_THREADS
+    status = mnz_refine_image(model, b[PIXELS].buf, height, width, quality, effort, lmbda, b[SYMBOLS].buf, space.at, space.size);
+    Py_END_ALLOW_THREADS
+    result = status == MNZ_OK ? Py_NewRef(Py_None) : raise(status);
+done:
+    free(space.raw);
+    release(b, ALL);
+    return result;
+}
+
 static PyObject *grey_symbols(PyObject *object, PyObject *args)
 {
     int rows, columns, quality;
@@ -726,6 +750,8 @@ static PyMethodDef model_methods[] = {
     {"decode_pixels", decode_pixels, METH_VARARGS,
      "decode_pixels(coded, inside, counts, max_error, preview, x, possible, finals)\n--\n\nFill x, possible, and the final states."},
     {"analyse_images", analyse_images, METH_VARARGS, "analyse_images(x, images, height, width, quality_index, y)\n--\n\nFill y."},
+    {"refine_image", refine_image, METH_VARARGS,
+     "refine_image(x, height, width, quality_index, effort, lmbda, y)\n--\n\nSearch for symbols of less cost, from those in y on."},
     {"grey_symbols", grey_symbols, METH_VARARGS,
      "grey_symbols(rows, columns, quality_index)\n--\n\nThe number of symbols that code a latent; 0 for sizes that none has."},
     {"image_symbols", image_symbols, METH_VARARGS,

@@ -1,6 +1,7 @@
 """Load damaged prepared models and compute with those that load: no process may die of it.
 
-``python engine_mutations.py SEED COUNT`` makes so many of them. It prints how many were refused, and how many were loaded.
+``python engine_mutations.py SEED COUNT`` makes so many of them, and ``SEED COUNT grey`` of the kind ``grey``. It prints how many
+were refused, and how many were loaded.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from mnistzip import _engine
 from mnistzip.models import prepared
 from support.engine_cases import tiles
+from support.grey_models import random_grey_model
 from support.random_models import random_model
 
 EXTREMES = (0, 1, -1, 2, 3, 7, 8, 15, 16, 17, 100, 127, 128, 196, 200, 201, 255, 256, 512, 513, 1 << 15, (1 << 16) - 1, 1 << 16)
 EXTREMES += (1 << 17, (1 << 17) + 1, 1 << 24, (1 << 24) + 1, 1 << 30, 2**31 - 1, -(2**31), -(2**31) + 1, -2, -127, -128)
 
 
-def records_of(seed: int) -> tuple[bytes, list[int]]:
+def records_of(seed: int, grey: bool) -> tuple[bytes, list[int]]:
     """A prepared model, and where its records begin."""
     offsets: list[int] = []
     record = prepared._Writer.record
@@ -32,7 +34,8 @@ def records_of(seed: int) -> tuple[bytes, list[int]]:
 
     prepared._Writer.record = noting  # type: ignore[method-assign]
     try:
-        return prepared.prepare(random_model(seed, pixels=seed % 2 == 0)), offsets
+        model = random_grey_model(seed) if grey else random_model(seed, pixels=seed % 2 == 0)
+        return prepared.prepare(model), offsets
     finally:
         prepared._Writer.record = record  # type: ignore[method-assign]
 
@@ -97,11 +100,25 @@ def use(random: np.random.Generator, model: _engine.Model) -> None:
             raise
 
 
-def main(seed: int, count: int) -> None:
+def use_grey(random: np.random.Generator, model: _engine.Model) -> None:
+    """Call every method of a model of the kind ``grey`` that was loaded."""
+    quality, height, width = (int(random.integers(*limits)) for limits in ((0, 100), (1, 40), (1, 40)))
+    rows, columns = -(-height // 4), -(-width // 4)
+    x, y = random.integers(0, 256, (height, width)).astype(np.uint8), np.empty((rows, columns, 16), np.int8)
+    model.analyse_images(x, 1, height, width, quality, y)
+    start, freq = np.empty((2, model.grey_symbols(rows, columns, quality)), np.uint16)
+    model.image_symbols(y, 1, rows, columns, quality, start, freq)
+    model.synthesize_images(y, 1, height, width, quality, x)
+    stream = [bytes([random.integers(1, 256)]) + random.bytes(60)]
+    shape, finals = np.array([[rows, columns]], np.int32), np.empty((1, 2), np.uint32)
+    model.decode_images(stream, quality, np.ones(1, np.int32), shape, y, finals)
+
+
+def main(seed: int, count: int, grey: bool = False) -> None:
     """Try damaged models."""
     random = np.random.default_rng(seed)
     instructions = _engine.instructions()
-    models = [records_of(k) for k in range(12)]
+    models = [records_of(k, grey) for k in range(12)]
     refused = loaded = 0
     for k in range(count):
         content, records = models[k % len(models)]
@@ -111,9 +128,9 @@ def main(seed: int, count: int) -> None:
             refused += 1
             continue
         loaded += 1
-        use(random, model)
+        (use_grey if grey else use)(random, model)
     print(refused, loaded)
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(int(sys.argv[1]), int(sys.argv[2]), "grey" in sys.argv[3:])

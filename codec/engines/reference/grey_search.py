@@ -20,6 +20,7 @@ from mnistzip.models.grey.prior import CHANNELS
 from mnistzip.types import Floats, Integers, Pixels
 
 TRIALS = (0, 4, 8, 16, 32, 64, 128, 256, 512, 1024)  # evaluations of the cost of an image, by effort
+SEARCHED = 1 << 12  # positions of a latent; larger ones are not searched
 CHANGES = 256  # tried together at most
 TARGET_MAX = 1 << 12  # 256ths of a symbol between a symbol and its target
 WORST = -(1 << 62)  # a saving
@@ -36,6 +37,8 @@ def refine(model: GreyModel, x: Pixels, y: Integers, quality: int, effort: int, 
         lmbda: the weight of the squared error, in the unit of :mod:`mnistzip.entropy.cost`.
     """
     best = y.copy()
+    if y.shape[0] * y.shape[1] > SEARCHED:
+        return best
     least = cost(model, x, best, quality, lmbda)
     left = TRIALS[effort]
     while left > 0:
