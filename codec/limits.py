@@ -18,6 +18,8 @@ DECODED_PIXELS_MAX = {
     Mode.BOUNDED: 1 << 18,
 }  # seconds of work at worst; --max-pixels
 
+GREY_PIXELS_MAX = 1 << 20  # of a lossy image whose model codes it whole; --max-pixels
+
 ERROR_MAX = 64  # grey levels, the largest bound of a bounded error
 
 # Streams

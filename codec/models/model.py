@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mnistzip import pretrained
 from mnistzip.bitstream.container import HASH_BYTES, require_pixels
 from mnistzip.errors import LimitError, ModelError
-from mnistzip.limits import MACS_MAX, PIXELS_MAX, PRIOR_VALUES_MAX
+from mnistzip.limits import GREY_PIXELS_MAX, MACS_MAX, PIXELS_MAX, PRIOR_VALUES_MAX
 from mnistzip.models import stored_models
 from mnistzip.tiling import TILE, tiles_in
 from mnistzip.types import Mode
@@ -136,6 +136,14 @@ class Model:
 
     def require_default_limit(self, mode: Mode, shapes: Iterable[Iterable[int]]) -> None:
         """Raise :class:`~mnistzip.errors.LimitError` if images of such ``(H, W)`` exceed the default limit together."""
+        shapes = [(height, width) for height, width in shapes]
+        if mode is Mode.LOSSY and self.is_grey:
+            largest = max((height * width for height, width in shapes), default=0)
+            if largest > GREY_PIXELS_MAX:
+                raise LimitError(
+                    f"the model {self.name} takes some seconds for {GREY_PIXELS_MAX} pixels, and an image has {largest}. "
+                    "max_pixels (--max-pixels) allows more"
+                )
         if self.number is not None:
             return
         if mode is Mode.LOSSY:

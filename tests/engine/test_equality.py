@@ -23,6 +23,7 @@ from mnistzip.models import prepared, registry
 from mnistzip.models.model import Model, read_model
 from support.engine_cases import Comparison, compare_latents, compare_pixels, compare_search, tiles
 from support.engines import EXTENSION, INSTRUCTIONS, NATIVE_ENGINES, needs_extension
+from support.models import TILED
 from support.random_models import ModelMaker, features, model_file, random_model, wide_gradients
 
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
@@ -93,9 +94,7 @@ def test_engines_agree_at_all_qualities() -> None:
     assert (refined != y).any(axis=1).sum() > 50
 
 
-@pytest.mark.parametrize(
-    "name", ["mnist", *(pytest.param(name, marks=pytest.mark.slow) for name in registry.SHIPPED if name != "mnist")]
-)
+@pytest.mark.parametrize("name", ["mnist", *(pytest.param(name, marks=pytest.mark.slow) for name in TILED if name != "mnist")])
 def test_engines_agree_on_shipped_models(name: str) -> None:
     random = np.random.default_rng(4)
     compare = Comparison(registry.shipped(name), ENGINES, name)

@@ -19,6 +19,7 @@ from mnistzip.nn.layers import (
     SpaceToDepth,
     Upsample,
 )
+from support.models import TILED
 
 WIDE = Range(-(1 << 20), 1 << 20)
 
@@ -84,7 +85,7 @@ def test_sums_of_gradients_are_exact_whatever_their_order() -> None:
     assert (matmul(np.zeros((2, 700), np.float32)) == 0).all()
 
 
-@pytest.mark.parametrize("name", registry.SHIPPED)
+@pytest.mark.parametrize("name", TILED)
 def test_gradient_predicts_the_cost_of_moving_a_symbol(name: str, digits: NDArray[np.uint8]) -> None:
     model = registry.shipped(name)
     random = np.random.default_rng(5)
