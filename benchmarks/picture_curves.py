@@ -1,7 +1,7 @@
 """Compare a model with WebP and JPEG XL on small pictures of many kinds, over the whole range of qualities.
 
     python benchmarks/picture_sets.py runs/sets
-    python benchmarks/picture_curves.py runs/sets/report --json docs/picture-curves.json
+    python benchmarks/picture_curves.py runs/sets/report --write      # docs/picture-curves.json and docs/small-pictures.md
 
 All sizes are those of whole files. The BD-rate compares mean sizes over the PSNR that both reach.
 """
@@ -29,6 +29,8 @@ QUALITIES = (1, 5, 10, 20, 30, 40, 50, 60, 70, 75, 80, 85, 90, 95, 100)
 WEBP_QUALITIES = (*range(0, 100, 4), 98, 100)
 JXL_DISTANCES = (0.3, 0.5, 1, 1.5, 2, 3, 4, 6, 8, 11, 15)
 SHOWN = (20, 25, 30, 35, 40)  # dB
+
+DOCS = Path(__file__).parent.parent / "docs"
 
 Curve = list[tuple[float, float]]  # mean bytes and PSNR
 
@@ -138,7 +140,7 @@ def main() -> None:
     parser.add_argument("sets", type=Path)
     parser.add_argument("--model", default="grey")
     parser.add_argument("--effort", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="file to write the results to")
+    parser.add_argument("--write", action="store_true", help="write the results and the page")
     options = parser.parse_args()
     results: dict[str, Any] = {"model": options.model, "effort": options.effort, "sets": {}}
     for path in sorted(options.sets.glob("*.npz")):
@@ -147,8 +149,12 @@ def main() -> None:
         results["sets"][path.stem] = compare(images, options.model, options.effort)
         print(path.stem, results["sets"][path.stem]["bd_rate"], flush=True)
     print(table(results))
-    if options.json:
-        options.json.write_text(json.dumps(results, indent=1) + "\n")
+    if options.write:
+        (DOCS / "picture-curves.json").write_text(json.dumps(results, indent=1) + "\n")
+        page = DOCS / "small-pictures.md"
+        before, _, rest = page.read_text().partition("<!-- curves -->\n")
+        _, _, after = rest.partition("<!-- /curves -->\n")
+        page.write_text(f"{before}<!-- curves -->\n{table(results)}\n<!-- /curves -->\n{after}")
 
 
 if __name__ == "__main__":
