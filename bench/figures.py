@@ -400,7 +400,7 @@ def fashion(sources: Sources) -> str:
     rows = [[name, f"{size:.1f}", "lossless" if psnr is None else f"{psnr:.2f} dB"] for name, size, psnr in large["rows"]]
     size, psnr = small["model"]
     return (
-        f"Fashion-MNIST (grey textures of clothes, 28x28), {large['images']:,} images, `--time 20m -T 2`: "
+        f"Fashion-MNIST (grey textures of clothes, 28x28), {large['images']:,} images, `--kind tile --time 20m -T 2`: "
         f"{large['minutes']} minutes on two cores and {large['gb']} GB of memory ({large['date']}).\n"
         "Whole files of 500 of its test images:\n\n"
         + markdown_table(["", "bytes per file", "PSNR"], rows)
