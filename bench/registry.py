@@ -211,6 +211,8 @@ def _of_mnistzip(model: str | None) -> list[Codec]:
         _ours("mnist-fast-e0", "mnist-fast", 0, CURVE, 1),
         _ours("glyph", "glyph", DEFAULT_EFFORT, SPARSE, 3, on_request=True),
         _ours("glyph-e0", "glyph", 0, CURVE, 1, on_request=True),
+        _ours("grey", "grey", DEFAULT_EFFORT, SPARSE, 4, on_request=True),
+        _ours("grey-e0", "grey", 0, CURVE, 1, on_request=True),
         _ours("classic", "classic", 0, (1, 25, 50, 100), 2),
     ]
     costs = {"auto": 13, "mnist": 8, "mnist-fast": 5, "glyph": 5}

@@ -22,6 +22,7 @@ from mnistzip.coding.lossy_decoder import decode_images, image_or_raise, lossy_h
 from mnistzip.errors import MnistzipError, ModelError, OptionError, located, require_within
 from mnistzip.limits import CHECK_BITS_MAX, SIDE_MAX
 from mnistzip.models import registry
+from mnistzip.models.model import GREY_NUMBERS
 from mnistzip.models.registry import Model
 from mnistzip.options import BARE_CHECK_BITS, DEFAULT_QUALITY, EncodeKeywords, EncodeOptions, with_options
 from mnistzip.threads import map_parts, require_threads
@@ -267,7 +268,7 @@ class Info:
         model: name of the model, or the first bytes of its fingerprint in hex; ``"none (METHOD)"`` if stored.
         quality: 1 to 100 if lossy, else None.
         width, height: in pixels.
-        tiles: number of 28x28 tiles; 0 if stored.
+        tiles: number of 28x28 tiles; 0 if stored, or if the model codes the image whole.
         header_bytes, payload_bytes: they add up to the size of the file.
         max_error: 1 to 64 if bounded: no pixel differs from the original by more grey levels. Else None.
     """
@@ -298,7 +299,8 @@ def info(data: bytes) -> Info:
         number = header.model
         name = number.hex() if isinstance(number, bytes) else names.get(number or 0, f"number {number}")
         mode = header.mode.name.lower()
-    tiles = 0 if header.mode is Mode.STORED else tiles_in(header.width, header.height)
+    in_tiles = header.mode is not Mode.STORED and header.model not in GREY_NUMBERS
+    tiles = tiles_in(header.width, header.height) if in_tiles else 0
     size = (header.width, header.height)
     return Info(mode, name, header.quality, *size, tiles, len(data) - len(payload), len(payload), header.max_error)
 

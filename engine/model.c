@@ -458,7 +458,7 @@ static void read_grey(mnz_reader *r, mnz_model *m, int64_t *sums)
     if (signal.height != MNZ_TILE || signal.width != MNZ_TILE || signal.channels != 1) mnz_fail(r, MNZ_ERROR_MODEL);
     if (signal.range.low < 0 || signal.range.high > 255) mnz_fail(r, MNZ_ERROR_MODEL);
     if (r->status == MNZ_OK) mnz_read_grey_prior(r, &m->grey, sums);
-    m->grey.halo = mnz_grey_halo(m);
+    if (r->status == MNZ_OK) m->grey.halo = mnz_grey_halo(m);
 }
 
 mnz_status mnz_model_load(const void *prepared, size_t size, const char *instructions, void *memory, size_t memory_size,

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from unittest.mock import patch
 
@@ -22,6 +22,7 @@ import numpy as np
 from mnistzip import tiling
 from mnistzip.bitstream.bounded import nearest
 from mnistzip.bitstream.stream_layout import Streams
+from mnistzip.engines.interface import LatentSymbols
 from mnistzip.engines.numpy_engine import NUMPY
 from mnistzip.entropy import rans
 from mnistzip.errors import FormatError
@@ -30,13 +31,18 @@ from mnistzip.models import prepared
 from mnistzip.models.registry import SHIPPED, Model, read_model, shipped
 from mnistzip.types import Bools, Integers, Pixels
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from support.grey_models import pictures, plain_grey_model, random_grey_model, some_symbols
+
 TESTS = Path(__file__).parents[1] / "tests"
 OWN = TESTS / "vectors" / "own" / "own.npz"
-MODELS = (*(name for name in SHIPPED if not shipped(name).is_grey), "own", "glyph-wide", "own-wide")
+GREY = {"plain-grey": plain_grey_model, "random-grey": lambda: random_grey_model(5)}
+MODELS = (*SHIPPED, "own", "glyph-wide", "own-wide", *GREY, "plain-grey-wide")
 (
     END, MODEL, ANALYSE, FIRST_LATENT, REFINE, REFINE_TO_BUDGET, LATENT_SYMBOLS, SYNTHESIZE, ENCODE_LATENTS, DECODE_LATENTS,
-    PIXEL_SYMBOLS, ENCODE_PIXELS, DECODE_PIXELS, ENCODE_INTERVALS,
-) = range(14)  # fmt: skip
+    PIXEL_SYMBOLS, ENCODE_PIXELS, DECODE_PIXELS, ENCODE_INTERVALS, ANALYSE_IMAGE, REFINE_IMAGE, IMAGE_SYMBOLS, SYNTHESIZE_IMAGE,
+    DECODE_IMAGES,
+) = range(19)  # fmt: skip
 OK, ERROR_STREAM = 0, 6  # of mnz_status
 ALIGNMENT, PARAMETERS, ARRAYS = 64, 7, 8
 EFFORTS = (0, 1, 2, 3)
@@ -46,6 +52,7 @@ TILES_IF_WIDE = 3
 TILES_OF_STREAMS = (1, 3, 16)
 CHECK_BITS = (0, 5, 16, 23)
 MAX_ERRORS = (0, 4, 40)  # 0: without loss
+SIZES = ((1, 1), (28, 28), (5, 9), (30, 20), (41, 3), (3, 70))  # of images of models of the kind grey
 
 
 class Writer:
@@ -76,8 +83,10 @@ class Writer:
 
 
 def find(name: str) -> Model:
-    """A shipped model, or the one of the golden files that has a layer of each kind."""
+    """A shipped model, the one of the golden files that has a layer of each kind, or one of the kind grey made for tests."""
     name = name.removesuffix("-wide")
+    if name in GREY:
+        return GREY[name]()
     return read_model(OWN.read_bytes(), "own") if name == "own" else shipped(name)
 
 
@@ -204,6 +213,51 @@ def _pixel_cases(out: Writer, model: Model, x: Pixels, inside: Bools, max_error:
                 out.case(DECODE_PIXELS, count, preview, OK, max_error, arrays=(coded, mask, decoded, possible, final))
 
 
+def grey_cases(out: Writer, model: Model, random: np.random.Generator) -> None:
+    """Whole images: analysis, search, intervals, synthesis and streams."""
+    latents = []
+    for k, (height, width) in enumerate(SIZES):
+        quality, effort = int(random.integers(0, 100)), 1 + k % 3
+        x = pictures(random, 1, height, width)
+        first = NUMPY.analyse_images(model, x, quality)
+        rows, columns = first.shape[1:3]
+        out.case(ANALYSE_IMAGE, quality, height, width, arrays=(x, first.astype(np.int8)))
+        for y in (first, some_symbols(random, model, 1, rows, columns, quality)):
+            x_hat, symbols = NUMPY.synthesize_images(model, y, quality, (height, width)), NUMPY.image_symbols(model, y, quality)
+            out.case(SYNTHESIZE_IMAGE, quality, height, width, arrays=(y.astype(np.int8), x_hat))
+            out.case(IMAGE_SYMBOLS, quality, rows, columns, arrays=(y.astype(np.int8), *symbols))
+            lmbda = int(model.lmbda[quality])
+            refined = NUMPY.refine_image(model, x[0], y[0], quality, effort, lmbda)
+            arrays = x, y.astype(np.int8), refined.astype(np.int8)
+            out.case(REFINE_IMAGE, quality, height, width, effort, lmbda, arrays=arrays)
+        latents.append(some_symbols(random, model, 1, rows, columns, 60))
+    for count in (1, 3, len(SIZES)):
+        grey_stream_cases(out, model, latents[:count], SIZES[:count], random)
+
+
+def grey_stream_cases(
+    out: Writer, model: Model, latents: list[Integers], sizes: Sequence[tuple[int, int]], random: np.random.Generator
+) -> None:
+    """A stream of images at the quality index 60, whole and damaged."""
+    shapes = np.array([y.shape[1:3] for y in latents], np.int32)
+    parts = [NUMPY.image_symbols(model, y, 60) for y in latents]
+    symbols = LatentSymbols(*(np.concatenate([part[k][0] for part in parts]) for k in range(2)))
+    for bits in CHECK_BITS:
+        check = random.integers(0, 1 << 32, 1)
+        (stream,) = NUMPY.encode_streams([symbols], check, bits)
+        for coded in damaged(stream, random):
+            head = 60, len(latents), bits
+            try:
+                decoded, finals = NUMPY.decode_images(model, [coded], 60, [sizes])
+            except FormatError:
+                out.case(DECODE_IMAGES, *head, ERROR_STREAM, arrays=(coded, shapes))
+                continue
+            passed = finals.verify(check, bits)
+            final = np.array([finals.x[0], finals.used_up[0], check[0], passed[0]], np.uint32)
+            joined = np.concatenate([y.reshape(-1) for y in decoded[0]]).astype(np.int8)
+            out.case(DECODE_IMAGES, *head, OK, arrays=(coded, shapes, joined, final))
+
+
 def interval_cases(out: Writer, random: np.random.Generator) -> None:
     """Streams of intervals of all lengths, those of 1 and 65536 included."""
     for bits in range(24):
@@ -221,6 +275,11 @@ def write(path: Path, names: list[str], byteorder: str, count: int, report: Call
     out, random = Writer(path, byteorder), np.random.default_rng(2)
     for name in names:
         model = find(name)
+        if model.is_grey:
+            report(name)
+            out.case(MODEL, False, arrays=(prepare(name, byteorder),))
+            grey_cases(out, model, random)
+            continue
         x, inside = tiles(min(count, TILES_IF_WIDE) if name.endswith("-wide") else count)
         report(name)
         out.case(MODEL, model.pixels is not None, arrays=(prepare(name, byteorder),))

@@ -10,7 +10,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-flags=(-std=c11 -Wall -Wextra -Wpedantic -Werror -ffp-contract=off -Iengine engine/tests/cases.c engine/[a-z]*.c)
+flags=(-std=c11 -Wall -Wextra -Wpedantic -Werror -ffp-contract=off -Iengine engine/tests/*.c engine/[a-z]*.c)
 failed=0
 
 # run NAME CASES CHANGES COMPILE... [-- PREFIX...]
@@ -33,9 +33,10 @@ run() {
 for name in "${@:-all}"; do
   case $name in all) set -- gcc sanitizers clang aarch64 s390x ;; esac
 done
+few=(--model own --model own-wide --model mnist-fast --model plain-grey --model plain-grey-wide --model random-grey)
 python tools/engine_cases.py "$folder/all" > /dev/null
-python tools/engine_cases.py "$folder/some" --tiles 3 --model own --model own-wide --model mnist-fast > /dev/null
-python tools/engine_cases.py "$folder/big" --tiles 3 --model own --model own-wide --model mnist-fast --byteorder big > /dev/null
+python tools/engine_cases.py "$folder/some" --tiles 3 "${few[@]}" > /dev/null
+python tools/engine_cases.py "$folder/big" --tiles 3 "${few[@]}" --byteorder big > /dev/null
 for name in "$@"; do
   case $name in
     gcc) run gcc all 1000 gcc -O3 ;;

@@ -66,6 +66,11 @@ def valid() -> dict[str, bytes]:
             for quality in (1, 50, 100)
         }
     files |= {
+        **{f"grey-q{quality}": mnistzip.encode(digits[quality % 64], quality=quality, model="grey") for quality in (1, 50, 100)},
+        "grey-90x61": mnistzip.encode(plaid, quality=60, model="grey"),
+        "grey-wide-digits": mnistzip.encode(np.hstack(list(digits[:20])), quality=40, model="grey", effort=0),
+        "grey-20x9": mnistzip.encode(digits[9][4:13, 4:24], quality=80, model="grey"),
+        "grey-1x1": mnistzip.encode(digits[11][14:15, 14:15], quality=90, model="grey", effort=0),
         "mnist-effort0": mnistzip.encode(digits[7], effort=0),
         "mnist-effort9": mnistzip.encode(digits[7], effort=9),
         "mnist-51-bytes": mnistzip.encode(digits[8], max_bytes=51),
@@ -107,6 +112,7 @@ def bare() -> dict[str, tuple[Pixels, dict[str, Any]]]:
         **{f"mnist-check{bits}": (digits[bits], {"quality": 30, "check_bits": bits}) for bits in (0, 5, 8, 15, 16, 23)},
         "classic": (digits[1], {"quality": 50, "check_bits": 8, "model": "classic"}),
         "mnist-row": (row, {"quality": 20, "check_bits": 8}),  # 17 tiles, two streams
+        "grey": (digits[2], {"quality": 30, "check_bits": 4, "model": "grey"}),
     }
 
 
@@ -325,6 +331,7 @@ def archives() -> dict[str, bytes]:
         "grown": appended,
         "mnist-fast": mnistzip.encode_archive(digits[:9], model="mnist-fast"),
         "mnist-fast-lossless": mnistzip.encode_archive(digits[:9], model="mnist-fast", lossless=True),
+        "grey": mnistzip.encode_archive([digits[0], digits[1][3:20], *digits[2:9]], model="grey", quality=60),
         "glyph-lossless": mnistzip.encode_archive(digits[:9], model="glyph", lossless=True),
         **part_vectors.valid(),
         "classic": mnistzip.encode_archive(digits[:9], model="classic", labels=[-(1 << 63), *range(7), (1 << 63) - 1]),

@@ -25,7 +25,7 @@ from mnistzip.training.torch_grey import BLOCK, CHANNELS, SCALES as LOG_SCALES, 
 from mnistzip.training.torch_layers import SCALE, exact_shift
 
 PIXEL_UNIT = 2 * WHITE  # centred grey levels are 2 * v - 255
-LATENT_UNIT, LATENT_MAX = 1 << 16, 1 << 19
+LATENT_UNIT, LATENT_MAX = 1 << 14, 1 << 21
 COEFFICIENT_UNIT = 4 * WHITE  # scaled symbols are in quarters of a grey level
 COEFFICIENT_MAX = 4095
 IMAGE_UNIT, IMAGE_MAX = 256 * WHITE, 1 << 17  # sums of the synthesis are in 256ths of a grey level

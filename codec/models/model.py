@@ -18,6 +18,8 @@ from mnistzip.models import stored_models
 from mnistzip.tiling import TILE, tiles_in
 from mnistzip.types import Mode
 
+GREY_NUMBERS = frozenset({4})  # of shipped models of the kind grey
+
 if TYPE_CHECKING:
     from mnistzip.models.grey.grey_model import GreyModel
     from mnistzip.models.latent_prior import Prior
@@ -64,9 +66,11 @@ class Model:
     @cached_property
     def is_grey(self) -> bool:
         """Whether it codes whole pictures of any size, not tiles."""
+        if self.number is not None:
+            return self.number in GREY_NUMBERS
         from mnistzip.models import model_file
 
-        return self.number is None and model_file.is_grey(self.content, self.name)
+        return model_file.is_grey(self.content, self.name)
 
     @cached_property
     def _grey_parts(self) -> tuple[GreyModel, NDArray[np.int64]]:

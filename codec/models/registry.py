@@ -34,15 +34,16 @@ __all__ = [  # the whole of what models offer to those above, with the names of 
     "within_limits",
 ]
 
-SHIPPED = {"mnist": 0, "classic": 1, "mnist-fast": 2, "glyph": 3}  # ids in files: they never change meaning
+SHIPPED = {"mnist": 0, "classic": 1, "mnist-fast": 2, "glyph": 3, "grey": 4}  # ids in files: they never change meaning
 AUTO = "auto"  # not a model: the encoder chooses one of CANDIDATES for each image
 DEFAULT = AUTO
 DIGITS = "mnist"  # the model of files whose header names none, and of bare streams where nobody names one
-CANDIDATES = (DIGITS, "glyph")
+CANDIDATES = (DIGITS, "glyph", "grey")
 ABOUT = {
     "mnist": "variable-rate codec for handwritten digits, trained for rate and distortion together; keeps every pixel, too",
     "mnist-fast": "a small mnist, more than twice as fast, 1 dB below at equal bytes; lossless files take 5 bytes more",
     "glyph": "for letters, digits and symbols of all kinds, printed and written; a small network; keeps every pixel, too",
+    "grey": "for small pictures of any kind and size, such as photographs and icons, without tiles; lossy only",
     "classic": "the plain autoencoder that mnistzip descends from, quantized and given a prior",
 }
 

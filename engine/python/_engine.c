@@ -516,6 +516,16 @@ static int allocate_grey(block *space, const mnz_model *model, int rows, int col
     return size && allocate(space, size);
 }
 
+/* Whether a buffer has so many items of some bytes each, of any alignment. */
+static int has_bytes(const Py_buffer *buffer, size_t items, size_t bytes)
+{
+    if (bytes && items > (size_t)PY_SSIZE_T_MAX / bytes) {
+        raise(MNZ_ERROR_ARGUMENT);
+        return 0;
+    }
+    return has(buffer, items * bytes, 1);
+}
+
 /* Analysis of some images, from x to y, or synthesis, from y to x. */
 static PyObject *on_images(PyObject *object, PyObject *args, int synthesis)
 {
@@ -536,7 +546,7 @@ static PyObject *on_images(PyObject *object, PyObject *args, int synthesis)
         raise(MNZ_ERROR_ARGUMENT);
         goto done;
     }
-    if (!has(&b[PIXELS], count, pixels) || !has(&b[SYMBOLS], count, symbols)) goto done;
+    if (!has_bytes(&b[PIXELS], count, pixels) || !has_bytes(&b[SYMBOLS], count, symbols)) goto done;
     mnz_status status = MNZ_OK;
     Py_BEGIN_ALLOW_THREADS
     uint8_t *x = b[PIXELS].buf;
@@ -574,7 +584,8 @@ static PyObject *refine_image(PyObject *object, PyObject *args)
     const int rows = positions_of(height), columns = positions_of(width);
     const size_t searched = mnz_image_search_workspace(model, rows, columns);
     if (searched ? !allocate(&space, searched) : !allocate_grey(&space, model, rows, columns)) goto done;
-    if (!has(&b[PIXELS], (size_t)height, (size_t)width) || !has(&b[SYMBOLS], (size_t)rows * (size_t)columns, MNZ_GREY_CHANNELS)) goto done;
+    if (!has_bytes(&b[PIXELS], (size_t)height, (size_t)width) || !has_bytes(&b[SYMBOLS], (size_t)rows * (size_t)columns, MNZ_GREY_CHANNELS))
+        goto done;
     mnz_status status;
     Py_BEGIN_ALLOW_THREADS
     status = mnz_refine_image(model, b[PIXELS].buf, height, width, quality, effort, lmbda, b[SYMBOLS].buf, space.at, space.size);
@@ -612,7 +623,7 @@ static PyObject *image_symbols(PyObject *object, PyObject *args)
         raise(MNZ_ERROR_ARGUMENT);
         goto done;
     }
-    if (!has(&b[SYMBOLS], (size_t)images, symbols) || !has(&b[START], (size_t)images * coded, 2) ||
+    if (!has_bytes(&b[SYMBOLS], (size_t)images, symbols) || !has(&b[START], (size_t)images * coded, 2) ||
         !has(&b[FREQ], (size_t)images * coded, 2))
         goto done;
     mnz_status status = MNZ_OK;

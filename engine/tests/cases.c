@@ -6,59 +6,24 @@
  * Then load each prepared model with bytes changed at random, as many times as told (200), and compute with those that load.
  * Exit status 1 if a result differs. Every array has its own block of memory, so that sanitizers notice each access beyond one.
  */
-#include "mnistzip.h"
+#include "cases.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    END,
-    MODEL,
-    ANALYSE,
-    FIRST_LATENT,
-    REFINE,
-    REFINE_TO_BUDGET,
-    LATENT_SYMBOLS,
-    SYNTHESIZE,
-    ENCODE_LATENTS,
-    DECODE_LATENTS,
-    PIXEL_SYMBOLS,
-    ENCODE_PIXELS,
-    DECODE_PIXELS,
-    ENCODE_INTERVALS,
-    KINDS
-};
 static const char *const names[KINDS] = {
     "end",        "model",          "analyse",        "first_latent",  "refine",        "refine_to_budget", "latent_symbols",
-    "synthesize", "encode_latents", "decode_latents", "pixel_symbols", "encode_pixels", "decode_pixels",    "encode_intervals"};
+    "synthesize", "encode_latents", "decode_latents", "pixel_symbols", "encode_pixels", "decode_pixels",    "encode_intervals",
+    "analyse_image", "refine_image", "image_symbols", "synthesize_image", "decode_images"};
 
-enum { PARAMETERS = 7, ARRAYS = 8, TILES_MAX = MNZ_TILES_PER_STREAM };
-
-/* A record, and copies of its arrays in memory of exactly their sizes. */
-typedef struct {
-    int32_t kind, parameter[PARAMETERS], size[ARRAYS];
-} record;
-
-typedef struct {
-    record head;
-    void *array[ARRAYS];
-    size_t size[ARRAYS];
-} test_case;
-
-typedef struct {
-    unsigned char *raw, *at;
-    size_t size;
-} memory;
-
-static void stop(const char *message)
+void stop(const char *message)
 {
     fprintf(stderr, "cases: %s\n", message);
     exit(2);
 }
 
-/* Aligned memory that ends where its block ends, so the size is rounded up to the alignment. */
-static memory allocate(size_t size)
+memory allocate(size_t size)
 {
     memory m;
     m.size = (size + MNZ_ALIGNMENT - 1) / MNZ_ALIGNMENT * MNZ_ALIGNMENT;
@@ -115,13 +80,12 @@ static void free_case(test_case *c)
 
 /* ---- Comparing ---- */
 
-static int same(const test_case *c, int array, const void *result, size_t size)
+int same(const test_case *c, int array, const void *result, size_t size)
 {
     return c->size[array] == size && (size == 0 || memcmp(c->array[array], result, size) == 0);
 }
 
-/* expected: state, whether all bytes are used, check, whether the check passes. */
-static int same_final(const test_case *c, int array, mnz_final final, int check_bits)
+int same_final(const test_case *c, int array, mnz_final final, int check_bits)
 {
     const uint32_t *expected = c->array[array];
     if (c->size[array] != 4 * sizeof *expected || final.state != expected[0] || (final.bytes_left == 0) != (int)expected[1]) return 0;
@@ -277,6 +241,11 @@ static int run_case(const mnz_model *model, const test_case *c, memory lossy, me
     case ENCODE_PIXELS: return run_encode_pixels(c);
     case DECODE_PIXELS: return run_decode_pixels(model, c);
     case ENCODE_INTERVALS: return run_encode_intervals(c);
+    case ANALYSE_IMAGE:
+    case REFINE_IMAGE:
+    case IMAGE_SYMBOLS:
+    case SYNTHESIZE_IMAGE:
+    case DECODE_IMAGES: return run_grey(model, c);
     default: return run_lossy(model, c, lossy, search);
     }
 }
@@ -321,8 +290,7 @@ static int run_model(const memory *file, size_t at, const memory *prepared, size
 
 /* ---- Damaged models ---- */
 
-/* A linear congruential generator: Knuth's MMIX. */
-static uint32_t pick(uint64_t *seed, uint32_t below)
+uint32_t pick(uint64_t *seed, uint32_t below)
 {
     *seed = *seed * 6364136223846793005u + 1442695040888963407u;
     return (uint32_t)((*seed >> 32) % below);
@@ -331,6 +299,10 @@ static uint32_t pick(uint64_t *seed, uint32_t below)
 /* Compute something of everything with a model that loads: results may be anything, but nothing may crash. */
 static void use(const mnz_model *model, uint64_t *seed)
 {
+    if (mnz_model_is_grey(model)) {
+        use_grey(model, seed);
+        return;
+    }
     memory lossy = allocate(mnz_lossy_workspace(model)), search = allocate(mnz_search_workspace(model));
     uint8_t x[MNZ_TILE_PIXELS], x_hat[MNZ_TILE_PIXELS], inside[MNZ_TILE_PIXELS], stream[64], possible[1];
     uint8_t quality = (uint8_t)pick(seed, MNZ_QUALITIES);

@@ -158,14 +158,6 @@ def test_images_of_several_sizes_share_a_stream() -> None:
     compare("no streams", lambda engine: engine.encode_streams([], np.zeros(0, np.int64)))
 
 
-def test_no_images_give_no_results() -> None:
-    model = plain_grey_model()
-    compare = Comparison(model, ENGINES, "no images")
-    y = compare("analyse_images", lambda engine: engine.analyse_images(model, np.zeros((0, 9, 6), np.uint8), 5))
-    compare("image_symbols", lambda engine: engine.image_symbols(model, y, 5))
-    compare("synthesize_images", lambda engine: engine.synthesize_images(model, y, 5, (9, 6)))
-
-
 @pytest.mark.parametrize("seed", range(4))
 def test_random_streams_decode_to_the_same(seed: int) -> None:
     random, model = np.random.default_rng(seed), plain_grey_model() if seed == 0 else random_grey_model(seed)

@@ -1,7 +1,7 @@
 """Load damaged prepared models and compute with those that load: no process may die of it.
 
-``python engine_mutations.py SEED COUNT`` makes so many of them, and ``SEED COUNT grey`` of the kind ``grey``. It prints how many
-were refused, and how many were loaded.
+``python engine_mutations.py SEED COUNT`` makes so many of them, and ``SEED COUNT grey`` of the kind ``grey``. It prints how
+many were refused, and how many were loaded.
 """
 
 from __future__ import annotations

@@ -1,0 +1,66 @@
+/* What the files that run cases share. */
+#ifndef CASES_H
+#define CASES_H
+
+#include "mnistzip.h"
+
+/* Kinds of cases, as tools/engine_cases.py numbers them. */
+enum {
+    END,
+    MODEL,
+    ANALYSE,
+    FIRST_LATENT,
+    REFINE,
+    REFINE_TO_BUDGET,
+    LATENT_SYMBOLS,
+    SYNTHESIZE,
+    ENCODE_LATENTS,
+    DECODE_LATENTS,
+    PIXEL_SYMBOLS,
+    ENCODE_PIXELS,
+    DECODE_PIXELS,
+    ENCODE_INTERVALS,
+    ANALYSE_IMAGE,
+    REFINE_IMAGE,
+    IMAGE_SYMBOLS,
+    SYNTHESIZE_IMAGE,
+    DECODE_IMAGES,
+    KINDS
+};
+
+enum { PARAMETERS = 7, ARRAYS = 8, TILES_MAX = MNZ_TILES_PER_STREAM };
+
+/* A record, and copies of its arrays in memory of exactly their sizes. */
+typedef struct {
+    int32_t kind, parameter[PARAMETERS], size[ARRAYS];
+} record;
+
+typedef struct {
+    record head;
+    void *array[ARRAYS];
+    size_t size[ARRAYS];
+} test_case;
+
+typedef struct {
+    unsigned char *raw, *at;
+    size_t size;
+} memory;
+
+void stop(const char *message);
+
+/* Aligned memory that ends where its block ends, so the size is rounded up to the alignment. */
+memory allocate(size_t size);
+
+int same(const test_case *c, int array, const void *result, size_t size);
+
+/* expected: state, whether all bytes are used, check, whether the check passes. */
+int same_final(const test_case *c, int array, mnz_final final, int check_bits);
+
+/* A linear congruential generator: Knuth's MMIX. */
+uint32_t pick(uint64_t *seed, uint32_t below);
+
+/* Models of the kind grey: run a case, and compute something of everything with a model that loads. */
+int run_grey(const mnz_model *model, const test_case *c);
+void use_grey(const mnz_model *model, uint64_t *seed);
+
+#endif
