@@ -61,11 +61,13 @@ static void read_hidden(mnz_reader *r, mnz_group *g, const int32_t *fields, int 
     const size_t stride = mnz_stride(&g->around[0]);
     g->bias = mnz_read_numbers(r, (size_t)MNZ_QUALITIES * (1 + MNZ_TABLES) * stride);
     g->shift = mnz_read_shifts(r, hidden);
+    int64_t *const shared = sums + hidden; /* of all tables; `sums` has room for more outputs than hidden and this */
+    memset(shared, 0, (size_t)hidden * sizeof *shared);
+    if (g->before.runs) mnz_bound_products(r, &g->before, peaks, shared);
+    mnz_bound_bias(r, g->bias, (size_t)MNZ_QUALITIES * (1 + MNZ_TABLES), stride, hidden, shared);
     for (int k = 0; k < MNZ_TABLES && r->status == MNZ_OK; k++) {
-        memset(sums, 0, (size_t)hidden * sizeof *sums);
+        memcpy(sums, shared, (size_t)hidden * sizeof *sums);
         mnz_bound_products(r, &g->around[k], peaks, sums);
-        if (g->before.runs) mnz_bound_products(r, &g->before, peaks, sums);
-        mnz_bound_bias(r, g->bias, (size_t)MNZ_QUALITIES * (1 + MNZ_TABLES), stride, hidden, sums);
         mnz_require_bounded(r, sums, hidden);
     }
 }
@@ -111,7 +113,7 @@ static void read_group(mnz_reader *r, mnz_group *g, int number, int within_shift
     const int32_t *fields = mnz_read_record(r);
     const int channels = number * MNZ_GROUP;
     g->hidden = fields[HIDDEN], g->narrow = fields[NARROW];
-    if (g->hidden < 1 || g->narrow < 1 || g->hidden > MNZ_SIGNAL_MAX || g->narrow > MNZ_SIGNAL_MAX) {
+    if (g->hidden < 1 || g->narrow < 1 || g->hidden > MNZ_SIGNAL_MAX / 2 || g->narrow > MNZ_SIGNAL_MAX) {
         mnz_fail(r, MNZ_ERROR_MODEL);
         return;
     }

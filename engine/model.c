@@ -66,18 +66,18 @@ static void read_paired(mnz_reader *r, mnz_layer *layer, int64_t *sums)
     const int64_t peak = mnz_peak(layer->in.range);
     const int16_t *w = layer->paired = mnz_read(r, (size_t)blocks * pairs * 4 * MNZ_BLOCK, sizeof *layer->paired);
     if (peak > INT16_MAX) mnz_fail(r, MNZ_ERROR_INEXACT);
-    for (int block = 0; r->status == MNZ_OK && block < blocks; block++, w += (size_t)pairs * 4 * MNZ_BLOCK)
+    for (int block = 0; r->status == MNZ_OK && block < blocks; block++) {
+        int32_t of_row[2][MNZ_BLOCK] = {{0}}; /* of the upper and the lower output row, which may differ if the model is damaged */
+        for (int k = 0; k < 2 * pairs; k++, w += 2 * MNZ_BLOCK)
+            for (int i = 0; i < 2 * MNZ_BLOCK; i++) of_row[k % 2][i / 2] += w[i] < 0 ? -w[i] : w[i];
         for (int o = 0; o < MNZ_BLOCK; o++) {
-            const int channel = block * MNZ_BLOCK + o;
-            int64_t of_row[2] = {0, 0}; /* the upper and the lower one, which may differ if the model is damaged */
-            for (int k = 0; k < 2 * pairs; k++)
-                for (int i = 0; i < 2; i++) of_row[k % 2] += mnz_magnitude(w[(k * MNZ_BLOCK + o) * 2 + i]);
-            const int64_t most = of_row[0] > of_row[1] ? of_row[0] : of_row[1];
-            if (channel < channels)
-                sums[channel] += most * peak;
+            const int32_t most = of_row[0][o] > of_row[1][o] ? of_row[0][o] : of_row[1][o];
+            if (block * MNZ_BLOCK + o < channels)
+                sums[block * MNZ_BLOCK + o] += most * peak;
             else if (most)
                 mnz_fail(r, MNZ_ERROR_MODEL);
         }
+    }
 }
 
 static void bound_depthwise(mnz_reader *r, const mnz_layer *layer, int64_t *sums)

@@ -129,14 +129,18 @@ void mnz_bound_products(mnz_reader *r, const mnz_matrix *m, mnz_peaks input, int
 
 void mnz_bound_bias(mnz_reader *r, const int32_t *bias, size_t rows, size_t stride, int outputs, int64_t *sums)
 {
+    enum { TOGETHER = 64 }; /* columns, row by row */
     if (r->status != MNZ_OK) return;
-    for (int o = 0; o < outputs; o++) {
-        int64_t largest = 0;
-        for (size_t row = 0; row < rows; row++) {
-            int64_t value = mnz_magnitude(bias[row * stride + o]);
-            largest = value > largest ? value : largest;
-        }
-        sums[o] += largest;
+    for (int first = 0; first < outputs; first += TOGETHER) {
+        const int count = outputs - first < TOGETHER ? outputs - first : TOGETHER;
+        uint32_t largest[TOGETHER] = {0};
+        const int32_t *at = bias + first;
+        for (size_t row = 0; row < rows; row++, at += stride)
+            for (int o = 0; o < count; o++) {
+                const uint32_t value = at[o] < 0 ? 0 - (uint32_t)at[o] : (uint32_t)at[o];
+                largest[o] = value > largest[o] ? value : largest[o];
+            }
+        for (int o = 0; o < count; o++) sums[first + o] += largest[o];
     }
 }
 

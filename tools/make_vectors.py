@@ -66,7 +66,9 @@ def valid() -> dict[str, bytes]:
             for quality in (1, 50, 100)
         }
     files |= {
-        **{f"grey-q{quality}": mnistzip.encode(digits[quality % 64], quality=quality, model="grey") for quality in (1, 50, 100)},
+        **{
+            f"grey-q{quality}": mnistzip.encode(digits[quality % 64], quality=quality, model="grey") for quality in (1, 50, 100)
+        },
         "grey-90x61": mnistzip.encode(plaid, quality=60, model="grey"),
         "grey-wide-digits": mnistzip.encode(np.hstack(list(digits[:20])), quality=40, model="grey", effort=0),
         "grey-20x9": mnistzip.encode(digits[9][4:13, 4:24], quality=80, model="grey"),

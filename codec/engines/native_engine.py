@@ -169,7 +169,8 @@ class NativeEngine:
         self, model: Model, x: Pixels, y: Integers, quality_index: int, effort: int, lmbda: int | None = None
     ) -> Integers:
         refined, weight = _symbols(y).copy(), int(model.lmbda[quality_index]) if lmbda is None else lmbda
-        self._load(model).refine_image(_octets(x), *x.shape, quality_index, effort, weight, refined)
+        height, width = x.shape
+        self._load(model).refine_image(_octets(x), height, width, quality_index, effort, weight, refined)
         return refined.astype(np.int64)
 
     def image_symbols(self, model: Model, y: Integers, quality_index: int) -> LatentSymbols:

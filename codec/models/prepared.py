@@ -373,7 +373,7 @@ def _write_group(writer: _Writer, group: GroupPrior, number: int) -> None:
     hidden, narrow = group.mix.weight.shape
     around, linear_around = _integers(group.around, group.unit), group.linear_around.astype(np.int64)
     channels = number * GROUP
-    before, taps = _some_taps(np.zeros((0, hidden)) if group.before is None else _integers(group.before, group.unit))
+    before, taps = _some_taps(np.zeros((0, hidden), np.int64) if group.before is None else _integers(group.before, group.unit))
     linear = np.zeros((0, GROUP)) if group.linear_before is None else group.linear_before
     linear_before, linear_taps = _some_taps(linear.astype(np.int64))
     mix, head = _affine_weight(group.mix), _affine_weight(group.head)
