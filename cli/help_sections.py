@@ -147,7 +147,7 @@ PAGES = {
         {
             "Common options": ("--output", "--time", "--resume", "--force"),
             "Reading images": ("--fit", "--convert"),
-            "How to train": ("--recipe", "--epochs", "--seed", "--threads", "--device", "--folder"),
+            "How to train": ("--recipe", "--kind", "--epochs", "--seed", "--threads", "--device", "--folder"),
             "Help": ("--help",),
         },
         (

@@ -162,8 +162,9 @@ static void find_distances(search *s, const int8_t *y)
     for (size_t k = 0; k < symbols; k++) {
         const int c = (int)(k % MNZ_GREY_CHANNELS);
         const float slope = s->gradient[k] * ((float)step[c] * unit);
-        const float distance = rintf(slope * scale / (float)curvature[c]);
-        s->gradient[k] = distance < -TARGET_MAX ? -TARGET_MAX : distance > TARGET_MAX ? TARGET_MAX : distance;
+        const float exact = slope * scale / (float)curvature[c];
+        const float distance = exact < -TARGET_MAX ? -TARGET_MAX : exact > TARGET_MAX ? TARGET_MAX : exact;
+        s->gradient[k] = distance + 12582912.0f - 12582912.0f; /* 1.5 * 2^23: rounds to the nearest integer, half to even */
     }
 }
 

@@ -8,7 +8,8 @@ An image becomes lossless, by a pixel model or deflated, in two cases. Either th
 one. Or the lossy picture is far worse than its quality stands for, and lossless coding costs less by the same measure.
 
 To try every model on every image would take several times as long as coding it. Therefore a pixel model is tried only where a
-low estimate of its bytes lets it win. At effort 0, images that look like MNIST's digits go to ``mnist`` without a comparison.
+low estimate of its bytes lets it win. Images that look like MNIST's digits are not tried with models of the kind ``grey``, and
+at effort 0 they go to ``mnist`` without a comparison.
 """
 
 from __future__ import annotations
@@ -154,29 +155,33 @@ def _first_look(
     everyone = kind_of(first.model).images(images)
     latents = everyone.first(first.model, _qualities(first, len(images)))
     best, error = [0] * len(images), [0] * len(images)
-    compared = list(range(len(images)))
-    if len(candidates) > 1 and not effort:
-        typical = _are_typical(images, [latent.bits for latent in latents], first)
-        compared = np.flatnonzero(~typical).tolist()
-    if len(candidates) == 1 or not compared:
+    if len(candidates) == 1:
         return best, latents, error
-    some = [images[k] for k in compared]
+    typical = _are_typical(images, [latent.bits for latent in latents], first)
+    compared = [k for k in range(len(images)) if effort or not typical[k]]
+    if not compared:
+        return best, latents, error
     lmbda = int(first.model.lmbda[first.model.quality_index(first.quality or 1)])
-    looks: list[list[Latent]] = []
-    errors = np.empty((len(candidates), len(some)), np.int64)
+    looks: list[dict[int, tuple[Latent, int]]] = []  # latent and error
     cost = np.zeros((len(candidates), len(images)), np.int64)
     cost[1:] = INFEASIBLE
     for number, candidate in enumerate(candidates):
-        kind, qualities = kind_of(candidate.model), _qualities(candidate, len(some))
-        laid_out = everyone.select(compared) if kind is kind_of(first.model) else kind.images(some)
-        looks.append(laid_out.first(candidate.model, qualities) if number else [latents[k] for k in compared])
-        errors[number] = laid_out.errors(candidate.model, looks[-1], qualities)
-        bits = np.array([latent.bits for latent in looks[-1]], np.int64)
-        cost[number, compared] = (bits << LMBDA_SHIFT) + lmbda * errors[number]
+        which = [k for k in compared if not (candidate.model.is_grey and typical[k])]
+        looks.append({})
+        if not which:
+            continue
+        kind, qualities = kind_of(candidate.model), _qualities(candidate, len(which))
+        alike = kind is kind_of(first.model)
+        laid_out = everyone.select(which) if alike else kind.images([images[k] for k in which])
+        look = laid_out.first(candidate.model, qualities) if number else [latents[k] for k in which]
+        errors = laid_out.errors(candidate.model, look, qualities)
+        looks[-1] = dict(zip(which, zip(look, errors, strict=True), strict=True))
+        bits = np.array([latent.bits for latent in look], np.int64)
+        cost[number, which] = (bits << LMBDA_SHIFT) + lmbda * np.array(errors, np.int64)
     cost[0] -= cost[0] // ADVANTAGE
     best = _cheapest(cost, use_bits << LMBDA_SHIFT).tolist()
-    for at, k in enumerate(compared):
-        latents[k], error[k] = looks[best[k]][at], int(errors[best[k], at])
+    for k in compared:
+        latents[k], error[k] = looks[best[k]][k]
     return best, latents, error
 
 

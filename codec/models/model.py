@@ -96,9 +96,9 @@ class Model:
     @cached_property
     def lmbda(self) -> NDArray[np.int64]:
         """Weight of the squared error that each quality was trained for, shape ``(100,)``; only encoders use it."""
-        if self.is_grey:
-            return self._grey_parts[1]
-        return self.lossy_parts.lmbda if self.stored is None else stored_models.lmbda_of(self.stored)
+        if self.stored is not None:
+            return stored_models.lmbda_of(self.stored)
+        return self._grey_parts[1] if self.is_grey else self.lossy_parts.lmbda
 
     @cached_property
     def has_pixel_model(self) -> bool:

@@ -414,7 +414,7 @@ def test_the_command_takes_names_of_models(tmp_path: Path, capsys: pytest.Captur
     output = json.loads(capsys.readouterr().out)
     jsonschema.validate(output, SCHEMA)
     assert [row["codec"] for row in output["rows"]] == ["auto-e0", "glyph-e0", "png"]
-    assert set(output["models"]) == {"mnist", "glyph"}
+    assert set(output["models"]) == {"mnist", "glyph", "grey"}
     assert run([*command[:-1], "nonsense"]) == 1
     assert "no model 'nonsense'" in capsys.readouterr().err
 

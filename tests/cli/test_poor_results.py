@@ -33,7 +33,7 @@ def test_a_picture_that_no_model_suits_is_named_with_what_to_try(noisy: Path, ca
     assert run(["compress", "-e", "0", str(noisy)]) == 0
     (line,) = said(capsys)
     assert line.startswith(f"mnistzip: {noisy}: 1")
-    assert "; quality 53 of glyph gives about 27 dB" in line
+    assert "; quality 39 of grey gives about 26 dB" in line
     assert "--lossless" in line
     assert "mnistzip train" in line
     assert "WebP" not in line

@@ -128,26 +128,26 @@ def test_archives_keep_the_bound_and_say_so() -> None:
 def test_budgets_use_bounded_files_where_these_are_better() -> None:
     images = [photo(seed) for seed in range(6)]
     for decibels in (28.0, 34.0, 40.0):
-        files = mnistzip.encode_many(images, min_psnr=decibels)
+        files = mnistzip.encode_many(images, min_psnr=decibels, model="glyph")
         decoded = mnistzip.decode_many(files)
         assert all(mnistzip.psnr(a, b) >= decibels for a, b in zip(images, decoded, strict=True))
         assert sum(map(len, files)) < 0.9 * sum(map(len, mnistzip.encode_many(images, lossless=True)))
         assert decibels == 28 or {mnistzip.info(file).mode for file in files} == {"bounded"}
-    files = mnistzip.encode_many(images, max_bytes=300)
+    files = mnistzip.encode_many(images, max_bytes=300, model="glyph")
     assert max(map(len, files)) <= 300
     assert {mnistzip.info(file).mode for file in files} == {"bounded"}
     for image, file in zip(images, files, strict=True):
         bound = mnistzip.info(file).max_error
         assert bound is not None
-        assert bound == 1 or len(mnistzip.encode(image, max_error=bound - 1)) > 300
+        assert bound == 1 or len(mnistzip.encode(image, max_error=bound - 1, model="glyph")) > 300
 
 
 @pytest.mark.parametrize("budget", [{"min_psnr": 34.0}, {"max_bytes": 300}])
 def test_budgets_choose_no_bounded_file_that_decoders_refuse(budget: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     image = photo(1)
-    assert mnistzip.info(mnistzip.encode(image, **budget)).mode == "bounded"
+    assert mnistzip.info(mnistzip.encode(image, model="glyph", **budget)).mode == "bounded"
     monkeypatch.setattr(image_files, "DECODED_PIXELS_MAX", {Mode.BOUNDED: image.size - 1})
-    assert mnistzip.info(mnistzip.encode(image, **budget)).mode != "bounded"
+    assert mnistzip.info(mnistzip.encode(image, model="glyph", **budget)).mode != "bounded"
 
 
 @pytest.mark.parametrize("bound", [0, 65, -1, 1.5, "4", True])

@@ -112,7 +112,7 @@ def test_digits_take_what_they_take_by_their_own_model(digits: Pixels) -> None:
 
 
 def test_a_picture_that_no_model_knows_keeps_every_pixel_where_that_costs_less(pictures: dict[str, list[Pixels]]) -> None:
-    files = mnistzip.encode_many(pictures["small"])
+    files = mnistzip.encode_many(pictures["small"], model="mnist")
     assert {mnistzip.info(file).mode for file in files} == {"lossless"}
 
 
@@ -256,7 +256,7 @@ def test_the_command_line_chooses_too(digit_png: Path, tmp_path: Path, capsys: p
     assert run(["compress", str(digit_png), str(letter), "-o", str(tmp_path / "out"), "-v"]) == 0
     said = capsys.readouterr().out
     assert "model mnist" in said
-    assert "model glyph" in said
+    assert "model grey" in said
 
 
 def test_higher_qualities_of_the_default_are_better_and_larger(pictures: dict[str, list[Pixels]]) -> None:
