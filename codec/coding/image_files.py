@@ -15,7 +15,7 @@ from mnistzip.coding.lossy import LossyBatch, is_lossy, require_fits
 from mnistzip.coding.lossy_decoder import lossy_header
 from mnistzip.coding.model_choice import Candidate, Plan, grouped, plan_lossless, plan_lossy
 from mnistzip.errors import LimitError
-from mnistzip.limits import DECODED_PIXELS_MAX, ERROR_MAX, PIXELS_MAX
+from mnistzip.limits import DECODED_PIXELS_MAX, ERROR_MAX, GREY_PIXELS_MAX, PIXELS_MAX
 from mnistzip.metrics import mse, psnr
 from mnistzip.models.registry import Model
 from mnistzip.tiling import tiles_of
@@ -116,6 +116,8 @@ def _best_of_models(
         rank: of a file, by its bytes and its mean squared error.
         others: bounded files of some of the images.
     """
+    if any(image.size > GREY_PIXELS_MAX for image in images):  # decoders refuse such a file of grey by default
+        models = [model for model in models if not model.is_grey] or models
     best = {k: (rank(len(file), _error_within_bound(images[k], file)), file) for k, file in others.items()}
     failures: dict[int, LimitError] = {}
     for model in models:

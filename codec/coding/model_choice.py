@@ -31,7 +31,7 @@ from mnistzip.coding.latents import Latent
 from mnistzip.coding.lossless import pixel_symbols
 from mnistzip.engines.interface import PixelSymbols
 from mnistzip.entropy.cost import BIT, LMBDA_SHIFT
-from mnistzip.limits import DECODED_PIXELS_MAX
+from mnistzip.limits import DECODED_PIXELS_MAX, GREY_PIXELS_MAX
 from mnistzip.models import registry
 from mnistzip.models.registry import Model
 from mnistzip.models.typical_quality import is_poor, typical_bits
@@ -166,7 +166,7 @@ def _first_look(
     cost = np.zeros((len(candidates), len(images)), np.int64)
     cost[1:] = INFEASIBLE
     for number, candidate in enumerate(candidates):
-        which = [k for k in compared if not (candidate.model.is_grey and typical[k])]
+        which = [k for k in compared if not candidate.model.is_grey or _suits_grey(images[k], bool(typical[k]))]
         looks.append({})
         if not which:
             continue
@@ -183,6 +183,11 @@ def _first_look(
     for k in compared:
         latents[k], error[k] = looks[best[k]][k]
     return best, latents, error
+
+
+def _suits_grey(image: Pixels, is_typical: bool) -> bool:
+    """Whether models of the kind ``grey`` are tried on an image: not on digits, nor on one that decoders refuse by default."""
+    return not is_typical and image.size <= GREY_PIXELS_MAX
 
 
 def _cheapest(cost: Integers, use: int) -> Integers:

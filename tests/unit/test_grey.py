@@ -7,12 +7,14 @@ import pytest
 
 import mnistzip
 from mnistzip.bitstream import container
+from mnistzip.coding import image_files, model_choice
 from mnistzip.coding.grey_latents import WHOLE_IMAGES
 from mnistzip.engines.choice import use
 from mnistzip.engines.numpy_engine import NUMPY
 from mnistzip.engines.reference import grey_search
-from mnistzip.errors import FormatError, ModelError
+from mnistzip.errors import FormatError, LimitError, ModelError
 from mnistzip.metrics import psnr
+from mnistzip.models import model as model_module
 from mnistzip.models.grey.coding_order import steps
 from mnistzip.models.grey.distribution import Distributions
 from mnistzip.models.registry import Model, read_model
@@ -185,3 +187,16 @@ def test_a_model_file_that_does_not_fit_is_refused(model: Model) -> None:
     ):
         with pytest.raises(ModelError):
             read_model(forge.with_changed_array(content, array, value), "changed")
+
+
+def test_large_images_are_refused_by_default_and_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = smooth(24, 30)
+    file = mnistzip.encode(image, model="grey", effort=0)
+    assert mnistzip.info(file).model == "grey"
+    for module in (model_choice, image_files, model_module):
+        monkeypatch.setattr(module, "GREY_PIXELS_MAX", image.size - 1)
+    with pytest.raises(LimitError, match="max_pixels"):
+        mnistzip.decode(file)
+    assert mnistzip.decode(file, max_pixels=image.size).shape == image.shape
+    for options in ({}, {"max_bytes": 200}, {"min_psnr": 24}):
+        assert mnistzip.info(mnistzip.encode(image, effort=0, **options)).model != "grey"
