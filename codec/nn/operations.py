@@ -75,7 +75,8 @@ def depthwise(x: Floats, weight: Floats, kernel: int) -> Floats:
 
 def _overlap(distance: int, size: int) -> tuple[slice, slice]:
     """Along an axis, the positions that have a neighbour at a distance, and those neighbours."""
-    first, last = max(0, -distance), size - max(0, distance)
+    first = max(0, -distance)
+    last = max(first, size - max(0, distance))
     return slice(first, last), slice(first + distance, last + distance)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import json
+
 import numpy as np
 import pytest
 
@@ -18,8 +21,10 @@ from mnistzip.models import model as model_module
 from mnistzip.models.grey.coding_order import steps
 from mnistzip.models.grey.distribution import Distributions
 from mnistzip.models.registry import Model, read_model
+from mnistzip.nn.operations import im2col, scatter_convolve
 from mnistzip.types import Mode, Pixels
 from support.grey_models import pictures, plain_grey_file, plain_grey_model
+from support.random_models import model_file
 
 SIZES = [(1, 1), (1, 9), (5, 3), (16, 16), (28, 30)]
 
@@ -200,3 +205,23 @@ def test_large_images_are_refused_by_default_and_not_chosen(monkeypatch: pytest.
     assert mnistzip.decode(file, max_pixels=image.size).shape == image.shape
     for options in ({}, {"max_bytes": 200}, {"min_psnr": 24}):
         assert mnistzip.info(mnistzip.encode(image, effort=0, **options)).model != "grey"
+
+
+def test_a_bias_per_position_is_refused() -> None:
+    with np.load(io.BytesIO(plain_grey_file())) as arrays:
+        changed = {key: arrays[key].astype(np.int64) for key in arrays.files if key != "meta"}
+        meta = json.loads(arrays["meta"].tobytes())
+    place = changed["middle.place"]
+    changed["middle.place"] = np.broadcast_to(place, (7, 7, place.shape[-1]))
+    with pytest.raises(ModelError, match="does not fit"):
+        read_model(model_file(meta, changed), "biased")
+
+
+@pytest.mark.parametrize("kernel", [3, 5, 7])
+@pytest.mark.parametrize("size", [(1, 1), (1, 3), (2, 5)])
+def test_convolutions_of_few_outputs_take_small_arrays(kernel: int, size: tuple[int, int]) -> None:
+    random = np.random.default_rng(8)
+    x = random.integers(-9, 10, (2, *size, 16)).astype(np.float32)
+    weight = random.integers(-9, 10, (kernel**2 * 16, 1)).astype(np.float32)
+    gathered = (im2col(x, kernel) @ weight).reshape(2, *size, 1)
+    assert (scatter_convolve(x, weight, kernel) == gathered).all()

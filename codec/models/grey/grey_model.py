@@ -74,6 +74,8 @@ class GreyModel:
         require_shape((latent.height, latent.width, latent.channels) == (side, side, CHANNELS), "analysis")
         tables = len(self.prior.bounds), CHANNELS
         require_shape(self.fine.shape == self.step.shape == self.curvature.shape == tables, "quantizer")
+        infer(self.analysis, Signal(GREY_LEVELS, BLOCK, BLOCK, 1))  # a bias per position would fit one size only
+        infer(self.synthesis, Signal(self._scaled_range, 1, 1, CHANNELS))
         if self.curvature.min() < 1 or self.curvature.max() > CURVATURE_MAX:
             raise ModelError("a curvature is out of range")
         image = self._image_signal
@@ -83,11 +85,16 @@ class GreyModel:
     @cached_property
     def _image_signal(self) -> Signal:
         """The output of the synthesis."""
+        side = NOMINAL // BLOCK
+        return infer(self.synthesis, Signal(self._scaled_range, side, side, CHANNELS))
+
+    @cached_property
+    def _scaled_range(self) -> Range:
+        """The range of the input of the synthesis."""
         products = np.abs(self.step) * self.prior.bounds
         check_exact("step", products.max(axis=0)[None].astype(np.float32), 1, 1 << self.step_shift)
         peak = (int(products.max()) >> self.step_shift) + 1
-        side = NOMINAL // BLOCK
-        return infer(self.synthesis, Signal(Range(-peak, peak), side, side, CHANNELS))
+        return Range(-peak, peak)
 
     @property
     def macs(self) -> int:
