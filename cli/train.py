@@ -97,6 +97,7 @@ def train(
             f"{recipe!r} is not one of {', '.join([budgeted_recipe.NAME, *recipes.RECIPES])}", param_hint="--recipe"
         )
     if kind != "tile" and recipe == budgeted_recipe.NAME and _wants_grey(data, kind, fit, epochs, convert):
+        distributed.select_device(device)  # an error if there is no such device; the training runs on the processor
         _train_grey(data, output, budget, convert, folder, resume, seed, threads, force)
         return
     distributed.initialize()
