@@ -153,15 +153,7 @@ def _conv_arrays(
 
 
 def _depthwise(part: Conv, name: str, levels: Level, arrays: Arrays) -> dict[str, object]:
-    weight, bias = part.weight.flatten(1), part.bias(levels) * SCALE
-    shift = exact_shift(weight, torch.full(weight.shape[1:], float(ACTIVATION_MAX)), bias.abs().amax(0))
-    scale = torch.exp2(shift)
-    arrays |= {
-        f"{name}.weight": integers(torch.round(weight * scale[:, None]).T),
-        f"{name}.bias": integers(torch.zeros(len(weight))),
-        f"{name}.quality": integers(torch.round(bias * scale)),
-        f"{name}.shift": integers(shift),
-    }
+    _affine(part.weight.flatten(1), part.bias(levels) * SCALE, name, arrays)
     return {"op": "depthwise", "name": name, "kernel": part.weight.shape[-1], "to": ACTIVATIONS}
 
 
@@ -258,7 +250,7 @@ def _hidden(part: Prior, group: int, levels: Level, arrays: Arrays) -> None:
 
 
 def _affine(weight: Tensor, bias: Tensor, name: str, arrays: Arrays) -> None:
-    """A layer on activations with a bias per quality, ``(qualities, outputs)``."""
+    """The arrays of a layer on activations: weights ``(outputs, inputs)`` and a bias per quality, ``(qualities, outputs)``."""
     shift = exact_shift(weight, torch.full(weight.shape[1:], float(ACTIVATION_MAX)), bias.abs().amax(0))
     scale = torch.exp2(shift)
     arrays |= {

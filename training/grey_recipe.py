@@ -255,6 +255,9 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("-f", "--force", is_flag=True, help="Overwrite files.")
 def main(checkpoint: Path, pictures: Sequence[Path], output: Path, force: bool) -> None:
     """Make a model file of a checkpoint of mnistzip.training.grey_trainer."""
+    for path in () if force else (output, *report_paths(output)):
+        if path.exists():
+            raise click.UsageError(f"{path} exists already: -f overwrites it")
     model, progress = load_model(checkpoint)
     train, held_out = read_stacks(pictures, "train"), read_stacks(pictures, "held")
     content, levels = finish(model, train, held_out)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from mnistzip.errors import ModelError
 from mnistzip.models.grey.distribution import Shape
 from mnistzip.models.grey.grey_model import GreyModel
 from mnistzip.models.grey.prior import GROUPS, GreyPrior, GroupPrior
@@ -35,7 +34,7 @@ def read_grey(content: bytes, name: str) -> tuple[GreyModel, Integers]:
     arrays, _ = read_arrays(content, name)
     try:
         meta = description(arrays["meta"], name)
-        require_keys(meta, KEYS, {"pixels"})
+        require_keys(meta, KEYS)
         if meta["kind"] != GREY:
             raise ValueError(f"it is of the kind {meta['kind']!r}")
         reader = ArrayReader(arrays, name)
@@ -86,10 +85,3 @@ def _group(reader: ArrayReader, number: int, within_shift: int) -> GroupPrior:
 
 def _integers(reader: ArrayReader, key: str, rank: int) -> Integers:
     return reader.array(key, rank).astype(np.int64)
-
-
-def require_grey(model: GreyModel | None, name: str) -> GreyModel:
-    """The networks, or :class:`~mnistzip.errors.ModelError` if the model is of another kind."""
-    if model is None:
-        raise ModelError(f"the model {name} codes tiles, not whole pictures")
-    return model
