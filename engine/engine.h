@@ -41,6 +41,11 @@ mnz_arena mnz_arena_of(void *memory, size_t size);
 void *mnz_take(mnz_arena *arena, size_t count, size_t item);
 size_t mnz_aligned(size_t size);
 
+/* ---- Section 5: checks ---- */
+
+/* The check of a stream of a file: its header, the number of the stream, and its content. */
+uint32_t mnz_check_of(const mnz_header *h, uint32_t stream, const void *content, size_t size);
+
 /* ---- Section 4: networks ---- */
 
 typedef struct {

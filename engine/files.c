@@ -1,5 +1,5 @@
 /* FORMAT.md, sections 1, 3, 5, 8 and 10: headers, checks, and the streams of one image. Stored files (section 2) need deflate. */
-#include "engine.h"
+#include "grey.h"
 
 #include <string.h>
 
@@ -21,8 +21,10 @@ static uint32_t crc32(uint32_t crc, const void *bytes, size_t size)
     return ~crc;
 }
 
-static uint32_t check_of(const uint8_t *header, size_t header_size, uint32_t stream, const void *content, size_t size)
+uint32_t mnz_check_of(const mnz_header *h, uint32_t stream, const void *content, size_t size)
 {
+    uint8_t header[MNZ_HEADER_MAX];
+    const size_t header_size = mnz_write_header(h, header);
     const uint8_t number[4] = {(uint8_t)stream, (uint8_t)(stream >> 8), (uint8_t)(stream >> 16), (uint8_t)(stream >> 24)};
     return crc32(crc32(crc32(0, header, header_size), number, sizeof number), content, size);
 }
@@ -187,8 +189,11 @@ static int take_buffers(mnz_arena arena, int lossless, buffers *b)
     return !arena.failed;
 }
 
-size_t mnz_image_workspace(const mnz_model *model, int lossless)
+size_t mnz_image_workspace(const mnz_model *model, const mnz_header *h)
 {
+    if (!is_valid(h)) return 0;
+    if (model->kind == MNZ_KIND_GREY) return mnz_grey_file_workspace(model, h);
+    const int lossless = h->mode != MNZ_LOSSY;
     const size_t tiles = MNZ_TILES_PER_STREAM, symbols = tiles * (lossless ? MNZ_PIXEL_SYMBOLS_MAX : MNZ_SYMBOLS);
     const size_t shared = 2 * tiles * MNZ_TILE_PIXELS + tiles * (MNZ_SYMBOLS + 8) + 6 * symbols + 16 * MNZ_ALIGNMENT;
     const size_t coding = 4 * symbols + 2 * MNZ_ALIGNMENT, networks = lossless ? mnz_lossless_workspace(model, MNZ_TILES_PER_STREAM)
@@ -197,9 +202,8 @@ size_t mnz_image_workspace(const mnz_model *model, int lossless)
 }
 
 /* Code one stream. */
-static mnz_status encode_stream(const mnz_model *model, const mnz_header *h, const uint8_t *header, size_t header_size, uint32_t number,
-                                int tiles, const uint8_t *pixels, int effort, int check_bits, buffers *b, uint8_t *out,
-                                size_t capacity, size_t *size)
+static mnz_status encode_stream(const mnz_model *model, const mnz_header *h, uint32_t number, int tiles, const uint8_t *pixels, int effort,
+                                int check_bits, buffers *b, uint8_t *out, size_t capacity, size_t *size)
 {
     const int q = h->quality - 1, lossless = h->mode != MNZ_LOSSY;
     mnz_status status = MNZ_OK;
@@ -224,20 +228,21 @@ static mnz_status encode_stream(const mnz_model *model, const mnz_header *h, con
     }
     if (status != MNZ_OK) return status;
     if (lossless) {
-        const uint32_t check = check_of(header, header_size, number, b->x, (size_t)tiles * MNZ_TILE_PIXELS);
+        const uint32_t check = mnz_check_of(h, number, b->x, (size_t)tiles * MNZ_TILE_PIXELS);
         return mnz_encode_pixels(b->counts, tiles, b->turn, b->start, b->freq_less_one, check, out, capacity, size, b->rest.at,
                                  b->rest.left);
     }
-    const uint32_t check = check_of(header, header_size, number, b->y, (size_t)tiles * MNZ_SYMBOLS);
+    const uint32_t check = mnz_check_of(h, number, b->y, (size_t)tiles * MNZ_SYMBOLS);
     return mnz_encode_latents(b->start, b->freq_less_one, tiles, 0, check, check_bits, out, capacity, size, b->rest.at, b->rest.left);
 }
 
 size_t mnz_file_bound(const mnz_header *h)
 {
     if (!is_valid(h)) return 0;
-    const size_t tiles = tiles_of(h), streams = (tiles + MNZ_TILES_PER_STREAM - 1) / MNZ_TILES_PER_STREAM;
-    const size_t symbols = h->mode != MNZ_LOSSY ? MNZ_PIXEL_SYMBOLS_MAX : MNZ_SYMBOLS;
-    return MNZ_HEADER_MAX + 2 * symbols * tiles + streams * (4 + LENGTH_BYTES + sizeof(uint32_t));
+    const uint64_t tiles = tiles_of(h), streams = (tiles + MNZ_TILES_PER_STREAM - 1) / MNZ_TILES_PER_STREAM;
+    const uint64_t symbols = h->mode != MNZ_LOSSY ? MNZ_PIXEL_SYMBOLS_MAX : MNZ_TILE_PIXELS; /* of a tile; grey has one for each pixel */
+    const uint64_t size = MNZ_HEADER_MAX + 2 * symbols * tiles + streams * (4 + LENGTH_BYTES + sizeof(uint32_t));
+    return size <= SIZE_MAX / 2 ? (size_t)size : 0;
 }
 
 mnz_status mnz_encode(const mnz_model *model, const mnz_header *h, const uint8_t *pixels, int effort, int bare_check_bits, uint8_t *out,
@@ -250,16 +255,23 @@ mnz_status mnz_encode(const mnz_model *model, const mnz_header *h, const uint8_t
     if (!header_size || (bare_check_bits >= 0 && h->mode != MNZ_LOSSY) || check_bits > MNZ_CHECK_BITS_MAX)
         return MNZ_ERROR_ARGUMENT;
     if (capacity < mnz_file_bound(h)) return MNZ_ERROR_OUTPUT;
-    if (!take_buffers(mnz_arena_of(workspace, workspace_size), h->mode != MNZ_LOSSY, &b)) return MNZ_ERROR_MEMORY;
-    const uint32_t tiles = tiles_of(h), streams = (tiles + MNZ_TILES_PER_STREAM - 1) / MNZ_TILES_PER_STREAM;
+    if (h->mode != MNZ_LOSSY && !model->has_pixels) return MNZ_ERROR_NO_PIXEL_MODEL;
+    const mnz_arena arena = mnz_arena_of(workspace, workspace_size);
     memcpy(out, header, written);
+    if (model->kind == MNZ_KIND_GREY) {
+        const mnz_status status = mnz_grey_encode(model, h, pixels, effort, check_bits, out + written, capacity - written, out_size, arena);
+        if (status == MNZ_OK) *out_size += written;
+        return status;
+    }
+    if (!take_buffers(arena, h->mode != MNZ_LOSSY, &b)) return MNZ_ERROR_MEMORY;
+    const uint32_t tiles = tiles_of(h), streams = (tiles + MNZ_TILES_PER_STREAM - 1) / MNZ_TILES_PER_STREAM;
     /* Each stream is written behind its length in 4 bytes, and later moved behind the lengths of all. */
     uint8_t *const first = out + written + (size_t)(streams - 1) * LENGTH_BYTES, *end = first;
     for (uint32_t k = 0; k < streams; k++) {
         const uint32_t left = tiles - k * MNZ_TILES_PER_STREAM;
         size_t size = 0;
         const mnz_status status =
-            encode_stream(model, h, header, header_size, k, left < MNZ_TILES_PER_STREAM ? (int)left : MNZ_TILES_PER_STREAM, pixels, effort,
+            encode_stream(model, h, k, left < MNZ_TILES_PER_STREAM ? (int)left : MNZ_TILES_PER_STREAM, pixels, effort,
                           check_bits, &b, end + sizeof(uint32_t), (size_t)(out + capacity - end) - sizeof(uint32_t), &size);
         if (status != MNZ_OK) return status;
         const uint32_t length = (uint32_t)size;
@@ -287,8 +299,8 @@ mnz_status mnz_encode(const mnz_model *model, const mnz_header *h, const uint8_t
 }
 
 /* Decode one stream, and verify its check. */
-static mnz_status decode_stream(const mnz_model *model, const mnz_header *h, const uint8_t *header, size_t header_size, uint32_t number,
-                                int tiles, const uint8_t *stream, size_t size, int check_bits, buffers *b, uint8_t *pixels)
+static mnz_status decode_stream(const mnz_model *model, const mnz_header *h, uint32_t number, int tiles, const uint8_t *stream, size_t size,
+                                int check_bits, buffers *b, uint8_t *pixels)
 {
     const int lossless = h->mode != MNZ_LOSSY;
     const uint32_t first = number * MNZ_TILES_PER_STREAM;
@@ -298,12 +310,12 @@ static mnz_status decode_stream(const mnz_model *model, const mnz_header *h, con
     if (lossless) {
         for (int k = 0; k < tiles; k++) cut_tile(h, NULL, first + (uint32_t)k, b->inside + k * MNZ_TILE_PIXELS, NULL);
         status = mnz_decode_pixels(model, stream, size, b->inside, tiles, h->max_error, 0, b->x, b->possible, &final, b->rest.at, b->rest.left);
-        check = check_of(header, header_size, number, b->x, (size_t)tiles * MNZ_TILE_PIXELS);
+        check = mnz_check_of(h, number, b->x, (size_t)tiles * MNZ_TILE_PIXELS);
         for (int k = 0; status == MNZ_OK && k < tiles; k++)
             if (!b->possible[k]) status = MNZ_ERROR_DAMAGED;
     } else {
         status = mnz_decode_latents(model, stream, size, h->quality - 1, tiles, 0, b->y, &final, b->rest.at, b->rest.left);
-        check = check_of(header, header_size, number, b->y, (size_t)tiles * MNZ_SYMBOLS);
+        check = mnz_check_of(h, number, b->y, (size_t)tiles * MNZ_SYMBOLS);
     }
     if (status != MNZ_OK) return status == MNZ_ERROR_STREAM ? MNZ_ERROR_DAMAGED : status;
     if (!mnz_check_passed(final, check, check_bits)) return MNZ_ERROR_DAMAGED;
@@ -318,11 +330,12 @@ static mnz_status decode_stream(const mnz_model *model, const mnz_header *h, con
 mnz_status mnz_decode(const mnz_model *model, const mnz_header *h, const uint8_t *payload, size_t size, int check_bits, uint8_t *pixels,
                       void *workspace, size_t workspace_size)
 {
-    uint8_t header[MNZ_HEADER_MAX];
-    const size_t header_size = mnz_write_header(h, header);
+    const mnz_arena arena = mnz_arena_of(workspace, workspace_size);
     buffers b;
-    if (!header_size || check_bits < 0 || check_bits > MNZ_CHECK_BITS_MAX) return MNZ_ERROR_ARGUMENT;
-    if (!take_buffers(mnz_arena_of(workspace, workspace_size), h->mode != MNZ_LOSSY, &b)) return MNZ_ERROR_MEMORY;
+    if (!is_valid(h) || check_bits < 0 || check_bits > MNZ_CHECK_BITS_MAX) return MNZ_ERROR_ARGUMENT;
+    if (h->mode != MNZ_LOSSY && !model->has_pixels) return MNZ_ERROR_NO_PIXEL_MODEL;
+    if (model->kind == MNZ_KIND_GREY) return mnz_grey_decode(model, h, payload, size, check_bits, pixels, arena);
+    if (!take_buffers(arena, h->mode != MNZ_LOSSY, &b)) return MNZ_ERROR_MEMORY;
     const uint32_t tiles = tiles_of(h), streams = (tiles + MNZ_TILES_PER_STREAM - 1) / MNZ_TILES_PER_STREAM;
     if (size < streams) return MNZ_ERROR_DAMAGED;
     const uint8_t *const end = payload + size, *lengths = payload, *stream = payload;
@@ -337,9 +350,8 @@ mnz_status mnz_decode(const mnz_model *model, const mnz_header *h, const uint8_t
             if (length > stream_size) return MNZ_ERROR_DAMAGED;
             stream_size = length;
         }
-        const mnz_status status = decode_stream(model, h, header, header_size, k,
-                                                left < MNZ_TILES_PER_STREAM ? (int)left : MNZ_TILES_PER_STREAM, stream, stream_size,
-                                                check_bits, &b, pixels);
+        const mnz_status status = decode_stream(model, h, k, left < MNZ_TILES_PER_STREAM ? (int)left : MNZ_TILES_PER_STREAM, stream,
+                                                stream_size, check_bits, &b, pixels);
         if (status != MNZ_OK) return status;
         stream += stream_size;
     }

@@ -126,6 +126,16 @@ static inline size_t mnz_walk_position(const mnz_walk *w, size_t k)
     return row * (size_t)w->columns + (size_t)w->first_column + k % (size_t)w->step_columns * (size_t)w->distance;
 }
 
+/* ---- Files ---- */
+
+/* The payload of an image, whose header is valid and lossy. mnz_grey_file_workspace gives the bytes that the arena must have; 0 if the
+   image is too large. */
+size_t mnz_grey_file_workspace(const mnz_model *model, const mnz_header *h);
+mnz_status mnz_grey_encode(const mnz_model *model, const mnz_header *h, const uint8_t *pixels, int effort, int check_bits, uint8_t *out,
+                           size_t capacity, size_t *size, mnz_arena arena);
+mnz_status mnz_grey_decode(const mnz_model *model, const mnz_header *h, const uint8_t *payload, size_t size, int check_bits,
+                           uint8_t *pixels, mnz_arena arena);
+
 /* ---- Arguments ---- */
 
 /* Whether the model is of this kind, quality and size are in range, and the workspace is large enough. */

@@ -93,7 +93,7 @@ size_t mnz_search_workspace(const mnz_model *model);
 /* Bytes of workspace that lossless functions need for a number of tiles. */
 size_t mnz_lossless_workspace(const mnz_model *model, int tiles);
 
-/* ---- Images: FORMAT.md, sections 1, 3, 8 and 10 ---- */
+/* ---- Images: FORMAT.md, sections 1, 3, 8, 10 and 12 ---- */
 
 enum { MNZ_LOSSY = 0, MNZ_LOSSLESS = 1, MNZ_BOUNDED = 3, MNZ_HEADER_MAX = 14, MNZ_ERROR_MAX = 64 };
 
@@ -114,11 +114,12 @@ mnz_status mnz_read_header(const uint8_t *file, size_t size, mnz_header *header,
 /* Write a header; returns its size, or 0 if it is not valid. */
 size_t mnz_write_header(const mnz_header *header, uint8_t out[MNZ_HEADER_MAX]);
 
-/* The most bytes of a file with this header; 0 if it is not valid. */
+/* The most bytes of a file with this header; 0 if it is not valid, or too large for this machine. */
 size_t mnz_file_bound(const mnz_header *header);
 
-/* Bytes of workspace that mnz_encode and mnz_decode need, whatever the size of the image. lossless: 1 also if bounded. */
-size_t mnz_image_workspace(const mnz_model *model, int lossless);
+/* Bytes of workspace that mnz_encode and mnz_decode need for an image; 0 if its header is not valid, or it is too large for this machine.
+   Of models that code tiles they do not depend on the size of the image. */
+size_t mnz_image_workspace(const mnz_model *model, const mnz_header *header);
 
 /*
  * Encode an image of width * height grey levels, row by row, into a file. Python's encode(model=...) writes the same bytes, unless it

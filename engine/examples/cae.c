@@ -69,9 +69,9 @@ int main(int count, char **arguments)
         char pgm[40];
         require(mnz_read_header(input, input_size, &header, &header_size));
         const size_t pixels = (size_t)header.width * (size_t)header.height;
-        if (pixels > (size_t)1 << 23) stop("the image is larger than 2^23 pixels");
+        if (pixels > (size_t)1 << (mnz_model_is_grey(model) ? 20 : 23)) stop("the image is too large");
         uint8_t *image = allocate(pixels);
-        size = mnz_image_workspace(model, header.mode != MNZ_LOSSY);
+        size = mnz_image_workspace(model, &header);
         require(mnz_decode(model, &header, input + header_size, input_size - header_size, MNZ_CHECK_BITS_MIN, image, allocate(size),
                            size));
         snprintf(pgm, sizeof pgm, "P5 %d %d 255\n", header.width, header.height);
@@ -79,13 +79,13 @@ int main(int count, char **arguments)
     } else if (strcmp(arguments[1], "encode") == 0 && count >= 7) {
         int width = 0, height = 0, start = 0;
         if (sscanf((const char *)input, "P5 %d %d 255%n", &width, &height, &start) != 2 || !start) stop("the input is no PGM of 8 bits");
-        const int quality = atoi(arguments[6]), lossless = quality == 0;
-        const mnz_header header = {lossless ? MNZ_LOSSLESS : MNZ_LOSSY, width, height, atoi(arguments[5]), {0}, quality};
+        const int quality = atoi(arguments[6]);
+        const mnz_header header = {quality ? MNZ_LOSSY : MNZ_LOSSLESS, width, height, atoi(arguments[5]), {0}, quality};
         const size_t bound = mnz_file_bound(&header);
         if (!bound || input_size - (size_t)start - 1 != (size_t)width * (size_t)height) stop("size, number or quality is out of range");
         uint8_t *file = allocate(bound);
         size_t written;
-        size = mnz_image_workspace(model, lossless);
+        size = mnz_image_workspace(model, &header);
         require(mnz_encode(model, &header, input + start + 1, count > 7 ? atoi(arguments[7]) : 3, -1, file, bound, &written,
                            allocate(size), size));
         write_file(arguments[4], "", file, written);

@@ -14,7 +14,6 @@ import mnistzip
 from mnistzip.bitstream import container
 from mnistzip.models import prepared, registry
 from mnistzip.types import Mode, Pixels
-from support.models import TILED
 
 ROOT = Path(__file__).parents[2]
 VECTORS = sorted((ROOT / "tests" / "vectors" / "valid").glob("*.cae"))
@@ -33,7 +32,7 @@ def cae(tmp_path_factory: pytest.TempPathFactory) -> Run:
     example = str(ROOT / "engine" / "examples" / "cae.c")
     flags = ["-std=c11", "-O2", "-ffp-contract=off", f"-I{ROOT / 'engine'}"]
     subprocess.run([str(COMPILER), *flags, example, *sources, "-o", str(folder / "cae")], check=True)
-    for name in TILED:
+    for name in registry.SHIPPED:
         (folder / name).write_bytes(prepared.prepare(registry.shipped(name)))
 
     def run(command: str, model: str, *arguments: object) -> subprocess.CompletedProcess[str]:
@@ -46,8 +45,7 @@ def cae(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def coded(path: Path) -> bool:
     """Whether a file is coded by a shipped model."""
     header, _ = container.parse(path.read_bytes(), 1 << 26)
-    numbers = [registry.SHIPPED[name] for name in TILED]
-    return header.mode is not Mode.STORED and header.model in numbers
+    return header.mode is not Mode.STORED and header.model in registry.SHIPPED.values()
 
 
 @pytest.mark.parametrize("path", [path for path in VECTORS if coded(path)], ids=lambda path: path.stem)
@@ -60,7 +58,7 @@ def test_golden_files_give_their_pixels(path: Path, cae: Run, tmp_path: Path) ->
     assert (tmp_path / "out.pgm").read_bytes() == b"P5 %d %d 255\n" % (header.width, header.height) + pixels
 
 
-@pytest.mark.parametrize("name", TILED)
+@pytest.mark.parametrize("name", registry.SHIPPED)
 @pytest.mark.parametrize("quality", [0, 1, 50, 100])
 @pytest.mark.parametrize("shape", [(28, 28), (1, 1), (40, 61), (150, 140)], ids=str)
 def test_files_are_those_of_python(
@@ -82,8 +80,9 @@ def test_files_are_those_of_python(
     assert mnistzip.decode(file).shape == image.shape
 
 
-def test_damage_is_refused(cae: Run, digits: Pixels, tmp_path: Path) -> None:
-    file = mnistzip.encode(digits[0], model="mnist")
+@pytest.mark.parametrize("name", ["mnist", "grey"])
+def test_damage_is_refused(name: str, cae: Run, digits: Pixels, tmp_path: Path) -> None:
+    file = mnistzip.encode(digits[0], model=name)
     for content, reason in (
         (file[:-1], "cut short"),
         (file + b"\0", "does not match"),
@@ -93,7 +92,7 @@ def test_damage_is_refused(cae: Run, digits: Pixels, tmp_path: Path) -> None:
         (mnistzip.encode_archive(digits[:2]), "an archive"),
     ):
         (tmp_path / "in.cae").write_bytes(content)
-        done = cae("decode", "mnist", tmp_path / "in.cae", tmp_path / "out.pgm")
+        done = cae("decode", name, tmp_path / "in.cae", tmp_path / "out.pgm")
         assert done.returncode == 1
         assert reason in done.stderr
         assert not (tmp_path / "out.pgm").exists()
