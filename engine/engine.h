@@ -41,7 +41,13 @@ mnz_arena mnz_arena_of(void *memory, size_t size);
 void *mnz_take(mnz_arena *arena, size_t count, size_t item);
 size_t mnz_aligned(size_t size);
 
-/* ---- Section 5: checks ---- */
+/* ---- Sections 1 and 5: headers and checks ---- */
+
+int mnz_header_valid(const mnz_header *h);
+
+/* Numbers of 7 bits a byte; reads one in its shortest form, and returns 0 if there is none up to a limit. */
+size_t mnz_write_varint(uint32_t value, uint8_t *out);
+int mnz_read_varint(const uint8_t **at, const uint8_t *end, uint32_t limit, uint32_t *value);
 
 /* The check of a stream of a file: its header, the number of the stream, and its content. */
 uint32_t mnz_check_of(const mnz_header *h, uint32_t stream, const void *content, size_t size);

@@ -20,8 +20,7 @@ static int exponent_of(float x)
     return (bits >> 23) - 126 - below;
 }
 
-/* 2^e in float32: infinite above its range, 0 below. */
-static float power_of_two(int e)
+float mnz_power_of_two(int e)
 {
     int32_t bits = e > 127 ? 255 << 23 : e >= -126 ? (e + 127) << 23 : e >= -149 ? 1 << (e + 149) : 0;
     float power;
@@ -56,12 +55,12 @@ static void convolve_back(const mnz_model *model, const mnz_layer *layer, const 
     const int exponent = gradient_exponent(model, masked, size);
     memset(padded, 0, ((height + 2 * pad) * row + 1) * sizeof *padded);
     for (int i = 0; i < height; i++)
-        model->kernels->round_scaled(masked + (size_t)i * width * outputs, width * outputs, power_of_two(-exponent),
+        model->kernels->round_scaled(masked + (size_t)i * width * outputs, width * outputs, mnz_power_of_two(-exponent),
                                      padded + (i + pad) * row + (size_t)pad * outputs);
     for (int place = 0; place < places; place++)
         offset[place] = (int32_t)(place / width * row + (size_t)(place % width) * outputs);
     mnz_products(model, padded, offset, places, (ptrdiff_t)row, &layer->gradient.weight, sums);
-    const float scale = power_of_two(layer->gradient.exponent + exponent);
+    const float scale = mnz_power_of_two(layer->gradient.exponent + exponent);
     for (int place = 0; place < places; place++)
         model->kernels->scale_sums(sums + (size_t)place * stride, inputs, scale, g_in + (size_t)place * inputs);
 }
@@ -82,7 +81,7 @@ static void depthwise_back(const mnz_model *model, const mnz_layer *layer, const
                 if (r < 0 || r >= height || c < 0 || c >= width) continue;
                 const float *from = masked + ((size_t)r * width + c) * channels;
                 const int32_t *w = layer->taps + (size_t)(last - tap) * channels;
-                for (int k = 0; k < channels; k++) g_in[k] += from[k] * ((float)w[k] * power_of_two(-layer->shift[k]));
+                for (int k = 0; k < channels; k++) g_in[k] += from[k] * ((float)w[k] * mnz_power_of_two(-layer->shift[k]));
             }
         }
 }
@@ -235,40 +234,40 @@ void mnz_prior_back(const mnz_prior_state *state, const int32_t *freq, float *g_
     int exponent = gradient_exponent(model, g_logit, (size_t)MNZ_SYMBOLS * values);
     for (int i = 0; i < MNZ_SYMBOLS; i++) {
         const mnz_gradient *head = &prior->logits_to_far[i];
-        const float scale = power_of_two(head->exponent + exponent);
+        const float scale = mnz_power_of_two(head->exponent + exponent);
         const int32_t offset = 0;
         rounded[values] = 0;
-        model->kernels->round_scaled(g_logit + (size_t)i * values, values, power_of_two(-exponent), rounded);
+        model->kernels->round_scaled(g_logit + (size_t)i * values, values, mnz_power_of_two(-exponent), rounded);
         mnz_products(model, rounded, &offset, 1, 0, &head->weight, sums);
         for (int m = 0; m < b; m++)
             g_far[i * b + m] = (float)sums[m] * scale * (float)unclipped(state->far[i * prior->far_stride + m], activations);
     }
 
     exponent = gradient_exponent(model, g_far, far_size);
-    model->kernels->round_scaled(g_far, far_size, power_of_two(-exponent), rounded);
+    model->kernels->round_scaled(g_far, far_size, mnz_power_of_two(-exponent), rounded);
     memset(g_near, 0, (size_t)near_size * sizeof *g_near);
     for (int row = 0; row < MNZ_SIDE; row++) {
         const int first = row * MNZ_SIDE * MNZ_CHANNELS;
         const mnz_gradient *to_near = &prior->far_to_near[row], *to_symbols = &prior->far_to_symbols[row];
         row_products(model, rounded + first * b, far_size - first * b, &to_near->weight, &sparse, sums);
-        float scale = power_of_two(to_near->exponent + exponent);
+        float scale = mnz_power_of_two(to_near->exponent + exponent);
         for (int k = 0; k < MNZ_SIDE * prior->near; k++) {
             int at = (row * MNZ_SIDE + k / prior->near) * near_stride + k % prior->near;
             g_near[at] = (float)sums[k] * scale * (float)unclipped(state->near[at], activations);
         }
         memset(sums, 0, (size_t)mnz_stride(&to_symbols->weight) * sizeof *sums);
         mnz_sparse_products(model, &sparse, &to_symbols->weight, sums);
-        scale = power_of_two(to_symbols->exponent + exponent);
+        scale = mnz_power_of_two(to_symbols->exponent + exponent);
         for (int k = 0; k < MNZ_SIDE * MNZ_CHANNELS; k++) g_symbol[first + k] = (float)sums[k] * scale;
     }
 
     exponent = gradient_exponent(model, g_near, near_size);
-    model->kernels->round_scaled(g_near, near_size, power_of_two(-exponent), rounded);
+    model->kernels->round_scaled(g_near, near_size, mnz_power_of_two(-exponent), rounded);
     for (int row = 0; row < MNZ_SIDE; row++) {
         const mnz_gradient *to_symbols = &prior->near_to_symbols[row];
         const int first = row * MNZ_SIDE;
         row_products(model, rounded + first * near_stride, near_size - first * near_stride, &to_symbols->weight, &sparse, sums);
-        const float scale = power_of_two(to_symbols->exponent + exponent);
+        const float scale = mnz_power_of_two(to_symbols->exponent + exponent);
         for (int k = 0; k < MNZ_SIDE * MNZ_CHANNELS; k++) g_symbol[first * MNZ_CHANNELS + k] += (float)sums[k] * scale;
     }
 }

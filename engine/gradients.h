@@ -4,6 +4,9 @@
 
 #include "engine.h"
 
+/* 2^e in float32: infinite above its range, 0 below. */
+float mnz_power_of_two(int e);
+
 /* Bytes of scratch that both functions need at most. */
 size_t mnz_gradient_memory(const mnz_model *model);
 

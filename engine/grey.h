@@ -133,6 +133,8 @@ static inline size_t mnz_walk_position(const mnz_walk *w, size_t k)
 size_t mnz_grey_file_workspace(const mnz_model *model, const mnz_header *h);
 mnz_status mnz_grey_encode(const mnz_model *model, const mnz_header *h, const uint8_t *pixels, int effort, int check_bits, uint8_t *out,
                            size_t capacity, size_t *size, mnz_arena arena);
+mnz_status mnz_grey_measure(const mnz_model *model, const mnz_header *h, const uint8_t *pixels, int effort, int64_t *bits, int64_t *error,
+                            mnz_arena arena);
 mnz_status mnz_grey_decode(const mnz_model *model, const mnz_header *h, const uint8_t *payload, size_t size, int check_bits,
                            uint8_t *pixels, mnz_arena arena);
 

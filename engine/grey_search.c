@@ -7,7 +7,6 @@
 #include "gradients.h"
 #include "grey.h"
 
-#include <math.h>
 #include <string.h>
 
 enum {
@@ -158,7 +157,7 @@ static void find_distances(search *s, const int8_t *y)
             s->off[at] = inside ? (float)(grey[at] - s->x[(size_t)i * s->width + j]) : 0.0f;
         }
     mnz_network_back(s->model, &s->synthesis, s->start, s->tape, s->off, s->quality_index, s->gradient, s->scratch);
-    const float unit = ldexpf(1.0f, -shift), scale = (float)(1 << (MEAN_BITS + CURVATURE_SHIFT));
+    const float unit = mnz_power_of_two(-shift), scale = (float)(1 << (MEAN_BITS + CURVATURE_SHIFT));
     for (size_t k = 0; k < symbols; k++) {
         const int c = (int)(k % MNZ_GREY_CHANNELS);
         const float slope = s->gradient[k] * ((float)step[c] * unit);

@@ -49,7 +49,12 @@ static const mnz_kernels *kernels_at(int index)
 #ifdef MNZ_NEON
     all[count++] = &mnz_kernels_neon;
 #endif
+#ifdef MNZ_WASM
+    all[count++] = &mnz_kernels_wasm;
+#endif
+#ifndef MNZ_WASM /* which is for vectors or not when it is compiled */
     all[count++] = &mnz_kernels_scalar;
+#endif
     return index >= 0 && index < count ? all[index] : NULL;
 }
 

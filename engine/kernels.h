@@ -129,6 +129,9 @@ extern const mnz_kernels mnz_kernels_sse2, mnz_kernels_avx2, mnz_kernels_avx512;
 #elif defined(__aarch64__) || defined(_M_ARM64)
 #define MNZ_NEON 1
 extern const mnz_kernels mnz_kernels_neon;
+#elif defined(__wasm_simd128__)
+#define MNZ_WASM 1
+extern const mnz_kernels mnz_kernels_wasm;
 #endif
 
 #endif

@@ -57,7 +57,7 @@ typedef struct mnz_model mnz_model;
 /* A short description of a status in English. */
 const char *mnz_status_text(mnz_status status);
 
-/* Instructions that the kernels can use: "scalar", "sse2", "avx2", "avx512", "neon". The best that this processor has is first.
+/* Instructions that the kernels can use: "scalar", "sse2", "avx2", "avx512", "neon", "wasm". The best that this processor has is first.
    Returns NULL at the end of the list. */
 const char *mnz_instructions(int index);
 
@@ -117,7 +117,7 @@ size_t mnz_write_header(const mnz_header *header, uint8_t out[MNZ_HEADER_MAX]);
 /* The most bytes of a file with this header; 0 if it is not valid, or too large for this machine. */
 size_t mnz_file_bound(const mnz_header *header);
 
-/* Bytes of workspace that mnz_encode and mnz_decode need for an image; 0 if its header is not valid, or it is too large for this machine.
+/* Bytes of workspace that mnz_encode, mnz_decode and mnz_measure need for an image; 0 if its header is not valid, or it is too large for this machine.
    Of models that code tiles they do not depend on the size of the image. */
 size_t mnz_image_workspace(const mnz_model *model, const mnz_header *header);
 
@@ -130,6 +130,13 @@ size_t mnz_image_workspace(const mnz_model *model, const mnz_header *header);
  */
 mnz_status mnz_encode(const mnz_model *model, const mnz_header *header, const uint8_t *pixels, int effort, int bare_check_bits,
                       uint8_t *out, size_t capacity, size_t *out_size, void *workspace, size_t workspace_size);
+
+/*
+ * The ideal code length of what mnz_encode would code, in 1/MNZ_BIT bits, and the squared error of what it would decode to. An encoder
+ * that has several models, or may also code without loss, compares them.
+ */
+mnz_status mnz_measure(const mnz_model *model, const mnz_header *header, const uint8_t *pixels, int effort, int64_t *bits,
+                       int64_t *error, void *workspace, size_t workspace_size);
 
 /* Decode a payload or bare stream to width * height grey levels. check_bits: MNZ_CHECK_BITS_MIN for files. If it fails, pixels may
    have been written. */

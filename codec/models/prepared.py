@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,15 +70,35 @@ OPS: dict[type[Layer], int] = {
 Ints = NDArray[np.int64]
 
 
+class Use(Enum):
+    """What an array of a prepared model is for."""
+
+    CODING = "coding"
+    SEARCH = "search"  # gradients
+    PIXELS = "pixels"  # the pixel model
+
+
+class Section(NamedTuple):
+    """A record or an array of a prepared model, of int16 or int32."""
+
+    use: Use
+    values: NDArray[Any]
+
+
 def prepare(model: Model, byteorder: str = sys.byteorder) -> bytes:
     """The prepared model of a model.
 
     Args:
         byteorder: of the machine that will use it, ``"little"`` or ``"big"``.
     """
+    return prepare_sections(model, byteorder)[0]
+
+
+def prepare_sections(model: Model, byteorder: str = sys.byteorder) -> tuple[bytes, list[Section]]:
+    """The prepared model of a model, and the records and arrays that it consists of; the first record without its size."""
     writer = _Writer(">" if byteorder == "big" else "<")
     size_at = _write_grey(writer, model) if model.is_grey else _write_tiles(writer, model)
-    return writer.finish(size_at)
+    return writer.finish(size_at), writer.sections
 
 
 def _write_tiles(writer: _Writer, model: Model) -> int:
@@ -109,6 +130,8 @@ class _Writer:
     def __init__(self, order: str) -> None:
         self._order = order
         self._parts: list[bytes] = []
+        self.sections: list[Section] = []
+        self.use = Use.CODING  # of the arrays that follow
 
     def record(self, *fields: int) -> int:
         """Numbers of a record; the rest is 0. Returns its index."""
@@ -129,6 +152,12 @@ class _Writer:
         else:
             pairs = padded.reshape(runs, padded.shape[1] // 2, 2, padded.shape[2] // BLOCK, BLOCK)
             self._add(pairs.transpose(3, 0, 1, 4, 2), "i2")
+
+    def gradient(self, weight: Ints, wide: bool) -> None:
+        """The matrix of a gradient."""
+        self.use = Use.SEARCH
+        self.matrix(weight, wide)
+        self.use = Use.CODING
 
     def paired(self, weight: Ints) -> None:
         """A depthwise convolution, ``(rows, columns, channels)``: two input rows together, for two output rows.
@@ -154,7 +183,9 @@ class _Writer:
         return b"".join(self._parts)
 
     def _add(self, values: NDArray[Any], kind: str) -> None:
-        content = np.ascontiguousarray(values).astype(f"{self._order}{kind}").tobytes()
+        section = np.ascontiguousarray(values).astype(f"{self._order}{kind}")
+        self.sections.append(Section(self.use, section))
+        content = section.tobytes()
         self._parts.append(content + bytes(-len(content) % ALIGNMENT))
 
 
@@ -244,7 +275,7 @@ def _write_conv(writer: _Writer, layer: Conv, signal: Signal, with_gradient: boo
     writer.numbers(_integers(layer.quality_bias, layer.unit))
     writer.numbers(_shifts(layer.unit))
     if gradient is not None:
-        writer.matrix(gradient.weight.reshape(layer.kernel, -1, signal.channels).astype(np.int64), back_wide)
+        writer.gradient(gradient.weight.reshape(layer.kernel, -1, signal.channels).astype(np.int64), back_wide)
 
 
 def _weight_of(layer: Depthwise) -> Ints:
@@ -295,11 +326,11 @@ def _write_prior(writer: _Writer, prior: Prior) -> None:
     for row in range(SIDE):
         of_near, first = slice(row * SIDE * a, (row + 1) * SIDE * a), row * SIDE * CHANNELS
         of_symbols = slice(first, first + SIDE * CHANNELS)
-        writer.matrix(far_to_near[None, first * b :, of_near], wide[4])
-        writer.matrix(spaced_back[None, row * SIDE * stride :, of_symbols], wide[5])
-        writer.matrix(far_to_symbols[None, first * b :, of_symbols], wide[6])
+        writer.gradient(far_to_near[None, first * b :, of_near], wide[4])
+        writer.gradient(spaced_back[None, row * SIDE * stride :, of_symbols], wide[5])
+        writer.gradient(far_to_symbols[None, first * b :, of_symbols], wide[6])
     for weight in logits_to_far:
-        writer.matrix(weight[None], wide[7])
+        writer.gradient(weight[None], wide[7])
 
 
 def _spaced(weight: Ints, a: int) -> Ints:
@@ -314,6 +345,7 @@ def _spaced(weight: Ints, a: int) -> Ints:
 
 def _write_pixels(writer: _Writer, model: PixelModel) -> None:
     copying = model.copying
+    writer.use = Use.PIXELS
     wide = [_is_wide(*(_affine_weight(layer) for layer in (*net.layers, net.head))) for net in model.nets]
     wide += [_is_wide(_affine_weight(copying.query)), _is_wide(_affine_weight(copying.key))]
     writer.record(*(net.head.weight.shape[0] for net in model.nets), *wide, copying.levels.shape[1])

@@ -80,7 +80,7 @@ int main(int count, char **arguments)
         int width = 0, height = 0, start = 0;
         if (sscanf((const char *)input, "P5 %d %d 255%n", &width, &height, &start) != 2 || !start) stop("the input is no PGM of 8 bits");
         const int quality = atoi(arguments[6]);
-        const mnz_header header = {quality ? MNZ_LOSSY : MNZ_LOSSLESS, width, height, atoi(arguments[5]), {0}, quality};
+        const mnz_header header = {quality ? MNZ_LOSSY : MNZ_LOSSLESS, width, height, atoi(arguments[5]), {0}, quality, 0};
         const size_t bound = mnz_file_bound(&header);
         if (!bound || input_size - (size_t)start - 1 != (size_t)width * (size_t)height) stop("size, number or quality is out of range");
         uint8_t *file = allocate(bound);

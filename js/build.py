@@ -1,0 +1,105 @@
+"""Build the parts of the npm package that are made from others: the WebAssembly module, and the packed models.
+
+    pip install ziglang==0.16.0
+    python js/build.py              both
+    python js/build.py --wasm       mnistzip.wasm alone; the same compiler gives the same bytes on every machine
+    python js/build.py --models     models/ alone; needs mnistzip installed
+    python js/build.py --model own.npz --out FOLDER     the packed files of one model
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ENGINE = HERE.parent / "engine"
+MODULE, MODELS = HERE / "mnistzip.wasm", HERE / "models"
+COMPILER = [sys.executable, "-m", "ziglang"]
+FLAGS = ["-target", "wasm32-freestanding", "-mcpu=generic+simd128+bulk_memory", "-std=c11", "-DNDEBUG", "-g0"]
+FLAGS += ["-ffp-contract=off", "-nostdlib", "-Wall", "-Wextra", "-Werror", f"-I{HERE / 'src' / 'include'}", f"-I{ENGINE}"]
+STACK = 1 << 19  # bytes
+EXPORTS = (
+    "__heap_base",
+    "mnz_decode",
+    "mnz_decode_images",
+    "mnz_decode_latents",
+    "mnz_decode_pixels",
+    "mnz_encode",
+    "mnz_file_bound",
+    "mnz_grey_workspace",
+    "mnz_image_workspace",
+    "mnz_lossless_workspace",
+    "mnz_lossy_workspace",
+    "mnz_measure",
+    "mnz_model_load",
+    "mnz_model_memory",
+    "mnz_synthesize",
+    "mnz_synthesize_image",
+)
+
+
+def has_compiler() -> bool:
+    """Whether the compiler is installed."""
+    return importlib.util.find_spec("ziglang") is not None
+
+
+def build_module(path: Path = MODULE) -> None:
+    """Compile the engine. The kernels are compiled for speed, all else for size."""
+    fast, libraries = ENGINE / "kernels_wasm.c", sorted((HERE / "src").glob("*.c"))
+    small = [source for source in sorted(ENGINE.glob("*.c")) if source != fast]
+    with tempfile.TemporaryDirectory() as folder:
+        kernels = Path(folder) / "kernels.o"
+        compile_with("-O3", "-c", fast, "-o", kernels)
+        link = ["--no-entry", "--strip-all", f"-z,stack-size={STACK}", *(f"--export={name}" for name in EXPORTS)]
+        compile_with("-Os", *small, *libraries, kernels, *(f"-Wl,{option}" for option in link), "-o", path)
+
+
+def compile_with(*arguments: object) -> None:
+    """Run the compiler."""
+    subprocess.run([*COMPILER, "cc", *FLAGS, *map(str, arguments)], check=True)
+
+
+def build_models(folder: Path = MODELS) -> None:
+    """Write the packed files of all shipped models."""
+    from mnistzip.models import registry
+
+    for name in registry.SHIPPED:
+        write_model(name, folder)
+
+
+def write_model(source: str, folder: Path) -> None:
+    """Write the packed files of a model, given by its name or the path of its file."""
+    from mnistzip.models import packed, registry
+
+    model = registry.find(source)
+    folder.mkdir(parents=True, exist_ok=True)
+    for suffix, content in packed.pack(model).items():
+        (folder / f"{model.name}{suffix}").write_bytes(content)
+
+
+def main() -> None:
+    """Build what the options say."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--wasm", action="store_true")
+    parser.add_argument("--models", action="store_true")
+    parser.add_argument("--model", metavar="NAME")
+    parser.add_argument("--out", type=Path, default=MODELS, metavar="FOLDER")
+    options = parser.parse_args()
+    everything = not (options.wasm or options.models or options.model)
+    if (options.wasm or everything) and not has_compiler():
+        sys.exit("error: the compiler is missing: pip install -c constraints.txt ziglang")
+    if options.wasm or everything:
+        build_module()
+    if options.model:
+        write_model(options.model, options.out)
+    elif options.models or everything:
+        build_models(options.out)
+
+
+if __name__ == "__main__":
+    main()
