@@ -28,6 +28,7 @@ from mnistzip.models.model import Model
 from mnistzip.models.prepared import Use, prepare_sections
 from mnistzip.models.stored_models import ALIGNMENT, LAYOUT, PIXELS_FIELD, QUALITIES
 from mnistzip.models.typical_quality import typical_bits, typical_psnr
+from mnistzip.types import Mode
 
 SIZE_FIELD = 2  # of the first record
 SUFFIXES = {Use.CODING: ".model", Use.SEARCH: ".search.model", Use.PIXELS: ".pixels.model"}
@@ -69,7 +70,9 @@ def _head(model: Model, use: Use, uses: list[str], size: int) -> dict[str, Any]:
     head: dict[str, Any] = {"mnistzip": "packed model", "layout": LAYOUT, "fingerprint": model.fingerprint.hex(), "use": use.value}
     if use is Use.CODING:
         head |= {"name": model.name, "number": model.number, "grey": model.is_grey, "uses": uses, "size": size}
-    if use is Use.CODING and model.number is not None:
+    if use is Use.CODING and model.number is None:
+        head["tileLimits"] = [model.default_tile_limit(mode) for mode in Mode]
+    elif use is Use.CODING:
         qualities = range(1, QUALITIES + 1)
         head["typicalBits"] = [typical_bits(model, quality) for quality in qualities]
         head["typicalPsnr"] = [typical_psnr(model.name, quality) for quality in qualities]

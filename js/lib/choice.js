@@ -1,0 +1,146 @@
+/**
+ * Which model and which mode code an image: the rule of codec/coding/model_choice.py, for one image. That file gives the reasons for
+ * the rule and for its numbers. A plan is {mode, model, quality or maxError}, or {file} if it is made already.
+ */
+import { BIT, TILES_PER_STREAM } from "./engine.js";
+import { BOUNDED, DECODED_PIXELS_MAX, GREY_PIXELS_MAX, LOSSLESS, LOSSY, TILE, tilesIn } from "./limits.js";
+import { DIGITS } from "./models.js";
+import { changesOf, smallestStored } from "./stored.js";
+
+const BYTE = 8 * BIT;
+const LMBDA_SCALE = 2 ** 14; // a model's lmbda weighs squared grey levels against 1/256 bits in units of 2^-14
+const BYTES_PER_CHANGE = 0.3;
+const BYTES_PER_CHANGE_FAST = 0.45; // at effort 0
+const PIXEL_MODEL_BYTES_MIN = 2; // of a tile
+const ADVANTAGE = 32;
+const OVERHEAD = 4 * BYTE;
+const POOR_DB = 4;
+const DIGIT_INK = [0.05, 0.36];
+const DIGIT_GREY = 0.95;
+const DIGIT_BITS = 1.45;
+const DIGIT_BYTES_PER_GREY = 0.9;
+
+/** The file of an image at the quality of the candidates, {model, quality} each. `coder` measures plans and makes their files. */
+export async function encodeAtQuality(coder, candidates) {
+  const { image, effort } = coder;
+  const { plan, error } = await firstLook(coder, candidates);
+  const lossy = await coder.file(plan);
+  const poor = isPoor(image, plan, error);
+  const rate = BYTE * (effort ? BYTES_PER_CHANGE : BYTES_PER_CHANGE_FAST);
+  const small = image.pixels.length <= DECODED_PIXELS_MAX[LOSSLESS];
+  const leastLossless = small ? rate * changesOf(image) : Infinity;
+  const atMost = BYTE * lossy.length + OVERHEAD; // the bits of the file are more than those of its symbols
+  if (!poor && leastLossless > atMost && !(await storedWithin(image, atMost))) return lossy;
+
+  const measured = await coder.measure(plan);
+  let limit = measured.bits; // lossless coding wins below
+  if (poor) limit += Math.floor(lmbdaOf(candidates[0]) * measured.error / LMBDA_SCALE);
+  const lossless = leastLossless <= limit + OVERHEAD
+    ? await planLossless(coder, candidates.map((candidate) => candidate.model.name), 0)
+    : await storedWithin(image, limit + OVERHEAD);
+  if (!lossless) return lossy;
+  const file = await coder.file(lossless);
+  return (poor && lossless.bits < limit) || file.length <= lossy.length ? file : lossy;
+}
+
+/** The candidate of least cost at effort 0, as a plan, and its squared error; 0 if it was not measured. */
+async function firstLook(coder, candidates) {
+  const plans = candidates.map((candidate) => ({ mode: LOSSY, ...candidate }));
+  if (plans.length === 1) return { plan: plans[0], error: 0 };
+  const { image, effort } = coder;
+  const first = await coder.measure(plans[0], 0);
+  const { model, quality } = plans[0];
+  const typical = model.name === DIGITS && first.bits <= DIGIT_BITS * BIT * model.typicalBits[quality - 1] && looksLikeDigit(image);
+  if (typical && !effort) return { plan: plans[0], error: 0 };
+  const lmbda = lmbdaOf(candidates[0]);
+  const costOf = ({ bits, error }) => bits * LMBDA_SCALE + lmbda * error;
+  let best = { plan: plans[0], error: first.error };
+  let least = costOf(first);
+  least -= Math.floor(least / ADVANTAGE);
+  for (const plan of plans.slice(1)) {
+    if (plan.model.grey && (typical || image.pixels.length > GREY_PIXELS_MAX)) continue;
+    const look = await coder.measure(plan, 0);
+    if (costOf(look) < least) {
+      least = costOf(look);
+      best = { plan, error: look.error };
+    }
+  }
+  return best;
+}
+
+function lmbdaOf({ model, quality }) {
+  return model.lmbda[quality - 1];
+}
+
+/** The plan of fewest bits that keeps every pixel, or with maxError every pixel within so many grey levels. */
+export async function planLossless(coder, names, maxError) {
+  const { image } = coder;
+  const tiles = tilesIn(image.width, image.height);
+  if (tiles > TILES_PER_STREAM) {
+    const plain = await storedWithin(image, null);
+    if (plain && plain.bits <= PIXEL_MODEL_BYTES_MIN * tiles * BYTE) return plain;
+  }
+  const levels = { ...image, pixels: nearest(image.pixels, maxError) };
+  let best = null;
+  let first = null;
+  for (const name of names) {
+    if (first && isTypicalLossless(levels, first)) break;
+    const model = await coder.model(name, ["pixels"]);
+    if (!model.hasPixels) continue;
+    const plan = { mode: maxError ? BOUNDED : LOSSLESS, model, maxError };
+    plan.bits = (await coder.measure(plan)).bits;
+    first ??= plan;
+    if (!best || plan.bits < best.bits) best = plan;
+  }
+  const stored = await storedWithin(image, best && best.bits);
+  return stored && (!best || stored.bits < best.bits) ? stored : best;
+}
+
+/** A stored plan of at most so many bits, or null; of any if `limit` is null. */
+async function storedWithin(image, limit) {
+  const inBytes = limit === null ? image.pixels.length : Math.floor(limit / BYTE);
+  const stored = await smallestStored(image, inBytes + 3);
+  if (!stored || (limit !== null && BYTE * stored.bodyBytes > limit)) return null;
+  return { file: stored.file, bits: BYTE * stored.bodyBytes };
+}
+
+/** The nearest of the grey levels that a bounded error leaves: FORMAT.md, section 11. */
+function nearest(pixels, maxError) {
+  if (!maxError) return pixels;
+  const step = 2 * maxError + 1;
+  const last = Math.floor(255 / step) * step;
+  const table = Uint8Array.from({ length: 256 }, (_, grey) => {
+    const level = Math.min(Math.ceil((grey - maxError) / step) * step, last);
+    return 255 - last > maxError && grey - last > 255 - grey ? 255 : Math.max(level, 0);
+  });
+  return pixels.map((grey) => table[grey]);
+}
+
+/** Whether a lossy picture is far worse than its quality stands for; digits never are. */
+function isPoor(image, { model, quality }, error) {
+  if (!model.typicalPsnr || !error) return false;
+  const psnr = 10 * Math.log10(255 ** 2 * image.pixels.length / error);
+  if (psnr >= model.typicalPsnr[quality - 1] - POOR_DB) return false;
+  return !(model.name === DIGITS && looksLikeDigit(image));
+}
+
+function isTypicalLossless(levels, { model, bits }) {
+  if (model.name !== DIGITS || !looksLikeDigit(levels)) return false;
+  const grey = levels.pixels.reduce((sum, level) => sum + (level > 0 && level < 255), 0);
+  return bits <= DIGIT_BYTES_PER_GREY * BYTE * grey;
+}
+
+/** Whether an image has what MNIST's digits have in common: 28x28, a black border, grey strokes of a certain area. */
+function looksLikeDigit({ pixels, width, height }) {
+  if (width !== TILE || height !== TILE) return false;
+  let ink = 0;
+  let white = 0;
+  for (let k = 0; k < pixels.length; k++) {
+    const column = k % TILE;
+    if (pixels[k] && (k < TILE || k >= TILE * (TILE - 1) || column === 0 || column === TILE - 1)) return false;
+    ink += pixels[k] > 0;
+    white += pixels[k] === 255;
+  }
+  const share = ink / pixels.length;
+  return share >= DIGIT_INK[0] && share <= DIGIT_INK[1] && ink - white >= DIGIT_GREY * ink;
+}
