@@ -21,6 +21,7 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 from setuptools.errors import CCompilerError, ExecError, PlatformError
 
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))  # free-threaded Python before 3.15 has no stable ABI
@@ -33,6 +34,14 @@ MSVC_FLAGS = ["/std:c11", "/O2", "/fp:precise"]
 
 class BuildFailedError(Exception):
     """The extension cannot be built; the message is the reason."""
+
+
+class BuildPackages(build_py):
+    """Copy the packages. Of js/, which holds an npm package and the script that builds it, only data files belong to ours."""
+
+    def find_package_modules(self, package: str, package_dir: str) -> list[tuple[str, str, str]]:
+        """The modules of a package."""
+        return [] if package == "mnistzip.js" else super().find_package_modules(package, package_dir)
 
 
 class BuildEngine(build_ext):
@@ -87,7 +96,7 @@ def setup_with_engine() -> None:
     if platform.python_implementation() != "CPython":
         raise BuildFailedError("the extension is for CPython only")
     options = {} if FREE_THREADED else {"bdist_wheel": {"py_limited_api": "cp311"}}
-    setup(ext_modules=[engine()], cmdclass={"build_ext": BuildEngine}, options=options)
+    setup(ext_modules=[engine()], cmdclass={"build_ext": BuildEngine, "build_py": BuildPackages}, options=options)
 
 
 def main() -> None:
@@ -96,7 +105,7 @@ def main() -> None:
     if mode not in ("", "pure", "require"):
         sys.exit(f"error: MNISTZIP_BUILD is {mode!r}: set it to pure or require, or not at all")
     if mode == "pure":
-        setup()
+        setup(cmdclass={"build_py": BuildPackages})
         return
     try:
         setup_with_engine()

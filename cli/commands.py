@@ -13,6 +13,7 @@ COMMANDS = {
     "models": "mnistzip.cli.info",
     "show": "mnistzip.cli.view",
     "compare": "mnistzip.cli.view",
+    "demo": "mnistzip.cli.demo",
     "bench": "mnistzip.cli.bench",
     "train": "mnistzip.cli.train",
     "integrate": "mnistzip.cli.integrate",

@@ -11,7 +11,7 @@ OTHER = "Other options"  # the group of options without a group
 
 OVERVIEW = {
     "Compress and decompress": ("compress", "decompress"),
-    "View and check": ("show", "info", "test", "compare"),
+    "View and check": ("show", "info", "test", "compare", "demo"),
     "Models": ("models", "train"),
     "Measure": ("bench",),
     "Set up": ("integrate", "help"),
@@ -127,6 +127,13 @@ PAGES = {
         (
             Example("Size and PSNR", "mnistzip compare digit.png digit.cae"),
             Example("Draw the difference", "mnistzip compare digit.png digit.cae -o difference.png"),
+        ),
+    ),
+    "demo": Page(
+        {"Options": ("--output", "--all-models", "--no-open", "--force", "--help")},
+        (
+            Example("Write the page and open it", "mnistzip demo"),
+            Example("Write it to publish it", "mnistzip demo --no-open -o demo.html"),
         ),
     ),
     "bench": Page(
