@@ -15,15 +15,17 @@ NAME = "mnistzip-demo.html"
 
 
 @click.command(short_help="Try the codec in a browser.")
-@click.option("-o", "--output", type=outputs.LocalPath(), metavar="FILE", help="The page; - is stdout.  [default: a temporary file]")
-@click.option("--all-models", is_flag=True, help="Put all models into the page, for files of every model: 14 MB rather than 4.")
+@click.option(
+    "-o", "--output", type=outputs.LocalPath(), metavar="FILE", help="The page; - is stdout.  [default: in a new folder]"
+)
+@click.option("--all-models", is_flag=True, help="A larger page, which opens files of every shipped model.")
 @click.option("--no-open", is_flag=True, help="Only write the page.")
 @params.force
 def demo(output: str | None, all_models: bool, no_open: bool, force: bool) -> None:
     """Write a page to draw a digit on, and open it in the browser.
 
     The page shows what mnistzip keeps, next to WebP, JPEG and PNG, with bytes and PSNR. It is one HTML file that needs no
-    network.
+    network. Without -o it goes into a new folder for temporary files.
     """
     from mnistzip.demo import page
 

@@ -1,16 +1,17 @@
 """ES modules as one plain script, which needs no address: a page can hold it, and a worker can run it.
 
-It reads what our own modules are written in: ``import { a, b as c } from "./file.js";``, ``export { a } from "./file.js";``, and
-``export`` before a function, a class or a constant at the start of a line. Each module becomes a function that is called once.
+It reads what our own modules are written in: ``import { a, b as c } from "./file.js";``, ``export { a } from "./file.js";``,
+and ``export`` before a function, a class or a constant at the start of a line. Each module becomes a function that is called
+once.
 """
 
 from __future__ import annotations
 
 import posixpath
 import re
-from importlib import resources
+from pathlib import Path
 
-FOLDERS = {"demo": "mnistzip.demo", "js": "mnistzip.js"}  # first part of a path -> package that holds the file
+ROOT = Path(__file__).parent.parent  # the folders demo and js lie next to each other, in the repository and in the package
 LIBRARY = "js/mnistzip.js"  # what the name "mnistzip" imports
 IMPORT = re.compile(r'^import \{([^}]*)\} from "([^"]+)";\n', re.MULTILINE)
 REEXPORT = re.compile(r'^export \{([^}]*)\} from "([^"]+)";\n', re.MULTILINE)
@@ -20,9 +21,8 @@ ADDRESS = '"file:///"'  # stands for import.meta.url: the page configures where 
 
 
 def read(path: str) -> bytes:
-    """The content of a file of the package, ``demo/...`` or ``js/...``."""
-    folder, *parts = path.split("/")
-    return resources.files(FOLDERS[folder]).joinpath(*parts).read_bytes()
+    """The content of a file, ``demo/...`` or ``js/...``."""
+    return (ROOT / path).read_bytes()
 
 
 def bundle(entry: str) -> str:

@@ -1,6 +1,6 @@
 /** The bytes of a file in hex, by what they are. */
 
-const SHOWN = 192; // bytes
+const SHOWN = 100; // bytes
 const PARTS = { header: "Header", stream: "Stream", check: "Check" };
 
 /** Fill an element with the bytes of a file; `ranges` are those of mnistzip's info, or none for a bare stream. */
@@ -24,7 +24,7 @@ export function showBytes(element, file, ranges = { stream: [0, file.length] }) 
 export function showLegend(list, { ranges, checkBits, mode, width, height, quality }) {
   const size = ([start, end]) => counted(end - start, "byte");
   const says = {
-    header: `${size(ranges.header)}: ${describe(mode, quality)}, ${width}×${height} pixels`,
+    header: `${size(ranges.header)}: ${describe(mode, quality)}, ${width}×${height}`,
     stream: `${size(ranges.stream)}: the picture`,
     check: ranges.check ? `${size(ranges.check)}: finds damage` : `${checkBits} bits or more inside the stream: finds damage`,
   };
@@ -33,13 +33,13 @@ export function showLegend(list, { ranges, checkBits, mode, width, height, quali
     const name = document.createElement("b");
     name.className = `key ${part}`;
     name.textContent = PARTS[part];
-    item.append(name, ` ${text}`);
+    item.append(name, text);
     return item;
   }));
 }
 
 function describe(mode, quality) {
-  return mode === "lossy" ? `lossy, quality ${quality}` : mode === "bounded" ? "bounded error" : "every pixel kept";
+  return mode === "lossy" ? `quality ${quality}` : mode === "bounded" ? "bounded error" : "every pixel kept";
 }
 
 /** A number with its noun. */

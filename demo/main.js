@@ -1,6 +1,6 @@
 /** The page: from the controls and the picture to what is shown. */
 import { counted, showBytes, showLegend } from "./bytes.js";
-import { commandLine, choosesLikePython, encodeOptions, modelFor, modelsOf } from "./options.js";
+import { Models, commandLine, encodeOptions } from "./options.js";
 import { Pad } from "./pad.js";
 import { DIGIT_SIDE, psnr, readImage, show, toGrey } from "./picture.js";
 import { greyPng } from "./png.js";
@@ -9,13 +9,14 @@ import { Caller } from "./caller.js";
 
 const FIRST = "digit-2";
 const BARE_CHECK_BITS = 8;
+const BUSY_AFTER = 250; // milliseconds
 const FILE_MAX = 2 ** 26; // bytes
 
 const find = (selector, within = document) => within.querySelector(selector);
 const findAll = (selector, within = document) => [...within.querySelectorAll(selector)];
 
 const files = Object.fromEntries(findAll("script[data-file]").map((element) => [element.dataset.file, bytesOf(element)]));
-const models = modelsOf(files);
+const models = new Models(Object.keys(files));
 const worker = new Caller(find("#worker").textContent, say);
 const pad = new Pad(find("#pad"), find("#brush"), changed);
 const form = find("#controls");
@@ -84,16 +85,17 @@ function fillBare(stream) {
   else find("#bare-bytes").replaceChildren();
 }
 
-function fillPacket(element, room, result, original, model) {
-  const used = result ? result.stream.length : 0;
+function fillPacket(element, room, { stream, quality, picture, least }, original, model) {
+  const used = stream ? stream.length : 0;
   find(".cells", element).replaceChildren(...Array.from({ length: room }, (_, k) => {
     const cell = document.createElement("i");
     if (k < used) cell.className = "used";
     return cell;
   }));
-  show(find("canvas", element), result ? result.picture : { ...original, pixels: new Uint8Array(original.pixels.length) });
-  find(".detail", element).textContent = result ? `${counted(used, "byte")} · ${decibels(result.picture, original)}` : "Nothing fits.";
-  find(".note", element).textContent = result ? `quality ${result.quality}, model ${model}` : "This picture needs more bytes at every quality.";
+  find(".frame", element).classList.toggle("none", !stream);
+  if (stream) show(find("canvas", element), picture);
+  find(".detail", element).textContent = stream ? `${counted(used, "byte")} · ${decibels(picture, original)}` : "It does not fit.";
+  find(".note", element).textContent = stream ? `quality ${quality}, model ${model}` : `The least is ${counted(least, "byte")}, at quality 1.`;
 }
 
 // ---- From the picture to the page ----
@@ -118,13 +120,11 @@ async function run() {
   running = true;
   for (let turn = 0; turn !== wanted;) {
     turn = wanted;
-    const waiting = setTimeout(() => findAll(".tile:not(#original)").forEach((tile) => tile.classList.add("busy")), 250);
     try {
       await update(() => turn === wanted);
     } catch (error) {
       say(`This picture cannot be coded: ${error.message}.`);
     }
-    clearTimeout(waiting);
   }
   running = false;
   document.body.dataset.shown = wanted; // for tests: all that is shown is of this change
@@ -133,9 +133,10 @@ async function run() {
 async function update(isNewest) {
   const original = { ...pad.picture, pixels: pad.picture.pixels.slice() };
   const chosen = controls();
-  const options = encodeOptions(original, chosen, models);
+  const options = encodeOptions(models.modelFor(original, chosen), chosen);
   fillTile("original", { bytes: original.pixels.length });
-  const coded = await worker.call("code", original, options);
+  const waiting = setTimeout(() => find("#mnistzip").classList.add("busy"), BUSY_AFTER);
+  const coded = await worker.call("code", original, options).finally(() => clearTimeout(waiting));
   const { file, info, picture } = coded;
   state.coded = coded;
   fillTile("mnistzip", { bytes: file.length, picture, note: noteOf(info) }, original);
@@ -146,12 +147,12 @@ async function update(isNewest) {
   if (!isNewest()) return;
   fillBare(info.mode === "lossy" ? await worker.call("bare", original, { model: info.model, quality: info.quality, effort: options.effort }) : null);
   find("#status").textContent = `${counted(file.length, "byte")}, ${decibels(picture, original)}`;
-  const model = modelFor(original, { ...chosen, keep: "quality" }, models);
-  const named = model === "auto" ? (info.mode === "lossy" ? info.model : "mnist") : model;
+  const lossy = models.modelFor(original, { ...chosen, keep: "quality" });
+  const model = lossy === "auto" ? (info.mode === "lossy" ? info.model : "mnist") : lossy; // both ends of a bare stream name one
   for (const element of findAll(".packet")) {
     if (!isNewest()) return;
     const room = Number(element.dataset.bytes);
-    fillPacket(element, room, await worker.call("packet", original, { model: named, effort: options.effort }, room), original, named);
+    fillPacket(element, room, await worker.call("packet", original, { model, effort: options.effort }, room), original, model);
   }
 }
 
@@ -211,6 +212,7 @@ async function openCae(name, bytes) {
     showLegend(find("#opened-legend"), info);
   }
   find("#opened").hidden = false;
+  if (archive) find("#opened").scrollIntoView({ block: "nearest" });
   const first = picture ?? archive.pictures[0];
   if (first) take(first, plainName(name));
 }
@@ -292,9 +294,7 @@ addEventListener("paste", async ({ clipboardData }) => {
 
 // ---- Start ----
 
-for (const name of models) find("#model").append(new Option(name));
-find("#model-hint").textContent = choosesLikePython(models)
-  ? "Automatic: what costs least, as the command does."
-  : "Automatic: mnist-fast for 28×28 pixels and without loss, grey for other pictures.";
+for (const name of models.names) find("#model").append(new Option(name));
+find("#model-hint").textContent = models.rule;
 worker.call("start", files);
 takeSample(find(`[data-sample="${FIRST}"]`));

@@ -5,27 +5,33 @@ const DEFAULT_QUALITY = 50;
 const DEFAULT_EFFORT = 3;
 const DIGIT_SIDE = 28;
 
-/** The models whose packed files are in the page. */
-export function modelsOf(files) {
-  return Object.keys(files).filter((name) => /^[^.]+\.model$/.test(name)).map((name) => name.replace(".model", ""));
+/** The models of the page, from the names of its files. */
+export class Models {
+  constructor(files) {
+    this.names = files.filter((name) => /^[^.]+\.model$/.test(name)).map((name) => name.replace(".model", ""));
+    this.chooseLikePython = CANDIDATES.every((name) => this.names.includes(name));
+    this.greyIsLossless = files.includes("grey.pixels.model");
+  }
+
+  /** The model for a picture: the one that the user chose, or else by a simple rule where the page cannot choose as Python does. */
+  modelFor({ width, height }, { model, keep }) {
+    if (model !== "auto" || this.chooseLikePython) return model;
+    const isDigit = width === DIGIT_SIDE && height === DIGIT_SIDE;
+    return isDigit || (keep !== "quality" && !this.greyIsLossless) ? "mnist-fast" : "grey";
+  }
+
+  /** The rule in words. */
+  get rule() {
+    if (this.chooseLikePython) return "Automatic: what costs least, as the command does.";
+    const digits = this.greyIsLossless ? "28×28 pixels" : "28×28 pixels and without loss";
+    return `Automatic: mnist-fast for ${digits}, grey for other pictures.`;
+  }
 }
 
-/** Whether the page can choose as Python does. */
-export function choosesLikePython(models) {
-  return CANDIDATES.every((name) => models.includes(name));
-}
-
-/** The model for a picture: the one that the user chose, or else a simple rule where the page cannot choose as Python does. */
-export function modelFor({ width, height }, { model, keep }, models) {
-  if (model !== "auto" || choosesLikePython(models)) return model;
-  return keep === "quality" && (width !== DIGIT_SIDE || height !== DIGIT_SIDE) ? "grey" : "mnist-fast";
-}
-
-/** The options of encode for a picture. */
-export function encodeOptions(picture, controls, models) {
-  const { keep, quality, effort, maxError } = controls;
+/** The options of encode. */
+export function encodeOptions(model, { keep, quality, effort, maxError }) {
   const how = { quality: { quality }, lossless: { lossless: true }, bounded: { maxError } }[keep];
-  return { model: modelFor(picture, controls, models), effort, ...how };
+  return { model, effort, ...how };
 }
 
 /** The command that makes the same file of the picture `name`.png. */

@@ -17,7 +17,7 @@ export class Pad {
   #changed;
   #undo = [];
   #last = null; // where the pen is down
-  #brush = [DIGIT_SIDE / 2, DIGIT_SIDE / 2]; // where the keyboard's brush is
+  #brush = [DIGIT_SIDE / 2 + 0.5, DIGIT_SIDE / 2 + 0.5]; // where the keyboard's brush is
   #penDown = false; // the keyboard's
 
   /** `cursor` is an element that shows the keyboard's brush; `changed` is called after each change. */

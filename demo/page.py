@@ -54,8 +54,8 @@ def _file(name: str, content: bytes) -> str:
 
 
 def _sample(name: str, text: str) -> str:
-    image = base64.b64encode(read(f"demo/samples/{name}.png")).decode()
-    return f'<button type="button" data-sample="{name}" title="{text}"><img alt="{text}" src="data:image/png;base64,{image}"></button>'
+    address = f"data:image/png;base64,{base64.b64encode(read(f'demo/samples/{name}.png')).decode()}"
+    return f'<button type="button" data-sample="{name}" title="{text}"><img alt="{text}" src="{address}"></button>'
 
 
 def _script(source: str) -> str:

@@ -28,21 +28,18 @@ const CALLS = {
     return encodeBare(pixels, width, height, options);
   },
 
-  /** The bare stream of the best quality, found by halving, that fits into so many bytes; null if none does. */
+  /** The bare stream of the best quality, found by halving, that fits into so many bytes; {least}, the bytes at quality 1, if none does. */
   async packet({ pixels, width, height }, options, room) {
-    let best = null;
-    let low = 1;
-    let high = QUALITY_MAX;
-    while (low <= high) {
-      const quality = low + high >> 1;
-      const stream = await encodeBare(pixels, width, height, { ...options, quality });
-      if (stream.length <= room) best = { quality, stream };
-      if (stream.length <= room) low = quality + 1;
-      else high = quality - 1;
+    const streamAt = (quality) => encodeBare(pixels, width, height, { ...options, quality });
+    let [quality, stream] = [1, await streamAt(1)];
+    if (stream.length > room) return { least: stream.length };
+    for (let above = QUALITY_MAX + 1; quality + 1 < above;) {
+      const middle = quality + above >> 1;
+      const longer = await streamAt(middle);
+      if (longer.length <= room) [quality, stream] = [middle, longer];
+      else above = middle;
     }
-    if (!best) return null;
-    const { quality, stream } = best;
-    return { ...best, picture: await decodeBare(stream, { model: options.model, quality, width, height }) };
+    return { quality, stream, picture: await decodeBare(stream, { model: options.model, quality, width, height }) };
   },
 
   /** A file, or the first images of an archive. */
