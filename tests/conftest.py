@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from mnistzip.engines import choice
 from mnistzip.idx import read_idx
+from support.browser import missing_programs, open_chromium
 from support.engines import engine_named
 from support.paths import DATA
 
@@ -81,23 +81,10 @@ def digit_png(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def chromium() -> Iterator[Any]:
     """A headless browser."""
-    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium: nox -s install")
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    driver_path = shutil.which("chromedriver")
-    if program is None or driver_path is None:
-        pytest.skip("needs a browser: apt install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = program
-    profile = tmp_path_factory.mktemp("profile")
-    quiet = ("--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync")
-    window = ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1200,900", f"--user-data-dir={profile}")
-    for argument in (*window, *quiet):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(executable_path=driver_path))
-    try:
+    pytest.importorskip("selenium.webdriver", reason="needs selenium: nox -s install")
+    if reason := missing_programs():
+        pytest.skip(reason)
+    with open_chromium() as driver:
         yield driver
-    finally:
-        driver.quit()

@@ -36,7 +36,7 @@ export async function encodeAtQuality(coder, candidates) {
   let limit = measured.bits; // lossless coding wins below
   if (poor) limit += Math.floor(lmbdaOf(candidates[0]) * measured.error / LMBDA_SCALE);
   const lossless = leastLossless <= limit + OVERHEAD
-    ? await planLossless(coder, candidates.map((candidate) => candidate.model.name), 0)
+    ? await planLossless(coder, candidates.map((candidate) => candidate.model.name), 0, poor)
     : await storedWithin(image, limit + OVERHEAD);
   if (!lossless) return lossy;
   const file = await coder.file(lossless);
@@ -72,8 +72,11 @@ function lmbdaOf({ model, quality }) {
   return model.lmbda[quality - 1];
 }
 
-/** The plan of fewest bits that keeps every pixel, or with maxError every pixel within so many grey levels. */
-export async function planLossless(coder, names, maxError) {
+/**
+ * The plan of fewest bits that keeps every pixel, or with maxError every pixel within so many grey levels. Its bits can be a few too many
+ * unless `exact` is true.
+ */
+export async function planLossless(coder, names, maxError, exact = false) {
   const { image } = coder;
   const tiles = tilesIn(image.width, image.height);
   if (tiles > TILES_PER_STREAM) {
@@ -88,6 +91,12 @@ export async function planLossless(coder, names, maxError) {
     const model = await coder.model(name, ["pixels"]);
     if (!model.hasPixels) continue;
     const plan = { mode: maxError ? BOUNDED : LOSSLESS, model, maxError };
+    if (!first && !exact) {
+      // Nearly always this file is the result, and its size says so without a measurement.
+      const bits = BYTE * (await coder.code(plan)).length;
+      const alone = names.length === 1 || isTypicalLossless(levels, { model, bits });
+      if (alone && !(await storedWithin(image, bits))) return { ...plan, bits };
+    }
     plan.bits = (await coder.measure(plan)).bits;
     first ??= plan;
     if (!best || plan.bits < best.bits) best = plan;

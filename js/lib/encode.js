@@ -102,11 +102,17 @@ class Coder {
     else if (effort) await this.model(model.name, ["search"]);
   }
 
-  /** The file of a plan. Those of pixel models are stored if that is no larger. */
+  /** The file of a plan as its model codes it. */
+  async code(plan) {
+    await this.#prepare(plan, this.effort);
+    plan.coded ??= this.#engine.encode(plan.model, this.#header(plan), this.image.pixels, this.effort);
+    return plan.coded;
+  }
+
+  /** The file of a plan. One without loss, or within a bound, is stored if that is no larger. */
   async file(plan) {
     if (plan.file) return plan.file;
-    await this.#prepare(plan, this.effort);
-    const file = this.#engine.encode(plan.model, this.#header(plan), this.image.pixels, this.effort);
+    const file = await this.code(plan);
     if (plan.mode === LOSSY) return file;
     const stored = await smallestStored(this.image, file.length + 1);
     return stored && stored.file.length <= file.length ? stored.file : file;

@@ -2,7 +2,7 @@
  * Deflate streams, RFC 1951. The platform's own streams differ in what they do with bytes behind the end, which a file must not
  * have, so inflating is done here. Deflating and gzip are left to the platform.
  */
-import { FormatError } from "./errors.js";
+import { FormatError, asBytes } from "./errors.js";
 import { concat } from "./reader.js";
 
 const BITS_MAX = 15;
@@ -165,9 +165,15 @@ export function inflate(packed, limit) {
   }
 }
 
-/** A raw deflate stream by the platform. */
-export function deflate(raw) {
-  return through(new CompressionStream("deflate-raw"), raw);
+const zlib = globalThis.process?.getBuiltinModule?.("node:zlib");
+
+/** A raw deflate stream by the platform: in Node with the settings of Python, which make it smaller. */
+export async function deflate(raw) {
+  if (!zlib) return through(new CompressionStream("deflate-raw"), raw);
+  const log2 = (number) => 32 - Math.clz32(number); // of the power of two above
+  const windowBits = Math.min(Math.max(log2(raw.length + 262), 9), 15);
+  const memLevel = Math.min(Math.max(log2(raw.length - 1) - 6, 1), 9);
+  return asBytes(zlib.deflateRawSync(raw, { level: 9, windowBits, memLevel }));
 }
 
 /** The content of a gzip stream, by the platform. */

@@ -55,14 +55,15 @@ function done(method, pixels, width, height) {
 
 /** The stored file of an image with the smallest body, if its body and check may take fewer than `limit` bytes; else null. */
 export async function smallestStored({ pixels, width, height }, limit) {
-  const kinds = [DEFLATE, UP, GRADIENT].map((method) => [method, done(method, pixels, width, height)]);
-  const worth = kinds.filter(([, values]) => 2 + leastDeflated(values) < limit);
-  if (worth.length === 0) return null;
-  let best = [RAW, pixels];
-  for (const [method, values] of worth) {
+  let best = null;
+  for (const method of [DEFLATE, UP, GRADIENT]) {
+    const values = done(method, pixels, width, height);
+    if (2 + leastDeflated(values) >= limit) continue;
+    best ??= [RAW, pixels];
     const body = await deflate(values);
     if (body.length < best[1].length) best = [method, body];
   }
+  if (!best) return null;
   const [method, body] = best;
   const header = headerBytes({ mode: STORED, width, height, method });
   const crc = crc32(header, pixels);
@@ -71,18 +72,31 @@ export async function smallestStored({ pixels, width, height }, limit) {
 
 /** The least that the deflated values take: codec/bitstream/stored.py gives the reasons for these numbers. */
 function leastDeflated(values) {
-  const literals = new Set(values).size - 1;
+  const occurs = new Uint8Array(256);
+  let literals = -1;
+  for (let k = 0; k < values.length; k++) {
+    literals += 1 - occurs[values[k]];
+    occurs[values[k]] = 1;
+  }
   if (values.length > 2 ** 15) return Math.floor(5 * literals / 8);
   const ownCode = 29 + literals * (Math.log2(Math.max(literals, 1)) + 0.5);
   return Math.floor(Math.min(8 * literals, ownCode) / 8);
 }
 
-/** For each image the least number of pixels that differ from a prediction by their neighbours, for three simple rules. */
+/** The least number of pixels that differ from a prediction by their neighbours, of three simple rules. */
 export function changesOf({ pixels, width, height }) {
-  const nonzero = (values) => values.reduce((sum, value) => sum + (value !== 0), 0);
-  const left = pixels.slice();
-  for (let row = 0; row < height; row++) {
-    for (let k = (row + 1) * width - 1; k > row * width; k--) left[k] -= left[k - 1];
+  let above = 0;
+  let left = 0;
+  let both = 0;
+  for (let row = 0, k = 0; row < height; row++) {
+    for (let column = 0; column < width; column++, k++) {
+      const north = row ? pixels[k - width] : 0;
+      const west = column ? pixels[k - 1] : 0;
+      const corner = row && column ? pixels[k - width - 1] : 0;
+      above += pixels[k] !== north;
+      left += pixels[k] !== west;
+      both += (pixels[k] - north - west + corner & 255) !== 0;
+    }
   }
-  return Math.min(nonzero(left), ...[UP, GRADIENT].map((method) => nonzero(done(method, pixels, width, height))));
+  return Math.min(above, left, both);
 }

@@ -1,0 +1,111 @@
+"""Digits per second of the npm package against Python's native engine, on one core of this machine.
+
+python js/build.py --models
+python benchmarks/js_speed.py [--browser] [--seconds 2]
+
+All rates are of single images, coded one after the other. Python's rates are also measured in batches, its faster way. They are per second
+of processor time; in Chromium per second that passes, so run nothing beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from itertools import cycle
+from pathlib import Path
+from typing import Any, TypeVar
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+import numpy as np
+
+import mnistzip
+from mnistzip.idx import read_idx
+from support.browser import open_chromium
+from support.js_package import JS, serve
+from support.paths import DIGITS
+
+Item = TypeVar("Item")
+SETTINGS: list[dict[str, Any]] = [
+    {"model": "mnist-fast", "effort": 0},
+    {"model": "mnist", "effort": 0},
+    {"model": "mnist", "effort": 3},
+    {"lossless": True},
+]
+
+
+def rate(items: Sequence[Item], seconds: float, work: Callable[[Item], object], count: int = 1) -> int:
+    """Images per second, where each item has so many."""
+    work(items[0])
+    start, done = time.process_time(), 0
+    for item in cycle(items):
+        work(item)
+        done += count
+        if (passed := time.process_time() - start) > seconds:
+            return round(done / passed)
+    raise AssertionError
+
+
+def in_python(seconds: float) -> list[dict[str, Any]]:
+    """Rates of Python: one by one, and in batches of 64."""
+    digits = read_idx(DIGITS)
+    results = []
+    for options in SETTINGS:
+        files = mnistzip.encode_many(digits, **options)
+        one_by_one = {
+            "encode": rate(list(digits), seconds, lambda digit: mnistzip.encode(digit, **options)),
+            "decode": rate(files, seconds, mnistzip.decode),
+        }
+        batch = {
+            "encode": rate([digits], seconds, lambda some: mnistzip.encode_many(some, **options), len(digits)),
+            "decode": rate([files], seconds, mnistzip.decode_many, len(digits)),
+        }
+        results.append({"one by one": one_by_one, "batches": batch})
+    return results
+
+
+def in_node(seconds: float) -> list[dict[str, Any]]:
+    """Rates of Node."""
+    done = subprocess.run(["node", str(JS / "benchmark.mjs"), str(seconds)], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def in_browser(seconds: float) -> list[dict[str, Any]]:
+    """Rates of headless Chromium."""
+    digits = np.asarray(read_idx(DIGITS)).reshape(-1, 784).tolist()
+    script = """
+        const done = arguments[arguments.length - 1];
+        import("/js/benchmark.mjs").then(({ measure }) =>
+            measure(arguments[0].map((digit) => Uint8Array.from(digit)), arguments[1])).then(done);
+    """
+    with serve(JS / "models", {"/blank.html": b"<!doctype html>"}) as address, open_chromium() as browser:
+        browser.set_script_timeout(600)
+        browser.get(f"{address}/blank.html")
+        return browser.execute_async_script(script, digits, seconds)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--browser", action="store_true")
+    parser.add_argument("--seconds", type=float, default=2)
+    options = parser.parse_args()
+    columns = {"Node": in_node(options.seconds)}
+    if options.browser:
+        columns["Chromium"] = in_browser(options.seconds)
+    python = in_python(options.seconds)
+    print("| setting | work | Python, batches | Python, one by one |", " | ".join(columns), "|")
+    print("|---|---|---|---|" + "---|" * len(columns))
+    for k, setting in enumerate(SETTINGS):
+        name = "lossless" if setting.get("lossless") else f"{setting['model']}, effort {setting['effort']}"
+        for work in ("encode", "decode"):
+            base = python[k]["batches"][work]
+            rates = [f"{column[k][work]:,} ({column[k][work] / base:.0%})" for column in columns.values()]
+            print(f"| {name} | {work} | {base:,} | {python[k]['one by one'][work]:,} |", " | ".join(rates), "|")
+
+
+if __name__ == "__main__":
+    main()
