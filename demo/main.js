@@ -179,6 +179,7 @@ function say(text) {
 function take(picture, name) {
   state.name = name;
   find("#error").hidden = true;
+  mark(null);
   pad.set(picture);
 }
 
@@ -193,7 +194,6 @@ async function openFile(file) {
     const bytes = new Uint8Array(await file.arrayBuffer());
     if (bytes[0] === 0xca || /\.cae$/i.test(file.name)) await openCae(file.name, bytes);
     else take(await readImage(file), plainName(file.name));
-    mark(null);
   } catch (error) {
     say(`${file.name} cannot be opened: ${error.message}.`);
   }
@@ -257,6 +257,7 @@ form.addEventListener("input", () => {
 });
 form.addEventListener("submit", (event) => event.preventDefault());
 for (const button of findAll("[data-sample]")) button.addEventListener("click", () => takeSample(button));
+for (const type of ["pointerdown", "keydown"]) find("#pad").addEventListener(type, () => mark(null));
 find("#undo").addEventListener("click", () => pad.undo());
 find("#clear").addEventListener("click", () => take({ width: DIGIT_SIDE, height: DIGIT_SIDE, pixels: new Uint8Array(DIGIT_SIDE ** 2) }, "digit"));
 find("#choose").addEventListener("click", () => find("#file").click());

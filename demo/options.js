@@ -23,8 +23,7 @@ export class Models {
   /** The rule in words. */
   get rule() {
     if (this.chooseLikePython) return "Automatic: what costs least, as the command does.";
-    const digits = this.greyIsLossless ? "28×28 pixels" : "28×28 pixels and without loss";
-    return `Automatic: mnist-fast for ${digits}, grey for other pictures.`;
+    return `Automatic: mnist-fast for 28×28 pixels${this.greyIsLossless ? "" : " and for lossless"}, grey for the rest.`;
   }
 }
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import shlex
+import tempfile
+import webbrowser
 from dataclasses import fields
 from pathlib import Path
 
@@ -141,6 +143,8 @@ def test_examples_work(
     monkeypatch.chdir(tmp_path)
     for variable in ("HOME", "XDG_DATA_HOME"):
         monkeypatch.setenv(variable, str(tmp_path / "home"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(webbrowser, "open", lambda address: True)
     prepare(tmp_path, name)
     program, *words = shlex.split(line)
     assert program == "mnistzip"

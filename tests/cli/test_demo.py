@@ -280,6 +280,26 @@ def test_an_archive_opens_and_each_of_its_images_can_be_taken(shown: Page) -> No
 
 
 @browser
+def test_a_page_with_all_candidates_chooses_as_python_does(
+    chromium: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digits: Pixels
+) -> None:
+    monkeypatch.setattr("mnistzip.demo.page.ALL_MODELS", ("mnist", "glyph", "grey"))  # the others are not asked for
+    path = tmp_path / "all.html"
+    assert run(["demo", "--all-models", "--no-open", "-o", str(path)]) == 0
+    shown = Page(chromium)
+    chromium.get(path.as_uri())
+    shown.until("return Boolean(document.body?.dataset.shown)")
+    file = mnistzip.encode(digits[1], quality=30)
+    (tmp_path / "digit.cae").write_bytes(file)
+    shown.after(lambda: shown.open(tmp_path / "digit.cae"))
+    image = shown.pixels("#pad")
+    assert np.array_equal(image, mnistzip.decode(file))
+    assert shown.file() == mnistzip.encode(image)
+    assert shown.text("#command") == "mnistzip compress digit.png -o digit.cae"
+    assert chromium.get_log("browser") == []
+
+
+@browser
 def test_pictures_become_grey_and_small(shown: Page, tmp_path: Path) -> None:
     colours = np.random.default_rng(1).integers(0, 256, (20, 30, 3)).astype(np.uint8)
     Image.fromarray(colours).save(tmp_path / "my colours.png")
