@@ -7,7 +7,7 @@ import { greyPng } from "./png.js";
 import { codeLossy, codePng } from "./rivals.js";
 import { Caller } from "./caller.js";
 
-const FIRST = "digit-2";
+const FIRST = "digit-3";
 const BARE_CHECK_BITS = 8;
 const BUSY_AFTER = 250; // milliseconds
 const FILE_MAX = 2 ** 26; // bytes
@@ -162,7 +162,7 @@ async function fillRivals(original, room) {
   ]);
   for (const [id, result] of Object.entries({ webp, jpeg })) {
     if (!result) find(".note", find(`#${id}`)).textContent = "This browser does not write it.";
-    else fillTile(id, { ...result, note: result.least ? "quality 0, the least there is" : `quality ${result.quality}, no more bytes than mnistzip` }, original);
+    else fillTile(id, { ...result, note: result.least ? "quality 0, its least" : `quality ${result.quality}, no more bytes than mnistzip` }, original);
   }
   fillTile("png", { ...png, note: "8-bit grey" }, original);
   fillBars();
