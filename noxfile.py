@@ -14,7 +14,9 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 PINNED = ("-c", "constraints.txt")
 # All extras but train, which would bring torchvision.
 EXTRAS = ",".join(extra for extra in PROJECT["project"]["optional-dependencies"] if extra != "train")
-OPTIONAL = ("atheris", "datasets", "imagecodecs", "matplotlib", "ray", "selenium", "skimage", "torch", "torchmetrics", "zarr")
+OPTIONAL = (
+    "atheris", "datasets", "imagecodecs", "matplotlib", "ray", "selenium", "skimage", "torch", "torchmetrics", "zarr", "ziglang"
+)  # fmt: skip
 
 
 def install(session: nox.Session, extras: str, *groups: str) -> None:

@@ -3,8 +3,8 @@
 python js/build.py --models
 python benchmarks/js_speed.py [--browser] [--seconds 2]
 
-All rates are of single images, coded one after the other. Python's rates are also measured in batches, its faster way. They are per second
-of processor time; in Chromium per second that passes, so run nothing beside it.
+All rates are of single images, coded one after the other. Python's rates are also measured in batches, its faster way.
+They are per second of processor time; in Chromium per second that passes, so run nothing beside it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any, TypeVar
@@ -55,13 +56,11 @@ def in_python(seconds: float) -> list[dict[str, Any]]:
     digits = read_idx(DIGITS)
     results = []
     for options in SETTINGS:
-        files = mnistzip.encode_many(digits, **options)
-        one_by_one = {
-            "encode": rate(list(digits), seconds, lambda digit: mnistzip.encode(digit, **options)),
-            "decode": rate(files, seconds, mnistzip.decode),
-        }
+        encode, encode_many = partial(mnistzip.encode, **options), partial(mnistzip.encode_many, **options)
+        files = encode_many(digits)
+        one_by_one = {"encode": rate(list(digits), seconds, encode), "decode": rate(files, seconds, mnistzip.decode)}
         batch = {
-            "encode": rate([digits], seconds, lambda some: mnistzip.encode_many(some, **options), len(digits)),
+            "encode": rate([digits], seconds, encode_many, len(digits)),
             "decode": rate([files], seconds, mnistzip.decode_many, len(digits)),
         }
         results.append({"one by one": one_by_one, "batches": batch})

@@ -1,16 +1,16 @@
 """Build the parts of the npm package that are made from others: the WebAssembly module, and the packed models.
 
-    pip install ziglang==0.16.0
-    python js/build.py              both
-    python js/build.py --wasm       mnistzip.wasm alone; the same compiler gives the same bytes on every machine
-    python js/build.py --models     models/ alone; needs mnistzip installed
-    python js/build.py --model own.npz --out FOLDER     the packed files of one model
+pip install ziglang==0.16.0
+python js/build.py              both
+python js/build.py --wasm       mnistzip.wasm alone; the same compiler gives the same bytes on every machine
+python js/build.py --models     models/ alone; needs mnistzip installed
+python js/build.py --model own.npz --out FOLDER     the packed files of one model
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import importlib.metadata
 import subprocess
 import sys
 import tempfile
@@ -19,7 +19,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ENGINE = HERE.parent / "engine"
 MODULE, MODELS = HERE / "mnistzip.wasm", HERE / "models"
-COMPILER = [sys.executable, "-m", "ziglang"]
+COMPILER, COMPILER_VERSION = [sys.executable, "-m", "ziglang"], "0.16.0"  # another version may give other bytes
 FLAGS = ["-target", "wasm32-freestanding", "-mcpu=generic+simd128+bulk_memory", "-std=c11", "-DNDEBUG", "-g0"]
 FLAGS += ["-ffp-contract=off", "-nostdlib", "-Wall", "-Wextra", "-Werror", f"-I{HERE / 'src' / 'include'}", f"-I{ENGINE}"]
 STACK = 1 << 19  # bytes
@@ -44,8 +44,11 @@ EXPORTS = (
 
 
 def has_compiler() -> bool:
-    """Whether the compiler is installed."""
-    return importlib.util.find_spec("ziglang") is not None
+    """Whether the compiler is installed, in the version that the module is built with."""
+    try:
+        return importlib.metadata.version("ziglang") == COMPILER_VERSION
+    except importlib.metadata.PackageNotFoundError:
+        return False
 
 
 def build_module(path: Path = MODULE) -> None:
@@ -92,7 +95,7 @@ def main() -> None:
     options = parser.parse_args()
     everything = not (options.wasm or options.models or options.model)
     if (options.wasm or everything) and not has_compiler():
-        sys.exit("error: the compiler is missing: pip install -c constraints.txt ziglang")
+        sys.exit(f"error: the compiler is missing: pip install ziglang=={COMPILER_VERSION}")
     if options.wasm or everything:
         build_module()
     if options.model:

@@ -1,4 +1,6 @@
-"""Packed models: prepared models in few bytes, for programs that fetch them, such as web pages. ``js/lib/models.js`` reads them.
+"""Packed models: prepared models in few bytes, for programs that fetch them, such as web pages.
+
+``js/lib/models.js`` reads them.
 
 A packed model is up to three files, because a decoder needs less than an encoder that searches:
 
@@ -67,7 +69,8 @@ def _without_pixels(first: NDArray[Any], size: int) -> NDArray[Any]:
 
 def _head(model: Model, use: Use, uses: list[str], size: int) -> dict[str, Any]:
     """What a program should know of a model before it uses it."""
-    head: dict[str, Any] = {"mnistzip": "packed model", "layout": LAYOUT, "fingerprint": model.fingerprint.hex(), "use": use.value}
+    head: dict[str, Any] = {"mnistzip": "packed model", "layout": LAYOUT, "use": use.value}
+    head["fingerprint"] = model.fingerprint.hex()
     if use is Use.CODING:
         head |= {"name": model.name, "number": model.number, "grey": model.is_grey, "uses": uses, "size": size}
     if use is Use.CODING and model.number is None:

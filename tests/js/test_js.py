@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import gzip
 import json
 import os
@@ -21,7 +20,7 @@ import mnistzip
 from mnistzip.models import packed, prepared, registry
 from mnistzip.types import Pixels
 from support.js_package import JS, build_models, build_script, encodings, names, serve
-from support.paths import ROOT, VECTORS
+from support.paths import VECTORS
 
 NODE, NPM = shutil.which("node"), shutil.which("npm")
 needs_node = pytest.mark.skipif(NODE is None, reason="needs Node: https://nodejs.org")
@@ -94,6 +93,20 @@ def test_a_packed_model_is_the_prepared_model(name: str) -> None:
     assert unpacked(packed.pack(model), 3 if model.has_pixel_model else 2) == prepared.prepare(model, "little")
 
 
+def test_the_page_on_the_package_states_the_sizes_of_the_files(models: Path) -> None:
+    readme = (JS / "README.md").read_text()
+    for name in registry.SHIPPED:
+        (row,) = re.findall(rf"^\| `{name}` \| (.*) \|$", readme, re.MULTILINE)
+        for cell, suffix in zip(row.split(" | "), packed.SUFFIXES.values(), strict=True):
+            file = models / f"{name}{suffix}"
+            assert file.exists() == (cell != "-")
+            assert not file.exists() or int(cell.replace(",", "")) == pytest.approx(file.stat().st_size / 1000, rel=0.02)
+    engine = (JS / "mnistzip.wasm").read_bytes()
+    stated = re.search(r"takes (\d+) kB, (\d+) kB gzipped", readme)
+    assert stated is not None
+    assert [int(number) for number in stated.groups()] == [round(len(each) / 1000) for each in (engine, gzip.compress(engine))]
+
+
 @needs_compiler
 @pytest.mark.slow
 def test_the_module_is_the_engine_of_this_checkout(tmp_path: Path) -> None:
@@ -130,13 +143,14 @@ def test_the_tests_of_node_pass(models: Path, cases: list[dict[str, Any]], tmp_p
 def test_the_package_that_npm_packs_works_where_it_is_installed(models: Path, digit: Pixels, tmp_path: Path) -> None:
     package, project = tmp_path / "package", tmp_path / "project"
     shutil.copytree(JS, package, ignore=shutil.ignore_patterns("models", "node_modules"))
-    offline = {"npm_config_offline": "true", "npm_config_audit": "false", "npm_config_fund": "false", "npm_config_cache": str(tmp_path)}
+    offline = {"npm_config_offline": "true", "npm_config_audit": "false", "npm_config_fund": "false"}
+    offline["npm_config_cache"] = str(tmp_path / "cache")
 
     def npm(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
         command = [str(NPM), *words]
         return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=os.environ | offline, check=False)
 
-    assert "run \"python js/build.py\" first" in npm(package, "pack").stderr
+    assert 'run "python js/build.py" first' in npm(package, "pack").stderr
     shutil.copytree(models, package / "models")
     done = npm(package, "pack", "--json")
     assert done.returncode == 0, done.stderr
@@ -150,6 +164,8 @@ def test_the_package_that_npm_packs_works_where_it_is_installed(models: Path, di
     (project / "package.json").write_text('{"type": "module"}')
     done = npm(project, "install", str(package / listed["filename"]))
     assert done.returncode == 0, done.stderr
+    example = re.findall(r"```js\n(.*?)```", (JS / "README.md").read_text(), re.DOTALL)[0]
+    assert run_node("--input-type=module", "-e", example, cwd=project).strip() == re.search(r"// (.*)\n$", example)[1]  # type: ignore[index]
     script = """
         import { encode } from "mnistzip";
         const pixels = Buffer.from(process.argv[1], "hex");
