@@ -55,7 +55,8 @@ def _file(name: str, content: bytes) -> str:
 
 def _sample(name: str, text: str) -> str:
     address = f"data:image/png;base64,{base64.b64encode(read(f'demo/samples/{name}.png')).decode()}"
-    return f'<button type="button" data-sample="{name}" title="{text}"><img alt="{text}" src="{address}"></button>'
+    attributes = f'type="button" data-sample="{name}" aria-pressed="false" title="{text}"'
+    return f'<button {attributes}><img alt="{text}" src="{address}"></button>'
 
 
 def _script(source: str) -> str:

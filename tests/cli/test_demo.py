@@ -133,6 +133,13 @@ class Page:
     def open(self, path: Path) -> None:
         self.one("#file").send_keys(str(path))
 
+    def drop(self, name: str, content: bytes) -> None:
+        """Drop a file onto the page."""
+        script = "const [name, content] = arguments, dataTransfer = new DataTransfer();"
+        script += "dataTransfer.items.add(new File([Uint8Array.from(content)], name));"
+        script += "document.body.dispatchEvent(new DragEvent('drop', {dataTransfer, bubbles: true, cancelable: true}))"
+        self.driver.execute_script(script, name, [*content])
+
     def pixels(self, selector: str) -> Pixels:
         """The grey levels of a canvas."""
         script = "const canvas = document.querySelector(arguments[0]), {width, height} = canvas;"
@@ -206,10 +213,29 @@ def test_a_drawn_digit_takes_the_bytes_that_python_gives(shown: Page, tmp_path: 
         decoded = mnistzip.decode(expected)
         assert np.array_equal(shown.pixels("#mnistzip canvas"), decoded)
         assert_details(shown, "mnistzip", image)
-        command = shlex.split(shown.text("#command"))
         Image.fromarray(image).save("digit.png")
-        assert run([*command[1:], "-f", "--quiet"]) == 0
+        assert run([*shlex.split(shown.text("#command"))[1:], "-f", "--quiet"]) == 0
         assert Path("digit.cae").read_bytes() == expected
+
+
+@browser
+def test_saved_files_and_the_command_that_is_shown_agree(shown: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shown.driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
+    shown.after(lambda: shown.press("[data-sample=moon]"))
+    for button, name in (("#save", "moon.cae"), ("#save-png", "moon.png")):
+        shown.press(button)
+        end = time.monotonic() + 30
+        while not Path(name).exists():
+            assert time.monotonic() < end, name
+            time.sleep(0.02)
+    with Image.open("moon.png") as image:
+        assert image.mode == "L"
+        assert np.array_equal(np.asarray(image), shown.pixels("#pad"))
+    command = shlex.split(shown.text("#command"))
+    saved = Path("moon.cae").read_bytes()
+    assert run([*command[1:], "-f", "--quiet"]) == 0
+    assert Path("moon.cae").read_bytes() == saved
 
 
 def assert_details(shown: Page, tile: str, image: Pixels) -> None:
@@ -313,7 +339,7 @@ def test_pictures_become_grey_and_small(shown: Page, tmp_path: Path) -> None:
 
 
 @browser
-def test_files_that_cannot_be_opened_are_said_and_change_nothing(shown: Page, tmp_path: Path, digits: Pixels) -> None:
+def test_files_that_cannot_be_opened_are_said_and_change_nothing(shown: Page, digits: Pixels) -> None:
     before = shown.pixels("#pad")
     file = bytearray(mnistzip.encode(digits[0], model="mnist-fast"))
     file[-3] ^= 4
@@ -324,8 +350,7 @@ def test_files_that_cannot_be_opened_are_said_and_change_nothing(shown: Page, tm
         "empty.cae": (b"", "not a mnistzip file"),
     }
     for name, (content, says) in contents.items():
-        (tmp_path / name).write_bytes(content)
-        shown.open(tmp_path / name)
+        shown.drop(name, content)
         shown.until(f"return document.querySelector('#error').textContent.includes('{name}')")
         assert says in shown.text("#error p")
         assert shown.one("#error").is_displayed()

@@ -138,6 +138,16 @@ def test_a_pure_wheel_can_be_asked_for(sdist: Path, tmp_path: Path) -> None:
     assert wheel.name.endswith("-py3-none-any.whl")
     assert not extensions(wheel)
     assert "cannot be built" not in output
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path / "installed")
+    package = tmp_path / "installed" / "mnistzip"
+    assert not [*package.glob("js/**/*.py")]
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from mnistzip.demo import page;"
+    code += "print(page.__file__, len(page.write_page([])))"
+    written = run("-c", code, package.parent, cwd=tmp_path)
+    path, size = written.stdout.split()
+    assert Path(path).is_relative_to(package)
+    assert int(size) > 200_000
 
 
 @needs_cc
