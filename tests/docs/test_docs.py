@@ -24,7 +24,7 @@ USAGE = (ROOT / "docs" / "usage.md").read_text()
 DESKTOP = (ROOT / "docs" / "desktop.md").read_text()
 FORMAT = (ROOT / "FORMAT.md").read_text()
 PAGES = sorted(
-    path.relative_to(ROOT).as_posix() for pattern in ("*.md", "docs/**/*.md", "pretrained/*.md") for path in ROOT.glob(pattern)
+    path.relative_to(ROOT).as_posix() for pattern in ("*.md", "docs/**/*.md", "pretrained/*.md", "js/*.md") for path in ROOT.glob(pattern)
 )
 
 
