@@ -60,6 +60,7 @@ def build_module(path: Path = MODULE) -> None:
         compile_with("-O3", "-c", fast, "-o", kernels)
         link = ["--no-entry", "--strip-all", f"-z,stack-size={STACK}", *(f"--export={name}" for name in EXPORTS)]
         compile_with("-Os", *small, *libraries, kernels, *(f"-Wl,{option}" for option in link), "-o", path)
+    path.chmod(0o644)
 
 
 def compile_with(*arguments: object) -> None:
