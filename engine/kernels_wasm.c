@@ -8,11 +8,11 @@
 #define KERNELS mnz_kernels_wasm
 #define INSTRUCTIONS "wasm"
 #define LANES 4
-#define PLACES 3
+#define PLACES 2
 #define BLOCKS 1
 #define BLOCKS_OF_FEW 2
 #define LEFT 1
-#define PLACES_OF_ONE 3
+#define PLACES_OF_ONE 2
 #define COLUMNS 1
 
 typedef v128_t vec;

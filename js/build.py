@@ -5,12 +5,16 @@ python js/build.py              both
 python js/build.py --wasm       mnistzip.wasm alone; the same compiler gives the same bytes on every machine
 python js/build.py --models     models/ alone; needs mnistzip installed
 python js/build.py --model own.npz --out FOLDER     the packed files of one model
+python js/build.py --import-map     the JavaScript as an import map, for a page in one file
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import importlib.metadata
+import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -60,6 +64,7 @@ def build_module(path: Path = MODULE) -> None:
         compile_with("-O3", "-c", fast, "-o", kernels)
         link = ["--no-entry", "--strip-all", f"-z,stack-size={STACK}", *(f"--export={name}" for name in EXPORTS)]
         compile_with("-Os", *small, *libraries, kernels, *(f"-Wl,{option}" for option in link), "-o", path)
+    path.chmod(0o644)
 
 
 def compile_with(*arguments: object) -> None:
@@ -85,14 +90,31 @@ def write_model(source: str, folder: Path) -> None:
         (folder / f"{model.name}{suffix}").write_bytes(content)
 
 
+def import_map() -> str:
+    """The JavaScript as an import map of ``data:`` addresses, for a page in one file: its scripts then import "mnistzip".
+
+    Such a page hands engine and models to ``configure`` as bytes.
+    """
+    imports = {}
+    for path in [HERE / "mnistzip.js", *sorted((HERE / "lib").glob("*.js"))]:
+        name = "mnistzip" if path.parent == HERE else f"mnistzip/{path.name}"
+        source = re.sub(r'from "\./(?:lib/)?(\w+\.js)"', r'from "mnistzip/\1"', path.read_text())
+        imports[name] = f"data:text/javascript;base64,{base64.b64encode(source.encode()).decode()}"
+    return json.dumps({"imports": imports})
+
+
 def main() -> None:
     """Build what the options say."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--wasm", action="store_true")
     parser.add_argument("--models", action="store_true")
     parser.add_argument("--model", metavar="NAME")
+    parser.add_argument("--import-map", action="store_true")
     parser.add_argument("--out", type=Path, default=MODELS, metavar="FOLDER")
     options = parser.parse_args()
+    if options.import_map:
+        print(import_map())
+        return
     everything = not (options.wasm or options.models or options.model)
     if (options.wasm or everything) and not has_compiler():
         sys.exit(f"error: the compiler is missing: pip install ziglang=={COMPILER_VERSION}")

@@ -9,7 +9,6 @@ import { Index } from "./index.js";
 import { decodeLane } from "./lanes.js";
 import { BOUNDED, LOSSLESS, STORED } from "./limits.js";
 import { requirePixelModel } from "./models.js";
-import { concat } from "./reader.js";
 import { setUp } from "./setup.js";
 import { openStorage } from "./storage.js";
 

@@ -59,7 +59,8 @@ function decodePayload(engine, model, header, payload, maxPixels, checkBits) {
 export function requireModelLimit(model, mode, sizes) {
   const largest = Math.max(...sizes.map(([width, height]) => width * height));
   if (mode === LOSSY && model.grey && largest > GREY_PIXELS_MAX) {
-    throw new LimitError(`the model ${model.name} takes some seconds for ${GREY_PIXELS_MAX} pixels, and an image has ${largest}. maxPixels allows more`);
+    const time = `the model ${model.name} takes some seconds for ${GREY_PIXELS_MAX} pixels`;
+    throw new LimitError(`${time}, and an image has ${largest}. maxPixels allows more`);
   }
   if (!model.tileLimits) return;
   const sum = (measure) => sizes.reduce((total, size) => total + measure(...size), 0);

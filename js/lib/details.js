@@ -15,7 +15,12 @@ export function unpackLabels(section, images) {
     throw new FormatError("the labels are damaged: they are not one for each image");
   }
   const view = new DataView(raw.buffer, raw.byteOffset, raw.byteLength);
-  const readers = { 1: (at) => view.getInt8(at), 2: (at) => view.getInt16(at, true), 4: (at) => view.getInt32(at, true), 8: (at) => view.getBigInt64(at, true) };
+  const readers = {
+    1: (at) => view.getInt8(at),
+    2: (at) => view.getInt16(at, true),
+    4: (at) => view.getInt32(at, true),
+    8: (at) => view.getBigInt64(at, true),
+  };
   const labels = Array.from({ length: images }, (_, k) => readers[width](1 + k * width));
   const needed = [1, 2, 4, 8].find((size) => {
     const end = 2n ** BigInt(8 * size - 1);

@@ -3,7 +3,9 @@ import { bytesOf32, crc32 } from "./crc32.js";
 import { FormatError, LimitError, UnsupportedError } from "./errors.js";
 import { BY_FINGERPRINT, requirePixels } from "./header.js";
 import { inflate } from "./inflate.js";
-import { BOUNDED, DECODED_PIXELS_MAX, ERROR_MAX, GROUP_PIXELS_MAX, LOSSY, PIXELS_MAX, QUALITY_MAX, SIDE_MAX, STORED, TILE, tilesIn } from "./limits.js";
+import {
+  BOUNDED, DECODED_PIXELS_MAX, ERROR_MAX, GROUP_PIXELS_MAX, LOSSY, PIXELS_MAX, QUALITY_MAX, SIDE_MAX, STORED, TILE, tilesIn,
+} from "./limits.js";
 import { Reader, concat, hex, varint } from "./reader.js";
 
 export const HEADER_BYTES = 52;

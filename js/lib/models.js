@@ -17,6 +17,7 @@ export const DIGITS = "mnist"; // the model of bare streams where nobody names o
 
 const SUFFIXES = { coding: ".model", search: ".search.model", pixels: ".pixels.model" };
 const LAYOUT = 2;
+const SIZE_MAX = 2 ** 27; // bytes of a prepared model
 const QUALITIES = 100;
 const LMBDA_OFFSET = { false: 64 + 2 * 4 * QUALITIES * 4, true: 64 + 2 * 4 * QUALITIES * 16 };
 
@@ -84,14 +85,24 @@ function unpackArray(packed, item, rows, count, engine, at) {
   }
 }
 
+/** Whether the first line of a packed file has the fields that it must have. The engine checks the model itself. */
+function isValid({ use, fingerprint, arrays, name, number, uses, size }) {
+  const isCount = (value) => Number.isInteger(value) && value >= 0 && value <= SIZE_MAX;
+  if (!Object.hasOwn(SUFFIXES, use) || !/^[0-9a-f]{16}$/.test(fingerprint)) return false;
+  if (!Array.isArray(arrays) || !arrays.every((array) => array.length === 4 && array.every(isCount))) return false;
+  if (use !== "coding") return true;
+  return typeof name === "string" && (number === null || isCount(number)) && Array.isArray(uses) && isCount(size) && size >= 64;
+}
+
 /** A packed file: the object of its first line, and the arrays behind it. */
 async function openFile(packed, name) {
   try {
     const content = await gunzip(asBytes(packed, "a packed model"));
     const end = content.indexOf(10);
     const head = JSON.parse(new TextDecoder().decode(content.subarray(0, end)));
-    if (head.mnistzip !== "packed model" || !Array.isArray(head.arrays)) throw new SyntaxError("it is something else");
+    if (head?.mnistzip !== "packed model") throw new SyntaxError("it is something else");
     if (head.layout !== LAYOUT) throw new ModelError(`${name} has the layout ${head.layout}, but this version reads ${LAYOUT}`);
+    if (!isValid(head)) throw new SyntaxError("its first line is damaged");
     return { head, content: content.subarray(end + 1) };
   } catch (cause) {
     if (cause instanceof ModelError) throw cause;

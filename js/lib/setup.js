@@ -3,8 +3,7 @@ import { OptionError, asBytes, requireKnown } from "./errors.js";
 import { Engine } from "./engine.js";
 import { Models } from "./models.js";
 
-const HERE = import.meta.url;
-const sources = { wasm: new URL("../mnistzip.wasm", HERE), models: new URL("../models/", HERE) };
+const sources = {}; // what configure said
 let loading = null;
 
 /**
@@ -23,7 +22,7 @@ export function configure(options) {
 
 function address(text, what) {
   try {
-    return new URL(text, globalThis.location?.href ?? HERE);
+    return new URL(text, globalThis.location?.href);
   } catch (cause) {
     throw new OptionError(`${what} is ${text}: give an address`, { cause });
   }
@@ -41,7 +40,8 @@ export function setUp() {
 }
 
 async function open() {
-  const { wasm, models } = sources;
+  const wasm = sources.wasm ?? new URL("../mnistzip.wasm", import.meta.url);
+  const models = sources.models ?? new URL("../models/", import.meta.url);
   const engine = await Engine.from(wasm instanceof URL ? await fetchBytes(wasm) : wasm);
   const fetchFile = async (name) => {
     if (typeof models === "function") return asBytes(await models(name), `the file ${name}`);

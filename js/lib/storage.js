@@ -43,7 +43,7 @@ async function openAddress(url) {
 
 async function request(url, offset, count) {
   const response = await fetch(url, { headers: { Range: `bytes=${offset}-${offset + count - 1}` } });
-  if (!response.ok) throw new FormatError(`${url.href} cannot be read: ${response.status} ${response.statusText}`);
+  if (!response.ok) throw new Error(`${url.href} cannot be read: ${response.status} ${response.statusText}`);
   return response;
 }
 
@@ -55,6 +55,6 @@ function totalSize(response) {
 
 async function sizeByHead(url) {
   const length = (await fetch(url, { method: "HEAD" })).headers.get("Content-Length");
-  if (length === null) throw new FormatError(`${url.href} does not say how large it is`);
+  if (length === null) throw new Error(`${url.href} does not say how large it is`);
   return Number(length);
 }

@@ -1,10 +1,10 @@
 /** What a program may hand over, where models come from, and archives at addresses. */
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
+import { readFile, readdir } from "node:fs/promises";
 import { createServer } from "node:http";
 import { test } from "node:test";
 import * as mnistzip from "../mnistzip.js";
-import { deflateRawSync } from "node:zlib";
+import { deflateRawSync, gunzipSync, gzipSync } from "node:zlib";
 import { inflate } from "../lib/inflate.js";
 import { read } from "./setup.mjs";
 
@@ -153,6 +153,37 @@ test("an archive on a server without ranges is read whole", async () => {
     assert.equal(asked.length, 1);
   } finally {
     server.close();
+  }
+});
+
+test("a damaged packed model is refused", async () => {
+  const folder = process.env.MNISTZIP_MODELS ? `${process.env.MNISTZIP_MODELS}/` : new URL("../models/", import.meta.url).pathname;
+  const content = gunzipSync(await readFile(`${folder}own.model`));
+  const end = content.indexOf(10);
+  const stream = (await readdir(new URL("../../tests/vectors/own/", import.meta.url))).find((name) => name.endsWith(".cae"));
+  const file = await read(`vectors/own/${stream}`);
+  const changes = [
+    (head) => { head.layout = 99; },
+    (head) => { head.size = 2 ** 40; },
+    (head) => { head.size = 64; },
+    (head) => { head.arrays[3][0] = -64; },
+    (head) => { head.arrays[3][3] = 2 ** 26; },
+    (head) => { head.arrays[3][1] = 3; },
+    (head) => { head.arrays[3][2] = 0; },
+    (head) => { head.arrays[0] = [0, 4, 1, 4]; },
+    (head) => { head.arrays = null; },
+    (head) => { head.use = "other"; },
+    (head) => { head.fingerprint = "x"; },
+  ];
+  for (const change of changes) {
+    const head = JSON.parse(content.subarray(0, end).toString());
+    change(head);
+    const packed = gzipSync(Buffer.concat([Buffer.from(`${JSON.stringify(head)}\n`), content.subarray(end + 1)]));
+    mnistzip.configure({});
+    await assert.rejects(async () => {
+      await mnistzip.addModel(packed);
+      await decode(file);
+    }, mnistzip.ModelError, change.toString());
   }
 });
 

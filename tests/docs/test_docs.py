@@ -23,9 +23,8 @@ README = (ROOT / "README.md").read_text()
 USAGE = (ROOT / "docs" / "usage.md").read_text()
 DESKTOP = (ROOT / "docs" / "desktop.md").read_text()
 FORMAT = (ROOT / "FORMAT.md").read_text()
-PAGES = sorted(
-    path.relative_to(ROOT).as_posix() for pattern in ("*.md", "docs/**/*.md", "pretrained/*.md") for path in ROOT.glob(pattern)
-)
+PATTERNS = ("*.md", "docs/**/*.md", "pretrained/*.md", "js/*.md")
+PAGES = sorted(path.relative_to(ROOT).as_posix() for pattern in PATTERNS for path in ROOT.glob(pattern))
 
 
 def test_every_command_is_on_the_page_on_usage() -> None:

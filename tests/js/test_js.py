@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import os
@@ -255,6 +256,29 @@ def test_a_browser_reads_an_archive_in_parts(chromium: Any, address: str) -> Non
         assert image == archive[len(archive) - 1].ravel().tolist()
         assert size == archive.size
     assert 0 < loaded < size
+
+
+@pytest.mark.browser
+def test_a_page_in_one_file_needs_no_server(chromium: Any, models: Path, digit: Pixels, tmp_path: Path) -> None:
+    """It holds the code as an import map, and hands over engine and model as bytes."""
+    inlined = {"wasm": JS / "mnistzip.wasm", "model": models / "mnist-fast.model"}
+    data = {name: base64.b64encode(path.read_bytes()).decode() for name, path in inlined.items()}
+    page = f"""<!doctype html><link rel="icon" href="data:,">
+        <script type="importmap">{build_script().import_map()}</script>
+        <script>const data = {json.dumps(data)};</script>"""
+    (tmp_path / "page.html").write_text(page)
+    chromium.get((tmp_path / "page.html").as_uri())
+    file = run_script(
+        chromium,
+        """
+        const { configure, encode } = await import("mnistzip");
+        const bytesOf = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+        configure({ wasm: bytesOf(data.wasm), models: () => bytesOf(data.model) });
+        return Array.from(await encode(Uint8Array.from(given[0]), 28, 28, { model: "mnist-fast", effort: 0 }));
+        """,
+        digit.ravel().tolist(),
+    )
+    assert bytes(file) == mnistzip.encode(digit, model="mnist-fast", effort=0)
 
 
 def pixels_of(browser: Any, selector: str) -> Pixels:
