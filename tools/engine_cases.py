@@ -282,11 +282,11 @@ def write(path: Path, names: list[str], byteorder: str, count: int, report: Call
             continue
         x, inside = tiles(min(count, TILES_IF_WIDE) if name.endswith("-wide") else count)
         report(name)
-        out.case(MODEL, model.pixels is not None, arrays=(prepare(name, byteorder),))
+        out.case(MODEL, model.has_pixel_model, arrays=(prepare(name, byteorder),))
         lossy_cases(out, model, x, inside, random)
         y = np.resize(NUMPY.first_latents(model, x, inside, np.full(len(x), 60)), (max(TILES_OF_STREAMS), 196))
         latent_stream_cases(out, model, y, random)
-        if model.pixels is not None:
+        if model.has_pixel_model:
             pixel_cases(out, model, x, inside, random)
         if name == names[0]:
             interval_cases(out, random)  # without a model, so once

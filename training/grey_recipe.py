@@ -33,8 +33,9 @@ from mnistzip.models.registry import SHIPPED, read_model
 from mnistzip.nn.blas_threads import one_thread
 from mnistzip.storage.atomic import AtomicFile
 from mnistzip.training.export_grey import export_grey
-from mnistzip.training.grey_trainer import Trainer, load_model
+from mnistzip.training.grey_trainer import GreyTrainer
 from mnistzip.training.model_card import card
+from mnistzip.training.picture_trainer import load_weights
 from mnistzip.training.run_folder import report_paths
 from mnistzip.training.splits import HELD_OUT
 from mnistzip.training.torch_grey import Grey
@@ -51,7 +52,6 @@ PART = 40  # pictures at a time
 PROBE_PIXELS = 28 * 28  # of the size that qualities are chosen on, or the nearest one
 
 NAME = "grey"  # of the recipe and its only stage
-RATE, MATRIX_RATE = 6e-3, 0.015  # learning rates of AdamW and Muon
 FEW_OF_A_SIZE, SIZE_STEP, SIDE_MAX, CUTS_MAX = 16, 8, 96, 16  # how pictures are cut to common sizes
 
 Stacks = dict[str, Pixels]  # pictures by size, uint8 (N, H, W)
@@ -74,11 +74,11 @@ def finish(model: Grey, train: Stacks, held_out: Stacks) -> tuple[bytes, torch.T
     probes = _probes(held_out)
     everything = np.full((QUALITIES, CHANNELS), 1)
     even = torch.linspace(0, 1, QUALITIES)
-    plain, _ = read_grey(export_grey(model, even, everything, everything), "levels")
+    plain = read_grey(export_grey(model, even, everything, everything), "levels").networks
     measured = np.unique(np.linspace(0, QUALITIES - 1, GRID).round().astype(int))
     reached = [measure(plain, probes, index)[1] for index in measured.tolist()]
     levels = torch.from_numpy(_levels(even.numpy()[measured], np.array(reached))).float()
-    plain, _ = read_grey(export_grey(model, levels, everything, everything), "levels")
+    plain = read_grey(export_grey(model, levels, everything, everything), "levels").networks
     largest = _largest(plain, train)
     content = export_grey(model, levels, largest, _curvature(plain, probes[:CURVED]))
     return content, levels
@@ -210,7 +210,7 @@ def train(
     training, held_out = stacks_of(images[:-held], run.seed), stacks_of(images[-held:], run.seed)
     run.log(f"{len(images) - held} images to train on, {held} held out")
     torch.manual_seed(run.seed)
-    trainer = Trainer(Grey().train(), seconds / 60, RATE, MATRIX_RATE, run.seed)
+    trainer = GreyTrainer(Grey().train(), seconds / 60, run.seed)
     checkpoint = run.folder / f"{NAME}.pt"
     if checkpoint.exists():
         trainer.load(checkpoint)
@@ -221,7 +221,7 @@ def train(
     facts = {
         "data": about | {"train": len(images) - held, "held_out": held, "drawn": True},
         "seed": run.seed,
-        "phases": [trainer.progress.phase()],
+        "phases": [trainer.progress.described(GreyTrainer)],
         "threads": torch.get_num_threads(),
         "stopped": run.stopping,
     }
@@ -258,7 +258,7 @@ def main(checkpoint: Path, pictures: Sequence[Path], output: Path, force: bool) 
     for path in () if force else (output, *report_paths(output)):
         if path.exists():
             raise click.UsageError(f"{path} exists already: -f overwrites it")
-    model, progress = load_model(checkpoint)
+    model, progress = load_weights(Grey(), checkpoint)
     train, held_out = read_stacks(pictures, "train"), read_stacks(pictures, "held")
     content, levels = finish(model, train, held_out)
     counts = [sum(map(len, stacks.values())) for stacks in (train, held_out)]
@@ -266,7 +266,7 @@ def main(checkpoint: Path, pictures: Sequence[Path], output: Path, force: bool) 
     about = {
         "data": {"source": names, "train": counts[0], "held_out": counts[1], "drawn": True},
         "seed": progress.seed,
-        "phases": [progress.phase()],
+        "phases": [progress.described(GreyTrainer)],
         "threads": progress.threads,
         "stopped": progress.passed < progress.seconds,
     }

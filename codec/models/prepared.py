@@ -82,7 +82,7 @@ def prepare(model: Model, byteorder: str = sys.byteorder) -> bytes:
 
 def _write_tiles(writer: _Writer, model: Model) -> int:
     """A model that codes tiles. Returns the index of the first record."""
-    transforms, pixels = model.transforms, model.pixels
+    transforms, pixels = model.transforms, model.pixels if model.has_pixel_model else None
     symbols = transforms.symbols
     counts = [_count(transforms.analysis), _count(transforms.synthesis)]
     size_at = writer.record(MAGIC, LAYOUT, 0, symbols.low, symbols.high, transforms.fine_shift, *counts, pixels is not None)

@@ -66,7 +66,6 @@ def small(twin: Twin) -> Model:
 
 
 def pixels_of(model: Model) -> PixelModel:
-    assert model.pixels is not None
     return model.pixels
 
 

@@ -23,7 +23,6 @@ GREYS = [0, 0, 0, 1, 7, 249, 250, 255]
 
 
 def pixels_of(model: Model) -> PixelModel:
-    assert model.pixels is not None
     return model.pixels
 
 

@@ -1,10 +1,12 @@
-"""Latents of whole images to streams and back: the prior of a model ``grey`` gives the intervals of the symbols."""
+"""Whole images to streams and back: the prior or the pixel model of a model ``grey`` gives the intervals of the symbols."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mnistzip.engines.interface import LatentSymbols
 from mnistzip.entropy import rans
@@ -12,8 +14,13 @@ from mnistzip.entropy.cost import TOTAL
 from mnistzip.entropy.states import FinalStates
 from mnistzip.models.grey.distribution import Distributions
 from mnistzip.models.grey.grey_model import latent_shape
+from mnistzip.models.grey.grey_pixels import GreyPixels, Mixtures
 from mnistzip.models.grey.prior import GreyPrior
-from mnistzip.types import Integers
+from mnistzip.types import Integers, Pixels
+
+Shape = tuple[int, int]
+Alphabets = Distributions | Mixtures
+Array = TypeVar("Array", bound=np.generic)
 
 
 def image_symbols(prior: GreyPrior, y: Integers, quality_index: int) -> LatentSymbols:
@@ -33,23 +40,57 @@ def encode(symbols: Sequence[LatentSymbols], checks: Integers, check_bits: int) 
 
 
 def decode(
-    prior: GreyPrior, coded: Sequence[bytes], quality_index: int, shapes: Sequence[Sequence[tuple[int, int]]]
+    prior: GreyPrior, coded: Sequence[bytes], quality_index: int, shapes: Sequence[Sequence[Shape]]
 ) -> tuple[list[list[Integers]], FinalStates]:
-    """The latents of the images of each stream, and where each stream ended. Streams advance together where shapes agree."""
+    """The latents of the images of each stream, and where each stream ended."""
+
+    def images(n: int, shape: Shape, next_symbols: Callable[[Alphabets], Integers]) -> Integers:
+        return prior.decode(n, *shape, quality_index, next_symbols)
+
+    of_latents = [[latent_shape(*shape) for shape in of_stream] for of_stream in shapes]
+    return _decode(coded, of_latents, images)
+
+
+def pixel_symbols(model: GreyPixels, x: Pixels, max_error: int) -> LatentSymbols:
+    """The intervals of the grey levels of images ``(N, H, W)`` in coding order."""
+    starts, freqs = model.intervals(x, max_error)
+    return LatentSymbols(starts.astype(np.uint16), (freqs - 1).astype(np.uint16))
+
+
+def decode_pixels(
+    model: GreyPixels, coded: Sequence[bytes], shapes: Sequence[Sequence[Shape]], max_error: int
+) -> tuple[list[list[Pixels]], FinalStates]:
+    """The images of each stream that the pixel model coded, and where each stream ended."""
+
+    def images(n: int, shape: Shape, next_symbols: Callable[[Alphabets], Integers]) -> Pixels:
+        return model.decode(n, *shape, max_error, next_symbols)
+
+    return _decode(coded, shapes, images)
+
+
+def _decode(
+    coded: Sequence[bytes],
+    shapes: Sequence[Sequence[Shape]],
+    images: Callable[[int, Shape, Callable[[Alphabets], Integers]], NDArray[Array]],
+) -> tuple[list[list[NDArray[Array]]], FinalStates]:
+    """The arrays of each stream, and where each stream ended. Streams advance together where shapes agree.
+
+    Args:
+        images: decodes n arrays of one shape; it asks a function for the symbols of n equally long rows of alphabets.
+    """
     decoder = rans.Decoder(coded)
-    latents: list[list[Integers]] = [[] for _ in coded]
+    decoded: list[list[NDArray[Array]]] = [[] for _ in coded]
     for depth in range(max(map(len, shapes), default=0)):
-        alike: dict[tuple[int, int], list[int]] = {}
+        alike: dict[Shape, list[int]] = {}
         for stream, of_stream in enumerate(shapes):
             if depth < len(of_stream):
-                alike.setdefault(latent_shape(*of_stream[depth]), []).append(stream)
-        for (height, width), streams in alike.items():
+                alike.setdefault(of_stream[depth], []).append(stream)
+        for shape, streams in alike.items():
             which = np.array(streams)
 
-            def next_symbols(distributions: Distributions, which: Integers = which) -> Integers:
-                return decoder.decode(distributions, np.repeat(which, len(distributions.mean) // len(which)))
+            def next_symbols(alphabets: Alphabets, which: Integers = which) -> Integers:
+                return decoder.decode(alphabets, np.repeat(which, len(alphabets.mean) // len(which)))
 
-            y = prior.decode(len(streams), height, width, quality_index, next_symbols)
-            for stream, latent in zip(streams, y, strict=True):
-                latents[stream].append(latent)
-    return latents, decoder.final_states()
+            for stream, each in zip(streams, images(len(streams), shape, next_symbols), strict=True):
+                decoded[stream].append(each)
+    return decoded, decoder.final_states()
