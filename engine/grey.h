@@ -28,6 +28,9 @@ static inline int64_t mnz_clip64(int64_t value, int64_t low, int64_t high)
 /* The prior behind the two networks. */
 void mnz_read_grey_prior(mnz_reader *r, mnz_grey *grey, int64_t *sums);
 
+/* The pixel model behind it. */
+void mnz_read_grey_pixels(mnz_reader *r, mnz_grey_pixels *pixels, int64_t *sums);
+
 /* How many positions of a latent the networks see in each direction at most. */
 int mnz_grey_halo(const mnz_model *model);
 
