@@ -157,7 +157,7 @@ def with_shade_of(shade: int, grey: int) -> bytes:
 
     check_of = Streams.checks
     with use("numpy"), patch.object(pixel_model, "symbols", symbols), patch.object(Streams, "checks", checks):
-        return header + encode_payloads([header], [image], pixel_symbols(shipped("mnist"), [image]))[0]
+        return header + encode_payloads(shipped("mnist"), [header], [image], pixel_symbols(shipped("mnist"), [image]))[0]
 
 
 def with_level_beyond(max_error: int) -> bytes:
@@ -166,7 +166,10 @@ def with_level_beyond(max_error: int) -> bytes:
     image[-1, -1] = 2 * max_error
     header = lossless_header(shipped("mnist"), image.shape, max_error).to_bytes()
     with use("numpy"):  # which does not refuse to code it
-        return header + encode_payloads([header], [image], pixel_symbols(shipped("mnist"), [image], max_error))[0]
+        return (
+            header
+            + encode_payloads(shipped("mnist"), [header], [image], pixel_symbols(shipped("mnist"), [image], max_error))[0]
+        )
 
 
 def invalid(good: bytes, stored: bytes, tiled: bytes, kept: bytes, near: bytes) -> dict[str, tuple[bytes, str, str]]:

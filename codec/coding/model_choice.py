@@ -28,8 +28,7 @@ from mnistzip.bitstream.stored import bodies_below
 from mnistzip.bitstream.stream_layout import TILES_PER_STREAM
 from mnistzip.coding.kinds import kind_of
 from mnistzip.coding.latents import Latent
-from mnistzip.coding.lossless import pixel_symbols
-from mnistzip.engines.interface import PixelSymbols
+from mnistzip.coding.lossless import Symbols, pixel_symbols
 from mnistzip.entropy.cost import BIT, LMBDA_SHIFT
 from mnistzip.limits import DECODED_PIXELS_MAX, GREY_PIXELS_MAX
 from mnistzip.models import registry
@@ -82,7 +81,7 @@ class Plan:
     quality: int | None
     bits: int
     latent: Latent | None = None
-    symbols: PixelSymbols | None = None
+    symbols: Symbols | None = None
     max_error: int = 0
     alternative: Plan | None = None
 
