@@ -55,7 +55,7 @@ def test_integers_take_as_many_bits_as_the_floats(trained: GreyPixels, size: tup
     model = read_model(with_pixels(plain_grey_model().content, "small", export_pixels(trained)), "small")
     x = nearest(pictures(np.random.default_rng(2), 4, *size), max_error)
     _, freqs = model.grey_pixels.intervals(x, max_error)
-    assert int(COST[freqs].sum()) / BIT == pytest.approx(bits_of(trained, x, max_error), rel=0.01, abs=1)
+    assert int(COST[freqs].sum()) / BIT == pytest.approx(bits_of(trained, x, max_error), rel=0.03, abs=4)
 
 
 def test_a_pixel_model_replaces_another(trained: GreyPixels) -> None:
