@@ -112,7 +112,8 @@ def processor_seconds(process: int) -> float:
 def child(how: str, path: Path) -> None:
     """Read an input and print the outcome as JSON."""
     for name in registry.SHIPPED:
-        _ = registry.shipped(name).pixels
+        model = registry.shipped(name)
+        _ = model.has_pixel_model and (model.grey_pixels if model.is_grey else model.pixels)
     for name in ("mnist-q1", "lossless-blank", "stored-up"):
         mnistzip.decode((VECTORS / "valid" / f"{name}.cae").read_bytes())
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MAX, MEMORY_MAX))
