@@ -46,7 +46,7 @@ class PartModels:
             model = self._find(coding.model, coding.fingerprint, coding.mode)
             self._by_fingerprint[coding.fingerprint] = model
         if self._has_default_limits:
-            model.require_default_limit(coding.mode, part.shapes)
+            model.require_default_limit(coding.mode, part.shapes, coding.per_lane)
         return model
 
     def _find(self, number: int, fingerprint: bytes, mode: Mode) -> Model:

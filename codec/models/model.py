@@ -14,9 +14,9 @@ from mnistzip import pretrained
 from mnistzip.bitstream.container import HASH_BYTES, require_pixels
 from mnistzip.errors import LimitError, ModelError
 from mnistzip.limits import (
+    GREY_LANE_STEPS_MAX,
     GREY_PIXELS_MAX,
     GREY_STEPS_MAX,
-    GREY_STEPS_TOGETHER_MAX,
     MACS_MAX,
     PIXELS_MAX,
     PRIOR_VALUES_MAX,
@@ -166,8 +166,12 @@ class Model:
             return min(MACS_MAX[mode] // macs, PRIOR_VALUES_MAX // self.prior.values_per_latent)
         return MACS_MAX[mode] // (self.pixels.macs * TILE**2)
 
-    def require_default_limit(self, mode: Mode, shapes: Iterable[Iterable[int]]) -> None:
-        """Raise :class:`~mnistzip.errors.LimitError` if images of such ``(H, W)`` exceed the default limit together."""
+    def require_default_limit(self, mode: Mode, shapes: Iterable[Iterable[int]], per_lane: int = 1) -> None:
+        """Raise :class:`~mnistzip.errors.LimitError` if images of such ``(H, W)`` exceed the default limit together.
+
+        Args:
+            per_lane: images that share a lane of an archive.
+        """
         shapes = [(height, width) for height, width in shapes]
         if mode is Mode.LOSSY and self.is_grey:
             largest = max((height * width for height, width in shapes), default=0)
@@ -178,10 +182,14 @@ class Model:
                 )
         if mode in (Mode.LOSSLESS, Mode.BOUNDED) and self.is_grey:
             steps = [width + 3 * height for height, width in shapes]
-            for count, limit in ((max(steps, default=0), GREY_STEPS_MAX), (sum(steps), GREY_STEPS_TOGETHER_MAX)):
+            lanes = [sum(steps[first : first + per_lane]) for first in range(0, len(steps), per_lane)]
+            for of, count, limit in (
+                ("an image needs", max(steps, default=0), GREY_STEPS_MAX),
+                ("images of a lane need", max(lanes, default=0), GREY_LANE_STEPS_MAX),
+            ):
                 if count > limit:
                     raise LimitError(
-                        f"the model {self.name} decodes {limit} steps (width + 3 * height) in some seconds, and this needs {count}. "
+                        f"the model {self.name} takes some seconds for {limit} steps (width + 3 * height), and {of} {count}. "
                         "max_pixels (--max-pixels) allows more"
                     )
         if self.number is not None:
