@@ -21,7 +21,7 @@ from mnistzip.models.grey.distribution import (
     SEGMENTS,
 )
 from mnistzip.models.grey.grey_pixels import AMPLITUDE_BITS, INPUTS, MAGNIFY_BITS, SCALE_BITS
-from mnistzip.models.model_file import FILE_VERSION, description, read_arrays
+from mnistzip.models.model_file import PIXEL_PREFIX, description, read_arrays
 from mnistzip.nn.exact import ACTIVATION_MAX
 from mnistzip.training.export import Arrays, integers, pack
 from mnistzip.training.torch_grey_pixels import INPUT_PEAK, SCALES, GreyPixels
@@ -77,8 +77,8 @@ def export_pixels(model: GreyPixels) -> Arrays:
 
 def with_pixels(content: bytes, name: str, pixels: Arrays) -> bytes:
     """A model file with this pixel model instead of the one that it has, if any."""
-    arrays, _ = read_arrays(content, name, lambda array: not array.startswith("pixels."))
-    meta = description(arrays.pop("meta"), name) | {"version": FILE_VERSION, "pixels": True}
+    arrays, _ = read_arrays(content, name, lambda array: not array.startswith(PIXEL_PREFIX))
+    meta = description(arrays.pop("meta"), name)
     return pack(meta, {**arrays, **pixels})
 
 

@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from mnistzip import pretrained
 from mnistzip.bitstream.container import HASH_BYTES, require_pixels
 from mnistzip.errors import LimitError, ModelError
-from mnistzip.limits import GREY_PIXELS_MAX, MACS_MAX, PIXELS_MAX, PRIOR_VALUES_MAX
+from mnistzip.limits import (
+    GREY_LANE_STEPS_MAX,
+    GREY_PIXELS_MAX,
+    GREY_STEPS_MAX,
+    MACS_MAX,
+    PIXELS_MAX,
+    PRIOR_VALUES_MAX,
+)
 from mnistzip.models import stored_models
 from mnistzip.tiling import TILE, tiles_in
 from mnistzip.types import Mode
@@ -57,6 +64,23 @@ class Model:
         from mnistzip.models import model_file
 
         return model_file.fingerprint(self.content, self.name)
+
+    def fingerprint_for(self, mode: Mode) -> bytes:
+        """The fingerprint that names the model in parts of archives of a mode.
+
+        Number 4, ``grey``, had no pixel model at first: its lossy parts keep the fingerprint that it had.
+        """
+        return self._lossy_fingerprint if mode is Mode.LOSSY and self.number in GREY_NUMBERS else self.fingerprint
+
+    @cached_property
+    def _lossy_fingerprint(self) -> bytes:
+        from mnistzip.models import model_file
+
+        return model_file.fingerprint(self.content, self.name, lossy_only=True)
+
+    def is_named(self, prefix: bytes) -> bool:
+        """Whether these are first bytes of a fingerprint of the model."""
+        return any(self.fingerprint_for(mode).startswith(prefix) for mode in (Mode.LOSSLESS, Mode.LOSSY))
 
     @cached_property
     def lossy_parts(self) -> LossyParts:
@@ -142,8 +166,12 @@ class Model:
             return min(MACS_MAX[mode] // macs, PRIOR_VALUES_MAX // self.prior.values_per_latent)
         return MACS_MAX[mode] // (self.pixels.macs * TILE**2)
 
-    def require_default_limit(self, mode: Mode, shapes: Iterable[Iterable[int]]) -> None:
-        """Raise :class:`~mnistzip.errors.LimitError` if images of such ``(H, W)`` exceed the default limit together."""
+    def require_default_limit(self, mode: Mode, shapes: Iterable[Iterable[int]], per_lane: int = 1) -> None:
+        """Raise :class:`~mnistzip.errors.LimitError` if images of such ``(H, W)`` exceed the default limit together.
+
+        Args:
+            per_lane: images that share a lane of an archive.
+        """
         shapes = [(height, width) for height, width in shapes]
         if mode is Mode.LOSSY and self.is_grey:
             largest = max((height * width for height, width in shapes), default=0)
@@ -152,6 +180,18 @@ class Model:
                     f"the model {self.name} takes some seconds for {GREY_PIXELS_MAX} pixels, and an image has {largest}. "
                     "max_pixels (--max-pixels) allows more"
                 )
+        if mode in (Mode.LOSSLESS, Mode.BOUNDED) and self.is_grey:
+            steps = [width + 3 * height for height, width in shapes]
+            lanes = [sum(steps[first : first + per_lane]) for first in range(0, len(steps), per_lane)]
+            for of, count, limit in (
+                ("an image needs", max(steps, default=0), GREY_STEPS_MAX),
+                ("images of a lane need", max(lanes, default=0), GREY_LANE_STEPS_MAX),
+            ):
+                if count > limit:
+                    raise LimitError(
+                        f"the model {self.name} takes some seconds for {limit} steps (width + 3 * height), and {of} {count}. "
+                        "max_pixels (--max-pixels) allows more"
+                    )
         if self.number is not None:
             return
         if mode is Mode.LOSSY:

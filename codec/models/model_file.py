@@ -57,14 +57,17 @@ class LossyParts:
     has_pixel_model: bool
 
 
-def fingerprint(content: bytes, name: str) -> bytes:
+def fingerprint(content: bytes, name: str, lossy_only: bool = False) -> bytes:
     """The first 8 bytes of the SHA-256 over name, type, shape and content of each array, in order of name.
 
     It depends on what the file holds, not on how the zip stores it.
+
+    Args:
+        lossy_only: leave out the arrays of the pixel model.
     """
     import hashlib
 
-    arrays, _ = read_arrays(content, name)
+    arrays, _ = read_arrays(content, name, lambda array: not (lossy_only and array.startswith(PIXEL_PREFIX)))
     digest = hashlib.sha256()
     for key in sorted(arrays):
         array = np.ascontiguousarray(arrays[key])
@@ -87,7 +90,9 @@ def read_lossy_parts(content: bytes, name: str) -> LossyParts:
         transforms = _read_transforms(reader, meta)
         prior = _read_prior(reader, transforms.symbols.low)
         lmbda = reader.lmbda()
-        has_pixel_model = flag(meta, "pixels")
+        has_pixel_model = meta.get("pixels", False)
+        if not isinstance(has_pixel_model, bool):
+            raise ValueError(f"pixels is {has_pixel_model!r}, neither true nor false")
         if has_others and not has_pixel_model:
             raise ValueError("it has arrays of a pixel model that its description does not mention")
     except READ_ERRORS as cause:
@@ -204,14 +209,6 @@ def require_keys(described: dict[str, Any], required: set[str], optional: set[st
         raise ValueError(f"key {sorted(unknown)[0]!r} of its description is unknown, or comes from a newer version")
     if missing := required - set(described):
         raise ValueError(f"key {sorted(missing)[0]!r} is missing in its description")
-
-
-def flag(described: dict[str, Any], key: str) -> bool:
-    """An optional key that is true or false; without it, false."""
-    value = described.get(key, False)
-    if not isinstance(value, bool):
-        raise ValueError(f"{key} is {value!r}, neither true nor false")
-    return value
 
 
 def read_arrays(content: bytes, name: str, wanted: Callable[[str], bool] = lambda _: True) -> tuple[Arrays, bool]:

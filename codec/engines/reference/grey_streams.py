@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mnistzip.engines.interface import LatentSymbols
 from mnistzip.entropy import rans
@@ -19,8 +17,6 @@ from mnistzip.models.grey.prior import GreyPrior
 from mnistzip.types import Integers, Pixels
 
 Shape = tuple[int, int]
-Alphabets = Distributions | Mixtures
-Array = TypeVar("Array", bound=np.generic)
 
 
 def image_symbols(prior: GreyPrior, y: Integers, quality_index: int) -> LatentSymbols:
@@ -42,13 +38,24 @@ def encode(symbols: Sequence[LatentSymbols], checks: Integers, check_bits: int) 
 def decode(
     prior: GreyPrior, coded: Sequence[bytes], quality_index: int, shapes: Sequence[Sequence[Shape]]
 ) -> tuple[list[list[Integers]], FinalStates]:
-    """The latents of the images of each stream, and where each stream ended."""
+    """The latents of the images of each stream, and where each stream ended. Streams advance together where shapes agree."""
+    decoder = rans.Decoder(coded)
+    latents: list[list[Integers]] = [[] for _ in coded]
+    for depth in range(max(map(len, shapes), default=0)):
+        alike: dict[Shape, list[int]] = {}
+        for stream, of_stream in enumerate(shapes):
+            if depth < len(of_stream):
+                alike.setdefault(latent_shape(*of_stream[depth]), []).append(stream)
+        for (height, width), streams in alike.items():
+            which = np.array(streams)
 
-    def images(n: int, shape: Shape, next_symbols: Callable[[Alphabets], Integers]) -> Integers:
-        return prior.decode(n, *shape, quality_index, next_symbols)
+            def next_symbols(distributions: Distributions, which: Integers = which) -> Integers:
+                return decoder.decode(distributions, np.repeat(which, len(distributions.mean) // len(which)))
 
-    of_latents = [[latent_shape(*shape) for shape in of_stream] for of_stream in shapes]
-    return _decode(coded, of_latents, images)
+            y = prior.decode(len(streams), height, width, quality_index, next_symbols)
+            for stream, latent in zip(streams, y, strict=True):
+                latents[stream].append(latent)
+    return latents, decoder.final_states()
 
 
 def pixel_symbols(model: GreyPixels, x: Pixels, max_error: int) -> LatentSymbols:
@@ -60,37 +67,16 @@ def pixel_symbols(model: GreyPixels, x: Pixels, max_error: int) -> LatentSymbols
 def decode_pixels(
     model: GreyPixels, coded: Sequence[bytes], shapes: Sequence[Sequence[Shape]], max_error: int
 ) -> tuple[list[list[Pixels]], FinalStates]:
-    """The images of each stream that the pixel model coded, and where each stream ended."""
-
-    def images(n: int, shape: Shape, next_symbols: Callable[[Alphabets], Integers]) -> Pixels:
-        return model.decode(n, *shape, max_error, next_symbols)
-
-    return _decode(coded, shapes, images)
-
-
-def _decode(
-    coded: Sequence[bytes],
-    shapes: Sequence[Sequence[Shape]],
-    images: Callable[[int, Shape, Callable[[Alphabets], Integers]], NDArray[Array]],
-) -> tuple[list[list[NDArray[Array]]], FinalStates]:
-    """The arrays of each stream, and where each stream ended. Streams advance together where shapes agree.
-
-    Args:
-        images: decodes n arrays of one shape; it asks a function for the symbols of n equally long rows of alphabets.
-    """
+    """The images of each stream that the pixel model coded, and where each stream ended. All streams advance together."""
     decoder = rans.Decoder(coded)
-    decoded: list[list[NDArray[Array]]] = [[] for _ in coded]
+    images: list[list[Pixels]] = [[] for _ in coded]
     for depth in range(max(map(len, shapes), default=0)):
-        alike: dict[Shape, list[int]] = {}
-        for stream, of_stream in enumerate(shapes):
-            if depth < len(of_stream):
-                alike.setdefault(of_stream[depth], []).append(stream)
-        for shape, streams in alike.items():
-            which = np.array(streams)
+        streams = np.array([stream for stream, of_stream in enumerate(shapes) if depth < len(of_stream)])
 
-            def next_symbols(alphabets: Alphabets, which: Integers = which) -> Integers:
-                return decoder.decode(alphabets, np.repeat(which, len(alphabets.mean) // len(which)))
+        def next_symbols(mixtures: Mixtures, image: Integers, streams: Integers = streams) -> Integers:
+            return decoder.decode(mixtures, streams[image])
 
-            for stream, each in zip(streams, images(len(streams), shape, next_symbols), strict=True):
-                decoded[stream].append(each)
-    return decoded, decoder.final_states()
+        decoded = model.decode([shapes[stream][depth] for stream in streams.tolist()], max_error, next_symbols)
+        for stream, image in zip(streams.tolist(), decoded, strict=True):
+            images[stream].append(image)
+    return images, decoder.final_states()

@@ -17,7 +17,6 @@ from mnistzip.models.model_file import (
     ArrayReader,
     damaged,
     description,
-    flag,
     integer_in,
     read_arrays,
     require_keys,
@@ -52,13 +51,10 @@ def read_grey(content: bytes, name: str) -> GreyParts:
     Raises:
         ModelError: it is no model file, or not for this version, or damaged, or its sums are not provably exact.
     """
-    arrays, has_others = read_arrays(content, name, lambda array: not array.startswith(PIXEL_PREFIX))
+    arrays, has_pixel_model = read_arrays(content, name, lambda array: not array.startswith(PIXEL_PREFIX))
     try:
         meta = description(arrays["meta"], name)
-        require_keys(meta, KEYS, {"pixels"})
-        has_pixel_model = flag(meta, "pixels")
-        if has_others != has_pixel_model:
-            raise ValueError("its description does not say whether it has a pixel model")
+        require_keys(meta, KEYS)
         if meta["kind"] != GREY:
             raise ValueError(f"it is of the kind {meta['kind']!r}")
         reader = ArrayReader(arrays, name)

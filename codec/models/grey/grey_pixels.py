@@ -20,9 +20,11 @@ specifies all of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -62,7 +64,8 @@ WEIGHT_BITS = 16
 FACTOR_MAX = 1 << 24  # of ``magnify`` and ``amplitude``
 PIXELS_PER_BATCH = 1 << 14  # that an encoder computes together
 
-NextSymbols = Callable[["Mixtures"], Integers]
+ImageShape = tuple[int, int]  # height, width
+NextSymbols = Callable[["Mixtures", Integers], Integers]
 
 
 def quarter_octaves(number: Integers) -> Integers:
@@ -71,12 +74,28 @@ def quarter_octaves(number: Integers) -> Integers:
     return 4 * exponent + (((number << 2) >> exponent) & 3)
 
 
-def steps(height: int, width: int) -> Iterator[tuple[Integers, Integers]]:
-    """Rows and columns of the pixels of each step, in coding order."""
-    for step in range(width + ROW_STEPS * (height - 1)):
-        first = max(0, -(-(step - width + 1) // ROW_STEPS))
-        row = np.arange(first, min(height - 1, step // ROW_STEPS) + 1)
-        yield row, step - ROW_STEPS * row
+class Places(NamedTuple):
+    """Where pixels of some images are, shape ``(n,)`` each."""
+
+    image: Integers
+    row: Integers
+    column: Integers
+
+    def select(self, which: slice | Integers) -> Places:
+        """Some of them."""
+        return Places(*(part[which] for part in self))
+
+
+def steps(shapes: Sequence[ImageShape]) -> tuple[Places, Integers]:
+    """The pixels of images of shapes ``(H, W)``, sorted by step, image and row; and where each step begins, with the end."""
+    sizes = np.array([height * width for height, width in shapes], np.int64)
+    width = np.repeat(np.array([width for _, width in shapes], np.int64), sizes)
+    within = np.arange(len(width)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    row, column = np.divmod(within, np.maximum(width, 1))
+    step = column + ROW_STEPS * row
+    order = np.argsort(step, kind="stable")  # images and rows are in order already
+    places = Places(np.repeat(np.arange(len(sizes)), sizes), row, column)
+    return places.select(order), np.searchsorted(step[order], np.arange(step.max(initial=-1) + 2))
 
 
 @cache
@@ -139,27 +158,29 @@ class Mixtures:
 
 
 class _Canvas:
-    """The grey levels of n images of one shape, with a margin of unknown ones."""
+    """The grey levels of images of any shapes, one after the other, each with a margin of unknown ones."""
 
-    def __init__(self, n: int, height: int, width: int) -> None:
-        self._height, self._width = height, width
-        self._stride = width + 2 * SIDE
-        self._rows = height + UP
-        self.levels = np.full(n * self._rows * self._stride, UNKNOWN, np.int64)
-        self._window = np.array([row * self._stride + column for row, column in WINDOW])
+    def __init__(self, shapes: Sequence[ImageShape]) -> None:
+        self._shapes = shapes
+        self.width = np.array([width for _, width in shapes], np.int64)
+        self._stride = self.width + 2 * SIDE
+        self._size = np.array([(height + UP) * (width + 2 * SIDE) for height, width in shapes], np.int64)
+        self._first = np.cumsum(self._size) - self._size
+        self.levels = np.full(int(self._size.sum()), UNKNOWN, np.int64)
 
-    def index(self, image: Integers, row: Integers, column: Integers) -> Integers:
+    def index(self, places: Places) -> Integers:
         """The index of pixels."""
-        return (image * self._rows + row + UP) * self._stride + column + SIDE
+        return self._first[places.image] + (places.row + UP) * self._stride[places.image] + places.column + SIDE
 
-    def around(self, index: Integers) -> Integers:
+    def around(self, places: Places) -> Integers:
         """The grey levels of the windows of pixels, ``(n, 68)``."""
-        return self.levels[index[:, None] + self._window]
+        return self.levels[self.index(places)[:, None] + self._stride[places.image, None] * _ROWS + _COLUMNS]
 
-    def images(self) -> Integers:
-        """The grey levels of all images, ``(n, H, W)``."""
-        whole = self.levels.reshape(-1, self._rows, self._stride)
-        return whole[:, UP:, SIDE : SIDE + self._width]
+    def images(self) -> list[Integers]:
+        """The grey levels of each image, ``(H, W)``."""
+        parts = zip(self._first, self._size, self._stride, self._shapes, strict=True)
+        whole = [(self.levels[first : first + size].reshape(-1, stride), shape) for first, size, stride, shape in parts]
+        return [levels[UP:, SIDE : SIDE + width] for levels, (_, width) in whole]
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,40 +254,39 @@ class GreyPixels:
             x: grey levels, ``(n, H, W)``: if there is a ``max_error``, only those that it leaves.
         """
         n, height, width = x.shape
-        canvas = _Canvas(n, height, width)
-        canvas.images()[...] = x
-        pairs = [np.concatenate(part) for part in zip(*steps(height, width), strict=True)]
-        row, column = (np.tile(part, n) for part in pairs)
-        index = canvas.index(np.repeat(np.arange(n), height * width), row, column)
-        symbol = level_table(max_error)[1][canvas.levels[index]]
-        start, freq = np.empty((2, len(index)), np.int64)
-        for first in range(0, len(index), PIXELS_PER_BATCH):
+        canvas = _Canvas([(height, width)] * n)
+        for levels, image in zip(canvas.images(), x, strict=True):
+            levels[...] = image
+        one, _ = steps([(height, width)])
+        places = Places(np.repeat(np.arange(n), height * width), np.tile(one.row, n), np.tile(one.column, n))
+        symbol = level_table(max_error)[1][canvas.levels[canvas.index(places)]]
+        start, freq = np.empty((2, len(symbol)), np.int64)
+        for first in range(0, len(symbol), PIXELS_PER_BATCH):
             go_on()
             part = slice(first, first + PIXELS_PER_BATCH)
-            mixtures = self._mixtures(canvas.around(index[part]), row[part], column[part], width, max_error)
-            start[part], freq[part] = mixtures.interval(symbol[part])
+            start[part], freq[part] = self._mixtures(canvas, places.select(part), max_error).interval(symbol[part])
         return start.reshape(n, -1), freq.reshape(n, -1)
 
-    def decode(self, n: int, height: int, width: int, max_error: int, next_symbols: NextSymbols) -> Pixels:
-        """Decode n images of one shape.
+    def decode(self, shapes: Sequence[ImageShape], max_error: int, next_symbols: NextSymbols) -> list[Pixels]:
+        """Decode images of shapes ``(H, W)``, all step by step.
 
         Args:
-            next_symbols: decodes the next symbols: of each image those of the pixels of a step, in turn.
+            next_symbols: decodes the next symbols, given their distributions and the images that they are of, rising.
 
         Returns:
-            Grey levels, shape ``(n, height, width)``.
+            Grey levels of each image, ``(H, W)``.
         """
-        canvas, levels = _Canvas(n, height, width), level_table(max_error)[0]
-        for step_row, step_column in steps(height, width):
+        canvas, levels = _Canvas(shapes), level_table(max_error)[0]
+        places, first = steps(shapes)
+        for start, end in pairwise(first.tolist()):
             go_on()
-            row, column = np.tile(step_row, n), np.tile(step_column, n)
-            index = canvas.index(np.repeat(np.arange(n), len(step_row)), row, column)
-            mixtures = self._mixtures(canvas.around(index), row, column, width, max_error)
-            canvas.levels[index] = levels[next_symbols(mixtures)]
-        return canvas.images().astype(np.uint8)
+            step = places.select(slice(start, end))
+            canvas.levels[canvas.index(step)] = levels[next_symbols(self._mixtures(canvas, step, max_error), step.image)]
+        return [image.astype(np.uint8) for image in canvas.images()]
 
-    def _mixtures(self, around: Integers, row: Integers, column: Integers, width: int, max_error: int) -> Mixtures:
-        """The distributions of n pixels, given their windows, ``(n, 68)``, and where they are in an image of ``width``."""
+    def _mixtures(self, canvas: _Canvas, places: Places, max_error: int) -> Mixtures:
+        """The distributions of n pixels, whose windows are known."""
+        around = canvas.around(places)
         prediction = _predict(around)
         difference = np.where(around == UNKNOWN, 0, around - prediction[:, None])
         spread = quarter_octaves(np.abs(difference[:, _NEAREST]).sum(axis=1) + 1)
@@ -278,7 +298,8 @@ class GreyPixels:
         total += self.enter.bias + self.error[error]
         total += self.spread[spread]
         total += self.prediction[prediction >> PREDICTION_BITS]
-        for table, distance in zip(self.positions, (row, column, width - 1 - column), strict=True):
+        distances = places.row, places.column, canvas.width[places.image] - 1 - places.column
+        for table, distance in zip(self.positions, distances, strict=True):
             total += table[np.minimum(distance, EDGES - 1)]
         h = requantize(total, ACTIVATIONS)
         for layer in self.middle:
@@ -298,6 +319,7 @@ class GreyPixels:
         return Mixtures(self.shape, level_table(max_error)[0], weight, mean, scale)
 
 
+_ROWS, _COLUMNS = np.array(WINDOW).T
 _NEAREST = [WINDOW.index(offset) for offset in NEAREST]
 _LEFT, _ABOVE, _ABOVE_LEFT = (WINDOW.index(offset) for offset in ((0, -1), (-1, 0), (-1, -1)))
 
