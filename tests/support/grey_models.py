@@ -251,7 +251,6 @@ class GreyMaker(ModelMaker):
         }
         self.grey_prior(self.integer(1, 20), self.integer(1, 20))
         if pixels:
-            meta["pixels"] = True
             self.grey_pixels(width)
         return model_file(meta, self.arrays)
 
@@ -338,7 +337,6 @@ def plain_grey_file(seed: int = 0, channels: int = 16, hidden: int = 12, narrow:
     meta = {
         "version": 1,
         "kind": "grey",
-        "pixels": True,
         "fine_shift": 16,
         "step_shift": 6,
         "within_shift": 8,
