@@ -695,8 +695,8 @@ static mnz_status status_of(const mnz_model *model)
 
 /* The sum of the symbols of all streams, given those of a position, and the workspace of the image that needs most; -1 and an error if
    sizes are not valid. */
-static Py_ssize_t open_shapes(const mnz_model *model, workspace_of workspace, size_t channels, const Py_buffer *counts,
-                              const Py_buffer *shapes, Py_ssize_t number, block *space)
+static Py_ssize_t read_shapes(const mnz_model *model, workspace_of workspace, size_t channels, const Py_buffer *counts,
+                              const Py_buffer *shapes, Py_ssize_t number, size_t *most)
 {
     const int32_t *count = counts->buf, *shape = shapes->buf;
     size_t images = 0, largest = workspace(model, 1, 1), symbols = 0;
@@ -716,7 +716,8 @@ static Py_ssize_t open_shapes(const mnz_model *model, workspace_of workspace, si
         symbols += of_image;
         largest = needed > largest ? needed : largest;
     }
-    return allocate(space, largest) ? (Py_ssize_t)symbols : -1;
+    *most = largest;
+    return (Py_ssize_t)symbols;
 }
 
 static PyObject *decode_images(PyObject *object, PyObject *args)
@@ -730,9 +731,11 @@ static PyObject *decode_images(PyObject *object, PyObject *args)
     block space = {NULL, NULL, 0};
     if (!PyArg_ParseTuple(args, "Oiy*y*w*w*", &sequence, &quality, &b[COUNTS], &b[SHAPES], &b[SYMBOLS], &b[FINALS])) goto done;
     if (!open_streams(&coded, sequence)) goto done;
+    size_t most;
     const Py_ssize_t symbols =
-        open_shapes(model, mnz_grey_workspace, MNZ_GREY_CHANNELS, &b[COUNTS], &b[SHAPES], coded.count, &space);
+        read_shapes(model, mnz_grey_workspace, MNZ_GREY_CHANNELS, &b[COUNTS], &b[SHAPES], coded.count, &most);
     if (symbols < 0 || !has(&b[SYMBOLS], (size_t)symbols, 1) || !has(&b[FINALS], (size_t)coded.count, sizeof(mnz_final))) goto done;
+    if (!allocate(&space, most)) goto done;
     if (quality < 0 || quality >= MNZ_QUALITIES) {
         raise(MNZ_ERROR_ARGUMENT);
         goto done;
@@ -796,8 +799,10 @@ static PyObject *decode_pixel_images(PyObject *object, PyObject *args)
     block space = {NULL, NULL, 0};
     if (!PyArg_ParseTuple(args, "Oiy*y*w*w*", &sequence, &max_error, &b[COUNTS], &b[SHAPES], &b[PIXELS], &b[FINALS])) goto done;
     if (!open_streams(&coded, sequence)) goto done;
-    const Py_ssize_t pixels = open_shapes(model, mnz_image_pixels_workspace, 1, &b[COUNTS], &b[SHAPES], coded.count, &space);
+    size_t most;
+    const Py_ssize_t pixels = read_shapes(model, mnz_image_pixels_workspace, 1, &b[COUNTS], &b[SHAPES], coded.count, &most);
     if (pixels < 0 || !has(&b[PIXELS], (size_t)pixels, 1) || !has(&b[FINALS], (size_t)coded.count, sizeof(mnz_final))) goto done;
+    if (!allocate(&space, most)) goto done;
     mnz_status status = MNZ_OK;
     Py_BEGIN_ALLOW_THREADS
     uint8_t *x = b[PIXELS].buf;

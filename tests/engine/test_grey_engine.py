@@ -252,7 +252,7 @@ def test_engines_agree_on_random_pixel_models(seed: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("width", [20, 200, 512])
-@pytest.mark.parametrize("seed", range(12, 40))
+@pytest.mark.parametrize("seed", range(12, 28))
 def test_engines_agree_on_many_random_pixel_models(seed: int, width: int) -> None:
     compare_random_pixels(seed, 40, width)
 
