@@ -73,9 +73,7 @@ def test_ids_of_shipped_models_never_change() -> None:
         "glyph": "4944a3bf1db645b1",
         "grey": "GREY",
     }  # a better model gets a number of its own
-    assert (
-        registry.shipped("grey").fingerprint_for(Mode.LOSSY).hex() == "0321fae5ce869be1"
-    )  # of older archives
+    assert registry.shipped("grey").fingerprint_for(Mode.LOSSY).hex() == "0321fae5ce869be1"  # of older archives
 
 
 def test_fingerprint_is_of_the_content_not_of_the_zip(arrays: Arrays) -> None:

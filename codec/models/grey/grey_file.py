@@ -22,7 +22,7 @@ from mnistzip.models.model_file import (
     require_keys,
 )
 from mnistzip.nn.exact import power_of_two, rounding_bias
-from mnistzip.types import Integers
+from mnistzip.types import Floats, Integers
 
 if TYPE_CHECKING:
     from mnistzip.models.grey.grey_pixels import GreyPixels
@@ -95,14 +95,14 @@ def read_grey_pixels(content: bytes, name: str) -> GreyPixels:
         enter, head = reader.affine("pixels.enter"), reader.affine("pixels.head")
         pixels = GreyPixels(
             enter=enter,
-            spread=reader.array("pixels.enter.spread", 2) * enter.unit,
-            prediction=reader.array("pixels.enter.prediction", 2) * enter.unit,
-            error=reader.array("pixels.enter.error", 2) * enter.unit,
-            positions=reader.array("pixels.enter.positions", 3) * enter.unit,
+            spread=_in_units(reader.array("pixels.enter.spread", 2), enter.unit),
+            prediction=_in_units(reader.array("pixels.enter.prediction", 2), enter.unit),
+            error=_in_units(reader.array("pixels.enter.error", 2), enter.unit),
+            positions=_in_units(reader.array("pixels.enter.positions", 3), enter.unit),
             middle=(reader.affine("pixels.0"), reader.affine("pixels.1")),
             head=head,
-            head_spread=reader.array("pixels.head.spread", 2) * head.unit,
-            head_error=reader.array("pixels.head.error", 2) * head.unit,
+            head_spread=_in_units(reader.array("pixels.head.spread", 2), head.unit),
+            head_error=_in_units(reader.array("pixels.head.error", 2), head.unit),
             linear=reader.affine("pixels.linear"),
             magnify=_integers(reader, "pixels.magnify", 1),
             amplitude=_integers(reader, "pixels.amplitude", 1),
@@ -120,21 +120,28 @@ def _group(reader: ArrayReader, number: int, within_shift: int) -> GroupPrior:
     shift = reader.shifts(f"{name}.shift")
     unit = power_of_two(-shift)
     return GroupPrior(
-        around=reader.array(f"{name}.around", 3) * unit,
-        before=reader.array(f"{name}.before", 2) * unit if number else None,
-        bias=reader.per_quality(f"{name}.bias", 3) * unit + rounding_bias(shift),
+        around=_in_units(reader.array(f"{name}.around", 3), unit),
+        before=_in_units(reader.array(f"{name}.before", 2), unit) if number else None,
+        bias=_in_units(reader.per_quality(f"{name}.bias", 3), unit) + rounding_bias(shift),
         unit=unit,
         mix=(mix := reader.affine(f"{name}.mix")),
-        mix_bias=reader.per_quality(f"{name}.mix.quality") * mix.unit,
+        mix_bias=_in_units(reader.per_quality(f"{name}.mix.quality"), mix.unit),
         gain=reader.per_quality(f"{name}.gain"),
         head=(head := reader.affine(f"{name}.head")),
-        head_bias=reader.per_quality(f"{name}.head.quality") * head.unit,
+        head_bias=_in_units(reader.per_quality(f"{name}.head.quality"), head.unit),
         within=_integers(reader, f"{name}.within", 2),
         within_shift=within_shift,
         linear_around=reader.array(f"{name}.linear_around", 3),
         linear_before=reader.array(f"{name}.linear_before", 2) if number else None,
         linear_gain=reader.per_quality(f"{name}.linear_gain").astype(np.int64),
     )
+
+
+def _in_units(table: Floats, unit: Floats) -> Floats:
+    """Integers of a table as multiples of the unit of each output, its last axis."""
+    if table.shape[-1:] != unit.shape:
+        raise ValueError(f"a table of shape {table.shape} is not of {len(unit)} outputs")
+    return table * unit
 
 
 def _integers(reader: ArrayReader, key: str, rank: int) -> Integers:
