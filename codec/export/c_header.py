@@ -115,13 +115,13 @@ def _text(
         qualities {qualities.start} to {qualities.stop - 1}, written by mnistzip export.
 
         One file of your program defines {upper}_IMPLEMENTATION before it includes this header, and then holds the
-        {source.size} bytes of constants. engine/micro/micro.h has the functions that take them.
+        {source.size} bytes of constants. engine/micro/mnistzip_micro.h has the functions that take them.
         """)
     return f"""{about}
 #ifndef {upper}_H
 #define {upper}_H
 
-#include "micro.h"
+#include "mnistzip_micro.h"
 
 #define {upper}_QUALITY_LOW {qualities.start}
 #define {upper}_QUALITY_HIGH {qualities.stop - 1}

@@ -1,4 +1,4 @@
-"""Weights in the layout that ``engine/micro/micro.h`` describes: blocks of outputs, in 8 bits where that takes less room.
+"""Weights in the layout that ``engine/micro/mnistzip_micro.h`` describes: blocks of outputs, in 8 bits where that takes less room.
 
 A weight of more than 8 bits keeps its low 8 bits in place, and the rest of it stands in a list of *excesses*. Matrices with few
 such weights take little more than 8 bits a weight; of the others, all weights take 16 bits.
@@ -18,7 +18,7 @@ from mnistzip.nn.exact import SUM_MAX, Range
 
 Ints = NDArray[np.integer[Any]]
 
-BLOCK = 4
+WIDTHS = (8, 4, 1)  # of blocks
 EXCESS_BYTES, EXCESSES_BYTES = 4, 2  # of an entry, and of the number of entries of a matrix
 NARROW, WIDE = Range(-(1 << 7), (1 << 7) - 1), Range(-(1 << 15), (1 << 15) - 1)
 INT32_MAX = (1 << 31) - 1
@@ -71,5 +71,10 @@ def pack(name: str, matrices: Sequence[Ints], peak: int) -> Packed:
 
 
 def _blocks(matrix: Ints) -> Ints:
-    """The weights of a matrix, block by block."""
-    return np.concatenate([matrix[:, first : first + BLOCK].ravel() for first in range(0, matrix.shape[1], BLOCK)])
+    """The weights of a matrix, block by block; a block has the largest width that the remaining outputs fill."""
+    blocks, first, outputs = [], 0, matrix.shape[1]
+    while first < outputs:
+        width = next(width for width in WIDTHS if width <= outputs - first)
+        blocks.append(matrix[:, first : first + width].ravel())
+        first += width
+    return np.concatenate(blocks)

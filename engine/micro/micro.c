@@ -1,5 +1,5 @@
 /* Bare streams on a bare machine: the networks, the prior and the coder of FORMAT.md for the constants of an exported model. */
-#include "micro.h"
+#include "mnistzip_micro.h"
 
 #include <string.h>
 
@@ -25,43 +25,55 @@ static void *take(memory *m, size_t count, size_t item)
 
 /* ---- Products ---- */
 
-enum { BLOCK = 4 };
+/* The outputs of a block, whose sums stay in registers. */
+#define ONE(DO) DO(0)
+#define FOUR(DO) DO(0) DO(1) DO(2) DO(3)
+#define EIGHT(DO) FOUR(DO) DO(4) DO(5) DO(6) DO(7)
+#define LOAD(o) int32_t sum##o = sums[o];
+#define ADD(o) sum##o += input * w[o];
+#define STORE(o) sums[o] = sum##o;
 
-/* One block of a matrix. An input of 0 takes one test, and most inputs are 0. Returns where the next block begins. */
-#define MULTIPLY_BLOCK(name, type)                                                                              \
-    static const type *name(const type *w, const int16_t *x, int inputs, int outputs, int32_t *sums)            \
-    {                                                                                                           \
-        const int16_t *const end = x + inputs;                                                                  \
-        if (outputs < BLOCK) {                                                                                  \
-            for (; x < end; x++, w += outputs)                                                                  \
-                for (int o = 0; o < outputs; o++) sums[o] += *x * w[o];                                         \
-            return w;                                                                                           \
-        }                                                                                                       \
-        int32_t a = sums[0], b = sums[1], c = sums[2], d = sums[3];                                             \
-        for (; x < end; x++, w += BLOCK) {                                                                      \
-            const int32_t input = *x;                                                                           \
-            if (input == 0) continue;                                                                           \
-            a += input * w[0];                                                                                  \
-            b += input * w[1];                                                                                  \
-            c += input * w[2];                                                                                  \
-            d += input * w[3];                                                                                  \
-        }                                                                                                       \
-        sums[0] = a, sums[1] = b, sums[2] = c, sums[3] = d;                                                     \
-        return w;                                                                                               \
+/* sums[o] += the products of one block. An input of 0 takes one test, and most inputs are 0. Returns where the next block begins. */
+#define MULTIPLY_BLOCK(name, type, width, OUTPUTS)                                                  \
+    static const type *name(const type *w, const int16_t *x, int inputs, int32_t *sums)             \
+    {                                                                                               \
+        const int16_t *const end = x + inputs;                                                      \
+        OUTPUTS(LOAD)                                                                               \
+        for (; x < end; x++, w += width) {                                                          \
+            const int32_t input = *x;                                                               \
+            if (input == 0) continue;                                                               \
+            OUTPUTS(ADD)                                                                            \
+        }                                                                                           \
+        OUTPUTS(STORE)                                                                              \
+        return w;                                                                                   \
     }
 
-MULTIPLY_BLOCK(multiply_narrow, int8_t)
-MULTIPLY_BLOCK(multiply_wide, int16_t)
+MULTIPLY_BLOCK(narrow_by_8, int8_t, 8, EIGHT)
+MULTIPLY_BLOCK(narrow_by_4, int8_t, 4, FOUR)
+MULTIPLY_BLOCK(narrow_by_1, int8_t, 1, ONE)
+MULTIPLY_BLOCK(wide_by_8, int16_t, 8, EIGHT)
+MULTIPLY_BLOCK(wide_by_4, int16_t, 4, FOUR)
+MULTIPLY_BLOCK(wide_by_1, int16_t, 1, ONE)
+
+static const int8_t *multiply_narrow(const int8_t *w, const int16_t *x, int inputs, int width, int32_t *sums)
+{
+    return (width == 8 ? narrow_by_8 : width == 4 ? narrow_by_4 : narrow_by_1)(w, x, inputs, sums);
+}
+
+static const int16_t *multiply_wide(const int16_t *w, const int16_t *x, int inputs, int width, int32_t *sums)
+{
+    return (width == 8 ? wide_by_8 : width == 4 ? wide_by_4 : wide_by_1)(w, x, inputs, sums);
+}
 
 /* sums[o] += the products of the first matrix of `weights`, which then begin with the matrix behind it. */
 static void multiply(mnz_micro_weights *weights, const int16_t *x, int inputs, int outputs, int32_t *sums)
 {
-    for (int first = 0; first < outputs; first += BLOCK) {
-        const int count = outputs - first < BLOCK ? outputs - first : BLOCK;
+    for (int o = 0, width; o < outputs; o += width) {
+        width = outputs - o >= 8 ? 8 : outputs - o >= 4 ? 4 : 1;
         if (weights->wide)
-            weights->wide = multiply_wide(weights->wide, x, inputs, count, sums + first);
+            weights->wide = multiply_wide(weights->wide, x, inputs, width, sums + o);
         else
-            weights->narrow = multiply_narrow(weights->narrow, x, inputs, count, sums + first);
+            weights->narrow = multiply_narrow(weights->narrow, x, inputs, width, sums + o);
     }
     if (weights->wide) return;
     for (int k = *weights->excesses++; k > 0; k--) {

@@ -98,7 +98,10 @@ __attribute__((section(".vectors"), naked, used)) void enter(void)
 
 void *memcpy(void *to, const void *from, size_t size)
 {
-    for (size_t k = 0; k < size; k++) ((uint8_t *)to)[k] = ((const uint8_t *)from)[k];
+    size_t k = 0;
+    if (((uintptr_t)to | (uintptr_t)from) % 4 == 0)
+        for (; k + 4 <= size; k += 4) *(uint32_t *)((uint8_t *)to + k) = *(const uint32_t *)((const uint8_t *)from + k);
+    for (; k < size; k++) ((uint8_t *)to)[k] = ((const uint8_t *)from)[k];
     return to;
 }
 

@@ -7,8 +7,8 @@
  *
  * Bytes and pixels are those of mnistzip.encode(..., bare=True, effort=0) and mnistzip.decode_bare in Python.
  */
-#ifndef MNZ_MICRO_H
-#define MNZ_MICRO_H
+#ifndef MNISTZIP_MICRO_H
+#define MNISTZIP_MICRO_H
 
 #include "engine.h"
 
@@ -26,8 +26,8 @@ typedef struct {
 } mnz_micro_excess;
 
 /*
- * Matrices, one behind the other. A matrix is laid out in blocks of 4 outputs, the last of which may have fewer, and a block by its
- * inputs: the weights of all outputs of the block for the first input, then those for the second.
+ * Matrices, one behind the other. A matrix is laid out in blocks of 8 outputs, then one of 4 if 4 are left, then single ones, and a
+ * block by its inputs: the weights of its outputs for the first input, then those for the second.
  */
 typedef struct {
     const int8_t *narrow;           /* the low 8 bits of the weights, or NULL, then: */
