@@ -115,6 +115,13 @@ def objects(machine: Machine, folder: Path) -> list[Path]:
     return out
 
 
+def section_sizes(machine: Machine, path: Path) -> dict[str, int]:
+    """Bytes of ``text``, which holds constants as well, ``data`` and ``bss`` of an object or a program."""
+    done = subprocess.run([machine.tool("size"), path], capture_output=True, text=True, check=True)
+    names, numbers = (line.split()[:3] for line in done.stdout.splitlines())
+    return dict(zip(names, map(int, numbers), strict=True))
+
+
 def _bare(title: str, compiler: str, processor: Sequence[str], script: str, run: Sequence[str]) -> Machine:
     flags = ["-O2", "-ffreestanding", "-ffunction-sections", "-fdata-sections", *processor, f"-I{PROGRAM}"]
     link = ["-nostdlib", "-static", "-Wl,--gc-sections", f"-L{PROGRAM}", f"-T{PROGRAM / script}"]
