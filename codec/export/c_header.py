@@ -18,7 +18,7 @@ from mnistzip.bitstream.container import Header
 from mnistzip.errors import ModelError
 from mnistzip.export.c_source import Source, comment
 from mnistzip.export.memory_plan import Plan, Step, plan
-from mnistzip.export.weights import Packed, pack
+from mnistzip.export.weights import WIDE, Packed, pack
 from mnistzip.models.latent_prior import CHANNELS, POSITIONS, SIDE, SYMBOLS, Prior
 from mnistzip.models.model import Model
 from mnistzip.models.transforms import GREY_LEVELS
@@ -78,7 +78,7 @@ def c_header(model: Model, name: str, qualities: range, encoder: bool = True, de
     transforms, prior, rows = model.transforms, model.prior, slice(qualities.start - 1, qualities.stop - 1)
     peak = int(np.abs(transforms.step).max()) * transforms.symbols.peak
     image, latent = Signal(GREY_LEVELS, TILE, TILE, 1), Signal(Range(-peak, peak), SIDE, SIDE, CHANNELS)
-    if decoder and peak > 1 << 15:
+    if decoder and peak > WIDE.high:
         raise ModelError(f"{model.name}: symbols times steps of more than 16 bits cannot be exported")
     analysis = plan(transforms.analysis, image) if encoder else None
     synthesis = plan(transforms.synthesis, latent) if decoder else None

@@ -31,6 +31,7 @@ class Machine:
     title: str
     compiler: str
     flags: Sequence[str]
+    link: Sequence[str] = ()
     run: Sequence[str] = ()
     program: Sequence[str] = ("host.c",)
     libraries: Sequence[str] = ()
@@ -48,7 +49,7 @@ class Machine:
         """Compile the test program with the ``digit_codec.h`` in a folder."""
         sources = [PROGRAM / "run.c", *(PROGRAM / each for each in self.program), *SOURCES]
         out = folder / name
-        _run([self.compiler, *WARNINGS, *self.flags, *_include(folder), "-o", out, *sources, *self.libraries], folder)
+        _run([self.compiler, *WARNINGS, *self.flags, *self.link, *_include(folder), "-o", out, *sources, *self.libraries], folder)
         return out
 
     def cases(self, folder: Path, cases: Sequence[Case], program: str = "program") -> list[Result]:
@@ -110,9 +111,17 @@ def objects(machine: Machine, folder: Path) -> list[Path]:
     out = []
     for source in [*SOURCES, constants]:
         out.append(folder / f"{source.stem}.o")
-        flags = [flag for flag in machine.flags if not flag.startswith(("-Wl", "-T", "-nostdlib", "-static", "-L"))]
-        _run([machine.compiler, *WARNINGS, *flags, *_include(folder), "-c", "-o", out[-1], source], folder)
+        _run([machine.compiler, *WARNINGS, *machine.flags, *_include(folder), "-c", "-o", out[-1], source], folder)
     return out
+
+
+def flash(machine: Machine, folder: Path, functions: Sequence[str]) -> int:
+    """Bytes that some functions of the engine and the constants take, with the integer functions of the compiler's library."""
+    kept = [f"-Wl,-u,{name}" for name in (*functions, "digit_codec")]
+    link = ["-nostdlib", "-static", "-Wl,--gc-sections", f"-Wl,-e,{functions[0]}", "-Wl,--unresolved-symbols=ignore-all"]
+    out = folder / "linked"
+    _run([machine.compiler, *machine.flags, *link, *kept, "-o", out, *objects(machine, folder), *machine.libraries], folder)
+    return section_sizes(machine, out)["text"]
 
 
 def section_sizes(machine: Machine, path: Path) -> dict[str, int]:
@@ -125,7 +134,7 @@ def section_sizes(machine: Machine, path: Path) -> dict[str, int]:
 def _bare(title: str, compiler: str, processor: Sequence[str], script: str, run: Sequence[str]) -> Machine:
     flags = ["-O2", "-ffreestanding", "-ffunction-sections", "-fdata-sections", *processor, f"-I{PROGRAM}"]
     link = ["-nostdlib", "-static", "-Wl,--gc-sections", f"-L{PROGRAM}", f"-T{PROGRAM / script}"]
-    return Machine(title, compiler, [*flags, *link], [*run, *QEMU], ("bare.c",), ["-lgcc"])
+    return Machine(title, compiler, flags, link, [*run, *QEMU], ("bare.c",), ["-lgcc"])
 
 
 QEMU = ["-display", "none", "-monitor", "none", "-serial", "none", "-icount", "shift=0", "-semihosting-config", "enable=on", "-kernel"]

@@ -36,7 +36,7 @@ static uint32_t try_bad_arguments(void)
 {
     enum { LOW = DIGIT_CODEC_QUALITY_LOW, HIGH = DIGIT_CODEC_QUALITY_HIGH, SPACE = DIGIT_CODEC_WORKSPACE };
     const mnz_micro_model *const m = &digit_codec;
-    uint8_t pixels[MNZ_TILE_PIXELS] = {0}, stream[64];
+    uint8_t pixels[MNZ_TILE_PIXELS] = {0}, stream[400] = {0};
     size_t size = 0;
     mnz_micro_model empty = *m;
     empty.analysis.layer = empty.synthesis.layer = NULL;
