@@ -13,11 +13,6 @@ from mnistzip.io.image_file import STREAM
 from mnistzip.models import registry
 from mnistzip.options import DEFAULT_QUALITY
 
-KEYWORDS = frozenset(
-    "auto break case char const continue default do double else enum extern float for goto if inline int long main register "
-    "restrict return short signed sizeof static struct switch typedef union unsigned void volatile while".split()
-)
-
 
 def parse_qualities(_ctx: click.Context, _parameter: click.Parameter, value: str) -> range:
     """``25`` or ``20-30`` as a range of qualities."""
@@ -31,7 +26,7 @@ def parse_qualities(_ctx: click.Context, _parameter: click.Parameter, value: str
 def c_name(stem: str) -> str:
     """The stem of a file as a name in C."""
     name = re.sub(r"[^a-z0-9]+", "_", stem.lower()).strip("_")
-    return name if name and not name[0].isdigit() and name not in KEYWORDS else f"codec_{name}".rstrip("_")
+    return name if name and not name[0].isdigit() else f"codec_{name}".rstrip("_")
 
 
 @click.command(short_help="Write a model as C source for a microcontroller.")
@@ -57,7 +52,8 @@ def export(
     quiet: bool,
 ) -> None:
     """Write the part of a model that coding images of 28x28 pixels needs as a C header, for engine/micro and a machine
-    without an operating system. Bytes and pixels are those of compress --bare -e 0 and of decompress --bare."""
+    without an operating system. Bytes and pixels are those of compress --bare -e 0 and of decompress --bare.
+    """
     from mnistzip.export.c_header import c_header
 
     if not as_c or not bare:

@@ -164,7 +164,7 @@ PAGES = {
         },
         (
             Example("One quality", "mnistzip export mnist-fast --c --bare --quality 25 -o digit_codec.h"),
-            Example("An encoder that can choose among qualities", "mnistzip export mnist-fast --c --bare -q 10-25 --encoder -o sender.h"),
+            Example("An encoder for some qualities", "mnistzip export mnist-fast --c --bare -q 10-25 --encoder -o sender.h"),
         ),
     ),
     "integrate": Page(

@@ -76,7 +76,7 @@ def c_header(model: Model, name: str, qualities: range, encoder: bool = True, de
         raise ModelError(f"{model.name} codes whole images; only models of tiles can be exported")
     source = Source(name)
     transforms, prior, rows = model.transforms, model.prior, slice(qualities.start - 1, qualities.stop - 1)
-    peak = int(np.abs(transforms.step).max()) * transforms.symbols.peak
+    peak = int(np.abs(transforms.step[rows]).max()) * transforms.symbols.peak
     image, latent = Signal(GREY_LEVELS, TILE, TILE, 1), Signal(Range(-peak, peak), SIDE, SIDE, CHANNELS)
     if decoder and peak > WIDE.high:
         raise ModelError(f"{model.name}: symbols times steps of more than 16 bits cannot be exported")
@@ -105,9 +105,7 @@ def _check(model: Model, quality: int) -> int:
     return crc32([Header(Mode.LOSSY, TILE, TILE, model=model.named, quality=quality).to_bytes(), bytes(4)])
 
 
-def _text(
-    model: Model, name: str, qualities: range, source: Source, workspace: int, encoder: bool, decoder: bool
-) -> str:
+def _text(model: Model, name: str, qualities: range, source: Source, workspace: int, encoder: bool, decoder: bool) -> str:
     upper = name.upper()
     parts = " and ".join(part for part, wanted in (("encoder", encoder), ("decoder", decoder)) if wanted)
     about = comment(f"""

@@ -1,4 +1,4 @@
-"""Weights in the layout that ``engine/micro/mnistzip_micro.h`` describes: blocks of outputs, in 8 bits where that takes less room.
+"""Weights in the layout of ``engine/micro/mnistzip_micro.h``: blocks of outputs, in 8 bits where that takes less room.
 
 A weight of more than 8 bits keeps its low 8 bits in place, and the rest of it stands in a list of *excesses*. Matrices with few
 such weights take little more than 8 bits a weight; of the others, all weights take 16 bits.

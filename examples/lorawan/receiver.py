@@ -2,8 +2,9 @@
 
 import sys
 
-import mnistzip
 import PIL.Image
+
+import mnistzip
 
 for number, message in enumerate(sys.stdin):
     port, payload = message.split()

@@ -1,4 +1,4 @@
-"""Exported models on bare machines: streams and pixels are those of Python, on this machine and on emulated microcontrollers."""
+"""Exported models: streams and pixels are those of Python, on this machine and on emulated microcontrollers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,11 +64,11 @@ def build(machine: Machine, folder: Path, model: Model, qualities: range, encode
 
 
 @pytest.fixture(scope="module", params=MODELS)
-def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
+def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Built:
     """A program for this machine with sanitizers, for each of the models."""
     qualities = MODELS[request.param]
     every = range(qualities[0], qualities[-1] + 1)
-    yield build(HOST, tmp_path_factory.mktemp(request.param), model_named(request.param), every)
+    return build(HOST, tmp_path_factory.mktemp(request.param), model_named(request.param), every)
 
 
 def streams_of(images: Pixels, model: Model, quality: int, check_bits: int = 8) -> list[bytes]:

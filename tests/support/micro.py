@@ -49,7 +49,8 @@ class Machine:
         """Compile the test program with the ``digit_codec.h`` in a folder."""
         sources = [PROGRAM / "run.c", *(PROGRAM / each for each in self.program), *SOURCES]
         out = folder / name
-        _run([self.compiler, *WARNINGS, *self.flags, *self.link, *_include(folder), "-o", out, *sources, *self.libraries], folder)
+        flags = [*WARNINGS, *self.flags, *self.link, *_include(folder)]
+        _run([self.compiler, *flags, "-o", out, *sources, *self.libraries], folder)
         return out
 
     def cases(self, folder: Path, cases: Sequence[Case], program: str = "program") -> list[Result]:
@@ -137,7 +138,18 @@ def _bare(title: str, compiler: str, processor: Sequence[str], script: str, run:
     return Machine(title, compiler, flags, link, [*run, *QEMU], ("bare.c",), ["-lgcc"])
 
 
-QEMU = ["-display", "none", "-monitor", "none", "-serial", "none", "-icount", "shift=0", "-semihosting-config", "enable=on", "-kernel"]
+QEMU = [
+    "-nographic",
+    "-monitor",
+    "none",
+    "-serial",
+    "none",
+    "-icount",
+    "shift=0",
+    "-semihosting-config",
+    "enable=on",
+    "-kernel",
+]
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 HOST = Machine("host", "gcc", ["-O1", "-g", *SANITIZERS])
 
