@@ -3,7 +3,7 @@
     python benchmarks/microcontrollers.py IMAGES [--digits N] [--others N]
 
 IMAGES is an IDX file, such as t10k-images-idx3-ubyte.gz. The results go to docs/microcontrollers.json.
-QEMU counts instructions. The flash is what the linker keeps of the engine and the constants, without functions of the C library.
+QEMU counts instructions. The flash is what the linker keeps of engine and constants, without functions of the C library.
 """
 
 from __future__ import annotations
