@@ -21,7 +21,11 @@ def memory(sources: Sources) -> str:
         cells = (row["constants"], row["flash"], row["workspace"], row["stack"], ram)
         rows.append([row["parts"], quality, *(f"{cell:,}" for cell in cells)])
     header = ["", "qualities", "constants", "flash", "workspace", "stack", "RAM"]
-    return f"`{measured['model']}` on a Cortex-M4, in bytes:\n\n{markdown_table(header, rows)}"
+    return (
+        f"`{measured['model']}` on a Cortex-M4, in bytes:\n\n{markdown_table(header, rows)}\n\n"
+        f"Each further quality takes {_further(measured['sizes'], 'encoder'):,} bytes of flash in an encoder, and "
+        f"{_further(measured['sizes'], 'encoder and decoder'):,} in both parts."
+    )
 
 
 def instructions(sources: Sources) -> str:
@@ -38,6 +42,13 @@ def instructions(sources: Sources) -> str:
         + markdown_table(header, rows)
         + f"\n\nMeasured {measured['date']} with {', '.join(measured['tools'])}."
     )
+
+
+def _further(sizes: list[dict[str, Any]], parts: str) -> int:
+    """Bytes of one more quality."""
+    one, many = (row for row in sizes if row["parts"] == parts)
+    first, last = many["qualities"]
+    return round((many["constants"] - one["constants"]) / (last - first))
 
 
 def _cells(counts: dict[str, Any]) -> list[str]:

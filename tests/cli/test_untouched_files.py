@@ -34,7 +34,7 @@ PACKAGES = ("mnistzip", "mnistzip.cli", "mnistzip.io", "mnistzip.bench", "mnistz
 SUFFIXES = frozenset(
     re.split(
         " ",
-        "bare begun bin bmp cae csv fish gz html jpg json magic md npy npz parquet partial pgm png pt run svg tar thumbnailer "
+        "bare begun bin bmp cae csv fish gz h html jpg json magic md npy npz parquet partial pgm png pt run svg tar thumbnailer "
         "tif txt webp xml zip",
     )
 )
