@@ -34,8 +34,8 @@ PACKAGES = ("mnistzip", "mnistzip.cli", "mnistzip.io", "mnistzip.bench", "mnistz
 SUFFIXES = frozenset(
     re.split(
         " ",
-        "bare begun bin bmp cae csv fish gz h html jpg json magic md npy npz parquet partial pgm png pt run svg tar thumbnailer "
-        "tif txt webp xml zip",
+        "bare begun bin bmp cae csv fish gz html jpg json magic md npy npz parquet partial pgm png pt run svg tar thumbnailer "
+        "h tif txt webp xml zip",
     )
 )
 PRECIOUS = b"precious: "
