@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -54,7 +53,7 @@ def export(
     """Write the part of a model that coding images of 28x28 pixels needs as a C header, for engine/micro and a machine
     without an operating system. Bytes and pixels are those of compress --bare -e 0 and of decompress --bare.
     """
-    from mnistzip.export.c_header import c_header
+    from mnistzip.export.c_header import c_header, in_words
 
     if not as_c or not bare:
         raise click.UsageError("only C source for bare streams can be written: add --c --bare")
@@ -71,7 +70,6 @@ def export(
     if quiet:
         return
     parts = "encoder and decoder" if both else "encoder" if encoder else "decoder"
-    quality = f"quality {qualities.start}" if len(qualities) == 1 else f"qualities {qualities.start} to {qualities[-1]}"
-    click.echo(f"{found.name}, {parts}, {quality} -> {os.fspath(path)}", err=path == STREAM)
+    click.echo(f"{found.name}, {parts}, {in_words(qualities)} -> {path}", err=path == STREAM)
     click.echo(f"  flash: {header.model_bytes:,} bytes of constants", err=path == STREAM)
     click.echo(f"  RAM: {header.workspace_bytes:,} bytes of workspace, besides the stack", err=path == STREAM)

@@ -100,6 +100,11 @@ def c_header(model: Model, name: str, qualities: range, encoder: bool = True, de
     return CHeader(_text(model, name, qualities, source, workspace, encoder, decoder), source.size, workspace)
 
 
+def in_words(qualities: range) -> str:
+    """A range of qualities for people."""
+    return f"quality {qualities.start}" if len(qualities) == 1 else f"qualities {qualities.start} to {qualities[-1]}"
+
+
 def _check(model: Model, quality: int) -> int:
     """The CRC-32 of what a check covers before the symbols: the header that a file would have, and the number of the stream."""
     return crc32([Header(Mode.LOSSY, TILE, TILE, model=model.named, quality=quality).to_bytes(), bytes(4)])
@@ -109,8 +114,8 @@ def _text(model: Model, name: str, qualities: range, source: Source, workspace: 
     upper = name.upper()
     parts = " and ".join(part for part, wanted in (("encoder", encoder), ("decoder", decoder)) if wanted)
     about = comment(f"""
-        The {parts} of the model {model.name} (fingerprint {model.fingerprint.hex()}) for bare streams of the
-        qualities {qualities.start} to {qualities.stop - 1}, written by mnistzip export.
+        The {parts} of the model {model.name} (fingerprint {model.fingerprint.hex()}) for bare streams of
+        {in_words(qualities)}, written by mnistzip export.
 
         One file of your program defines {upper}_IMPLEMENTATION before it includes this header, and then holds the
         {source.size} bytes of constants. engine/micro/mnistzip_micro.h has the functions that take them.
