@@ -18,7 +18,7 @@ README_ROWS = (
 BILLION, CLUSTER = 1_000_000_000, 64  # images and processors of docs/clusters.md
 
 
-PARTS = ("performance", "flat", "bounded", "measurements")  # files in docs/, in the order of the attributes of Sources
+PARTS = ("performance", "flat", "bounded", "measurements", "microcontrollers")  # in docs/, as in Sources
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Sources:
         flat: ``docs/flat.json``, by ``benchmarks/flat.py``.
         bounded: ``docs/bounded.json``, by ``benchmarks/bounded.py``.
         measurements: ``docs/measurements.json``, results of commands that print them.
+        microcontrollers: ``docs/microcontrollers.json``, by ``benchmarks/microcontrollers.py``.
     """
 
     results: Results
@@ -38,6 +39,7 @@ class Sources:
     flat: dict[str, Any]
     bounded: dict[str, Any]
     measurements: dict[str, Any]
+    microcontrollers: dict[str, Any]
 
     def row(self, key: str) -> Row:
         """One codec at one setting of the benchmark."""

@@ -15,6 +15,7 @@ COMMANDS = {
     "compare": "mnistzip.cli.view",
     "bench": "mnistzip.cli.bench",
     "train": "mnistzip.cli.train",
+    "export": "mnistzip.cli.export",
     "integrate": "mnistzip.cli.integrate",
     "help": "mnistzip.cli.help",
     "thumbnail": "mnistzip.cli.thumbnail",
