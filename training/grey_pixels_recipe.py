@@ -42,9 +42,10 @@ def main(model_file: Path, checkpoint: Path, pictures: Sequence[Path], output: P
     names = shlex.join(path.name for path in pictures)
     minutes = f"{progress.seconds / 60:g}"
     of_model = next(line.split("`")[1] for line in text.splitlines() if line.startswith("| command |"))
-    rest = text.removeprefix(card(report, of_model))
-    if rest == text:
-        raise click.UsageError(f"{card_path} does not begin with the card of {report_path}")
+    last = card(report, of_model).splitlines()[-1]
+    if last not in text:
+        raise click.UsageError(f"{card_path} is not the card of {report_path}: it lacks the line {last!r}")
+    rest = text.partition(f"{last}\n")[2]
     pixels = {
         "command": f"python -m mnistzip.training.grey_trainer {names} --part pixels --minutes {minutes} --out grey-pixels.pt",
         "seed": progress.seed,
