@@ -18,7 +18,7 @@ README_ROWS = (
 BILLION, CLUSTER = 1_000_000_000, 64  # images and processors of docs/clusters.md
 
 
-PARTS = ("performance", "flat", "bounded", "measurements")  # files in docs/, in the order of the attributes of Sources
+PARTS = ("performance", "flat", "bounded", "measurements", "microcontrollers")  # in docs/, as in Sources
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Sources:
         flat: ``docs/flat.json``, by ``benchmarks/flat.py``.
         bounded: ``docs/bounded.json``, by ``benchmarks/bounded.py``.
         measurements: ``docs/measurements.json``, results of commands that print them.
+        microcontrollers: ``docs/microcontrollers.json``, by ``benchmarks/microcontrollers.py``.
     """
 
     results: Results
@@ -38,6 +39,7 @@ class Sources:
     flat: dict[str, Any]
     bounded: dict[str, Any]
     measurements: dict[str, Any]
+    microcontrollers: dict[str, Any]
 
     def row(self, key: str) -> Row:
         """One codec at one setting of the benchmark."""
@@ -313,12 +315,12 @@ def flat_costs(sources: Sources) -> str:
 
 
 def bounded_files(sources: Sources) -> str:
-    """Bytes of lossless and bounded files, and the share of the bytes of JPEG-LS."""
+    """Bytes of lossless and bounded files, and the share of those of other codecs."""
     bounds = sources.bounded["bounds"]
     rows = []
     for name, row in sources.bounded["sets"].items():
-        pairs = [row[f"bound {bound}"] for bound in bounds]
-        rows.append([name, f"{row['lossless']:.0f} B", *(f"{ours:.0f} B ({ours / peer:.2f})" for ours, peer in pairs)])
+        pairs = [row["lossless"], *(row[f"bound {bound}"] for bound in bounds)]
+        rows.append([name, *(f"{ours:.0f} B ({ours / peer:.2f})" for ours, peer in pairs)])
     table = markdown_table(["pictures", "lossless", *(f"within {bound}" for bound in bounds)], rows)
     return table + f"\n\nMeasured {sources.bounded['date']} with `python benchmarks/bounded.py runs/sets/report`."
 

@@ -15,8 +15,8 @@ from mnistzip.archive.writer import encode_archive
 from mnistzip.bench.protocol import Shapes
 from mnistzip.bitstream.container import DEFAULT_SIDE
 from mnistzip.coding.kinds import kind_of
-from mnistzip.engines.choice import current
-from mnistzip.entropy.cost import BIT, PROBABILITY_BITS
+from mnistzip.coding.lossless import pixel_symbols
+from mnistzip.entropy.cost import BIT
 from mnistzip.limits import PIXELS_MAX
 from mnistzip.models.registry import Model, candidates
 from mnistzip.types import Pixels
@@ -78,8 +78,7 @@ def _ideal_bits(model: Model, images: Pixels, quality: int) -> float | None:
     if not quality:
         if not model.has_pixel_model:
             return None
-        freq = current().pixel_symbols(model, images, np.ones(images.shape, bool)).freq_less_one + 1.0
-        return float((PROBABILITY_BITS - np.log2(freq)).sum())
+        return sum(symbols.bits for symbols in pixel_symbols(model, list(images))) / BIT
     latents = kind_of(model).images(list(images)).first(model, [quality] * len(images))
     return sum(latent.bits for latent in latents) / BIT
 

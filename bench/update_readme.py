@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from mnistzip.bench import figures
+from mnistzip.bench import figures, microcontroller_figures
 from mnistzip.bench.figures import Sources, read_sources
 
 Figure = Callable[[Sources], str]
@@ -27,6 +27,10 @@ FIGURES: dict[str, dict[str, Figure]] = {  # page -> marker -> function that wri
     "docs/benchmark.md": {"results": figures.all_results, "bd-rate": figures.bd_rates},
     "docs/clusters.md": {"cost": figures.cluster_cost, "shards": figures.cluster_shards, "workers": figures.cluster_workers},
     "docs/lossless.md": {"bounded": figures.bounded_files},
+    "docs/microcontrollers.md": {
+        "memory": microcontroller_figures.memory,
+        "instructions": microcontroller_figures.instructions,
+    },
     "docs/performance.md": {
         "speed": figures.speed_table,
         "relative": figures.relative_speed,

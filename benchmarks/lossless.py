@@ -53,7 +53,6 @@ def single(x: Pixels) -> tuple[float, float, float]:
 def ideal(x: Pixels) -> NDArray[np.float64]:
     """Mean ideal bytes of each plane."""
     model = shipped("mnist").pixels
-    assert model is not None
     bits = np.zeros(len(Plane))
     for start in range(0, len(x), PART):
         part = x[start : start + PART]

@@ -16,6 +16,7 @@ COMMANDS = {
     "demo": "mnistzip.cli.demo",
     "bench": "mnistzip.cli.bench",
     "train": "mnistzip.cli.train",
+    "export": "mnistzip.cli.export",
     "integrate": "mnistzip.cli.integrate",
     "help": "mnistzip.cli.help",
     "thumbnail": "mnistzip.cli.thumbnail",

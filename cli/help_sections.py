@@ -12,7 +12,7 @@ OTHER = "Other options"  # the group of options without a group
 OVERVIEW = {
     "Compress and decompress": ("compress", "decompress"),
     "View and check": ("show", "info", "test", "compare", "demo"),
-    "Models": ("models", "train"),
+    "Models": ("models", "train", "export"),
     "Measure": ("bench",),
     "Set up": ("integrate", "help"),
 }
@@ -161,6 +161,17 @@ PAGES = {
             Example("A model for your own images, in 20 minutes", "mnistzip train scans -o mine.npz"),
             Example("Continue an interrupted training", "mnistzip train scans -o mine.npz --resume"),
             Example("Use the model", "mnistzip compress --model mine.npz digit.png"),
+        ),
+    ),
+    "export": Page(
+        {
+            "What to write": ("--c", "--bare", "--quality", "--encoder", "--decoder"),
+            "Where": ("--output", "--force"),
+            "Reports": ("--quiet", "--help"),
+        },
+        (
+            Example("One quality", "mnistzip export mnist-fast --c --bare --quality 25 -o digit_codec.h"),
+            Example("An encoder for some qualities", "mnistzip export mnist-fast --c --bare -q 10-25 --encoder -o sender.h"),
         ),
     ),
     "integrate": Page(

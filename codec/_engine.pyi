@@ -55,6 +55,20 @@ class Model:
     def decode_images(
         self, coded: Sequence[bytes], quality_index: int, counts: Array, shapes: Array, y: Array, finals: Array, /
     ) -> None: ...
+    def image_pixel_symbols(
+        self,
+        x: Array,
+        images: int,
+        height: int,
+        width: int,
+        max_error: int,
+        start: Array,
+        freq_less_one: Array,
+        /,
+    ) -> None: ...
+    def decode_pixel_images(
+        self, coded: Sequence[bytes], max_error: int, counts: Array, shapes: Array, x: Array, finals: Array, /
+    ) -> None: ...
 
 def abi() -> str: ...
 def instructions() -> list[str]: ...

@@ -87,7 +87,7 @@ def decode(data: bytes, *, model: str | Path | Model | None = None, max_pixels: 
 
 
 def preview(data: bytes, *, model: str | Path | Model | None = None, max_pixels: int | None = None) -> Pixels:
-    """Decode a lossless file in half the time, without the low bits of grey levels; decode any other file in full.
+    """Decode a lossless file of tiles in half the time, without the low bits of grey levels; decode any other file in full.
 
     Returns uint8 of shape ``(H, W)``. Most grey levels differ from the exact ones by up to 16. The check is not verified, so
     damage can go unnoticed.
@@ -97,11 +97,11 @@ def preview(data: bytes, *, model: str | Path | Model | None = None, max_pixels:
     """
     container.require_limit(max_pixels)
     header, payload = container.parse(_as_bytes(data), max_pixels)
-    if header.mode is not Mode.LOSSLESS:
+    if header.mode is not Mode.LOSSLESS or (used := _model_of(header, model, max_pixels)).is_grey:
         return decode(data, model=model, max_pixels=max_pixels)
-    from mnistzip.coding.lossless import preview_file
+    from mnistzip.coding.tile_pixels import preview_file
 
-    return preview_file(_model_of(header, model, max_pixels), header, payload)
+    return preview_file(used, header, payload)
 
 
 def decode_bare(

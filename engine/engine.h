@@ -279,6 +279,28 @@ typedef struct {
     int64_t scale[MNZ_SCALES];      /* 512ths of a symbol in a unit of the table, times 2^16 */
 } mnz_grey;
 
+/* ---- Section 13: the pixel model of models of the kind grey ---- */
+
+enum {
+    MNZ_WINDOW = 68,                /* pixels that a pixel sees */
+    MNZ_SPREADS = 44,
+    MNZ_BOUNDS = 25,                /* indices of a largest error */
+    MNZ_PREDICTIONS = 64,
+    MNZ_DISTANCES = 8,              /* from an edge of the image */
+    MNZ_INPUT_MAX = 1023,
+    MNZ_COMPONENTS_MAX = 16
+};
+
+/* Rows of biases and of tables are of whole blocks. */
+typedef struct {
+    mnz_affine enter, middle[2], head, linear;
+    const int32_t *spread, *prediction, *error, *rows, *left, *right;   /* what is added to the bias of the first layer, */
+    const int32_t *head_spread, *head_error;                            /* and to that of the head */
+    const int32_t *magnify, *amplitude;                                 /* by spread */
+    const int32_t *cumulative, *inverse_scale;
+    int components, widest;         /* numbers of the largest row of sums */
+} mnz_grey_pixels;
+
 /* ---- The model ---- */
 
 enum mnz_kind { MNZ_KIND_TILES, MNZ_KIND_GREY };
@@ -292,7 +314,8 @@ struct mnz_model {
     mnz_prior prior;
     int has_pixels;
     mnz_pixel_model pixels;
-    mnz_grey grey; /* of the kind grey: what follows analysis and synthesis, in place of the prior above */
+    mnz_grey grey; /* of the kind grey: what follows analysis and synthesis, in place of prior and pixel model above */
+    mnz_grey_pixels grey_pixels;
 };
 
 /* Inputs of the network of each plane: 122 - 2 windows and so on, see section 10. */

@@ -28,6 +28,9 @@ static inline int64_t mnz_clip64(int64_t value, int64_t low, int64_t high)
 /* The prior behind the two networks. */
 void mnz_read_grey_prior(mnz_reader *r, mnz_grey *grey, int64_t *sums);
 
+/* The pixel model behind it. */
+void mnz_read_grey_pixels(mnz_reader *r, mnz_grey_pixels *pixels, int64_t *sums);
+
 /* How many positions of a latent the networks see in each direction at most. */
 int mnz_grey_halo(const mnz_model *model);
 
@@ -124,6 +127,51 @@ static inline size_t mnz_walk_position(const mnz_walk *w, size_t k)
 {
     const size_t row = (size_t)w->first_row + k / (size_t)w->step_columns * (size_t)w->distance;
     return row * (size_t)w->columns + (size_t)w->first_column + k % (size_t)w->step_columns * (size_t)w->distance;
+}
+
+/* ---- Pixel model ---- */
+
+/* The grey levels that an image may have, and the symbols of all grey levels: those of the nearest ones. */
+typedef struct {
+    int count;
+    uint8_t level[256], symbol[256];
+    int32_t edge[256];                      /* between a symbol and the one before it, in 512ths of a grey level */
+} mnz_levels;
+
+typedef struct mnz_pixel_batch mnz_pixel_batch;
+
+/* What is done with a pixel of a batch, once its distribution is known. A decoder writes its grey level to the canvas. */
+typedef void (*mnz_visit_pixel)(void *context, mnz_pixel_batch *batch, int pixel);
+
+/* Pixels of an image that are computed together. */
+struct mnz_pixel_batch {
+    const mnz_model *model;
+    int height, width;
+    mnz_levels levels;
+    ptrdiff_t stride;                       /* from a row of the canvas to the next */
+    int16_t *canvas;                        /* grey levels, with a margin of unknown ones above and to the left */
+    int32_t *bias, *head_bias;              /* of the first layer and the head, with what the largest error adds */
+    int pixels;
+    int32_t row[MNZ_TOGETHER], column[MNZ_TOGETHER], prediction[MNZ_TOGETHER], spread[MNZ_TOGETHER];
+    int16_t *x, *features;                  /* (pixels, inputs), and (pixels, width) */
+    int32_t *sums, *out, *moved;            /* (pixels, stride), (pixels, outputs of the head), (pixels, components) */
+};
+
+/* Bytes of workspace for an image. */
+uint64_t mnz_pixels_memory(const mnz_model *model, int height, int width);
+
+/* Make a batch ready for an image, all of whose grey levels are unknown. */
+mnz_pixel_batch mnz_pixels_begin(const mnz_model *model, int height, int width, int max_error, void *workspace, size_t size);
+
+/* Visit all pixels in coding order. known: whether the canvas holds all grey levels. */
+void mnz_pixels_visit(mnz_pixel_batch *batch, int known, mnz_visit_pixel visit, void *context);
+
+enum { MNZ_CANVAS_UP = 6, MNZ_CANVAS_LEFT = 8 }; /* rows of the margin, and columns, which also are to the right of the row above */
+
+/* The grey level of a pixel of the canvas. */
+static inline int16_t *mnz_canvas_at(const mnz_pixel_batch *b, int row, int column)
+{
+    return b->canvas + (ptrdiff_t)(row + MNZ_CANVAS_UP) * b->stride + column + MNZ_CANVAS_LEFT;
 }
 
 /* ---- Files ---- */

@@ -1,9 +1,9 @@
-/* Loading the prior of a model of the kind grey: checks of shapes, and the proof that no sum can exceed 2^24. */
+/* Loading the prior and the pixel model of a model of the kind grey: checks of shapes, and the proof that no sum can exceed 2^24. */
 #include "grey.h"
 
 #include <string.h>
 
-enum { CUMULATIVE_MAX = MNZ_TOTAL, INVERSE_MAX = 1 << 22, SCALE_SHIFT = 13, SEGMENT_BITS = 7 };
+enum { CUMULATIVE_MAX = MNZ_TOTAL, INVERSE_MAX = 1 << 22, SCALE_SHIFT = 13, SEGMENT_BITS = 7, FACTOR_MAX = 1 << 24 };
 
 const uint8_t mnz_logs[MNZ_SYMBOL_MAX + 1] = {
     0, 32, 51, 64, 74, 83, 90, 96, 101, 106, 111, 115, 118, 122, 125, 128, 131, 133, 136, 138, 141, 143, 145, 147, 149,
@@ -144,16 +144,97 @@ static void prepare_guesses(mnz_grey *grey)
     for (int k = 0; k < MNZ_SCALES; k++) grey->scale[k] = ((int64_t)1 << (SCALE_SHIFT + 16)) / grey->inverse_scale[k];
 }
 
+/* The table of cumulative probabilities and the scales. */
+static void read_shape(mnz_reader *r, const int32_t **cumulative, const int32_t **inverse_scale)
+{
+    const int32_t *table = *cumulative = mnz_read_numbers(r, MNZ_SEGMENTS + 1);
+    const int32_t *scale = *inverse_scale = mnz_read_numbers(r, MNZ_SCALES);
+    if (r->status != MNZ_OK) return;
+    if (table[0] < 0 || table[MNZ_SEGMENTS] > CUMULATIVE_MAX) mnz_fail(r, MNZ_ERROR_MODEL);
+    for (int k = 0; k < MNZ_SEGMENTS; k++)
+        if (table[k] > table[k + 1]) mnz_fail(r, MNZ_ERROR_MODEL);
+    for (int k = 0; k < MNZ_SCALES; k++)
+        if (scale[k] < 1 || scale[k] > INVERSE_MAX) mnz_fail(r, MNZ_ERROR_MODEL);
+}
+
 void mnz_read_grey_prior(mnz_reader *r, mnz_grey *grey, int64_t *sums)
 {
-    grey->cumulative = mnz_read_numbers(r, MNZ_SEGMENTS + 1);
-    grey->inverse_scale = mnz_read_numbers(r, MNZ_SCALES);
-    if (r->status != MNZ_OK) return;
-    if (grey->cumulative[0] < 0 || grey->cumulative[MNZ_SEGMENTS] > CUMULATIVE_MAX) mnz_fail(r, MNZ_ERROR_MODEL);
-    for (int k = 0; k < MNZ_SEGMENTS; k++)
-        if (grey->cumulative[k] > grey->cumulative[k + 1]) mnz_fail(r, MNZ_ERROR_MODEL);
-    for (int k = 0; k < MNZ_SCALES; k++)
-        if (grey->inverse_scale[k] < 1 || grey->inverse_scale[k] > INVERSE_MAX) mnz_fail(r, MNZ_ERROR_MODEL);
+    read_shape(r, &grey->cumulative, &grey->inverse_scale);
     for (int k = 0; k < MNZ_GROUPS && r->status == MNZ_OK; k++) read_group(r, &grey->group[k], k, grey->within_shift, sums);
     if (r->status == MNZ_OK) prepare_guesses(grey);
+}
+
+/* ---- Pixel model ---- */
+
+enum { ENTER, MIDDLE, HEAD = 3, LINEAR, LAYERS }; /* fields of its record: the outputs of each layer, then whether weights are wide */
+
+/* Some rows that are added to a bias. Their padding is 0, so that sums of rows cannot overflow there, either. */
+static const int32_t *read_rows(mnz_reader *r, const mnz_matrix *m, size_t rows, int64_t *sums)
+{
+    const int stride = mnz_stride(m);
+    const int32_t *table = mnz_read_numbers(r, rows * (size_t)stride);
+    if (!table) return NULL;
+    mnz_bound_bias(r, table, rows, (size_t)stride, m->outputs, sums);
+    for (size_t row = 0; row < rows; row++)
+        for (int o = m->outputs; o < stride; o++)
+            if (table[row * (size_t)stride + o]) mnz_fail(r, MNZ_ERROR_MODEL);
+    return table;
+}
+
+/* A layer, and what its sums reach without the tables that follow it. */
+static mnz_affine read_dense(mnz_reader *r, const int32_t *fields, int number, int inputs, int peak, int64_t *sums)
+{
+    const int outputs = fields[number];
+    mnz_affine layer = {mnz_read_matrix(r, 1, inputs, outputs, fields[LAYERS + number]), NULL, NULL};
+    if (r->status != MNZ_OK) return layer;
+    memset(sums, 0, (size_t)outputs * sizeof *sums);
+    mnz_bound_products(r, &layer.weight, (mnz_peaks){peak, NULL}, sums);
+    layer.bias = read_rows(r, &layer.weight, 1, sums);
+    layer.shift = mnz_read_shifts(r, (size_t)outputs);
+    return layer;
+}
+
+/* Factors for each spread. */
+static const int32_t *read_factors(mnz_reader *r)
+{
+    const int32_t *factor = mnz_read_numbers(r, MNZ_SPREADS);
+    for (int k = 0; factor && k < MNZ_SPREADS; k++)
+        if (factor[k] < 0 || factor[k] > FACTOR_MAX) mnz_fail(r, MNZ_ERROR_MODEL);
+    return factor;
+}
+
+void mnz_read_grey_pixels(mnz_reader *r, mnz_grey_pixels *p, int64_t *sums)
+{
+    const int32_t *fields = mnz_read_record(r);
+    p->components = fields[LINEAR];
+    for (int k = 0; k < HEAD; k++)
+        if (fields[k] < 1 || fields[k] > MNZ_WIDTH_MAX) mnz_fail(r, MNZ_ERROR_MODEL);
+    if (p->components < 1 || p->components > MNZ_COMPONENTS_MAX || fields[HEAD] != 3 * p->components) mnz_fail(r, MNZ_ERROR_MODEL);
+    if (r->status != MNZ_OK) return;
+
+    p->enter = read_dense(r, fields, ENTER, MNZ_WINDOW, MNZ_INPUT_MAX, sums);
+    p->spread = read_rows(r, &p->enter.weight, MNZ_SPREADS, sums);
+    p->prediction = read_rows(r, &p->enter.weight, MNZ_PREDICTIONS, sums);
+    p->error = read_rows(r, &p->enter.weight, MNZ_BOUNDS, sums);
+    p->rows = read_rows(r, &p->enter.weight, MNZ_DISTANCES, sums);
+    p->left = read_rows(r, &p->enter.weight, MNZ_DISTANCES, sums);
+    p->right = read_rows(r, &p->enter.weight, MNZ_DISTANCES, sums);
+    mnz_require_bounded(r, sums, fields[ENTER]);
+    for (int k = 0; k < 2; k++) {
+        p->middle[k] = read_dense(r, fields, MIDDLE + k, fields[MIDDLE + k - 1], MNZ_ACTIVATION_MAX, sums);
+        mnz_require_bounded(r, sums, fields[MIDDLE + k]);
+    }
+    p->head = read_dense(r, fields, HEAD, fields[HEAD - 1], MNZ_ACTIVATION_MAX, sums);
+    p->head_spread = read_rows(r, &p->head.weight, MNZ_SPREADS, sums);
+    p->head_error = read_rows(r, &p->head.weight, MNZ_BOUNDS, sums);
+    mnz_require_bounded(r, sums, fields[HEAD]);
+    p->linear = read_dense(r, fields, LINEAR, MNZ_WINDOW, MNZ_INPUT_MAX, sums);
+    mnz_require_bounded(r, sums, fields[LINEAR]);
+    p->magnify = read_factors(r);
+    p->amplitude = read_factors(r);
+    read_shape(r, &p->cumulative, &p->inverse_scale);
+    for (int k = 0; k < LINEAR; k++) {
+        const int stride = (fields[k] + MNZ_BLOCK - 1) / MNZ_BLOCK * MNZ_BLOCK;
+        p->widest = stride > p->widest ? stride : p->widest;
+    }
 }

@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { MNZ_BLOCK = 16, MNZ_WEIGHED_MAX = 256 };
+enum { MNZ_BLOCK = 16, MNZ_WEIGHED_MAX = 256, MNZ_ROWS = 6 };
 
 typedef struct {
     int inputs;             /* of a run */
@@ -105,6 +105,13 @@ typedef struct {
        0, last). symbol[k] = centre[k] rounded to a symbol of at most bound. */
     void (*resolve)(const int64_t *mean, const int32_t *scale, int shift, int32_t largest, int32_t last, int bound, int count,
                     int32_t *centre, int32_t *index, int32_t *symbol);
+
+    /* Of the kind grey, for pixels. out[o] = the sum of MNZ_ROWS rows; count is a multiple of 16. */
+    void (*sum_rows)(const int32_t *const *rows, int count, int32_t *out);
+
+    /* out[k] = clip(((levels[k] - prediction) * factor + 128) >> 8, -1023, 1023), and 0 where levels[k] is negative. factor is at most
+       2^18; levels are at most 255. */
+    void (*magnify)(const int16_t *levels, int32_t prediction, int32_t factor, int count, int16_t *out);
 
     /* For gradients: out[k] = g[k] where low < value[k] < high, elsewhere 0. */
     void (*mask)(const float *g, const int32_t *value, int count, int32_t low, int32_t high, float *out);

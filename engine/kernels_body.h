@@ -424,6 +424,22 @@ static void resolve(const int64_t *restrict mean, const int32_t *restrict scale,
     }
 }
 
+static void sum_rows(const int32_t *const *rows, int count, int32_t *restrict out)
+{
+    const int32_t *a = rows[0], *b = rows[1], *c = rows[2], *d = rows[3], *e = rows[4], *f = rows[5];
+    for (int o = 0; o < count; o++) out[o] = a[o] + b[o] + c[o] + d[o] + e[o] + f[o];
+}
+
+static void magnify(const int16_t *restrict levels, int32_t prediction, int32_t factor, int count, int16_t *restrict out)
+{
+    for (int k = 0; k < count; k++) {
+        int32_t value = ((levels[k] - prediction) * factor + 128) >> 8;
+        value = value < -1023 ? -1023 : value;
+        value = value > 1023 ? 1023 : value;
+        out[k] = (int16_t)(levels[k] < 0 ? 0 : value);
+    }
+}
+
 static void mask(const float *restrict g, const int32_t *restrict value, int count, int32_t low, int32_t high, float *restrict out)
 {
     for (int k = 0; k < count; k++) out[k] = g[k] * (float)((value[k] > low) & (value[k] < high));
@@ -458,7 +474,7 @@ static void scale_sums(const int32_t *restrict sums, int count, float scale, flo
 }
 
 const mnz_kernels KERNELS = {
-    INSTRUCTIONS, products,  products_at, sparse_products, accumulate, requantize,  weigh,      gain,        add,  narrow,
-    pair_rows,    depthwise, settle,      settle_wide,     gain_narrow, add_narrow,  edges,      see,         resolve,      mask,
-    largest,      round_scaled, scale_sums,
+    INSTRUCTIONS, products,  products_at, sparse_products, accumulate,  requantize, weigh,      gain,      add,        narrow,
+    pair_rows,    depthwise, settle,      settle_wide,     gain_narrow, add_narrow, edges,      see,       resolve,    sum_rows,
+    magnify,      mask,      largest,     round_scaled,    scale_sums,
 };

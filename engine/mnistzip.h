@@ -265,6 +265,27 @@ mnz_status mnz_image_symbols(const mnz_model *model, const int8_t *y, int rows, 
 mnz_status mnz_decode_images(const mnz_model *model, const uint8_t *stream, size_t stream_size, int quality_index, int images,
                              const int32_t *shapes, int8_t *y, mnz_final *final, void *workspace, size_t size);
 
+/*
+ * ---- Whole images without loss or within a bound, with models of the kind grey that have a pixel model ----
+ *
+ * Each pixel has one symbol, also if the image is 1 x 1. max_error: 0 without loss; otherwise all grey levels are those of
+ * mnz_nearest_level, 1 to MNZ_ERROR_MAX.
+ */
+
+/* Bytes of workspace that the functions of this section need for an image; 0 if the model has no pixel model for whole images, or if a
+   size is not 1 to 65535. */
+size_t mnz_image_pixels_workspace(const mnz_model *model, int height, int width);
+
+/* The intervals of the grey levels of an image in coding order: arrays of height * width numbers. mnz_encode_intervals codes them; those
+   of several images of a stream follow each other. */
+mnz_status mnz_image_pixel_symbols(const mnz_model *model, const uint8_t *x, int height, int width, int max_error, uint16_t *start,
+                                   uint16_t *freq_less_one, void *workspace, size_t size);
+
+/* Decode the images of a stream. shapes: height and width of each; x: all grey levels of the first image, then those of the second, and
+   so on. The workspace is that of the image that needs most. */
+mnz_status mnz_decode_pixel_images(const mnz_model *model, const uint8_t *stream, size_t stream_size, int max_error, int images,
+                                   const int32_t *shapes, uint8_t *x, mnz_final *final, void *workspace, size_t size);
+
 #ifdef __cplusplus
 }
 #endif

@@ -11,7 +11,7 @@
 
 enum {
     MAGIC = 0x4d4e5a50,
-    VERSION = 2,
+    VERSION = 3,
     EXPONENT_MAX = 64,      /* of a gradient's unit; those of weights of 24 bits and shifts of 30 are smaller */
     CONV_INPUTS_MAX = 1 << 19,
     CURVATURE_MAX = 1 << 22,
@@ -388,7 +388,7 @@ static const int32_t *header_of(const void *prepared, size_t size)
     if (fields[LOW] < -127 || fields[LOW] > 0 || fields[HIGH] < 0 || fields[HIGH] > 127) return NULL;
     if (fields[FINE_SHIFT] < 1 || fields[FINE_SHIFT] > MNZ_SHIFT_MAX) return NULL;
     if (fields[KIND] == MNZ_KIND_TILES) return fields;
-    if (fields[KIND] != MNZ_KIND_GREY || fields[PIXELS]) return NULL;
+    if (fields[KIND] != MNZ_KIND_GREY) return NULL;
     if (fields[STEP_SHIFT] < 1 || fields[STEP_SHIFT] > MNZ_SHIFT_MAX) return NULL;
     if (fields[WITHIN_SHIFT] < 1 || fields[WITHIN_SHIFT] > MNZ_SHIFT_MAX) return NULL;
     return fields;
@@ -458,6 +458,7 @@ static void read_grey(mnz_reader *r, mnz_model *m, int64_t *sums)
     if (signal.height != MNZ_TILE || signal.width != MNZ_TILE || signal.channels != 1) mnz_fail(r, MNZ_ERROR_MODEL);
     if (signal.range.low < 0 || signal.range.high > 255) mnz_fail(r, MNZ_ERROR_MODEL);
     if (r->status == MNZ_OK) mnz_read_grey_prior(r, &m->grey, sums);
+    if (r->status == MNZ_OK && m->has_pixels) mnz_read_grey_pixels(r, &m->grey_pixels, sums);
     if (r->status == MNZ_OK) m->grey.halo = mnz_grey_halo(m);
 }
 

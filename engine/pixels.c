@@ -488,7 +488,7 @@ static void begin_tile(tile *t, const mnz_pixel_model *model, uint8_t *grey, con
 
 size_t mnz_lossless_workspace(const mnz_model *model, int tiles)
 {
-    if (!model->has_pixels || tiles < 0) return 0;
+    if (!model->has_pixels || model->kind != MNZ_KIND_TILES || tiles < 0) return 0;
     size_t keys = mnz_aligned((size_t)MNZ_TILE_PIXELS * model->pixels.key_size * 4);
     return batch_memory() + mnz_aligned(sizeof(batch)) + mnz_aligned((size_t)tiles * sizeof(tile)) + (size_t)tiles * keys +
            mnz_aligned(MNZ_TILE_PIXELS);
@@ -518,6 +518,7 @@ mnz_status mnz_pixel_symbols(const mnz_model *model, const uint8_t *x, const uin
                              uint16_t *start, uint16_t *freq_less_one, void *workspace, size_t size)
 {
     if (!model->has_pixels) return MNZ_ERROR_NO_PIXEL_MODEL;
+    if (model->kind != MNZ_KIND_TILES) return MNZ_ERROR_KIND;
     if (max_error < 0 || max_error > MNZ_ERROR_MAX) return MNZ_ERROR_ARGUMENT;
     mnz_arena arena = mnz_arena_of(workspace, size);
     batch *b = mnz_take(&arena, 1, sizeof *b);
@@ -562,6 +563,7 @@ mnz_status mnz_decode_pixels(const mnz_model *model, const uint8_t *stream, size
                              int max_error, int preview, uint8_t *x, uint8_t *possible, mnz_final *final, void *workspace, size_t size)
 {
     if (!model->has_pixels) return MNZ_ERROR_NO_PIXEL_MODEL;
+    if (model->kind != MNZ_KIND_TILES) return MNZ_ERROR_KIND;
     if (max_error < 0 || max_error > MNZ_ERROR_MAX || tiles < 1 || tiles > MNZ_TILES_PER_STREAM) return MNZ_ERROR_ARGUMENT;
     for (int k = 0; k < tiles * MNZ_TILE_PIXELS; k++)
         if (inside[k] > 1) return MNZ_ERROR_ARGUMENT;

@@ -112,7 +112,8 @@ def processor_seconds(process: int) -> float:
 def child(how: str, path: Path) -> None:
     """Read an input and print the outcome as JSON."""
     for name in registry.SHIPPED:
-        _ = registry.shipped(name).pixels
+        model = registry.shipped(name)
+        _ = model.has_pixel_model and (model.grey_pixels if model.is_grey else model.pixels)
     for name in ("mnist-q1", "lossless-blank", "stored-up"):
         mnistzip.decode((VECTORS / "valid" / f"{name}.cae").read_bytes())
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_MAX, MEMORY_MAX))
@@ -154,7 +155,7 @@ def single() -> Iterator[Input]:
     for name in ("mnist", "glyph"):  # every pixel copies from all earlier pixels
         grey, found = np.full((512, 512), 110, np.uint8), registry.shipped(name)
         header = Header(Mode.LOSSLESS, 512, 512, model=found.named).to_bytes()
-        content = header + encode_payloads([header], [grey], pixel_symbols(found, [grey]))[0]
+        content = header + encode_payloads(found, [header], [grey], pixel_symbols(found, [grey]))[0]
         yield f"512x512 lossless, {name}, of one grey level", "decode", "cae", content
         yield f"512x512 lossless, {name}, of one grey level", "preview", "cae", content
     for side in (28, 112, 280, 500, 1000):  # few streams and many streams are decoded by different code

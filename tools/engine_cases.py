@@ -41,8 +41,8 @@ MODELS = (*SHIPPED, "own", "glyph-wide", "own-wide", *GREY, "plain-grey-wide")
 (
     END, MODEL, ANALYSE, FIRST_LATENT, REFINE, REFINE_TO_BUDGET, LATENT_SYMBOLS, SYNTHESIZE, ENCODE_LATENTS, DECODE_LATENTS,
     PIXEL_SYMBOLS, ENCODE_PIXELS, DECODE_PIXELS, ENCODE_INTERVALS, ANALYSE_IMAGE, REFINE_IMAGE, IMAGE_SYMBOLS, SYNTHESIZE_IMAGE,
-    DECODE_IMAGES,
-) = range(19)  # fmt: skip
+    DECODE_IMAGES, IMAGE_PIXEL_SYMBOLS, DECODE_PIXEL_IMAGES,
+) = range(21)  # fmt: skip
 OK, ERROR_STREAM = 0, 6  # of mnz_status
 ALIGNMENT, PARAMETERS, ARRAYS = 64, 7, 8
 EFFORTS = (0, 1, 2, 3)
@@ -258,6 +258,27 @@ def grey_stream_cases(
             out.case(DECODE_IMAGES, *head, OK, arrays=(coded, shapes, joined, final))
 
 
+def grey_pixel_cases(out: Writer, model: Model, random: np.random.Generator) -> None:
+    """Whole images by the pixel model: intervals, and a stream of all images, whole and damaged."""
+    shapes = np.array(SIZES, np.int32)
+    for max_error in MAX_ERRORS:
+        images = [nearest(pictures(random, 1, *size), max_error) for size in SIZES]
+        parts = [NUMPY.image_pixel_symbols(model, x, max_error).select(0) for x in images]
+        for x, symbols, size in zip(images, parts, SIZES, strict=True):
+            out.case(IMAGE_PIXEL_SYMBOLS, max_error, *size, arrays=(x, *symbols))
+        check = random.integers(0, 1 << 32, 1)
+        (stream,) = NUMPY.encode_streams([LatentSymbols.join(parts)], check)
+        for coded in damaged(stream, random):
+            try:
+                decoded, finals = NUMPY.decode_pixel_images(model, [coded], [SIZES], max_error)
+            except FormatError:
+                out.case(DECODE_PIXEL_IMAGES, max_error, len(SIZES), ERROR_STREAM, arrays=(coded, shapes))
+                continue
+            final = np.array([finals.x[0], finals.used_up[0], check[0], finals.verify(check)[0]], np.uint32)
+            joined = np.concatenate([x.reshape(-1) for x in decoded[0]])
+            out.case(DECODE_PIXEL_IMAGES, max_error, len(SIZES), OK, arrays=(coded, shapes, joined, final))
+
+
 def interval_cases(out: Writer, random: np.random.Generator) -> None:
     """Streams of intervals of all lengths, those of 1 and 65536 included."""
     for bits in range(24):
@@ -277,16 +298,18 @@ def write(path: Path, names: list[str], byteorder: str, count: int, report: Call
         model = find(name)
         if model.is_grey:
             report(name)
-            out.case(MODEL, False, arrays=(prepare(name, byteorder),))
+            out.case(MODEL, model.has_pixel_model, arrays=(prepare(name, byteorder),))
             grey_cases(out, model, random)
+            if model.has_pixel_model:
+                grey_pixel_cases(out, model, random)
             continue
         x, inside = tiles(min(count, TILES_IF_WIDE) if name.endswith("-wide") else count)
         report(name)
-        out.case(MODEL, model.pixels is not None, arrays=(prepare(name, byteorder),))
+        out.case(MODEL, model.has_pixel_model, arrays=(prepare(name, byteorder),))
         lossy_cases(out, model, x, inside, random)
         y = np.resize(NUMPY.first_latents(model, x, inside, np.full(len(x), 60)), (max(TILES_OF_STREAMS), 196))
         latent_stream_cases(out, model, y, random)
-        if model.pixels is not None:
+        if model.has_pixel_model:
             pixel_cases(out, model, x, inside, random)
         if name == names[0]:
             interval_cases(out, random)  # without a model, so once

@@ -55,6 +55,7 @@ def valid() -> dict[str, bytes]:
     rows, columns = np.mgrid[:61, :90]
     plaid = ((rows * 5 % 256) ^ (columns * 3 % 256)).astype(np.uint8)
     noise = np.random.default_rng(8).integers(0, 256, (28, 28)).astype(np.uint8)
+    slope = (rows * 2 + columns + np.random.default_rng(9).integers(0, 9, rows.shape)).astype(np.uint8)
     files = {f"mnist-q{quality}": mnistzip.encode(digits[quality % 64], quality=quality) for quality in (1, 25, 50, 75, 100)}
     files |= {
         f"classic-q{quality}": mnistzip.encode(digits[quality % 64], quality=quality, model="classic")
@@ -73,6 +74,13 @@ def valid() -> dict[str, bytes]:
         "grey-wide-digits": mnistzip.encode(np.hstack(list(digits[:20])), quality=40, model="grey", effort=0),
         "grey-20x9": mnistzip.encode(digits[9][4:13, 4:24], quality=80, model="grey"),
         "grey-1x1": mnistzip.encode(digits[11][14:15, 14:15], quality=90, model="grey", effort=0),
+        "grey-lossless-digit": mnistzip.encode(digits[14], lossless=True, model="grey"),
+        "grey-lossless-wide-digits": mnistzip.encode(np.hstack(list(digits[:20])), lossless=True, model="grey"),
+        "grey-lossless-20x9": mnistzip.encode(digits[9][4:13, 4:24], lossless=True, model="grey"),
+        "grey-lossless-90x61": mnistzip.encode(slope, lossless=True, model="grey"),
+        "grey-bounded-digit": mnistzip.encode(digits[15], max_error=4, model="grey"),
+        "grey-bounded-90x61": mnistzip.encode(slope, max_error=2, model="grey"),
+        "grey-bounded-20x9": mnistzip.encode(digits[9][4:13, 4:24], max_error=64, model="grey"),
         "mnist-effort0": mnistzip.encode(digits[7], effort=0),
         "mnist-effort9": mnistzip.encode(digits[7], effort=9),
         "mnist-51-bytes": mnistzip.encode(digits[8], max_bytes=51),
@@ -157,19 +165,22 @@ def with_shade_of(shade: int, grey: int) -> bytes:
 
     check_of = Streams.checks
     with use("numpy"), patch.object(pixel_model, "symbols", symbols), patch.object(Streams, "checks", checks):
-        return header + encode_payloads([header], [image], pixel_symbols(shipped("mnist"), [image]))[0]
+        return header + encode_payloads(shipped("mnist"), [header], [image], pixel_symbols(shipped("mnist"), [image]))[0]
 
 
 def with_level_beyond(max_error: int) -> bytes:
     """A bounded file with a pixel of a grey level that the bound does not leave: a value of little probability."""
     image = np.zeros((28, 28), np.uint8)
     image[-1, -1] = 2 * max_error
-    header = lossless_header(shipped("mnist"), image.shape, max_error).to_bytes()
+    model = shipped("mnist")
+    header = lossless_header(model, image.shape, max_error).to_bytes()
     with use("numpy"):  # which does not refuse to code it
-        return header + encode_payloads([header], [image], pixel_symbols(shipped("mnist"), [image], max_error))[0]
+        return header + encode_payloads(model, [header], [image], pixel_symbols(model, [image], max_error))[0]
 
 
-def invalid(good: bytes, stored: bytes, tiled: bytes, kept: bytes, near: bytes) -> dict[str, tuple[bytes, str, str]]:
+def invalid(
+    good: bytes, stored: bytes, tiled: bytes, kept: bytes, near: bytes, whole: bytes, within: bytes
+) -> dict[str, tuple[bytes, str, str]]:
     """One fault each: bytes, kind of error, part of its message."""
     levels = mnistzip.decode(stored).tobytes()
     row = b"\xca\xe1%c\3\1"  # the header of three pixels
@@ -278,6 +289,16 @@ def invalid(good: bytes, stored: bytes, tiled: bytes, kept: bytes, near: bytes) 
         "bounded-called-lossless": (b"\xca\xe1\x90" + near[3:], "FormatError", "shortest form"),
         "bounded-too-many-pixels": (b"\xca\xe1\xf0\4\xff\xff\3\x7f" + near[4:], "LimitError", "65535x127"),
         "bounded-written-28x28": (b"\xca\xe1\xf0\4\x1c\x1c" + near[4:], "FormatError", "shortest form"),
+        "grey-lossless-header-only": (whole[:3], "FormatError", "empty"),
+        "grey-lossless-truncated": (whole[:-1], "FormatError", "does not match its check"),
+        "grey-lossless-flipped-bit": (
+            whole[:-2] + bytes([whole[-2] ^ 1]) + whole[-1:],
+            "FormatError",
+            "does not match its check",
+        ),
+        "grey-lossless-trailing-byte": (whole + b"\0", "FormatError", "does not match its check"),
+        "grey-lossless-of-ones": (whole[:3] + b"\xff" * 30, "FormatError", "does not match its check"),
+        "grey-bounded-within-another": (within[:3] + b"\5" + within[4:], "FormatError", "does not match its check"),
         "stored-nothing": (row % 0xE0, "FormatError", "holds 0 pixels"),
         "stored-too-few": (forge.stored(row % 0xE0, b"ab", b"ab"), "FormatError", "holds 2 pixels, not the 3"),
         "stored-too-many": (forge.stored(row % 0xE0, b"abcd", b"abcd"), "FormatError", "holds 4 pixels, not the 3"),
@@ -334,6 +355,8 @@ def archives() -> dict[str, bytes]:
         "mnist-fast": mnistzip.encode_archive(digits[:9], model="mnist-fast"),
         "mnist-fast-lossless": mnistzip.encode_archive(digits[:9], model="mnist-fast", lossless=True),
         "grey": mnistzip.encode_archive([digits[0], digits[1][3:20], *digits[2:9]], model="grey", quality=60),
+        "grey-lossless": mnistzip.encode_archive([digits[0], digits[1][3:20], *digits[2:9]], model="grey", lossless=True),
+        "grey-bounded": mnistzip.encode_archive(digits[:9], model="grey", max_error=3),
         "glyph-lossless": mnistzip.encode_archive(digits[:9], model="glyph", lossless=True),
         **part_vectors.valid(),
         "classic": mnistzip.encode_archive(digits[:9], model="classic", labels=[-(1 << 63), *range(7), (1 << 63) - 1]),
@@ -626,9 +649,9 @@ def main() -> None:
         content = keep(VECTORS / "own" / f"{name}.cae", made)
         keep(VECTORS / "own" / f"{name}.pgm", pgm(mnistzip.decode(content, model=VECTORS / "own" / "own.npz")))
     expected = {}
-    broken = invalid(
-        *(files[name] for name in ("mnist-q50", "stored-digit", "mnist-wide-digits", "lossless-digit", "bounded-digit"))
-    )
+    intact = ["mnist-q50", "stored-digit", "mnist-wide-digits", "lossless-digit", "bounded-digit"]
+    intact += ["grey-lossless-digit", "grey-bounded-digit"]
+    broken = invalid(*(files[name] for name in intact))
     for name, (content, kind, says) in broken.items():
         (VECTORS / "invalid" / f"{name}.cae").write_bytes(content)
         expected[name] = {"error": kind, "says": says}

@@ -23,9 +23,10 @@ import torch
 from numpy.typing import NDArray
 
 from mnistzip.api import decode_many, encode_many
+from mnistzip.bitstream.bounded import nearest
 from mnistzip.entropy.cost import BIT, COST
 from mnistzip.metrics import psnr_of_mse
-from mnistzip.models.grey.grey_file import read_grey
+from mnistzip.models.grey.grey_file import read_grey, read_grey_pixels
 from mnistzip.models.grey.grey_model import GreyModel
 from mnistzip.models.grey.prior import CHANNELS
 from mnistzip.models.model_file import QUALITIES
@@ -33,11 +34,14 @@ from mnistzip.models.registry import SHIPPED, read_model
 from mnistzip.nn.blas_threads import one_thread
 from mnistzip.storage.atomic import AtomicFile
 from mnistzip.training.export_grey import export_grey
-from mnistzip.training.grey_trainer import Trainer, load_model
+from mnistzip.training.export_grey_pixels import export_pixels, with_pixels
+from mnistzip.training.grey_trainer import GreyPixelsTrainer, GreyTrainer
 from mnistzip.training.model_card import card
+from mnistzip.training.picture_trainer import load_weights
 from mnistzip.training.run_folder import report_paths
 from mnistzip.training.splits import HELD_OUT
 from mnistzip.training.torch_grey import Grey
+from mnistzip.training.torch_grey_pixels import GreyPixels
 from mnistzip.training.trainer import Run
 from mnistzip.types import Pixels
 
@@ -48,10 +52,11 @@ PROBES = 240  # held-out pictures that levels are measured on
 SEEN = 900  # training pictures that bounds are taken from
 CURVED = 60  # held-out pictures that curvatures are measured on
 PART = 40  # pictures at a time
+ERRORS = (0, 1, 4, 8)  # largest errors at which the pixel model is measured
 PROBE_PIXELS = 28 * 28  # of the size that qualities are chosen on, or the nearest one
 
-NAME = "grey"  # of the recipe and its only stage
-RATE, MATRIX_RATE = 6e-3, 0.015  # learning rates of AdamW and Muon
+NAME = "grey"  # of the recipe and its first stage
+PIXELS_SHARE = 0.35  # of the time: for the pixel model
 FEW_OF_A_SIZE, SIZE_STEP, SIDE_MAX, CUTS_MAX = 16, 8, 96, 16  # how pictures are cut to common sizes
 
 Stacks = dict[str, Pixels]  # pictures by size, uint8 (N, H, W)
@@ -71,20 +76,20 @@ def read_stacks(paths: Sequence[Path], part: str) -> Stacks:
 @one_thread
 def finish(model: Grey, train: Stacks, held_out: Stacks) -> tuple[bytes, torch.Tensor]:
     """The model file of trained weights, and the level of each quality."""
-    probes = _probes(held_out)
+    probes = probes_of(held_out)
     everything = np.full((QUALITIES, CHANNELS), 1)
     even = torch.linspace(0, 1, QUALITIES)
-    plain, _ = read_grey(export_grey(model, even, everything, everything), "levels")
+    plain = read_grey(export_grey(model, even, everything, everything), "levels").networks
     measured = np.unique(np.linspace(0, QUALITIES - 1, GRID).round().astype(int))
     reached = [measure(plain, probes, index)[1] for index in measured.tolist()]
     levels = torch.from_numpy(_levels(even.numpy()[measured], np.array(reached))).float()
-    plain, _ = read_grey(export_grey(model, levels, everything, everything), "levels")
+    plain = read_grey(export_grey(model, levels, everything, everything), "levels").networks
     largest = _largest(plain, train)
     content = export_grey(model, levels, largest, _curvature(plain, probes[:CURVED]))
     return content, levels
 
 
-def _probes(stacks: Stacks) -> Pixels:
+def probes_of(stacks: Stacks) -> Pixels:
     """Pictures of one size, that of MNIST's or the nearest."""
     sizes = {name: stack[0].size for name, stack in stacks.items() if len(stack) >= min(PROBES, max(map(len, stacks.values())))}
     return stacks[min(sizes, key=lambda name: (abs(sizes[name] - PROBE_PIXELS), name))][:PROBES]
@@ -136,12 +141,44 @@ def _curvature(model: GreyModel, x: Pixels) -> NDArray[np.float64]:
     return np.exp(np.stack([np.interp(every, measured, column) for column in logarithms.T], axis=1))
 
 
+@one_thread
+def with_trained_pixels(content: bytes, name: str, model: GreyPixels, held_out: Pixels) -> tuple[bytes, list[dict[str, float]]]:
+    """The model file with a pixel model, and mean bytes of held-out pictures ``(N, H, W)`` for each largest error."""
+    content = with_pixels(content, name, export_pixels(model))
+    integers, read = read_grey_pixels(content, name), read_model(content, name)
+    rows = []
+    for max_error in ERRORS:
+        x = nearest(held_out, max_error)
+        _, freqs = integers.intervals(x, max_error)
+        with torch.no_grad():
+            bits = float(model(torch.from_numpy(x), torch.full((len(x),), max_error)).sum())
+        files = encode_many(list(held_out), model=read, **({"max_error": max_error} if max_error else {"lossless": True}))
+        sizes = bits / 8, int(COST[freqs].sum()) / BIT / 8, sum(map(len, files))
+        kinds = ("float_bytes", "integer_bytes", "file_bytes")
+        rows.append({"max_error": max_error} | {kind: round(size / len(x), 3) for kind, size in zip(kinds, sizes, strict=True)})
+    return content, rows
+
+
+def described(content: bytes, report: dict[str, Any], pixels: dict[str, Any]) -> dict[str, Any]:
+    """The report of a model file with a pixel model.
+
+    Args:
+        pixels: command, seed, threads, phases and results.
+    """
+    facts = {
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "fingerprint": read_model(content, report["model"]).fingerprint.hex(),
+        "bytes": len(content),
+    }
+    return report | facts | {"pixel_model": pixels}
+
+
 def report_of(
     content: bytes, model: Grey, levels: torch.Tensor, held_out: Stacks, name: str, about: dict[str, Any]
 ) -> dict[str, Any]:
     """The report of a model: what :mod:`mnistzip.training.model_card` shows."""
     read = read_model(content, name, SHIPPED.get(name))
-    probes = _probes(held_out)
+    probes = probes_of(held_out)
     rows, integers = [], []
     for quality in REPORTED:
         files = encode_many(probes, quality=quality, effort=0, model=read)
@@ -177,13 +214,13 @@ def report_of(
     }
 
 
-def write(out: Path, content: bytes, report: dict[str, Any], command: str, force: bool) -> None:
-    """Write the model file, its report and its card."""
+def write(out: Path, content: bytes, report: dict[str, Any], command: str, force: bool, more: str = "") -> None:
+    """Write the model file, its report and its card, with ``more`` behind it."""
     report_path, card_path = report_paths(out)
     for path, written in (
         (out, content),
         (report_path, json.dumps(report, indent=2).encode() + b"\n"),
-        (card_path, card(report, command).encode()),
+        (card_path, (card(report, command) + more).encode()),
     ):
         with AtomicFile(path, new=not force) as file:
             file.write(written)
@@ -209,23 +246,26 @@ def train(
     held = min(HELD_OUT, max(1, len(images) // 10))
     training, held_out = stacks_of(images[:-held], run.seed), stacks_of(images[-held:], run.seed)
     run.log(f"{len(images) - held} images to train on, {held} held out")
-    torch.manual_seed(run.seed)
-    trainer = Trainer(Grey().train(), seconds / 60, RATE, MATRIX_RATE, run.seed)
-    checkpoint = run.folder / f"{NAME}.pt"
-    if checkpoint.exists():
-        trainer.load(checkpoint)
-    trainer.run({name: torch.from_numpy(stack) for name, stack in training.items()}, checkpoint, run.log, run.stops)
-    model = trainer.model.eval()
+    stacks = {name: torch.from_numpy(stack) for name, stack in training.items()}
+    lossy = GreyTrainer(Grey().train(), (1 - PIXELS_SHARE) * seconds / 60, run.seed)
+    pixels = GreyPixelsTrainer(GreyPixels().train(), PIXELS_SHARE * seconds / 60, run.seed)
+    for trainer, checkpoint in ((lossy, run.folder / f"{NAME}.pt"), (pixels, run.folder / f"{NAME}-pixels.pt")):
+        torch.manual_seed(run.seed)
+        if checkpoint.exists():
+            trainer.load(checkpoint)
+        trainer.run(stacks, checkpoint, run.log, run.stops)
     run.log("choosing the levels of the qualities")
-    content, levels = finish(model, training, held_out)
+    content, levels = finish(lossy.model.eval(), training, held_out)
     facts = {
         "data": about | {"train": len(images) - held, "held_out": held, "drawn": True},
         "seed": run.seed,
-        "phases": [trainer.progress.phase()],
+        "phases": [lossy.progress.described(GreyTrainer)],
         "threads": torch.get_num_threads(),
         "stopped": run.stopping,
     }
-    report = report_of(content, model, levels, held_out, out.stem, facts)
+    report = report_of(content, lossy.model, levels, held_out, out.stem, facts)
+    content, rows = with_trained_pixels(content, out.stem, pixels.model.eval(), probes_of(held_out))
+    report = described(content, report, {"phases": [pixels.progress.described(GreyPixelsTrainer)], "held_out": rows})
     write(out, content, report, command, force)
     return report
 
@@ -258,7 +298,7 @@ def main(checkpoint: Path, pictures: Sequence[Path], output: Path, force: bool) 
     for path in () if force else (output, *report_paths(output)):
         if path.exists():
             raise click.UsageError(f"{path} exists already: -f overwrites it")
-    model, progress = load_model(checkpoint)
+    model, progress = load_weights(Grey(), checkpoint)
     train, held_out = read_stacks(pictures, "train"), read_stacks(pictures, "held")
     content, levels = finish(model, train, held_out)
     counts = [sum(map(len, stacks.values())) for stacks in (train, held_out)]
@@ -266,7 +306,7 @@ def main(checkpoint: Path, pictures: Sequence[Path], output: Path, force: bool) 
     about = {
         "data": {"source": names, "train": counts[0], "held_out": counts[1], "drawn": True},
         "seed": progress.seed,
-        "phases": [progress.phase()],
+        "phases": [progress.described(GreyTrainer)],
         "threads": progress.threads,
         "stopped": progress.passed < progress.seconds,
     }

@@ -18,7 +18,7 @@ ABOUT = {
     "was quantized after training, and an autoregressive prior.\n"
     "It is not trained for rate and serves as a baseline.",
     "grey": "A variable-rate codec for small greyscale pictures of any kind and size, fully convolutional, without tiles.\n"
-    "FORMAT.md, section 12, specifies it.",
+    "FORMAT.md, sections 12 and 13, specifies it.",
     "glyph": "A small model for letters, digits and symbols of 28x28 pixels, for users without images to train on.",
 }
 
@@ -52,16 +52,7 @@ def card(report: dict[str, Any], command: str) -> str:
     ]
     if report.get("stopped"):
         lines.append("- Training was stopped before its end.")
-    for phase in report["phases"]:
-        if "pixels" in phase:
-            text = f"{phase['steps']} steps, batches of {phase['pixels']} pixels"
-        else:
-            text = f"{phase['epochs']} epochs, batches of {phase['batch']}"
-        text += f", learning rate {phase['rate']:g}"
-        if phase.get("matrix_rate") is not None:
-            text += f" (Muon: {phase['matrix_rate']:g})"
-        text += f", {phase['seconds']} s"
-        lines.append(f"- Phase *{phase['name']}*: {text}.")
+    lines += map(_phase, report["phases"])
     if "float_psnr_db" in report:
         lines.append(f"- As a float autoencoder, before rounding: {report['float_psnr_db']:.2f} dB on held-out images.")
     lines += ["", "Whole files of held-out images at effort 0; PSNR is computed from the mean squared error:", ""]
@@ -85,7 +76,40 @@ def card(report: dict[str, Any], command: str) -> str:
         ]
     if "lossless" in report:
         lines += _lossless_table(report["lossless"])
+    if "pixel_model" in report:
+        lines += _pixel_model(report["pixel_model"])
     return "\n".join(lines) + "\n"
+
+
+def _phase(phase: dict[str, Any]) -> str:
+    """A line on a phase of a training."""
+    if "pixels" in phase:
+        text = f"{phase['steps']} steps, batches of {phase['pixels']} pixels"
+    else:
+        text = f"{phase['epochs']} epochs, batches of {phase['batch']}"
+    text += f", learning rate {phase['rate']:g}"
+    if phase.get("matrix_rate") is not None:
+        text += f" (Muon: {phase['matrix_rate']:g})"
+    return f"- Phase *{phase['name']}*: {text}, {phase['seconds']} s."
+
+
+def _pixel_model(about: dict[str, Any]) -> list[str]:
+    """Lines on the pixel model of a model of the kind ``grey``."""
+    lines = ["", "## Pixel model", "", "It codes lossless files, and files with a bounded error.", ""]
+    if "command" in about:
+        lines += [f"- Command: `{about['command']}`, seed {about['seed']}, {about['threads']} threads."]
+    if about.get("stopped"):
+        lines.append("- Its training was stopped before its end.")
+    lines += [
+        *map(_phase, about["phases"]),
+        "",
+        "Held-out images, ideal code length in float and as integers, and whole files:",
+    ]
+    lines += ["", "| largest error | float | integer | files |", "|---|---|---|---|"]
+    for row in about["held_out"]:
+        sizes = " | ".join(f"{row[f'{kind}_bytes']:.2f} B" for kind in ("float", "integer", "file"))
+        lines.append(f"| {row['max_error']} | {sizes} |")
+    return lines
 
 
 def _lossless_table(sizes: dict[str, Any]) -> list[str]:

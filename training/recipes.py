@@ -204,7 +204,7 @@ def lossless_sizes(model: Model, images: list[NDArray[np.uint8]]) -> dict[str, f
     """
     headers = [lossless_header(model, image.shape).to_bytes() for image in images]
     symbols = pixel_symbols(model, images)
-    payloads = encode_payloads(headers, images, symbols)
+    payloads = encode_payloads(model, headers, images, symbols)
     means = {
         "file_bytes": encode_files(model, images, symbols),
         "coded_bytes": [header + payload for header, payload in zip(headers, payloads, strict=True)],

@@ -134,7 +134,7 @@ def _coding_of(plan: Plan, per_lane: int) -> PartCoding:
     if plan.model is None:
         return PartCoding(Mode.STORED, 0, 0, per_lane, NO_FINGERPRINT)
     number = NAMED_BY_HASH if plan.model.number is None else plan.model.number
-    return PartCoding(plan.mode, number, plan.quality or plan.max_error, per_lane, plan.model.fingerprint)
+    return PartCoding(plan.mode, number, plan.quality or plan.max_error, per_lane, plan.model.fingerprint_for(plan.mode))
 
 
 def pixels_crc(images: Sequence[Pixels]) -> int:

@@ -117,8 +117,9 @@ class _PixelModelLanes:
         return _tiled_images_per_lane(images)
 
     def encode(self, images: Sequence[Pixels], plans: Sequence[Plan], per_lane: int, seeds: Sequence[bytes]) -> list[bytes]:
-        levels = [nearest(image, plans[0].max_error) for image in images]
-        return encode_payloads(seeds, levels, [plan.symbols for plan in plans if plan.symbols is not None], per_lane)
+        model, levels = plans[0].model, [nearest(image, plans[0].max_error) for image in images]
+        assert model is not None
+        return encode_payloads(model, seeds, levels, [plan.symbols for plan in plans if plan.symbols is not None], per_lane)
 
     def decode(self, coding: PartCoding, model: Model | None, lanes: Sequence[Lane]) -> list[Decoded]:
         assert model is not None

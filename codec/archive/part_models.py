@@ -43,21 +43,21 @@ class PartModels:
             return None
         model = self._by_fingerprint.get(coding.fingerprint)
         if model is None:
-            model = self._find(coding.model, coding.fingerprint)
+            model = self._find(coding.model, coding.fingerprint, coding.mode)
             self._by_fingerprint[coding.fingerprint] = model
         if self._has_default_limits:
-            model.require_default_limit(coding.mode, part.shapes)
+            model.require_default_limit(coding.mode, part.shapes, coding.per_lane)
         return model
 
-    def _find(self, number: int, fingerprint: bytes) -> Model:
+    def _find(self, number: int, fingerprint: bytes, mode: Mode) -> Model:
         is_custom = number == NAMED_BY_HASH
         model = self._read_embedded() if is_custom and self._model is None else None
-        if model is None or model.fingerprint != fingerprint:
+        if model is None or model.fingerprint_for(mode) != fingerprint:
             model = model_for(fingerprint if is_custom else number, self._model)
-        if model.fingerprint != fingerprint:
+        if model.fingerprint_for(mode) != fingerprint:
             raise ModelError(
                 f"the archive was written with the model {model.name} {fingerprint.hex()}, but the model here is "
-                f"{model.fingerprint.hex()}"
+                f"{model.fingerprint_for(mode).hex()}"
             )
         return model
 

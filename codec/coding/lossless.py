@@ -1,39 +1,38 @@
-"""Images that the pixel model codes, without loss or within a bound: tiles to payloads and back.
+"""Images that a pixel model codes, without loss or within a bound: to files and payloads, and back.
 
 With ``max_error`` N, 1 to 64, images have only the grey levels of :func:`mnistzip.bitstream.bounded.nearest`, and so are
 within N of the originals. With 0 they have any grey levels.
+
+The pixel model of a model of tiles codes tiles (:mod:`mnistzip.coding.tile_pixels`), that of a model of the kind ``grey`` codes
+whole images (:mod:`mnistzip.coding.image_pixels`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import ModuleType
+from typing import Protocol
 
-import numpy as np
-
-from mnistzip.bitstream import container
 from mnistzip.bitstream.bounded import nearest
 from mnistzip.bitstream.container import Header
 from mnistzip.bitstream.stored import smaller_stored
-from mnistzip.bitstream.stream_layout import Streams, split_payloads
-from mnistzip.coding.batches import batches
-from mnistzip.engines.choice import current
-from mnistzip.engines.interface import PixelSymbols
 from mnistzip.errors import FormatError
 from mnistzip.models.registry import Model
-from mnistzip.tiling import covered, from_tiles, tiles_in, tiles_of, to_tiles
 from mnistzip.types import Mode, Pixels
 
-TILES_TOGETHER = 512  # coded together: their contexts take more memory than latents
+
+class Symbols(Protocol):
+    """The symbols of an image."""
+
+    @property
+    def bits(self) -> int:
+        """Ideal code length in units of 1 / :data:`~mnistzip.entropy.cost.BIT` bits."""
 
 
-def pixel_symbols(model: Model, images: Sequence[Pixels], max_error: int = 0) -> list[PixelSymbols]:
-    """The symbols of each image, tile by tile."""
-    out: list[PixelSymbols] = []
-    for batch in batches(images, tiles_of, TILES_TOGETHER):
-        x = np.concatenate([to_tiles(image, "constant") for image in batch])
-        symbols = current().pixel_symbols(model, x, covered([image.shape for image in batch]), max_error)
-        out += symbols.split([tiles_of(image) for image in batch])
-    return out
+def pixel_symbols(model: Model, images: Sequence[Pixels], max_error: int = 0) -> list[Symbols]:
+    """The symbols of each image."""
+    symbols: list[Symbols] = _coding_of(model).pixel_symbols(model, images, max_error)
+    return symbols
 
 
 def lossless_header(model: Model, shape: tuple[int, ...], max_error: int = 0) -> Header:
@@ -44,7 +43,7 @@ def lossless_header(model: Model, shape: tuple[int, ...], max_error: int = 0) ->
     return Header(Mode.LOSSLESS, width, height, model=model.named)
 
 
-def encode_files(model: Model, images: Sequence[Pixels], symbols: Sequence[PixelSymbols], max_error: int = 0) -> list[bytes]:
+def encode_files(model: Model, images: Sequence[Pixels], symbols: Sequence[Symbols], max_error: int = 0) -> list[bytes]:
     """The file of each image, given its symbols; stored without loss if that is smaller.
 
     Args:
@@ -52,7 +51,7 @@ def encode_files(model: Model, images: Sequence[Pixels], symbols: Sequence[Pixel
         symbols: of their nearest grey levels, if there is a ``max_error``.
     """
     headers = [lossless_header(model, image.shape, max_error).to_bytes() for image in images]
-    payloads = encode_payloads(headers, [nearest(image, max_error) for image in images], symbols)
+    payloads = encode_payloads(model, headers, [nearest(image, max_error) for image in images], symbols)
     coded = [header + payload for header, payload in zip(headers, payloads, strict=True)]
     return smaller_stored(coded, images)
 
@@ -67,20 +66,8 @@ def decode_files(model: Model, parsed: Sequence[tuple[Header, bytes]], max_error
     ]
 
 
-def preview_file(model: Model, header: Header, payload: bytes) -> Pixels:
-    """An image without its shades: every grey level is the middle of its range, which has 32 levels at most. No check.
-
-    Raises:
-        FormatError: the payload cannot be split into its streams.
-    """
-    streams = Streams.from_tile_counts([tiles_in(header.width, header.height)])
-    coded = container.split_streams(payload, streams.per_payload[0])
-    tiles, _, _ = current().decode_pixels(model, coded, covered([(header.height, header.width)]), streams, preview=True)
-    return from_tiles(tiles, header.width, header.height)
-
-
 def encode_payloads(
-    checksum_seeds: Sequence[bytes], images: Sequence[Pixels], symbols: Sequence[PixelSymbols], group: int = 1
+    model: Model, checksum_seeds: Sequence[bytes], images: Sequence[Pixels], symbols: Sequence[Symbols], group: int = 1
 ) -> list[bytes]:
     """Payloads of ``group`` images each, the last of those that remain.
 
@@ -90,25 +77,8 @@ def encode_payloads(
         symbols: of each image.
         group: images of a payload.
     """
-    out: list[bytes] = []
-    batch = group * max(1, TILES_TOGETHER // (group * max(map(tiles_of, images), default=1)))
-    for start in range(0, len(images), batch):
-        part = slice(start, start + batch)
-        count = -(-len(images[part]) // group)
-        seeds = checksum_seeds[start // group : start // group + count]
-        out += _encode(seeds, images[part], symbols[part], group)
-    return out
-
-
-def _encode(
-    checksum_seeds: Sequence[bytes], images: Sequence[Pixels], symbols: Sequence[PixelSymbols], group: int
-) -> list[bytes]:
-    """As :func:`encode_payloads`, all in one batch."""
-    x = np.concatenate([to_tiles(image, "constant") for image in images])
-    tiles = [tiles_of(image) for image in images]
-    streams = Streams.from_tile_counts([sum(tiles[start : start + group]) for start in range(0, len(images), group)])
-    coded = current().encode_pixels(PixelSymbols.join(symbols), streams, streams.checks(checksum_seeds, x))
-    return streams.payloads(coded)
+    payloads: list[bytes] = _coding_of(model).encode_payloads(checksum_seeds, images, symbols, group)
+    return payloads
 
 
 def decode_payloads(
@@ -119,18 +89,18 @@ def decode_payloads(
     max_error: int = 0,
 ) -> list[list[Pixels] | FormatError]:
     """For each payload its images, uint8 of the shapes ``(H, W)``, or its error."""
-    tiles = [sum(tiles_in(width, height) for height, width in of_payload) for of_payload in shapes]
-    split, damaged = split_payloads(payloads, tiles)
-    out: dict[int, list[Pixels] | FormatError] = dict(damaged)
-    for batch in batches(split, tiles.__getitem__, TILES_TOGETHER):
-        streams = Streams.from_tile_counts([tiles[k] for k in batch])
-        coded = [stream for k in batch for stream in split[k]]
-        of_batch = [shape for k in batch for shape in shapes[k]]
-        x, possible, ends = current().decode_pixels(model, coded, covered(of_batch), streams, max_error)
-        passed = ends.verify(streams.checks([checksum_seeds[k] for k in batch], x))
-        valid = streams.payloads_with_all(passed & np.logical_and.reduceat(possible, streams.first))
-        parts = iter(np.split(x, np.cumsum([tiles_in(width, height) for height, width in of_batch])[:-1]))
-        for k, intact in zip(batch, valid, strict=True):
-            images = [from_tiles(next(parts), width, height) for height, width in shapes[k]]
-            out[k] = images if intact else FormatError("its content does not match its check")
-    return [out[k] for k in range(len(payloads))]
+    decoded: list[list[Pixels] | FormatError] = _coding_of(model).decode_payloads(
+        model, checksum_seeds, payloads, shapes, max_error
+    )
+    return decoded
+
+
+def _coding_of(model: Model) -> ModuleType:
+    """The functions of these names for a model's kind."""
+    if model.is_grey:
+        from mnistzip.coding import image_pixels  # digits do without
+
+        return image_pixels
+    from mnistzip.coding import tile_pixels
+
+    return tile_pixels

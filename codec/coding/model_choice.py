@@ -28,10 +28,9 @@ from mnistzip.bitstream.stored import bodies_below
 from mnistzip.bitstream.stream_layout import TILES_PER_STREAM
 from mnistzip.coding.kinds import kind_of
 from mnistzip.coding.latents import Latent
-from mnistzip.coding.lossless import pixel_symbols
-from mnistzip.engines.interface import PixelSymbols
+from mnistzip.coding.lossless import Symbols, pixel_symbols
 from mnistzip.entropy.cost import BIT, LMBDA_SHIFT
-from mnistzip.limits import DECODED_PIXELS_MAX, GREY_PIXELS_MAX
+from mnistzip.limits import DECODED_PIXELS_MAX, GREY_PIXELS_MAX, GREY_STEPS_MAX
 from mnistzip.models import registry
 from mnistzip.models.registry import Model
 from mnistzip.models.typical_quality import is_poor, typical_bits
@@ -82,7 +81,7 @@ class Plan:
     quality: int | None
     bits: int
     latent: Latent | None = None
-    symbols: PixelSymbols | None = None
+    symbols: Symbols | None = None
     max_error: int = 0
     alternative: Plan | None = None
 
@@ -255,6 +254,8 @@ def plan_lossless(images: Sequence[Pixels], models: Sequence[Model], use_bits: i
             continue
         if choices:
             tried = [k for k in tried if not _is_typical(levels[k], choices[0][k])]
+        if model.is_grey:
+            tried = [k for k in tried if _pixel_steps(images[k]) <= GREY_STEPS_MAX]
         choices.append({})
         for k, symbols in zip(tried, pixel_symbols(model, [levels[k] for k in tried], max_error), strict=True):
             choices[-1][k] = Plan(mode, model, None, symbols.bits, symbols=symbols, max_error=max_error)
@@ -266,6 +267,11 @@ def plan_lossless(images: Sequence[Pixels], models: Sequence[Model], use_bits: i
     costs = [[plans[k].bits if k in plans else INFEASIBLE for k in range(len(images))] for plans in choices]
     best = _cheapest(np.array(costs, np.int64), use_bits)
     return [_with_symbols(levels[k], choices[number][k]) for k, number in enumerate(best.tolist())]
+
+
+def _pixel_steps(image: Pixels) -> int:
+    """The steps in which models of the kind ``grey`` code an image without loss; decoders refuse too many by default."""
+    return image.shape[1] + 3 * image.shape[0]
 
 
 def _drop_symbols(choices: Sequence[dict[int, Plan]], k: int) -> None:

@@ -228,6 +228,29 @@ class Engine(Protocol):
     def synthesize_images(self, model: Model, y: Integers, quality_index: int, shape: tuple[int, int]) -> Pixels:
         """The images of shape ``(H, W)`` that latents decode to: (N, h, w, 16) -> (N, H, W)."""
 
+    def image_pixel_symbols(self, model: Model, x: Pixels, max_error: int = 0) -> LatentSymbols:
+        """The intervals of the grey levels of images ``(N, H, W)`` in coding order, shape ``(N, H * W)`` each.
+
+        Args:
+            max_error: as for :meth:`pixel_symbols`.
+
+        Raises:
+            ModelError: the model has no pixel model.
+        """
+
+    def decode_pixel_images(
+        self, model: Model, coded: Sequence[bytes], shapes: Sequence[Sequence[tuple[int, int]]], max_error: int = 0
+    ) -> tuple[list[list[Pixels]], FinalStates]:
+        """The images of each stream that the pixel model coded, ``(H, W)`` each, and where each stream ended.
+
+        Args:
+            shapes: for each stream ``(H, W)`` of its images, which follow each other.
+
+        Raises:
+            FormatError: as for :meth:`decode_latents`.
+            ModelError: the model has no pixel model.
+        """
+
     def encode_streams(
         self, symbols: Sequence[LatentSymbols], checks: Integers, check_bits: int = CHECK_BITS_MIN
     ) -> list[bytes]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from mnistzip.engines.interface import LatentSymbols, PixelSymbols
     from mnistzip.models.registry import Model
 
-ABI = "3"  # of the extension that this version needs
+ABI = "4"  # of the extension that this version needs
 SYMBOLS = 196
 PIXEL_SYMBOLS_MAX = 4 * TILE**2  # of a tile
 GREY_CHANNELS, GREY_BLOCK = 16, 4  # of a position, and pixels of its sides, of models of the kind ``grey``
@@ -187,6 +187,28 @@ class NativeEngine:
         self._load(model).synthesize_images(_symbols(y), len(y), *shape, quality_index, x_hat)
         return x_hat
 
+    def image_pixel_symbols(self, model: Model, x: Pixels, max_error: int = 0) -> LatentSymbols:
+        from mnistzip.engines.interface import LatentSymbols
+
+        model.require_pixel_model()
+        n, height, width = x.shape
+        start, freq_less_one = np.empty((2, n, height * width), np.uint16)
+        self._load(model).image_pixel_symbols(_octets(x), n, height, width, max_error, start, freq_less_one)
+        return LatentSymbols(start, freq_less_one)
+
+    def decode_pixel_images(
+        self, model: Model, coded: Sequence[bytes], shapes: Sequence[Sequence[tuple[int, int]]], max_error: int = 0
+    ) -> tuple[list[list[Pixels]], FinalStates]:
+        model.require_pixel_model()
+        finals = _finals(coded)
+        sizes = [shape for of_stream in shapes for shape in of_stream]
+        counts, whole = _counts(shapes), np.array(sizes, np.int32).reshape(-1, 2)
+        ends = np.cumsum([height * width for height, width in sizes], dtype=np.int64)
+        x = np.empty(int(ends[-1]) if sizes else 0, np.uint8)
+        self._load(model).decode_pixel_images(coded, max_error, counts, whole, x, finals)
+        images = iter([part.reshape(shape) for part, shape in zip(np.split(x, ends[:-1]), sizes, strict=False)])
+        return [[next(images) for _ in of_stream] for of_stream in shapes], _final_states(finals)
+
     def encode_streams(
         self, symbols: Sequence[LatentSymbols], checks: Integers, check_bits: int = CHECK_BITS_MIN
     ) -> list[bytes]:
@@ -201,7 +223,7 @@ class NativeEngine:
         self, model: Model, coded: Sequence[bytes], quality_index: int, shapes: Sequence[Sequence[tuple[int, int]]]
     ) -> tuple[list[list[Integers]], FinalStates]:
         finals = _finals(coded)
-        counts = np.array([len(of_stream) for of_stream in shapes], np.int32)
+        counts = _counts(shapes)
         of_latents = [_latent_shape(*shape) for of_stream in shapes for shape in of_stream]
         ends = np.cumsum([rows * columns for rows, columns in of_latents], dtype=np.int64)
         y = np.empty((int(ends[-1]) if of_latents else 0, GREY_CHANNELS), np.int8)
@@ -251,6 +273,11 @@ def _symbols(y: Integers) -> NDArray[np.int8]:
 def _latent_shape(height: int, width: int) -> tuple[int, int]:
     """Rows and columns of the latent of an image."""
     return -(-height // GREY_BLOCK), -(-width // GREY_BLOCK)
+
+
+def _counts(shapes: Sequence[Sequence[tuple[int, int]]]) -> NDArray[np.int32]:
+    """The number of images of each stream."""
+    return np.array([len(of_stream) for of_stream in shapes], np.int32)
 
 
 def _finals(coded: Sequence[bytes]) -> NDArray[np.uint32]:

@@ -87,7 +87,7 @@ class NumpyEngine:
     def pixel_symbols(self, model: Model, x: Pixels, inside: Bools, max_error: int = 0) -> PixelSymbols:
         from mnistzip.engines.reference import pixel_streams
 
-        return pixel_streams.pixel_symbols(model.pixel_model(), x, inside, max_error)
+        return pixel_streams.pixel_symbols(model.pixels, x, inside, max_error)
 
     def encode_pixels(self, symbols: PixelSymbols, streams: Streams, checks: Integers) -> list[bytes]:
         from mnistzip.engines.reference import pixel_streams
@@ -106,7 +106,7 @@ class NumpyEngine:
     ) -> tuple[Pixels, Bools, FinalStates]:
         from mnistzip.engines.reference import pixel_streams
 
-        return pixel_streams.decode(model.pixel_model(), coded, inside, streams, max_error, preview)
+        return pixel_streams.decode(model.pixels, coded, inside, streams, max_error, preview)
 
     @one_thread
     def analyse_images(self, model: Model, x: Pixels, quality_index: int) -> Integers:
@@ -130,6 +130,20 @@ class NumpyEngine:
     @one_thread
     def synthesize_images(self, model: Model, y: Integers, quality_index: int, shape: tuple[int, int]) -> Pixels:
         return model.grey.synthesize(y, quality_index, *shape)
+
+    @one_thread
+    def image_pixel_symbols(self, model: Model, x: Pixels, max_error: int = 0) -> LatentSymbols:
+        from mnistzip.engines.reference import grey_streams
+
+        return grey_streams.pixel_symbols(model.grey_pixels, x, max_error)
+
+    @one_thread
+    def decode_pixel_images(
+        self, model: Model, coded: Sequence[bytes], shapes: Sequence[Sequence[tuple[int, int]]], max_error: int = 0
+    ) -> tuple[list[list[Pixels]], FinalStates]:
+        from mnistzip.engines.reference import grey_streams
+
+        return grey_streams.decode_pixels(model.grey_pixels, coded, shapes, max_error)
 
     def encode_streams(
         self, symbols: Sequence[LatentSymbols], checks: Integers, check_bits: int = CHECK_BITS_MIN

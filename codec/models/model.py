@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from mnistzip import pretrained
 from mnistzip.bitstream.container import HASH_BYTES, require_pixels
 from mnistzip.errors import LimitError, ModelError
-from mnistzip.limits import GREY_PIXELS_MAX, MACS_MAX, PIXELS_MAX, PRIOR_VALUES_MAX
+from mnistzip.limits import (
+    GREY_LANE_STEPS_MAX,
+    GREY_PIXELS_MAX,
+    GREY_STEPS_MAX,
+    MACS_MAX,
+    PIXELS_MAX,
+    PRIOR_VALUES_MAX,
+)
 from mnistzip.models import stored_models
 from mnistzip.tiling import TILE, tiles_in
 from mnistzip.types import Mode
@@ -21,7 +28,9 @@ from mnistzip.types import Mode
 GREY_NUMBERS = frozenset({4})  # of shipped models of the kind grey
 
 if TYPE_CHECKING:
+    from mnistzip.models.grey.grey_file import GreyParts
     from mnistzip.models.grey.grey_model import GreyModel
+    from mnistzip.models.grey.grey_pixels import GreyPixels
     from mnistzip.models.latent_prior import Prior
     from mnistzip.models.model_file import LossyParts
     from mnistzip.models.pixel.pixel_model import PixelModel
@@ -56,6 +65,23 @@ class Model:
 
         return model_file.fingerprint(self.content, self.name)
 
+    def fingerprint_for(self, mode: Mode) -> bytes:
+        """The fingerprint that names the model in parts of archives of a mode.
+
+        Number 4, ``grey``, had no pixel model at first: its lossy parts keep the fingerprint that it had.
+        """
+        return self._lossy_fingerprint if mode is Mode.LOSSY and self.number in GREY_NUMBERS else self.fingerprint
+
+    @cached_property
+    def _lossy_fingerprint(self) -> bytes:
+        from mnistzip.models import model_file
+
+        return model_file.fingerprint(self.content, self.name, lossy_only=True)
+
+    def is_named(self, prefix: bytes) -> bool:
+        """Whether these are first bytes of a fingerprint of the model."""
+        return any(self.fingerprint_for(mode).startswith(prefix) for mode in (Mode.LOSSLESS, Mode.LOSSY))
+
     @cached_property
     def lossy_parts(self) -> LossyParts:
         """All of the file but the pixel model."""
@@ -73,7 +99,7 @@ class Model:
         return model_file.is_grey(self.content, self.name)
 
     @cached_property
-    def _grey_parts(self) -> tuple[GreyModel, NDArray[np.int64]]:
+    def _grey_parts(self) -> GreyParts:
         from mnistzip.models.grey.grey_file import read_grey
 
         return read_grey(self.content, self.name)
@@ -81,7 +107,7 @@ class Model:
     @property
     def grey(self) -> GreyModel:
         """The networks, if it is of the kind ``grey``."""
-        return self._grey_parts[0]
+        return self._grey_parts.networks
 
     @property
     def transforms(self) -> Transforms:
@@ -98,29 +124,30 @@ class Model:
         """Weight of the squared error that each quality was trained for, shape ``(100,)``; only encoders use it."""
         if self.stored is not None:
             return stored_models.lmbda_of(self.stored)
-        return self._grey_parts[1] if self.is_grey else self.lossy_parts.lmbda
+        return self._grey_parts.lmbda if self.is_grey else self.lossy_parts.lmbda
 
     @cached_property
     def has_pixel_model(self) -> bool:
         """Whether it can code images without loss."""
-        if self.is_grey:
-            return False
-        return self.lossy_parts.has_pixel_model if self.stored is None else stored_models.has_pixel_model(self.stored)
+        if self.stored is not None:
+            return stored_models.has_pixel_model(self.stored)
+        return self._grey_parts.has_pixel_model if self.is_grey else self.lossy_parts.has_pixel_model
 
     @cached_property
-    def pixels(self) -> PixelModel | None:
-        """The pixel model; None if there is none."""
-        if not self.has_pixel_model:
-            return None
+    def pixels(self) -> PixelModel:
+        """The pixel model of a model that codes tiles; :class:`~mnistzip.errors.ModelError` if there is none."""
+        self.require_pixel_model()
         from mnistzip.models import model_file
 
         return model_file.read_pixel_model(self.content, self.name)
 
-    def pixel_model(self) -> PixelModel:
-        """The pixel model, or :class:`~mnistzip.errors.ModelError` if there is none."""
+    @cached_property
+    def grey_pixels(self) -> GreyPixels:
+        """The pixel model of a model of the kind ``grey``; :class:`~mnistzip.errors.ModelError` if there is none."""
         self.require_pixel_model()
-        assert self.pixels is not None
-        return self.pixels
+        from mnistzip.models.grey.grey_file import read_grey_pixels
+
+        return read_grey_pixels(self.content, self.name)
 
     def require_pixel_model(self) -> None:
         """Raise :class:`~mnistzip.errors.ModelError` if the model has no pixel model."""
@@ -132,14 +159,19 @@ class Model:
         if mode is Mode.STORED or self.number is not None or not (self.has_pixel_model or mode is Mode.LOSSY):
             return PIXELS_MAX
         if self.is_grey:
-            return MACS_MAX[mode] // (self.grey.macs * TILE**2)
+            macs = self.grey.macs if mode is Mode.LOSSY else self.grey_pixels.macs
+            return MACS_MAX[mode] // (macs * TILE**2)
         if mode is Mode.LOSSY:
             macs = self.transforms.macs + self.prior.macs
             return min(MACS_MAX[mode] // macs, PRIOR_VALUES_MAX // self.prior.values_per_latent)
-        return MACS_MAX[mode] // (self.pixel_model().macs * TILE**2)
+        return MACS_MAX[mode] // (self.pixels.macs * TILE**2)
 
-    def require_default_limit(self, mode: Mode, shapes: Iterable[Iterable[int]]) -> None:
-        """Raise :class:`~mnistzip.errors.LimitError` if images of such ``(H, W)`` exceed the default limit together."""
+    def require_default_limit(self, mode: Mode, shapes: Iterable[Iterable[int]], per_lane: int = 1) -> None:
+        """Raise :class:`~mnistzip.errors.LimitError` if images of such ``(H, W)`` exceed the default limit together.
+
+        Args:
+            per_lane: images that share a lane of an archive.
+        """
         shapes = [(height, width) for height, width in shapes]
         if mode is Mode.LOSSY and self.is_grey:
             largest = max((height * width for height, width in shapes), default=0)
@@ -148,6 +180,18 @@ class Model:
                     f"the model {self.name} takes some seconds for {GREY_PIXELS_MAX} pixels, and an image has {largest}. "
                     "max_pixels (--max-pixels) allows more"
                 )
+        if mode in (Mode.LOSSLESS, Mode.BOUNDED) and self.is_grey:
+            steps = [width + 3 * height for height, width in shapes]
+            lanes = [sum(steps[first : first + per_lane]) for first in range(0, len(steps), per_lane)]
+            for of, count, limit in (
+                ("an image needs", max(steps, default=0), GREY_STEPS_MAX),
+                ("images of a lane need", max(lanes, default=0), GREY_LANE_STEPS_MAX),
+            ):
+                if count > limit:
+                    raise LimitError(
+                        f"the model {self.name} takes some seconds for {limit} steps (width + 3 * height), and {of} {count}. "
+                        "max_pixels (--max-pixels) allows more"
+                    )
         if self.number is not None:
             return
         if mode is Mode.LOSSY:
@@ -178,7 +222,9 @@ def read_model(content: bytes, name: str, number: int | None = None) -> Model:
         ModelError: it is no model file, or not for this version, or damaged, or its sums are not provably exact.
     """
     model = Model(name, number, content)
-    _ = model.grey if model.is_grey else model.transforms, model.pixels, model.fingerprint
+    _ = model.grey if model.is_grey else model.transforms, model.fingerprint
+    if model.has_pixel_model:
+        _ = model.grey_pixels if model.is_grey else model.pixels
     return model
 
 

@@ -57,14 +57,17 @@ class LossyParts:
     has_pixel_model: bool
 
 
-def fingerprint(content: bytes, name: str) -> bytes:
+def fingerprint(content: bytes, name: str, lossy_only: bool = False) -> bytes:
     """The first 8 bytes of the SHA-256 over name, type, shape and content of each array, in order of name.
 
     It depends on what the file holds, not on how the zip stores it.
+
+    Args:
+        lossy_only: leave out the arrays of the pixel model.
     """
     import hashlib
 
-    arrays, _ = read_arrays(content, name)
+    arrays, _ = read_arrays(content, name, lambda array: not (lossy_only and array.startswith(PIXEL_PREFIX)))
     digest = hashlib.sha256()
     for key in sorted(arrays):
         array = np.ascontiguousarray(arrays[key])

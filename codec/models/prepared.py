@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from mnistzip import pretrained
 from mnistzip.models import stored_models
 from mnistzip.models.grey.grey_model import NOMINAL, GreyModel
+from mnistzip.models.grey.grey_pixels import GreyPixels
 from mnistzip.models.grey.prior import CHANNELS as GREY_CHANNELS, GROUP, GroupPrior
 from mnistzip.models.latent_prior import CHANNELS, LOGITS, POSITIONS, SIDE, Prior
 from mnistzip.models.model import Model
@@ -103,7 +104,7 @@ def prepare_sections(model: Model, byteorder: str = sys.byteorder) -> tuple[byte
 
 def _write_tiles(writer: _Writer, model: Model) -> int:
     """A model that codes tiles. Returns the index of the first record."""
-    transforms, pixels = model.transforms, model.pixels
+    transforms, pixels = model.transforms, model.pixels if model.has_pixel_model else None
     symbols = transforms.symbols
     counts = [_count(transforms.analysis), _count(transforms.synthesis)]
     size_at = writer.record(MAGIC, LAYOUT, 0, symbols.low, symbols.high, transforms.fine_shift, *counts, pixels is not None)
@@ -379,11 +380,11 @@ def _write_affine(writer: _Writer, layer: Affine, wide: bool, outputs: slice = s
 
 def _write_grey(writer: _Writer, model: Model) -> int:
     """A model that codes whole images. Returns the index of the first record."""
-    grey = model.grey
+    grey, pixels = model.grey, model.grey_pixels if model.has_pixel_model else None
     prior, within_shift = grey.prior, grey.prior.groups[0].within_shift
     counts = [_count(grey.analysis), _count(grey.synthesis)]
     shifts = grey.step_shift, within_shift
-    size_at = writer.record(MAGIC, LAYOUT, 0, 0, 0, grey.fine_shift, *counts, False, GREY_KIND, *shifts)
+    size_at = writer.record(MAGIC, LAYOUT, 0, 0, 0, grey.fine_shift, *counts, pixels is not None, GREY_KIND, *shifts)
     for table in (grey.fine, grey.step, model.lmbda, prior.bounds, grey.curvature):
         writer.numbers(table)
     _write_layers(writer, grey.analysis, Signal(GREY_LEVELS, NOMINAL, NOMINAL, 1), of_tiles=False)
@@ -392,6 +393,8 @@ def _write_grey(writer: _Writer, model: Model) -> int:
     writer.numbers(prior.shape.inverse_scale)
     for number, group in enumerate(prior.groups):
         _write_group(writer, group, number)
+    if pixels is not None:
+        _write_grey_pixels(writer, pixels)
     return size_at
 
 
@@ -417,9 +420,9 @@ def _write_group(writer: _Writer, group: GroupPrior, number: int) -> None:
         writer.matrix(_group_by_group(before.reshape(-1, 2 * channels, hidden)), wide[1])
     writer.rows(_integers(group.bias, group.unit))
     writer.numbers(_shifts(group.unit))
-    _write_mixed(writer, group.mix, group.mix_bias, wide[4])
+    _write_dense(writer, group.mix, wide[4], group.mix_bias)
     writer.numbers(group.gain)
-    _write_mixed(writer, group.head, group.head_bias, wide[5])
+    _write_dense(writer, group.head, wide[5], group.head_bias)
     writer.numbers(group.within)
     for weight in linear_around.reshape(len(linear_around), -1, GROUP, GROUP):
         writer.matrix(weight, wide[2])
@@ -442,8 +445,27 @@ def _group_by_group(weight: Ints) -> Ints:
     return kinds.transpose(0, 2, 1, 3, 4).reshape(taps, inputs, outputs)
 
 
-def _write_mixed(writer: _Writer, layer: Affine, quality_bias: Floats, wide: bool) -> None:
-    """A layer whose bias depends on the quality."""
+def _write_dense(writer: _Writer, layer: Affine, wide: bool, quality_bias: Floats | None = None) -> None:
+    """A layer, whose bias may have a row for each quality."""
+    bias = layer.bias if quality_bias is None else layer.bias + quality_bias.astype(np.float64)
     writer.matrix(_affine_weight(layer)[None], wide)
-    writer.rows(_integers(layer.bias + quality_bias.astype(np.float64), layer.unit))
+    writer.rows(_integers(bias, layer.unit))
     writer.numbers(_shifts(layer.unit))
+
+
+def _write_grey_pixels(writer: _Writer, pixels: GreyPixels) -> None:
+    """The pixel model; tables follow the layer to whose bias they are added."""
+    enter, head = pixels.enter, pixels.head
+    layers = (enter, *pixels.middle, head, pixels.linear)
+    wide = [_is_wide(_affine_weight(layer)) for layer in layers]
+    writer.record(*(layer.weight.shape[1] for layer in layers), *wide)
+    tables = {
+        enter: (pixels.spread, pixels.prediction, pixels.error, pixels.positions),
+        head: (pixels.head_spread, pixels.head_error),
+    }
+    for layer, layer_wide in zip(layers, wide, strict=True):
+        _write_dense(writer, layer, layer_wide)
+        for table in tables.get(layer, ()):
+            writer.rows(_integers(table, layer.unit))
+    for numbers in (pixels.magnify, pixels.amplitude, pixels.shape.cumulative, pixels.shape.inverse_scale):
+        writer.numbers(numbers)

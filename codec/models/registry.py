@@ -106,7 +106,7 @@ def by_fingerprint(prefix: bytes) -> Model:
         if _fingerprint_of(path, path.stat().st_mtime_ns).startswith(prefix):
             return _load_path(path)
     for name in SHIPPED:  # a file may be older than the number of its model
-        if shipped(name).fingerprint.startswith(prefix):
+        if shipped(name).is_named(prefix):
             return shipped(name)
     raise ModelError(
         f"the file needs the custom model {prefix.hex()}: pass its model file, add it by 'mnistzip models --add', "

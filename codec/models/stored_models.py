@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 import mnistzip
 
-LAYOUT = 2  # version of the layout of prepared models, which engine/model.c reads
+LAYOUT = 3  # version of the layout of prepared models, which engine/model.c reads
 ALIGNMENT, RECORD = 64, 16  # bytes, and numbers of a record
 QUALITIES = 100
 PIXELS_FIELD, KIND_FIELD = 8, 9  # of the first record: whether there is a pixel model, and the kind of the model

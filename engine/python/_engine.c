@@ -14,7 +14,7 @@
 #include "mnistzip.h"
 
 /* The version of the functions below. It changes whenever their arguments or results change. */
-#define ENGINE_ABI "3"
+#define ENGINE_ABI "4"
 
 /* ---- Memory and errors ---- */
 
@@ -684,11 +684,22 @@ done:
     return result;
 }
 
-/* The sum of the symbols of the latents of all streams, and the workspace of the largest; -1 and an error if sizes are not valid. */
-static Py_ssize_t open_shapes(const mnz_model *model, const Py_buffer *counts, const Py_buffer *shapes, Py_ssize_t number, block *space)
+/* Bytes of workspace for a size; 0 if it is out of range. */
+typedef size_t (*workspace_of)(const mnz_model *model, int rows, int columns);
+
+/* Why it is 0 for all sizes. */
+static mnz_status status_of(const mnz_model *model)
+{
+    return mnz_model_is_grey(model) ? MNZ_ERROR_NO_PIXEL_MODEL : MNZ_ERROR_KIND;
+}
+
+/* The sum of the symbols of all streams, given those of a position, and the workspace of the image that needs most; -1 and an error if
+   sizes are not valid. */
+static Py_ssize_t read_shapes(const mnz_model *model, workspace_of workspace, size_t channels, const Py_buffer *counts,
+                              const Py_buffer *shapes, Py_ssize_t number, size_t *most)
 {
     const int32_t *count = counts->buf, *shape = shapes->buf;
-    size_t images = 0, largest = mnz_grey_workspace(model, 1, 1), symbols = 0;
+    size_t images = 0, largest = workspace(model, 1, 1), symbols = 0;
     const size_t room = (size_t)shapes->len / (2 * sizeof *shape);
     if (!has(counts, (size_t)number, sizeof *count) || !has(shapes, 2 * room, sizeof *shape)) return -1;
     for (Py_ssize_t k = 0; k < number; k++) {
@@ -696,16 +707,17 @@ static Py_ssize_t open_shapes(const mnz_model *model, const Py_buffer *counts, c
         images += (size_t)count[k];
     }
     if (images != room) return raise(MNZ_ERROR_ARGUMENT), -1;
-    if (!largest) return raise(MNZ_ERROR_KIND), -1;
+    if (!largest) return raise(status_of(model)), -1;
     for (size_t k = 0; k < images; k++, shape += 2) {
-        const size_t needed = mnz_grey_workspace(model, shape[0], shape[1]);
+        const size_t needed = workspace(model, shape[0], shape[1]);
         if (!needed) return raise(MNZ_ERROR_ARGUMENT), -1;
-        const size_t of_latent = (size_t)shape[0] * (size_t)shape[1] * MNZ_GREY_CHANNELS;
-        if (of_latent > (size_t)PY_SSIZE_T_MAX - symbols) return raise(MNZ_ERROR_ARGUMENT), -1;
-        symbols += of_latent;
+        const size_t of_image = (size_t)shape[0] * (size_t)shape[1] * channels;
+        if (of_image > (size_t)PY_SSIZE_T_MAX - symbols) return raise(MNZ_ERROR_ARGUMENT), -1;
+        symbols += of_image;
         largest = needed > largest ? needed : largest;
     }
-    return allocate(space, largest) ? (Py_ssize_t)symbols : -1;
+    *most = largest;
+    return (Py_ssize_t)symbols;
 }
 
 static PyObject *decode_images(PyObject *object, PyObject *args)
@@ -719,8 +731,11 @@ static PyObject *decode_images(PyObject *object, PyObject *args)
     block space = {NULL, NULL, 0};
     if (!PyArg_ParseTuple(args, "Oiy*y*w*w*", &sequence, &quality, &b[COUNTS], &b[SHAPES], &b[SYMBOLS], &b[FINALS])) goto done;
     if (!open_streams(&coded, sequence)) goto done;
-    const Py_ssize_t symbols = open_shapes(model, &b[COUNTS], &b[SHAPES], coded.count, &space);
+    size_t most;
+    const Py_ssize_t symbols =
+        read_shapes(model, mnz_grey_workspace, MNZ_GREY_CHANNELS, &b[COUNTS], &b[SHAPES], coded.count, &most);
     if (symbols < 0 || !has(&b[SYMBOLS], (size_t)symbols, 1) || !has(&b[FINALS], (size_t)coded.count, sizeof(mnz_final))) goto done;
+    if (!allocate(&space, most)) goto done;
     if (quality < 0 || quality >= MNZ_QUALITIES) {
         raise(MNZ_ERROR_ARGUMENT);
         goto done;
@@ -733,6 +748,70 @@ static PyObject *decode_images(PyObject *object, PyObject *args)
     for (Py_ssize_t k = 0; k < coded.count && status == MNZ_OK; k++) {
         status = mnz_decode_images(model, coded.bytes[k], coded.sizes[k], quality, count[k], shape, y, &final[k], space.at, space.size);
         for (int32_t i = 0; i < count[k]; i++, shape += 2) y += (size_t)shape[0] * (size_t)shape[1] * MNZ_GREY_CHANNELS;
+    }
+    Py_END_ALLOW_THREADS
+    result = status == MNZ_OK ? Py_NewRef(Py_None) : raise(status);
+done:
+    free(space.raw);
+    close_streams(&coded);
+    release(b, ALL);
+    return result;
+}
+
+static PyObject *image_pixel_symbols(PyObject *object, PyObject *args)
+{
+    const mnz_model *model = ((Model *)object)->model;
+    enum { PIXELS, START, FREQ, ALL };
+    Py_buffer b[ALL] = {0};
+    block space = {NULL, NULL, 0};
+    PyObject *result = NULL;
+    int images, height, width, max_error;
+    if (!PyArg_ParseTuple(args, "y*iiiiw*w*", &b[PIXELS], &images, &height, &width, &max_error, &b[START], &b[FREQ])) goto done;
+    const size_t needed = mnz_image_pixels_workspace(model, height, width);
+    if (!needed || images < 0) {
+        raise(mnz_image_pixels_workspace(model, 1, 1) ? MNZ_ERROR_ARGUMENT : status_of(model));
+        goto done;
+    }
+    const size_t pixels = (size_t)height * (size_t)width, count = (size_t)images;
+    if (!has_bytes(&b[PIXELS], count, pixels) || !has(&b[START], count * pixels, 2) || !has(&b[FREQ], count * pixels, 2)) goto done;
+    if (!allocate(&space, needed)) goto done;
+    mnz_status status = MNZ_OK;
+    Py_BEGIN_ALLOW_THREADS
+    for (size_t first = 0; first < count * pixels && status == MNZ_OK; first += pixels)
+        status = mnz_image_pixel_symbols(model, (const uint8_t *)b[PIXELS].buf + first, height, width, max_error,
+                                         (uint16_t *)b[START].buf + first, (uint16_t *)b[FREQ].buf + first, space.at, space.size);
+    Py_END_ALLOW_THREADS
+    result = status == MNZ_OK ? Py_NewRef(Py_None) : raise(status);
+done:
+    free(space.raw);
+    release(b, ALL);
+    return result;
+}
+
+static PyObject *decode_pixel_images(PyObject *object, PyObject *args)
+{
+    const mnz_model *model = ((Model *)object)->model;
+    enum { COUNTS, SHAPES, PIXELS, FINALS, ALL };
+    Py_buffer b[ALL] = {0};
+    PyObject *sequence, *result = NULL;
+    int max_error;
+    streams coded = {NULL, 0, NULL, NULL};
+    block space = {NULL, NULL, 0};
+    if (!PyArg_ParseTuple(args, "Oiy*y*w*w*", &sequence, &max_error, &b[COUNTS], &b[SHAPES], &b[PIXELS], &b[FINALS])) goto done;
+    if (!open_streams(&coded, sequence)) goto done;
+    size_t most;
+    const Py_ssize_t pixels = read_shapes(model, mnz_image_pixels_workspace, 1, &b[COUNTS], &b[SHAPES], coded.count, &most);
+    if (pixels < 0 || !has(&b[PIXELS], (size_t)pixels, 1) || !has(&b[FINALS], (size_t)coded.count, sizeof(mnz_final))) goto done;
+    if (!allocate(&space, most)) goto done;
+    mnz_status status = MNZ_OK;
+    Py_BEGIN_ALLOW_THREADS
+    uint8_t *x = b[PIXELS].buf;
+    const int32_t *count = b[COUNTS].buf, *shape = b[SHAPES].buf;
+    mnz_final *final = b[FINALS].buf;
+    for (Py_ssize_t k = 0; k < coded.count && status == MNZ_OK; k++) {
+        status =
+            mnz_decode_pixel_images(model, coded.bytes[k], coded.sizes[k], max_error, count[k], shape, x, &final[k], space.at, space.size);
+        for (int32_t i = 0; i < count[k]; i++, shape += 2) x += (size_t)shape[0] * (size_t)shape[1];
     }
     Py_END_ALLOW_THREADS
     result = status == MNZ_OK ? Py_NewRef(Py_None) : raise(status);
@@ -771,6 +850,10 @@ static PyMethodDef model_methods[] = {
      "synthesize_images(y, images, height, width, quality_index, x)\n--\n\nFill x."},
     {"decode_images", decode_images, METH_VARARGS,
      "decode_images(coded, quality_index, counts, shapes, y, finals)\n--\n\nFill y, and the final state of each stream."},
+    {"image_pixel_symbols", image_pixel_symbols, METH_VARARGS,
+     "image_pixel_symbols(x, images, height, width, max_error, start, freq_less_one)\n--\n\nFill the intervals of the grey levels."},
+    {"decode_pixel_images", decode_pixel_images, METH_VARARGS,
+     "decode_pixel_images(coded, max_error, counts, shapes, x, finals)\n--\n\nFill x, and the final state of each stream."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -15,7 +15,8 @@
 static const char *const names[KINDS] = {
     "end",        "model",          "analyse",        "first_latent",  "refine",        "refine_to_budget", "latent_symbols",
     "synthesize", "encode_latents", "decode_latents", "pixel_symbols", "encode_pixels", "decode_pixels",    "encode_intervals",
-    "analyse_image", "refine_image", "image_symbols", "synthesize_image", "decode_images"};
+    "analyse_image", "refine_image", "image_symbols", "synthesize_image", "decode_images", "image_pixel_symbols",
+    "decode_pixel_images"};
 
 void stop(const char *message)
 {
@@ -245,7 +246,9 @@ static int run_case(const mnz_model *model, const test_case *c, memory lossy, me
     case REFINE_IMAGE:
     case IMAGE_SYMBOLS:
     case SYNTHESIZE_IMAGE:
-    case DECODE_IMAGES: return run_grey(model, c);
+    case DECODE_IMAGES:
+    case IMAGE_PIXEL_SYMBOLS:
+    case DECODE_PIXEL_IMAGES: return run_grey(model, c);
     default: return run_lossy(model, c, lossy, search);
     }
 }

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { STREAM = 64 }; /* random bytes that are decoded */
+
 static int positions_of(int pixels)
 {
     return (pixels + 3) / 4;
@@ -77,13 +79,71 @@ static int run_decode(const mnz_model *model, const test_case *c)
     return passed;
 }
 
+/* Parameters: largest error, height, width. A workspace that is too small or not aligned is refused. */
+static int run_image_pixel_symbols(const mnz_model *model, const test_case *c)
+{
+    const int32_t *p = c->head.parameter;
+    const size_t size = (size_t)p[1] * (size_t)p[2] * sizeof(uint16_t);
+    memory space = allocate(mnz_image_pixels_workspace(model, p[1], p[2]));
+    uint16_t *start = room(size), *freq = room(size);
+    int passed = mnz_image_pixel_symbols(model, c->array[0], p[1], p[2], p[0], start, freq, space.at, space.size) == MNZ_OK;
+    passed = passed && same(c, 1, start, size) && same(c, 2, freq, size);
+    const size_t less = mnz_image_pixels_workspace(model, p[1], p[2]) - 1;
+    passed = passed && mnz_image_pixel_symbols(model, c->array[0], p[1], p[2], p[0], start, freq, space.at, less) == MNZ_ERROR_MEMORY;
+    passed = passed && mnz_image_pixel_symbols(model, c->array[0], p[1], p[2], p[0], start, freq, NULL, space.size) == MNZ_ERROR_MEMORY;
+    passed = passed && mnz_image_pixel_symbols(model, c->array[0], p[1], p[2], p[0], start, freq, space.at + 4, space.size) == MNZ_ERROR_MEMORY;
+    free(start);
+    free(freq);
+    free(space.raw);
+    return passed;
+}
+
+/* Parameters: largest error, images, status. Arrays: stream, shapes, and if all is well grey levels and end. */
+static int run_decode_pixel_images(const mnz_model *model, const test_case *c)
+{
+    const int32_t *p = c->head.parameter, *shape = c->array[1];
+    size_t pixels = 0, largest = mnz_image_pixels_workspace(model, 1, 1);
+    for (int k = 0; k < p[1]; k++) {
+        const size_t needed = mnz_image_pixels_workspace(model, shape[2 * k], shape[2 * k + 1]);
+        pixels += (size_t)shape[2 * k] * (size_t)shape[2 * k + 1];
+        largest = needed > largest ? needed : largest;
+    }
+    memory space = allocate(largest);
+    uint8_t *x = room(pixels);
+    mnz_final final = {0, 0};
+    const mnz_status status = mnz_decode_pixel_images(model, c->array[0], c->size[0], p[0], p[1], shape, x, &final, space.at, space.size);
+    int passed = (int32_t)status == p[2];
+    if (status == MNZ_OK) passed = passed && same(c, 2, x, pixels) && same_final(c, 3, final, MNZ_CHECK_BITS_MIN);
+    free(x);
+    free(space.raw);
+    return passed;
+}
+
 int run_grey(const mnz_model *model, const test_case *c)
 {
     switch (c->head.kind) {
     case IMAGE_SYMBOLS: return run_symbols(model, c);
     case DECODE_IMAGES: return run_decode(model, c);
+    case IMAGE_PIXEL_SYMBOLS: return run_image_pixel_symbols(model, c);
+    case DECODE_PIXEL_IMAGES: return run_decode_pixel_images(model, c);
     default: return run_image(model, c);
     }
+}
+
+/* Decode an image, whose grey levels the largest error leaves, and compute their intervals. */
+static void use_pixels(const mnz_model *model, const uint8_t stream[STREAM], uint8_t *x, int height, int width, int max_error)
+{
+    const size_t size = (size_t)height * (size_t)width * sizeof(uint16_t);
+    const int32_t shape[2] = {height, width};
+    memory space = allocate(mnz_image_pixels_workspace(model, height, width));
+    uint16_t *start = room(size), *freq = room(size);
+    mnz_final final;
+    if (mnz_decode_pixel_images(model, stream, STREAM, max_error, 1, shape, x, &final, space.at, space.size) == MNZ_OK &&
+        mnz_image_pixel_symbols(model, x, height, width, max_error, start, freq, space.at, space.size) != MNZ_OK)
+        stop("a model that loads does not code pixels");
+    free(start);
+    free(freq);
+    free(space.raw);
 }
 
 void use_grey(const mnz_model *model, uint64_t *seed)
@@ -94,17 +154,18 @@ void use_grey(const mnz_model *model, uint64_t *seed)
     const size_t coded = mnz_grey_symbols(model, shape[0], shape[1], quality);
     memory space = allocate(mnz_grey_workspace(model, shape[0], shape[1]));
     memory search = allocate(mnz_image_search_workspace(model, shape[0], shape[1]));
-    uint8_t *x = room(pixels), stream[64];
+    uint8_t *x = room(pixels), stream[STREAM];
     int8_t *y = room(symbols);
     uint16_t *start = room(coded * sizeof *start), *freq = room(coded * sizeof *freq);
     mnz_final final;
     for (size_t k = 0; k < pixels; k++) x[k] = (uint8_t)pick(seed, 256);
-    for (int k = 0; k < 64; k++) stream[k] = (uint8_t)pick(seed, 256);
+    for (int k = 0; k < STREAM; k++) stream[k] = (uint8_t)pick(seed, 256);
     if (mnz_analyse_image(model, x, height, width, quality, y, space.at, space.size)) stop("a model that loads does not analyse");
     mnz_refine_image(model, x, height, width, quality, 1, (int32_t)pick(seed, 1000), y, search.at, search.size);
     mnz_image_symbols(model, y, shape[0], shape[1], quality, start, freq, space.at, space.size);
     mnz_synthesize_image(model, y, height, width, quality, x, space.at, space.size);
     mnz_decode_images(model, stream, sizeof stream, quality, 1, shape, y, &final, space.at, space.size);
+    if (mnz_model_has_pixels(model)) use_pixels(model, stream, x, height, width, (int)pick(seed, MNZ_ERROR_MAX + 1));
     free(start);
     free(freq);
     free(x);

@@ -35,7 +35,7 @@ SUFFIXES = frozenset(
     re.split(
         " ",
         "bare begun bin bmp cae csv fish gz html jpg json magic md npy npz parquet partial pgm png pt run svg tar thumbnailer "
-        "tif txt webp xml zip",
+        "h tif txt webp xml zip",
     )
 )
 PRECIOUS = b"precious: "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -12,18 +13,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mnistzip.bitstream.bounded import nearest
 from mnistzip.engines.interface import Engine, LatentSymbols
 from mnistzip.engines.native_engine import NativeEngine
 from mnistzip.engines.numpy_engine import NUMPY
-from mnistzip.errors import FormatError
+from mnistzip.errors import FormatError, ModelError
 from mnistzip.models import prepared, stored_models
 from mnistzip.models.grey.grey_model import latent_shape
 from mnistzip.models.grey.prior import CHANNELS
 from mnistzip.models.model import Model, read_model
 from mnistzip.types import Integers
+from support import forge
 from support.engine_cases import Comparison, compare_latents, compare_search, damaged, final_states, tiles
 from support.engines import EXTENSION, INSTRUCTIONS, NATIVE_ENGINES, needs_extension
-from support.grey_models import GreyMaker, pictures, plain_grey_model, random_grey_model, some_symbols
+from support.grey_models import GreyMaker, pictures, plain_grey_file, plain_grey_model, random_grey_model, some_symbols
 from support.paths import ROOT
 from support.random_models import random_model
 
@@ -149,7 +152,9 @@ def test_wide_matrices_give_what_narrow_ones_give(seed: int, monkeypatch: pytest
     monkeypatch.setattr(prepared, "_is_wide", lambda *_weights, peak=0: True)
     model = plain_grey_model(seed) if seed < 2 else random_grey_model(seed)
     engines: list[Engine] = [NUMPY, *(NativeEngine(EXTENSION, name) for name in INSTRUCTIONS)]
-    compare_images(Comparison(model, engines, "all wide"), np.random.default_rng(seed), 2, (30, 20), 60)
+    compare, random = Comparison(model, engines, "all wide"), np.random.default_rng(seed)
+    compare_images(compare, random, 2, (30, 20), 60)
+    compare_pixels(compare, random, 1, (9, 20), 2)
 
 
 def test_engines_agree_on_every_symbol() -> None:
@@ -202,12 +207,131 @@ def test_random_streams_decode_to_the_same(seed: int) -> None:
         compare("decode_images", decode)
 
 
+# ---- Pixel models ----
+
+
+def compare_pixels(
+    compare: Comparison, random: np.random.Generator, count: int, size: tuple[int, int], max_error: int = 0
+) -> None:
+    """Images of one size by the pixel model, there and back, and damaged streams."""
+    model, where = compare.model, f"{count} images of {size} within {max_error}"
+    x = nearest(pictures(random, count, *size), max_error)
+    symbols = compare(f"image_pixel_symbols, {where}", lambda engine: engine.image_pixel_symbols(model, x, max_error))
+    checks = random.integers(0, 1 << 32, count)
+    coded = NUMPY.encode_streams([symbols.select(k) for k in range(count)], checks)
+    coded += [each for each in damaged(random, coded * 2) if each and each[0]]  # those that can begin
+    shapes = [[size]] * len(coded)
+
+    def decode(engine: Engine) -> Any:
+        images, final = engine.decode_pixel_images(model, coded, shapes, max_error)
+        return images, final_states(final)
+
+    images, _ = compare(f"decode_pixel_images, {where}", decode)
+    assert np.array_equal(np.stack([image for (image,) in images[:count]]), x)
+
+
+@pytest.mark.parametrize("max_error", [0, 4])
+@pytest.mark.parametrize("size", [*SIZES[:5], (9, 1), (2, 2), (7, 40)], ids=lambda size: f"{size[0]}x{size[1]}")
+def test_engines_agree_on_pixels_of_images_of_any_size(size: tuple[int, int], max_error: int) -> None:
+    model = plain_grey_model()
+    compare_pixels(Comparison(model, ENGINES, model.name), np.random.default_rng([*size, max_error]), 2, size, max_error)
+
+
+def compare_random_pixels(seed: int, largest: int, width: int) -> None:
+    random, model = np.random.default_rng([seed, 2]), random_grey_model(seed, width=width)
+    compare = Comparison(model, ENGINES, f"random_grey_model({seed}, {width=})")
+    for max_error in (0, int(random.choice([1, 4, 64, random.integers(1, 65)]))):
+        size = int(random.integers(1, largest)), int(random.integers(1, largest))
+        compare_pixels(compare, random, int(random.choice([1, 3])), size, max_error)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_engines_agree_on_random_pixel_models(seed: int) -> None:
+    compare_random_pixels(seed, 20, 20)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [20, 200, 512])
+@pytest.mark.parametrize("seed", range(12, 28))
+def test_engines_agree_on_many_random_pixel_models(seed: int, width: int) -> None:
+    compare_random_pixels(seed, 40, width)
+
+
+def test_engines_agree_on_steps_of_many_pixels() -> None:
+    """A decoder computes the pixels of a large step in parts."""
+    model = random_grey_model(3, width=4)
+    compare_pixels(Comparison(model, ENGINES, model.name), np.random.default_rng(0), 1, (90, 262), 1)
+
+
+def test_pixels_of_images_of_several_sizes_share_a_stream() -> None:
+    random, model = np.random.default_rng(8), plain_grey_model()
+    compare = Comparison(model, ENGINES, model.name)
+    shapes = [[(28, 28), (5, 9), (1, 1)], [], [(5, 9)], [(20, 3), (20, 3)]]
+    images = [[pictures(random, 1, *shape) for shape in each] for each in shapes]
+    parts = [[NUMPY.image_pixel_symbols(model, x).select(0) for x in each] for each in images]
+    nothing = np.zeros(0, np.uint16)
+    joined = [LatentSymbols(*(np.concatenate([nothing, *(part[k] for part in each)]) for k in range(2))) for each in parts]
+    checks = random.integers(0, 1 << 32, len(shapes))
+    coded = NUMPY.encode_streams(joined, checks)
+
+    def decode(engine: Engine) -> Any:
+        decoded, final = engine.decode_pixel_images(model, coded, shapes)
+        return decoded, final_states(final), final.verify(checks)
+
+    decoded, _, passed = compare("decode_pixel_images", decode)
+    assert passed.all()
+    for each, expected in zip(decoded, images, strict=True):
+        assert all(np.array_equal(one, other[0]) for one, other in zip(each, expected, strict=True))
+    compare("no streams", lambda engine: engine.decode_pixel_images(model, [], [])[0])
+
+
+def test_grey_levels_that_the_largest_error_does_not_leave_are_refused() -> None:
+    good = arguments()["image_pixel_symbols"]
+    for max_error, grey, is_left in (
+        (1, 2, False),
+        (1, 3, True),
+        (4, 255, False),
+        (4, 252, True),
+        (64, 128, False),
+        (64, 255, True),
+    ):
+        x = np.zeros((N, HEIGHT, WIDTH), np.uint8)
+        x[-1, -1, -1] = grey
+        if is_left:
+            call("image_pixel_symbols", good | {"x": x, "max_error": max_error})
+        else:
+            with pytest.raises(ValueError, match="out of its range"):
+                call("image_pixel_symbols", good | {"x": x, "max_error": max_error})
+
+
+def test_models_without_a_pixel_model_are_refused() -> None:
+    model = random_grey_model(1, pixels=False)
+    assert not model.has_pixel_model
+    compare = Comparison(model, ENGINES, model.name)
+    x = np.zeros((1, 2, 2), np.uint8)
+    for error in (
+        compare("image_pixel_symbols", lambda engine: engine.image_pixel_symbols(model, x)),
+        compare("decode_pixel_images", lambda engine: engine.decode_pixel_images(model, [b"\1"], [[(2, 2)]])),
+    ):
+        assert isinstance(error, ModelError)
+    assert EXTENSION is not None
+    loaded, good = EXTENSION.Model(prepared.prepare(model)), arguments()
+    for function in ("image_pixel_symbols", "decode_pixel_images"):
+        with pytest.raises(ValueError, match="without loss"):
+            getattr(loaded, function)(*good[function].values())
+
+
+# ---- Damage ----
+
+
 @pytest.mark.parametrize("bad", [b"", b"\0", b"\0\1\2\3\4"])
 def test_streams_that_cannot_begin_are_refused_alike(bad: bytes) -> None:
     model = plain_grey_model()
     compare, shapes = Comparison(model, ENGINES, "a bad first state"), [[(9, 9)], [(8, 8)]]
     for coded in ([bad, b"\1\2\3"], [b"\1\2\3", bad]):
         error = compare("decode_images", lambda engine, coded=coded: engine.decode_images(model, coded, 7, shapes))
+        assert isinstance(error, FormatError)
+        error = compare("decode_pixel_images", lambda engine, coded=coded: engine.decode_pixel_images(model, coded, shapes))
         assert isinstance(error, FormatError)
 
 
@@ -219,7 +343,8 @@ def test_calls_from_several_threads_with_one_model_give_equal_results() -> None:
     def work(_: int, engine: Engine = engine) -> list[bytes]:
         y = engine.analyse_images(model, x, 70)
         symbols = engine.image_symbols(model, y, 70)
-        return [array.tobytes() for array in (y, engine.synthesize_images(model, y, 70, (40, 50)), *symbols)]
+        arrays = y, engine.synthesize_images(model, y, 70, (40, 50)), *symbols, *engine.image_pixel_symbols(model, x)
+        return [array.tobytes() for array in arrays]
 
     with ThreadPoolExecutor(8) as pool:
         results = list(pool.map(work, range(24)))
@@ -248,7 +373,8 @@ def content() -> bytes:
 def test_prepared_models_say_what_encoders_need() -> None:
     model = plain_grey_model()
     assert (stored_models.lmbda_of(content()) == model.lmbda).all()
-    assert not stored_models.has_pixel_model(content())
+    assert stored_models.has_pixel_model(content())
+    assert not stored_models.has_pixel_model(prepared.prepare(random_grey_model(0, pixels=False)))
     tile_model = random_model(4)
     assert (stored_models.lmbda_of(prepared.prepare(tile_model)) == tile_model.lmbda).all()
 
@@ -339,6 +465,98 @@ def test_tables_out_of_their_range_are_refused() -> None:
                     EXTENSION.Model(changed(within, seen))
 
 
+LAYERS = ("enter", "0", "1", "head", "linear")
+ADDED = {"enter": ("spread", "prediction", "error", "positions"), "head": ("spread", "error")}
+
+
+@cache
+def pixel_array(name: str) -> Any:
+    """An array of the pixel model of the plain model."""
+    with np.load(io.BytesIO(plain_grey_file())) as arrays:
+        return arrays[f"pixels.{name}"].astype(np.int64)
+
+
+def in_blocks(rows: Any) -> Any:
+    """Rows as they lie in a prepared model."""
+    return np.pad(rows, [(0, 0)] * (rows.ndim - 1) + [(0, -rows.shape[-1] % 16)])
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_sums_of_the_pixel_model_that_could_exceed_their_limit_by_one_are_refused(layer: str) -> None:
+    """Both engines take the largest bias, and neither takes one more. All tables count."""
+    assert EXTENSION is not None
+    peak = 1023
+    largest = sum(np.abs(pixel_array(f"{layer}.{name}")).max(axis=-2) for name in ADDED.get(layer, ()) if name != "positions")
+    if layer == "enter":
+        largest += np.abs(pixel_array("enter.positions")).max(axis=1).sum(axis=0)
+    bias, shift = pixel_array(f"{layer}.bias"), pixel_array(f"{layer}.shift")
+    half = np.where(shift > 0, 1 << (shift - 1), 0)
+    room = (1 << 24) - peak * np.abs(pixel_array(f"{layer}.weight")).sum(axis=0) - largest
+    for output, sign in ((0, 1), (len(bias) - 1, -1)):
+        for beyond in (0, 1):
+            other = bias.copy()
+            other[output] = sign * (room[output] + beyond) - half[output]
+            file = forge.with_arrays(plain_grey_file(), {f"pixels.{layer}.bias": other})
+            stored = changed(in_blocks(bias + half), in_blocks(other + half))
+            if beyond:
+                with pytest.raises(ModelError, match="exact"):
+                    read_model(file, "beyond")
+                with pytest.raises(ValueError, match="could overflow"):
+                    EXTENSION.Model(stored)
+            else:
+                assert read_model(file, "within").grey_pixels.components == 3
+                assert EXTENSION.Model(stored)
+
+
+def refused_pixel_arrays() -> list[tuple[str, Any]]:
+    """Arrays of the pixel model with one fault each."""
+    cases = [(name, (place, bad)) for name in ("magnify", "amplitude") for place, bad in ((0, -1), (43, (1 << 24) + 1))]
+    cases += [("inverse_scale", (place, bad)) for place, bad in ((0, 0), (63, (1 << 22) + 1), (5, -9))]
+    cases += [("cumulative", (place, bad)) for place, bad in ((0, -1), (1024, 65537), (600, 0))]
+    return cases
+
+
+@pytest.mark.parametrize(("name", "fault"), refused_pixel_arrays())
+def test_pixel_models_with_a_number_out_of_its_range_are_refused(name: str, fault: tuple[int, int]) -> None:
+    assert EXTENSION is not None
+    array = pixel_array(name)
+    other = array.copy()
+    other[fault[0]] = fault[1]
+    with pytest.raises(ModelError):
+        read_model(forge.with_arrays(plain_grey_file(), {f"pixels.{name}": other}), "broken")
+    with pytest.raises(ValueError, match="damaged"):
+        EXTENSION.Model(changed(array, other))
+
+
+def test_pixel_models_of_other_shapes_are_refused() -> None:
+    assert EXTENSION is not None
+    widths = [pixel_array(f"{layer}.weight").shape[1] for layer in LAYERS]
+    record = np.array([*widths, *[0] * (16 - len(widths))])
+    for field in range(len(widths)):
+        for bad in (-1, 0, widths[field] - 1, widths[field] + 16, 513, 1 << 30):
+            other = record.copy()
+            other[field] = bad
+            with pytest.raises(ValueError, match=r"damaged|overflow"):
+                EXTENSION.Model(changed(record, other))
+    for layer, names in ADDED.items():
+        for name in (*names, "bias"):
+            rows = pixel_array(f"{layer}.{name}")
+            for axis in range(rows.ndim):
+                with pytest.raises(ModelError):
+                    read_model(
+                        forge.with_arrays(
+                            plain_grey_file(), {f"pixels.{layer}.{name}": rows.take(range(1, rows.shape[axis]), axis)}
+                        ),
+                        "of another shape",
+                    )
+            if name != "bias":
+                padded = in_blocks(rows)
+                other = padded.copy()
+                other[..., -1, -1] = 1  # padding
+                with pytest.raises(ValueError, match="damaged"):
+                    EXTENSION.Model(changed(padded, other))
+
+
 def test_each_kind_of_model_has_its_own_functions() -> None:
     assert EXTENSION is not None
     loaded, of_tiles = EXTENSION.Model(content()), EXTENSION.Model(prepared.prepare(random_model(4)))
@@ -359,10 +577,17 @@ def test_each_kind_of_model_has_its_own_functions() -> None:
     with pytest.raises(ValueError, match="another kind"):
         loaded.decode_latents([b"\1\2\3"], quality, one, False, y, finals)
     counts, room = np.empty(1, np.int32), np.empty((3, 3136), np.int16)
-    with pytest.raises(ValueError, match="without loss"):
-        loaded.pixel_symbols(x, inside, 0, counts, room[0], room[1].view(np.uint16), room[2].view(np.uint16))
+    out = counts, room[0], room[1].view(np.uint16), room[2].view(np.uint16)
+    for model, error in (
+        (loaded, "another kind"),
+        (EXTENSION.Model(prepared.prepare(random_grey_model(0, pixels=False))), "without loss"),
+    ):
+        with pytest.raises(ValueError, match=error):
+            model.pixel_symbols(x, inside, 0, *out)
+        with pytest.raises(ValueError, match=error):
+            model.decode_pixels([b"\1\2\3"], inside, one, 0, False, x, np.empty(1, np.uint8), finals)
     good = arguments()
-    for function in ("analyse_images", "refine_image", "image_symbols", "synthesize_images", "decode_images"):
+    for function in (name for name in FUNCTIONS if name != "encode_streams"):
         with pytest.raises(ValueError, match="another kind"):
             getattr(of_tiles, function)(*good[function].values())
     assert of_tiles.grey_symbols(2, 3, 50) == 0
@@ -422,10 +647,29 @@ def arguments() -> dict[str, dict[str, Any]]:
             "y": y,
             "finals": np.empty((2, 2), np.uint32),
         },
+        "image_pixel_symbols": {
+            "x": x,
+            "images": N,
+            "height": HEIGHT,
+            "width": WIDTH,
+            "max_error": 3,
+            "start": np.zeros((N, HEIGHT * WIDTH), np.uint16),
+            "freq": np.zeros((N, HEIGHT * WIDTH), np.uint16),
+        },
+        "decode_pixel_images": {
+            "coded": [b"\1\2\3\4\5", b"\x80\2\3"],
+            "max_error": 3,
+            "counts": np.array([2, 1], np.int32),
+            "shapes": np.array([[HEIGHT, WIDTH]] * N, np.int32),
+            "out": np.zeros((N, HEIGHT, WIDTH), np.uint8),
+            "finals": np.empty((2, 2), np.uint32),
+        },
     }
 
 
-FUNCTIONS = ("analyse_images", "refine_image", "synthesize_images", "image_symbols", "encode_streams", "decode_images")
+ON_IMAGES = ("analyse_images", "synthesize_images", "image_symbols", "decode_images")
+ON_PIXELS = ("image_pixel_symbols", "decode_pixel_images")
+FUNCTIONS = (*ON_IMAGES, "refine_image", "encode_streams", *ON_PIXELS)
 OUTPUTS = {"out", "finals", "start", "freq", "y"}
 INPUTS_OF = {"encode_streams": OUTPUTS, "synthesize_images": {"y"}, "image_symbols": {"y"}}
 
@@ -435,9 +679,7 @@ def call(function: str, values: dict[str, Any]) -> Any:
     return getattr(owner, function)(*values.values())
 
 
-@pytest.mark.parametrize(
-    "function", ["analyse_images", "synthesize_images", "image_symbols", "encode_streams", "decode_images"]
-)
+@pytest.mark.parametrize("function", [*ON_IMAGES, "encode_streams", *ON_PIXELS])
 class TestArguments:
     def test_good_ones_are_taken(self, function: str) -> None:
         call(function, arguments()[function])
@@ -499,9 +741,13 @@ class TestArguments:
 def bad_values() -> list[tuple[str, str, Any]]:
     """Values that arguments cannot have."""
     cases: list[tuple[str, str, Any]] = []
-    for function in (name for name in FUNCTIONS if name != "encode_streams"):
+    for function in (*ON_IMAGES, "refine_image"):
         cases += [(function, "quality", bad) for bad in (-1, 100, 2**31 - 1, -(2**31))]
-    for function in ("analyse_images", "synthesize_images", "image_symbols"):
+    for function in ON_PIXELS:
+        cases += [(function, "max_error", bad) for bad in (-1, 65, 2**31 - 1, -(2**31))]
+    for name in ("height", "width"):
+        cases += [("image_pixel_symbols", name, bad) for bad in (-1, 0, 1, 65535, 65536, 2**31 - 1, -(2**31))]
+    for function in ("analyse_images", "synthesize_images", "image_symbols", "image_pixel_symbols"):
         cases += [(function, "images", bad) for bad in (-1, 0, 2, 4, 2**31 - 1, -(2**31))]
     cases += [("refine_image", "effort", bad) for bad in (-1, 10, 2**31 - 1, -(2**31))]
     cases += [("refine_image", "lmbda", bad) for bad in (-1, (1 << 22) + 1, 2**31 - 1, -(2**31))]
@@ -520,11 +766,14 @@ def bad_values() -> list[tuple[str, str, Any]]:
     for counts in ([size, 1], [size + 1, -1], [-1, size + 1], [2**62, 2**62], [size, -(2**63)], [size - 1, 0], [size]):
         cases.append(("encode_streams", "counts", np.array(counts, np.int64)))
     for few in ([3, 1], [4, -1], [-1, 4], [2, 0], [2**31 - 1, 1], [3], [1, 1, 1]):
-        cases.append(("decode_images", "counts", np.array(few, np.int32)))
+        cases += [(function, "counts", np.array(few, np.int32)) for function in ("decode_images", "decode_pixel_images")]
     for shape in ([0, 2], [3, 0], [-1, 2], [4, 2], [16385, 1], [2**31 - 1, 2**31 - 1]):
         cases.append(("decode_images", "shapes", np.array([[ROWS, COLUMNS], [ROWS, COLUMNS], shape], np.int32)))
+    for shape in ([0, 6], [9, 0], [-1, 6], [8, 6], [65536, 1], [65535, 65535], [2**31 - 1, 2**31 - 1]):
+        shapes = np.array([[HEIGHT, WIDTH], [HEIGHT, WIDTH], shape], np.int32)
+        cases.append(("decode_pixel_images", "shapes", shapes))
     for coded in ([], [b"\1"], [b"\1"] * 3, [b"\1", b""], [b"\1", b"\0\1"]):
-        cases.append(("decode_images", "coded", coded))
+        cases += [(function, "coded", coded) for function in ("decode_images", "decode_pixel_images")]
     return cases
 
 
@@ -539,6 +788,8 @@ def test_values_that_no_caller_may_give_are_refused(function: str, name: str, va
 def test_streams_are_bytes(coded: Any) -> None:
     with pytest.raises(TypeError):
         call("decode_images", arguments()["decode_images"] | {"coded": coded})
+    with pytest.raises(TypeError):
+        call("decode_pixel_images", arguments()["decode_pixel_images"] | {"coded": coded})
 
 
 def test_symbols_beyond_the_bounds_are_refused() -> None:

@@ -34,7 +34,7 @@ def records_of(seed: int, grey: bool) -> tuple[bytes, list[int]]:
 
     prepared._Writer.record = noting  # type: ignore[method-assign]
     try:
-        model = random_grey_model(seed) if grey else random_model(seed, pixels=seed % 2 == 0)
+        model = (random_grey_model if grey else random_model)(seed, pixels=seed % 2 == 0)
         return prepared.prepare(model), offsets
     finally:
         prepared._Writer.record = record  # type: ignore[method-assign]
@@ -111,7 +111,14 @@ def use_grey(random: np.random.Generator, model: _engine.Model) -> None:
     model.synthesize_images(y, 1, height, width, quality, x)
     stream = [bytes([random.integers(1, 256)]) + random.bytes(60)]
     shape, finals = np.array([[rows, columns]], np.int32), np.empty((1, 2), np.uint32)
-    model.decode_images(stream, quality, np.ones(1, np.int32), shape, y, finals)
+    one = np.ones(1, np.int32)
+    model.decode_images(stream, quality, one, shape, y, finals)
+    try:
+        model.image_pixel_symbols(x, 1, height, width, 0, *np.empty((2, height * width), np.uint16))
+        model.decode_pixel_images(stream, int(random.integers(0, 65)), one, np.array([x.shape], np.int32), x, finals)
+    except ValueError as error:
+        if "without loss" not in str(error):
+            raise
 
 
 def main(seed: int, count: int, grey: bool = False) -> None:

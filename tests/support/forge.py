@@ -230,15 +230,22 @@ def wide_pixels(width: int) -> bytes:
     return model((), arrays, "glyph")
 
 
-def with_changed_array(content: bytes, name: str, value: int | None) -> bytes:
-    """A model file with one array whose first number is another, or which is all ones if ``value`` is None."""
+def with_arrays(content: bytes, others: Arrays) -> bytes:
+    """A model file with other arrays of some names."""
     from support.random_models import model_file
 
     with np.load(io.BytesIO(content)) as arrays:
-        changed = {key: arrays[key].astype(np.int64) for key in arrays.files if key != "meta"}
+        kept = {key: arrays[key].astype(np.int64) for key in arrays.files if key != "meta"}
         meta = json.loads(arrays["meta"].tobytes())
+    return model_file(meta, kept | others)
+
+
+def with_changed_array(content: bytes, name: str, value: int | None) -> bytes:
+    """A model file with one array whose first number is another, or which is all ones if ``value`` is None."""
+    with np.load(io.BytesIO(content)) as arrays:
+        changed = arrays[name].astype(np.int64)
     if value is None:
-        changed[name][:] = 1
+        changed[:] = 1
     else:
-        changed[name].reshape(-1)[0] = value
-    return model_file(meta, changed)
+        changed.reshape(-1)[0] = value
+    return with_arrays(content, {name: changed})

@@ -11,6 +11,17 @@ from numpy.typing import NDArray
 from mnistzip.models.grey.coding_order import GRIDS, STEP_TABLES, TAPS
 from mnistzip.models.grey.distribution import INVERSE_MAX, SCALES, SEGMENTS
 from mnistzip.models.grey.grey_model import CURVATURE_MAX
+from mnistzip.models.grey.grey_pixels import (
+    COMPONENTS_MAX,
+    EDGES,
+    ERRORS,
+    FACTOR_MAX,
+    INPUTS,
+    POSITIONS,
+    PREDICTIONS,
+    SPREADS,
+    WINDOW,
+)
 from mnistzip.models.grey.prior import CHANNELS, GROUP, GROUPS, HEAD, LOGS, SEEN, SYMBOL_MAX
 from mnistzip.models.model import Model, read_model
 from mnistzip.nn.operations import SCATTER_RATIO
@@ -114,12 +125,16 @@ class GreyMaker(ModelMaker):
             self._symbols(group)
             most = min(self.one_of(400, 2000, 16000), (SUM_MAX - 128) // ACTIVATION_MAX)
             self.arrays[f"prior.{group}.gain"] = self.random.integers(-most // 4, most + 1, (QUALITIES, narrow))
+        self._shape("prior")
+
+    def _shape(self, part: str) -> None:
+        """The table of cumulative probabilities and the scales."""
         if self.random.random() < 0.3:
             table = np.sort(self.random.integers(0, 65537, SEGMENTS + 1))
             scales = self.random.integers(1, self.one_of(3, 9000, INVERSE_MAX) + 1, SCALES)
         else:
             table, scales = logistic()
-        self.arrays |= {"prior.cumulative": table, "prior.inverse_scale": scales}
+        self.arrays |= {f"{part}.cumulative": table, f"{part}.inverse_scale": scales}
 
     def _hidden(self, group: int, hidden: int) -> None:
         """What a group sees: sums of all tables stay within 2^24, as tables differ in signs and order alone."""
@@ -166,10 +181,51 @@ class GreyMaker(ModelMaker):
         if group:
             self.arrays[f"prior.{group}.linear_before"] = self._some_taps(weight[inputs:])
 
+    # ---- Pixel model ----
+
+    def grey_pixels(self, width: int) -> None:
+        """The arrays of a pixel model, whose layers have as many outputs at most."""
+        widths = [self.integer(1, width) for _ in range(3)]
+        components = self.one_of(1, 2, 5, COMPONENTS_MAX)
+        tables = {"spread": (SPREADS,), "prediction": (PREDICTIONS,), "positions": (len(POSITIONS), EDGES), "error": (ERRORS,)}
+        self._dense("enter", len(WINDOW), widths[0], INPUTS.high, ACTIVATION_MAX, tables)
+        for k in range(2):
+            self._dense(str(k), *widths[k : k + 2], ACTIVATION_MAX, ACTIVATION_MAX, {})
+        heads = {"spread": (SPREADS,), "error": (ERRORS,)}
+        self._dense("head", widths[2], 3 * components, ACTIVATION_MAX, self.one_of(2000, 20000, HEAD.high), heads)
+        self._dense("linear", len(WINDOW), components, INPUTS.high, self.one_of(300, 30000, SUM_MAX), {})
+        if self.random.random() < 0.5:
+            self.arrays |= _factors()
+        else:
+            for factor in ("magnify", "amplitude"):
+                most = self.one_of(300, 9000, FACTOR_MAX)
+                self.arrays[f"pixels.{factor}"] = self.random.integers(0, most + 1, SPREADS)
+        self._shape("pixels")
+
+    def _dense(self, layer: str, inputs: int, outputs: int, peak: int, target: int, tables: dict[str, tuple[int, ...]]) -> None:
+        """A layer and the tables that are added to its bias: the largest rows of all make up a second bias."""
+        mask = np.ones((inputs, outputs), bool)
+        weight, bias, others, shift = self.matrix(mask, np.full(inputs, peak), target)
+        name = f"pixels.{layer}"
+        self.arrays |= {f"{name}.weight": weight, f"{name}.bias": bias, f"{name}.shift": shift}
+        for table, shape in tables.items():
+            count = shape[0] if len(shape) > 1 else 1
+            parts = [np.trunc(others * self.random.random(outputs) * 0.5 / count).astype(np.int64) for _ in range(count)]
+            if table == "error":  # the last one: what is left
+                parts = [others]
+            others = others - np.sum(parts, axis=0)
+            rows = np.stack([self.shares(part, shape[-1:]) for part in parts])
+            self.arrays[f"{name}.{table}"] = rows.reshape(*shape, outputs)
+
     # ---- All ----
 
-    def grey_file(self) -> bytes:
-        """A model file."""
+    def grey_file(self, pixels: bool = True, width: int = 20) -> bytes:
+        """A model file.
+
+        Args:
+            pixels: whether it has a pixel model.
+            width: of a layer of the pixel model at most.
+        """
         bounds = self.random.integers(0, self.one_of(2, 9, 40, SYMBOL_MAX + 1), (QUALITIES, CHANNELS))
         if self.random.random() < 0.3:
             bounds[:, self.random.integers(0, GROUPS) * GROUP :][:, :GROUP] = 0  # a group that is not coded
@@ -194,23 +250,28 @@ class GreyMaker(ModelMaker):
             "synthesis": self.grey_synthesis(peak),
         }
         self.grey_prior(self.integer(1, 20), self.integer(1, 20))
+        if pixels:
+            self.grey_pixels(width)
         return model_file(meta, self.arrays)
 
 
-def logistic() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The table and the inverse scales of logistic distributions, as trained models have them."""
-    units = 1 << 12  # of the table in one scale
+def logistic(units: int = 1 << 12) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The table and the inverse scales of logistic distributions, as trained models have them.
+
+    Args:
+        units: of the table in one scale.
+    """
     distance = np.arange(SEGMENTS + 1) * 128 - (1 << 16)
     table = np.rint(65536 / (1 + np.exp(-distance / units))).astype(np.int64)
     return table, np.rint(units * 8192 / (512 * np.geomspace(0.03, 148, SCALES))).astype(np.int64)
 
 
 @cache
-def random_grey_model(seed: int, **options: Any) -> Model:
+def random_grey_model(seed: int, pixels: bool = True, width: int = 20, **options: Any) -> Model:
     """A model of random layers and weights, with sums that just reach their limits, read from its file."""
     random = np.random.default_rng(seed)
     options = {"largest": int(random.choice([100, 3000, SUM_MAX])), **options}
-    return read_model(GreyMaker(random, **options).grey_file(), f"random grey {seed}")
+    return read_model(GreyMaker(random, **options).grey_file(pixels, width), f"random grey {seed}")
 
 
 @cache
@@ -219,6 +280,7 @@ def plain_grey_model(seed: int = 0, channels: int = 16, hidden: int = 12, narrow
     return read_model(plain_grey_file(seed, channels, hidden, narrow, blocks), f"plain grey {seed}")
 
 
+@cache
 def plain_grey_file(seed: int = 0, channels: int = 16, hidden: int = 12, narrow: int = 8, blocks: int = 1) -> bytes:
     """The file of :func:`plain_grey_model`."""
     random, arrays = np.random.default_rng(seed), {}
@@ -271,6 +333,7 @@ def plain_grey_file(seed: int = 0, channels: int = 16, hidden: int = 12, narrow:
     arrays["curvature"] = np.maximum(16 * (steps // 64) ** 2, 1)
     arrays["lmbda"] = np.rint(np.geomspace(20, 20000, QUALITIES)).astype(np.int64)
     arrays |= _plain_prior(random, hidden, narrow)
+    arrays |= _plain_pixels(random)
     meta = {
         "version": 1,
         "kind": "grey",
@@ -327,6 +390,43 @@ def _plain_prior(random: np.random.Generator, hidden: int, narrow: int) -> dict[
             arrays[f"{name}.linear_before"] = small(9 * GROUP * group, GROUP) * kept.repeat(GROUP * group)[:, None]
     table, scales = logistic()
     return arrays | {"prior.cumulative": table, "prior.inverse_scale": scales}
+
+
+def _plain_pixels(random: np.random.Generator, width: int = 24, components: int = 3) -> dict[str, NDArray[Any]]:
+    """A pixel model whose means are close to the prediction, and whose scales follow the spread."""
+
+    def dense(
+        name: str, inputs: int, outputs: int, most: int, shift: int, **tables: tuple[int, ...]
+    ) -> dict[str, NDArray[Any]]:
+        made = {
+            "weight": random.integers(-most, most + 1, (inputs, outputs)),
+            "bias": random.integers(-9, 10, outputs),
+            "shift": np.full(outputs, shift),
+        }
+        made |= {key: random.integers(-4000, 4001, (*shape, outputs)) for key, shape in tables.items()}
+        return {f"pixels.{name}.{key}": array for key, array in made.items()}
+
+    outputs, shapes = 3 * components, {"spread": (SPREADS,), "error": (ERRORS,)}
+    positions = (len(POSITIONS), EDGES)
+    arrays = dense("enter", len(WINDOW), width, 60, 7, **shapes, prediction=(PREDICTIONS,), positions=positions)
+    arrays |= dense("0", width, 17, 60, 7) | dense("1", 17, width, 60, 7)
+    arrays |= dense("head", width, outputs, 30, 7, **shapes) | dense("linear", len(WINDOW), components, 30, 6)
+    scale = 400 + 90 * np.log2(_spread_sizes())
+    arrays["pixels.head.spread"][:, 2 * components :] += np.rint(128 * scale[:, None]).astype(np.int64)
+    arrays |= _factors()
+    arrays["pixels.cumulative"], arrays["pixels.inverse_scale"] = logistic(5000)
+    return arrays
+
+
+def _spread_sizes() -> NDArray[np.float64]:
+    """The mean of the 8 differences of each spread."""
+    return np.exp2(np.arange(SPREADS) / 4 - 3)
+
+
+def _factors() -> dict[str, NDArray[Any]]:
+    """Factors of a pixel model that make its inputs and outputs multiples of these differences."""
+    factors = {"amplitude": 256 * _spread_sizes(), "magnify": 256 * 128 / _spread_sizes()}
+    return {f"pixels.{name}": np.rint(factor).astype(np.int64) for name, factor in factors.items()}
 
 
 def pictures(random: np.random.Generator, count: int, height: int, width: int) -> Pixels:

@@ -125,6 +125,7 @@ CASES = [
         source="work/set.npy",
         needs="torch",
     ),
+    single("export own.npz --c --bare --encoder -o codec.h", "work/codec.h", "work/own.npz"),
     Case(
         "integrate --prefix pre --quiet",
         (f"{SHARE}/*",),
@@ -158,6 +159,7 @@ TEXTS = {
         **{"data": READ, "-o": WRITTEN, "--folder": WRITTEN},
         **dict.fromkeys(("--time", "--recipe", "--device"), NEITHER),
     },
+    "export": {"model": READ, "-o": WRITTEN, "-q": NEITHER},
     "integrate": {"--prefix": WRITTEN},
     "help": {"command": NEITHER},
     "thumbnail": {"source": READ, "output": WRITTEN},

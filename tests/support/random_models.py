@@ -408,7 +408,7 @@ def features(model: Model) -> set[str]:
         ("far to near", "near to symbols", "far to symbols", "logits to far"), prior.gradient_matmuls, strict=True
     ):
         found.update({f"wide gradient of {name}"} if np.abs(gradient.weight).max() > 32767 else ())
-    if model.pixels is not None:
+    if model.has_pixel_model:
         found.add(f"key of {model.pixels.copying.levels.shape[1]}")
         for net in model.pixels.nets:
             found.add(f"{'odd' if net.rows.shape[1] % 2 else 'even'} width")

@@ -201,7 +201,7 @@ def test_a_pixel_model_that_is_of_no_use_is_left_out_and_that_is_said(
     report = json.loads(out.with_suffix(".json").read_text())
     assert "lossless" not in report
     model = read_model(out.read_bytes(), "mine")
-    assert model.pixels is None
+    assert not model.has_pixel_model
     file = mnistzip.encode(images[0], model=out, lossless=True)
     assert file == store(images[0])
     assert (mnistzip.decode(file) == images[0]).all()

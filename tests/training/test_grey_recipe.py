@@ -20,7 +20,7 @@ from mnistzip.models.grey.grey_file import read_grey
 from mnistzip.models.registry import read_model
 from mnistzip.training import grey_recipe
 from mnistzip.training.export_grey import export_grey
-from mnistzip.training.grey_trainer import Trainer
+from mnistzip.training.grey_trainer import GreyTrainer
 from mnistzip.training.torch_grey import SCALES as LOG_SCALES, Grey
 from mnistzip.types import Pixels
 from support.grey_models import pictures
@@ -36,7 +36,7 @@ def small() -> Grey:
 def trained() -> Grey:
     """A small model after a few steps, with weights where training starts at zero."""
     torch.manual_seed(1)
-    trainer = Trainer(small().train(), 1, 6e-3, 0.015, 1)
+    trainer = GreyTrainer(small().train(), 1, 1)
     stack = torch.from_numpy(pictures(np.random.default_rng(1), 32, 24, 24))
     for _ in range(8):
         trainer._step(stack)
@@ -51,7 +51,7 @@ def trained() -> Grey:
 @pytest.mark.parametrize("size", [(24, 24), (7, 30)], ids=str)
 def test_integers_give_the_distributions_and_pictures_of_the_floats(trained: Grey, index: int, size: tuple[int, int]) -> None:
     ones = np.ones((100, 16), np.int64)
-    model, _ = read_grey(export_grey(trained, LEVELS, ones, ones), "small")
+    model = read_grey(export_grey(trained, LEVELS, ones, ones), "small").networks
     x = pictures(np.random.default_rng(2), 6, *size)
     y = model.analyse(x, index)
     tensor, level = torch.from_numpy(x).float()[:, None] / 255, LEVELS[index].expand(len(x))

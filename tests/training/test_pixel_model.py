@@ -66,7 +66,6 @@ def small(twin: Twin) -> Model:
 
 
 def pixels_of(model: Model) -> PixelModel:
-    assert model.pixels is not None
     return model.pixels
 
 
@@ -95,7 +94,7 @@ def test_a_file_is_the_same_and_comes_back_whatever_is_coded_beside_it(kind: str
     images = [*digits[:12], digits[12][3:20, 5:9], np.hstack(list(digits[:18])), np.zeros((28, 28), np.uint8)]
     assert len(images) > rans.FEW_STREAMS
     headers = [bytes([k]) for k in range(len(images))]
-    together = encode_payloads(headers, images, pixel_symbols(model, images))
+    together = encode_payloads(model, headers, images, pixel_symbols(model, images))
     shapes = [[(image.shape[0], image.shape[1])] for image in images]
     for out in (
         decode_payloads(model, headers, together, shapes),
@@ -105,7 +104,7 @@ def test_a_file_is_the_same_and_comes_back_whatever_is_coded_beside_it(kind: str
             assert isinstance(decoded, list)
             assert (decoded[0] == image).all()
     for header, image, payload in zip(headers, images, together, strict=True):
-        assert encode_payloads([header], [image], pixel_symbols(model, [image])) == [payload]
+        assert encode_payloads(model, [header], [image], pixel_symbols(model, [image])) == [payload]
 
 
 @pytest.mark.slow

@@ -23,7 +23,6 @@ GREYS = [0, 0, 0, 1, 7, 249, 250, 255]
 
 
 def pixels_of(model: Model) -> PixelModel:
-    assert model.pixels is not None
     return model.pixels
 
 
@@ -35,7 +34,7 @@ def everywhere(images: Pixels) -> NDArray[np.bool_]:
 @given(arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=40), elements=st.sampled_from(GREYS)))
 def test_any_image_comes_back_from_the_pixel_model_itself(image: Pixels) -> None:
     model = shipped("mnist")
-    payload = encode_payloads([b"x"], [image], pixel_symbols(model, [image]))
+    payload = encode_payloads(model, [b"x"], [image], pixel_symbols(model, [image]))
     out = decode_payloads(model, [b"x"], payload, [[(image.shape[0], image.shape[1])]])[0]
     assert isinstance(out, list)
     assert (out[0] == image).all()

@@ -52,7 +52,7 @@ def test_a_stored_model_equals_its_model_file(folder: Path, name: str) -> None:
     assert stored == prepared.prepare(plain)
     model = Model(name, plain.number, plain.content, stored)
     if plain.is_grey:
-        (_, lmbda), has_pixel_model = read_grey(plain.content, name), False
+        _, lmbda, has_pixel_model = read_grey(plain.content, name)
     else:
         parts = model_file.read_lossy_parts(plain.content, name)
         lmbda, has_pixel_model = parts.lmbda, parts.has_pixel_model

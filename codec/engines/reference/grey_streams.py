@@ -1,4 +1,4 @@
-"""Latents of whole images to streams and back: the prior of a model ``grey`` gives the intervals of the symbols."""
+"""Whole images to streams and back: the prior or the pixel model of a model ``grey`` gives the intervals of the symbols."""
 
 from __future__ import annotations
 
@@ -12,8 +12,11 @@ from mnistzip.entropy.cost import TOTAL
 from mnistzip.entropy.states import FinalStates
 from mnistzip.models.grey.distribution import Distributions
 from mnistzip.models.grey.grey_model import latent_shape
+from mnistzip.models.grey.grey_pixels import GreyPixels, Mixtures
 from mnistzip.models.grey.prior import GreyPrior
-from mnistzip.types import Integers
+from mnistzip.types import Integers, Pixels
+
+Shape = tuple[int, int]
 
 
 def image_symbols(prior: GreyPrior, y: Integers, quality_index: int) -> LatentSymbols:
@@ -33,13 +36,13 @@ def encode(symbols: Sequence[LatentSymbols], checks: Integers, check_bits: int) 
 
 
 def decode(
-    prior: GreyPrior, coded: Sequence[bytes], quality_index: int, shapes: Sequence[Sequence[tuple[int, int]]]
+    prior: GreyPrior, coded: Sequence[bytes], quality_index: int, shapes: Sequence[Sequence[Shape]]
 ) -> tuple[list[list[Integers]], FinalStates]:
     """The latents of the images of each stream, and where each stream ended. Streams advance together where shapes agree."""
     decoder = rans.Decoder(coded)
     latents: list[list[Integers]] = [[] for _ in coded]
     for depth in range(max(map(len, shapes), default=0)):
-        alike: dict[tuple[int, int], list[int]] = {}
+        alike: dict[Shape, list[int]] = {}
         for stream, of_stream in enumerate(shapes):
             if depth < len(of_stream):
                 alike.setdefault(latent_shape(*of_stream[depth]), []).append(stream)
@@ -53,3 +56,27 @@ def decode(
             for stream, latent in zip(streams, y, strict=True):
                 latents[stream].append(latent)
     return latents, decoder.final_states()
+
+
+def pixel_symbols(model: GreyPixels, x: Pixels, max_error: int) -> LatentSymbols:
+    """The intervals of the grey levels of images ``(N, H, W)`` in coding order."""
+    starts, freqs = model.intervals(x, max_error)
+    return LatentSymbols(starts.astype(np.uint16), (freqs - 1).astype(np.uint16))
+
+
+def decode_pixels(
+    model: GreyPixels, coded: Sequence[bytes], shapes: Sequence[Sequence[Shape]], max_error: int
+) -> tuple[list[list[Pixels]], FinalStates]:
+    """The images of each stream that the pixel model coded, and where each stream ended. All streams advance together."""
+    decoder = rans.Decoder(coded)
+    images: list[list[Pixels]] = [[] for _ in coded]
+    for depth in range(max(map(len, shapes), default=0)):
+        streams = np.array([stream for stream, of_stream in enumerate(shapes) if depth < len(of_stream)])
+
+        def next_symbols(mixtures: Mixtures, image: Integers, streams: Integers = streams) -> Integers:
+            return decoder.decode(mixtures, streams[image])
+
+        decoded = model.decode([shapes[stream][depth] for stream in streams.tolist()], max_error, next_symbols)
+        for stream, image in zip(streams.tolist(), decoded, strict=True):
+            images[stream].append(image)
+    return images, decoder.final_states()

@@ -46,13 +46,16 @@ class Shape:
         if scales.min() < 1 or scales.max() > INVERSE_MAX:
             raise ModelError("a scale of the distributions is out of range")
 
-    def below(self, symbol: Integers, mean: Integers, scale: Integers, bound: int) -> Integers:
-        """The cumulative frequency below symbols: 0 for ``-bound``, 65536 for ``bound + 1``."""
-        distance = ((symbol << MEAN_BITS + 1) - (1 << MEAN_BITS) - 2 * mean) * self.inverse_scale[scale] >> SCALE_SHIFT
-        at = np.clip(distance, -REACH, REACH - 1) + REACH
+    def share(self, distance: Integers, scale: Integers) -> Integers:
+        """The probability below a distance from the mean, in 512ths of a symbol: in 2^-23, rising with the distance."""
+        at = np.clip(distance * self.inverse_scale[scale] >> SCALE_SHIFT, -REACH, REACH - 1) + REACH
         segment, rest = at >> SEGMENT_BITS, at & ((1 << SEGMENT_BITS) - 1)
         low = self.cumulative[segment]
-        share = (low << SEGMENT_BITS) + (self.cumulative[segment + 1] - low) * rest
+        return (low << SEGMENT_BITS) + (self.cumulative[segment + 1] - low) * rest
+
+    def below(self, symbol: Integers, mean: Integers, scale: Integers, bound: int) -> Integers:
+        """The cumulative frequency below symbols: 0 for ``-bound``, 65536 for ``bound + 1``."""
+        share = self.share((symbol << MEAN_BITS + 1) - (1 << MEAN_BITS) - 2 * mean, scale)
         values = 2 * bound + 1
         edge = (share * (TOTAL - values) >> PROBABILITY_BITS + SEGMENT_BITS) + symbol + bound
         return np.where(symbol <= -bound, 0, np.where(symbol > bound, TOTAL, edge))

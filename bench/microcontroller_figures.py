@@ -1,0 +1,57 @@
+"""The figures of docs/microcontrollers.md, from the results of ``benchmarks/microcontrollers.py``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mnistzip.bench.figures import Sources
+from mnistzip.bench.report.markdown import markdown_table
+
+MEGAHERTZ = 240
+
+
+def memory(sources: Sources) -> str:
+    """Flash and RAM of the parts of a model."""
+    measured = sources.microcontrollers
+    rows = []
+    for row in measured["sizes"]:
+        first, last = row["qualities"]
+        quality = str(first) if first == last else f"{first} to {last}"
+        ram = row["workspace"] + row["stack"]
+        cells = (row["constants"], row["flash"], row["workspace"], row["stack"], ram)
+        rows.append([row["parts"], quality, *(f"{cell:,}" for cell in cells)])
+    header = ["", "qualities", "constants", "flash", "workspace", "stack", "RAM"]
+    return (
+        f"`{measured['model']}` on a Cortex-M4, in bytes:\n\n{markdown_table(header, rows)}\n\n"
+        f"Each further quality takes {_further(measured['sizes'], 'encoder'):,} bytes of flash in an encoder, and "
+        f"{_further(measured['sizes'], 'encoder and decoder'):,} in both parts."
+    )
+
+
+def instructions(sources: Sources) -> str:
+    """Instructions of a digit, and the time that they take at one instruction per cycle."""
+    measured = sources.microcontrollers
+    rows = [
+        [machine["title"], f"{machine['digits']:,}", *_cells(machine["encode"]), *_cells(machine["decode"])]
+        for machine in measured["machines"].values()
+    ]
+    at = f"ms at {MEGAHERTZ} MHz"
+    header = ["", "digits", "encode: instructions, mean", "largest", at, "decode: instructions, mean", "largest", at]
+    return (
+        f"`{measured['model']}` at quality {measured['quality']}, on MNIST test digits:\n\n"
+        + markdown_table(header, rows)
+        + f"\n\nMeasured {measured['date']} with {', '.join(measured['tools'])}."
+    )
+
+
+def _further(sizes: list[dict[str, Any]], parts: str) -> int:
+    """Bytes of one more quality."""
+    one, many = (row for row in sizes if row["parts"] == parts)
+    first, last = many["qualities"]
+    return round((many["constants"] - one["constants"]) / (last - first))
+
+
+def _cells(counts: dict[str, Any]) -> list[str]:
+    """Mean and largest number of instructions, and the mean time."""
+    mean, largest = counts["mean"], counts["max"]
+    return [f"{mean:,}", f"{largest:,}", f"{mean / MEGAHERTZ / 1000:.1f}"]

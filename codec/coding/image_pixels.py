@@ -1,0 +1,83 @@
+"""Whole images that the pixel model of a model of the kind ``grey`` codes: their symbols, and payloads of them.
+
+A payload is one stream, whose images follow each other. FORMAT.md, section 13, specifies it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from mnistzip.bitstream.checksums import crc32
+from mnistzip.engines.choice import current
+from mnistzip.engines.interface import LatentSymbols
+from mnistzip.entropy.cost import COST
+from mnistzip.errors import FormatError
+from mnistzip.models.registry import Model
+from mnistzip.tiling import by_shape
+from mnistzip.types import Pixels
+
+PIXELS_TOGETHER = 1 << 18  # whose symbols are computed together
+
+
+class ImageSymbols(NamedTuple):
+    """The symbols of an image: their intervals in coding order, shape ``(H * W,)`` each."""
+
+    intervals: LatentSymbols
+
+    @property
+    def bits(self) -> int:
+        """Ideal code length in units of 1 / :data:`~mnistzip.entropy.cost.BIT` bits."""
+        return int(COST[1:][self.intervals.freq_less_one].sum())
+
+
+def pixel_symbols(model: Model, images: Sequence[Pixels], max_error: int = 0) -> list[ImageSymbols]:
+    """The symbols of each image."""
+    out: dict[int, ImageSymbols] = {}
+    for indices, stack in by_shape(images):
+        together = max(1, PIXELS_TOGETHER // stack[0].size)
+        for first in range(0, len(stack), together):
+            part = slice(first, first + together)
+            symbols = current().image_pixel_symbols(model, stack[part], max_error)
+            for k, start, freq_less_one in zip(indices[part].tolist(), symbols.start, symbols.freq_less_one, strict=True):
+                out[k] = ImageSymbols(LatentSymbols(start, freq_less_one))
+    return [out[k] for k in range(len(images))]
+
+
+def encode_payloads(
+    checksum_seeds: Sequence[bytes], images: Sequence[Pixels], symbols: Sequence[ImageSymbols], group: int = 1
+) -> list[bytes]:
+    """Payloads of ``group`` images each: :func:`mnistzip.coding.lossless.encode_payloads`."""
+    starts = range(0, len(images), group)
+    streams = [LatentSymbols.join([each.intervals for each in symbols[start : start + group]]) for start in starts]
+    pairs = zip(checksum_seeds, starts, strict=True)
+    checks = [_check(seed, images[start : start + group]) for seed, start in pairs]
+    return current().encode_streams(streams, np.array(checks, np.int64))
+
+
+def decode_payloads(
+    model: Model,
+    checksum_seeds: Sequence[bytes],
+    payloads: Sequence[bytes],
+    shapes: Sequence[Sequence[tuple[int, int]]],
+    max_error: int = 0,
+) -> list[list[Pixels] | FormatError]:
+    """For each payload its images or its error: :func:`mnistzip.coding.lossless.decode_payloads`."""
+    out: dict[int, list[Pixels] | FormatError] = {}
+    possible = [k for k, payload in enumerate(payloads) if payload and payload[0]]
+    if possible:
+        images, ends = current().decode_pixel_images(
+            model, [payloads[k] for k in possible], [shapes[k] for k in possible], max_error
+        )
+        checks = np.array([_check(checksum_seeds[k], each) for k, each in zip(possible, images, strict=True)], np.int64)
+        for k, each, intact in zip(possible, images, ends.verify(checks).tolist(), strict=True):
+            out[k] = each if intact else FormatError("its content does not match its check")
+    damaged = FormatError("a coded stream is empty or begins with an impossible state")
+    return [out.get(k, damaged) for k in range(len(payloads))]
+
+
+def _check(seed: bytes, images: Sequence[Pixels]) -> int:
+    """CRC-32 of the seed, four zeros, and the grey levels of all images."""
+    return crc32((seed, bytes(4), *(np.ascontiguousarray(image).tobytes() for image in images)))

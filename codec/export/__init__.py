@@ -1,0 +1,1 @@
+"""Models as C constants, for machines that have no room for a model file."""
