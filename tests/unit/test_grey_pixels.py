@@ -22,6 +22,12 @@ from support.grey_models import pictures
 LEVELS = [0, 1, 60, 61, 128, 250, 255]
 
 
+def rough(random: np.random.Generator, count: int, height: int, width: int) -> list[Pixels]:
+    """Slopes with noise, which no other method codes in fewer bytes."""
+    rows, columns = np.mgrid[:height, :width]
+    return [(k % 3 * rows + 2 * columns + random.normal(0, 6, rows.shape)).clip(0, 255).astype(np.uint8) for k in range(count)]
+
+
 @pytest.mark.parametrize("shapes", [[(1, 1)], [(9, 7)], [(3, 20), (20, 3), (1, 5)]], ids=str)
 def test_every_pixel_is_in_one_step_and_sees_only_earlier_ones(shapes: list[tuple[int, int]]) -> None:
     places, first = steps(shapes)
@@ -86,9 +92,7 @@ def test_pixels_that_come_later_change_nothing_that_was_coded_before() -> None:
 
 
 def test_pictures_of_the_default_are_smaller_than_with_tiles() -> None:
-    random = np.random.default_rng(3)
-    rows, columns = np.mgrid[:60, :70]
-    images = [(k * rows + 2 * columns + random.normal(0, 6, rows.shape)).clip(0, 255).astype(np.uint8) for k in range(3)]
+    images = rough(np.random.default_rng(3), 3, 60, 70)
     whole = mnistzip.encode_many(images, lossless=True)
     tiles = mnistzip.encode_many(images, lossless=True, model="glyph")
     assert sum(map(len, whole)) < sum(map(len, tiles))
@@ -113,13 +117,13 @@ def test_a_damaged_file_is_refused(engine: str) -> None:
 
 def test_archives_share_streams_and_give_any_image() -> None:
     random = np.random.default_rng(5)
-    images = [*pictures(random, 9, 16, 16), *pictures(random, 3, 5, 31), pictures(random, 1, 70, 40)[0]]
+    images = [*rough(random, 29, 16, 16), *rough(random, 3, 5, 31), rough(random, 1, 70, 40)[0]]
     for options in ({"lossless": True}, {"max_error": 6}):
         content = mnistzip.encode_archive(images, model="grey", **options)
         files = mnistzip.encode_many(images, model="grey", **options)
         assert len(content) < sum(map(len, files))
         with mnistzip.Archive(content) as archive:
-            for number in (12, 0, 10, 5):
+            for number in (32, 0, 30, 5):
                 assert (archive[number] == nearest(images[number], options.get("max_error", 0))).all()
 
 
