@@ -176,8 +176,8 @@ static inline int16_t *mnz_canvas_at(const mnz_pixel_batch *b, int row, int colu
 
 /* ---- Files ---- */
 
-/* The payload of an image, whose header is valid and lossy. mnz_grey_file_workspace gives the bytes that the arena must have; 0 if the
-   image is too large. */
+/* The payload of an image, whose header is valid. mnz_grey_file_workspace gives the bytes that the arena must have; 0 if the image is too
+   large, or if there is no pixel model for it. */
 size_t mnz_grey_file_workspace(const mnz_model *model, const mnz_header *h);
 mnz_status mnz_grey_encode(const mnz_model *model, const mnz_header *h, const uint8_t *pixels, int effort, int check_bits, uint8_t *out,
                            size_t capacity, size_t *size, mnz_arena arena);

@@ -93,7 +93,7 @@ size_t mnz_search_workspace(const mnz_model *model);
 /* Bytes of workspace that lossless functions need for a number of tiles. */
 size_t mnz_lossless_workspace(const mnz_model *model, int tiles);
 
-/* ---- Images: FORMAT.md, sections 1, 3, 8, 10 and 12 ---- */
+/* ---- Images: FORMAT.md, sections 1, 3, 8, 10, 12 and 13 ---- */
 
 enum { MNZ_LOSSY = 0, MNZ_LOSSLESS = 1, MNZ_BOUNDED = 3, MNZ_HEADER_MAX = 14, MNZ_ERROR_MAX = 64 };
 
@@ -117,8 +117,9 @@ size_t mnz_write_header(const mnz_header *header, uint8_t out[MNZ_HEADER_MAX]);
 /* The most bytes of a file with this header; 0 if it is not valid, or too large for this machine. */
 size_t mnz_file_bound(const mnz_header *header);
 
-/* Bytes of workspace that mnz_encode, mnz_decode and mnz_measure need for an image; 0 if its header is not valid, or it is too large for this machine.
-   Of models that code tiles they do not depend on the size of the image. */
+/* Bytes of workspace that mnz_encode, mnz_decode and mnz_measure need for an image; 0 if its header is not valid, if it is too large for
+   this machine, or if a model of the kind grey has no pixel model for it. Of models that code tiles they do not depend on the size of the
+   image. */
 size_t mnz_image_workspace(const mnz_model *model, const mnz_header *header);
 
 /*

@@ -2,7 +2,9 @@
  * A small codec for the command line, to show how the library is used:
  *
  *     cae decode MODEL FILE.cae OUT.pgm
- *     cae encode MODEL IN.pgm OUT.cae NUMBER QUALITY [EFFORT]     QUALITY 0 keeps every pixel
+ *     cae encode MODEL IN.pgm OUT.cae NUMBER QUALITY [EFFORT]
+ *
+ * QUALITY is 1 to 100, 0 to keep every pixel, or -N to keep every pixel within N grey levels.
  *
  * MODEL is a prepared model, and NUMBER its number in files. Python writes it:
  *
@@ -80,7 +82,8 @@ int main(int count, char **arguments)
         int width = 0, height = 0, start = 0;
         if (sscanf((const char *)input, "P5 %d %d 255%n", &width, &height, &start) != 2 || !start) stop("the input is no PGM of 8 bits");
         const int quality = atoi(arguments[6]);
-        const mnz_header header = {quality ? MNZ_LOSSY : MNZ_LOSSLESS, width, height, atoi(arguments[5]), {0}, quality, 0};
+        mnz_header header = {quality ? MNZ_LOSSY : MNZ_LOSSLESS, width, height, atoi(arguments[5]), {0}, quality, 0};
+        if (quality < 0) header.mode = MNZ_BOUNDED, header.quality = 0, header.max_error = -quality;
         const size_t bound = mnz_file_bound(&header);
         if (!bound || input_size - (size_t)start - 1 != (size_t)width * (size_t)height) stop("size, number or quality is out of range");
         uint8_t *file = allocate(bound);

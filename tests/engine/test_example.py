@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -59,13 +60,13 @@ def test_golden_files_give_their_pixels(path: Path, cae: Run, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("name", registry.SHIPPED)
-@pytest.mark.parametrize("quality", [0, 1, 50, 100])
+@pytest.mark.parametrize("quality", [-7, 0, 1, 50, 100])
 @pytest.mark.parametrize("shape", [(28, 28), (1, 1), (40, 61), (150, 140)], ids=str)
 def test_files_are_those_of_python(
     name: str, quality: int, shape: tuple[int, int], cae: Run, digits: Pixels, tmp_path: Path
 ) -> None:
     model = registry.shipped(name)
-    if quality == 0 and not model.has_pixel_model:
+    if quality <= 0 and not model.has_pixel_model:
         pytest.skip("the model has no pixel model")
     sheet = np.block([[digits[row * 6 + column] for column in range(6)] for row in range(6)])
     image = np.ascontiguousarray(sheet[: shape[0], 10 : 10 + shape[1]])
@@ -73,16 +74,21 @@ def test_files_are_those_of_python(
     done = cae("encode", name, tmp_path / "in.pgm", tmp_path / "out.cae", model.number, quality, 1)
     assert done.returncode == 0, done.stderr
     file = (tmp_path / "out.cae").read_bytes()
-    options = {"lossless": True} if quality == 0 else {"quality": quality, "effort": 1}
+    lossy, kept = {"quality": quality, "effort": 1}, {"lossless": True} if quality == 0 else {"max_error": -quality}
+    options: dict[str, Any] = lossy if quality > 0 else kept
     python = mnistzip.encode(image, model=name, **options)
     if container.parse(python)[0].mode is container.parse(file)[0].mode:  # Python may have stored it
         assert file == python
-    assert mnistzip.decode(file).shape == image.shape
+    decoded = mnistzip.decode(file)
+    assert decoded.shape == image.shape
+    if quality <= 0:
+        assert np.abs(decoded.astype(int) - image).max() <= -quality
 
 
-@pytest.mark.parametrize("name", ["mnist", "grey"])
-def test_damage_is_refused(name: str, cae: Run, digits: Pixels, tmp_path: Path) -> None:
-    file = mnistzip.encode(digits[0], model=name)
+@pytest.mark.parametrize(("name", "options"), [("mnist", {}), ("grey", {}), ("grey", {"max_error": 1})], ids=str)
+def test_damage_is_refused(name: str, options: dict[str, int], cae: Run, digits: Pixels, tmp_path: Path) -> None:
+    file = mnistzip.encode(digits[0], model=name, **options)
+    assert container.parse(file)[0].mode is not Mode.STORED
     for content, reason in (
         (file[:-1], "cut short"),
         (file + b"\0", "does not match"),
