@@ -147,8 +147,8 @@ async function update(isNewest) {
   if (!isNewest()) return;
   fillBare(info.mode === "lossy" ? await worker.call("bare", original, { model: info.model, quality: info.quality, effort: options.effort }) : null);
   find("#status").textContent = `${counted(file.length, "byte")}, ${decibels(picture, original)}`;
-  const lossy = models.modelFor(original, { ...chosen, keep: "quality" });
-  const model = lossy === "auto" ? (info.mode === "lossy" ? info.model : "mnist") : lossy; // both ends of a bare stream name one
+  const lossy = info.mode === "lossy" ? info.model : "mnist";
+  const model = options.model === "auto" ? lossy : options.model; // both ends of a bare stream name one
   for (const element of findAll(".packet")) {
     if (!isNewest()) return;
     const room = Number(element.dataset.bytes);

@@ -10,20 +10,18 @@ export class Models {
   constructor(files) {
     this.names = files.filter((name) => /^[^.]+\.model$/.test(name)).map((name) => name.replace(".model", ""));
     this.chooseLikePython = CANDIDATES.every((name) => this.names.includes(name));
-    this.greyIsLossless = files.includes("grey.pixels.model");
   }
 
   /** The model for a picture: the one that the user chose, or else by a simple rule where the page cannot choose as Python does. */
-  modelFor({ width, height }, { model, keep }) {
+  modelFor({ width, height }, { model }) {
     if (model !== "auto" || this.chooseLikePython) return model;
-    const isDigit = width === DIGIT_SIDE && height === DIGIT_SIDE;
-    return isDigit || (keep !== "quality" && !this.greyIsLossless) ? "mnist-fast" : "grey";
+    return width === DIGIT_SIDE && height === DIGIT_SIDE ? "mnist-fast" : "grey";
   }
 
   /** The rule in words. */
   get rule() {
     if (this.chooseLikePython) return "Automatic: what costs least, as the command does.";
-    return `Automatic: mnist-fast for 28×28 pixels${this.greyIsLossless ? "" : " and for lossless"}, grey for the rest.`;
+    return "Automatic: mnist-fast for 28×28 pixels, grey for the rest.";
   }
 }
 

@@ -32,10 +32,12 @@ EXPORTS = (
     "mnz_decode",
     "mnz_decode_images",
     "mnz_decode_latents",
+    "mnz_decode_pixel_images",
     "mnz_decode_pixels",
     "mnz_encode",
     "mnz_file_bound",
     "mnz_grey_workspace",
+    "mnz_image_pixels_workspace",
     "mnz_image_workspace",
     "mnz_lossless_workspace",
     "mnz_lossy_workspace",
@@ -56,14 +58,17 @@ def has_compiler() -> bool:
 
 
 def build_module(path: Path = MODULE) -> None:
-    """Compile the engine. The kernels are compiled for speed, all else for size."""
+    """Compile the engine. The kernels are compiled for speed, all else for size.
+
+    The compiler takes -Oz for -Os, which gives larger code, so -Oz is said to its inner part as well.
+    """
     fast, libraries = ENGINE / "kernels_wasm.c", sorted((HERE / "src").glob("*.c"))
     small = [source for source in sorted(ENGINE.glob("*.c")) if source != fast]
     with tempfile.TemporaryDirectory() as folder:
         kernels = Path(folder) / "kernels.o"
         compile_with("-O3", "-c", fast, "-o", kernels)
         link = ["--no-entry", "--strip-all", f"-z,stack-size={STACK}", *(f"--export={name}" for name in EXPORTS)]
-        compile_with("-Os", *small, *libraries, kernels, *(f"-Wl,{option}" for option in link), "-o", path)
+        compile_with("-Os", "-Xclang", "-Oz", *small, *libraries, kernels, *(f"-Wl,{option}" for option in link), "-o", path)
     path.chmod(0o644)
 
 

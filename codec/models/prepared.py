@@ -394,6 +394,7 @@ def _write_grey(writer: _Writer, model: Model) -> int:
     for number, group in enumerate(prior.groups):
         _write_group(writer, group, number)
     if pixels is not None:
+        writer.use = Use.PIXELS
         _write_grey_pixels(writer, pixels)
     return size_at
 

@@ -182,15 +182,16 @@ export class Archive {
 
   /** The model that a part names; null if it is stored. */
   async #modelOf({ coding, sizes }, models) {
-    const { mode, model: number, fingerprint } = coding;
+    const { mode, model: number, fingerprint, perLane } = coding;
     if (mode === STORED) return null;
     const uses = mode === LOSSLESS || mode === BOUNDED ? ["pixels"] : [];
     const model = number === BY_FINGERPRINT ? await this.#ownModel(models, fingerprint, uses) : await models.byNumber(number, uses);
-    if (model.fingerprint !== fingerprint) {
-      throw new ModelError(`the archive was written with the model ${model.name} ${fingerprint}, but the model here is ${model.fingerprint}`);
+    const here = model.fingerprintFor(mode);
+    if (here !== fingerprint) {
+      throw new ModelError(`the archive was written with the model ${model.name} ${fingerprint}, but the model here is ${here}`);
     }
     if (uses.length) requirePixelModel(model);
-    if (this.#maxPixels === undefined) requireModelLimit(model, mode, sizes);
+    if (this.#maxPixels === undefined) requireModelLimit(model, mode, sizes, perLane);
     return model;
   }
 

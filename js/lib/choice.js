@@ -3,7 +3,7 @@
  * the rule and for its numbers. A plan is {mode, model, quality or maxError}, or {file} if it is made already.
  */
 import { BIT, TILES_PER_STREAM } from "./engine.js";
-import { BOUNDED, DECODED_PIXELS_MAX, GREY_PIXELS_MAX, LOSSLESS, LOSSY, TILE, tilesIn } from "./limits.js";
+import { BOUNDED, DECODED_PIXELS_MAX, GREY_PIXELS_MAX, GREY_STEPS_MAX, LOSSLESS, LOSSY, TILE, stepsOf, tilesIn } from "./limits.js";
 import { DIGITS } from "./models.js";
 import { changesOf, smallestStored } from "./stored.js";
 
@@ -89,7 +89,7 @@ export async function planLossless(coder, names, maxError, exact = false) {
   for (const name of names) {
     if (first && isTypicalLossless(levels, first)) break;
     const model = await coder.model(name, ["pixels"]);
-    if (!model.hasPixels) continue;
+    if (!model.hasPixels || (model.grey && stepsOf(image.width, image.height) > GREY_STEPS_MAX)) continue;
     const plan = { mode: maxError ? BOUNDED : LOSSLESS, model, maxError };
     if (!first && !exact) {
       // Nearly always this file is the result, and its size says so without a measurement.

@@ -1,8 +1,11 @@
 /** Decoding of single files and bare streams. */
-import { usesPixelModel, usesTiles, TILES_PER_STREAM } from "./engine.js";
+import { usesPixelModel, TILES_PER_STREAM } from "./engine.js";
 import { FormatError, LimitError, asBytes, requireKnown, requireWithin } from "./errors.js";
 import { BY_FINGERPRINT, METHODS, parseHeader, requireLimit, requirePixels } from "./header.js";
-import { CHECK_BITS_MAX, CHECK_BITS_MIN, GREY_PIXELS_MAX, LOSSY, MODES, QUALITY_MAX, SIDE_MAX, STORED, TILE, tilesIn } from "./limits.js";
+import {
+  CHECK_BITS_MAX, CHECK_BITS_MIN, GREY_LANE_STEPS_MAX, GREY_PIXELS_MAX, GREY_STEPS_MAX, LOSSY, MODES, QUALITY_MAX, SIDE_MAX, STORED, TILE,
+  stepsOf, tilesIn,
+} from "./limits.js";
 import { AUTO, DIGITS, SHIPPED, requirePixelModel } from "./models.js";
 import { Reader, equalBytes, varint } from "./reader.js";
 import { setUp } from "./setup.js";
@@ -47,7 +50,7 @@ function decodePayload(engine, model, header, payload, maxPixels, checkBits) {
   const { mode, width, height } = header;
   if (maxPixels === undefined) requireModelLimit(model, mode, [[width, height]]);
   try {
-    if (usesTiles(model, mode)) splitStreams(payload, streamsOf(tilesIn(width, height)));
+    if (!model.grey) splitStreams(payload, streamsOf(tilesIn(width, height)));
     else requireStart(payload);
     return engine.decode(model, header, payload, checkBits);
   } catch (error) {
@@ -55,8 +58,9 @@ function decodePayload(engine, model, header, payload, maxPixels, checkBits) {
   }
 }
 
-/** Throw LimitError for images, [width, height] each, that take a model longer than is allowed by default. */
-export function requireModelLimit(model, mode, sizes) {
+/** Throw LimitError for images, [width, height] each, that take a model longer than is allowed by default; `perLane` share a lane. */
+export function requireModelLimit(model, mode, sizes, perLane = 1) {
+  if (model.grey && usesPixelModel(mode)) requireFewSteps(model, sizes, perLane);
   const largest = Math.max(...sizes.map(([width, height]) => width * height));
   if (mode === LOSSY && model.grey && largest > GREY_PIXELS_MAX) {
     const time = `the model ${model.name} takes some seconds for ${GREY_PIXELS_MAX} pixels`;
@@ -68,6 +72,22 @@ export function requireModelLimit(model, mode, sizes) {
   const limit = model.tileLimits[mode];
   if (tiles > limit) {
     throw new LimitError(`the model ${model.name} is too large for ${tiles} tiles: ${limit} take it some seconds. maxPixels allows more`);
+  }
+}
+
+function requireFewSteps(model, sizes, perLane) {
+  const steps = sizes.map((size) => stepsOf(...size));
+  const ofLanes = [];
+  for (let first = 0; first < steps.length; first += perLane) {
+    ofLanes.push(steps.slice(first, first + perLane).reduce((sum, count) => sum + count, 0));
+  }
+  const limits = [["an image needs", steps, GREY_STEPS_MAX], ["images of a lane need", ofLanes, GREY_LANE_STEPS_MAX]];
+  for (const [who, counts, limit] of limits) {
+    const most = Math.max(...counts);
+    if (most > limit) {
+      const time = `the model ${model.name} takes some seconds for ${limit} steps (width + 3 * height)`;
+      throw new LimitError(`${time}, and ${who} ${most}. maxPixels allows more`);
+    }
   }
 }
 

@@ -3,7 +3,7 @@
  * given back when the call ends.
  */
 import { FormatError, LimitError, ModelError } from "./errors.js";
-import { BOUNDED, CHECK_BITS_MIN, LOSSLESS, LOSSY, TILE } from "./limits.js";
+import { BOUNDED, CHECK_BITS_MIN, LOSSLESS, TILE } from "./limits.js";
 
 const ALIGNMENT = 64;
 const PAGE = 65536;
@@ -204,6 +204,21 @@ export class Engine {
     });
   }
 
+  /** The grey levels of the images of a stream of the pixel model of a model of the kind grey, one image after the other. */
+  decodePixelImages(model, stream, sizes, maxError) {
+    return this.#scoped(() => {
+      const total = sizes.reduce((sum, [width, height]) => sum + width * height, 0);
+      const from = this.#put(stream);
+      const of = this.#put(new Uint8Array(Int32Array.from(sizes.flatMap(([width, height]) => [height, width])).buffer));
+      const x = this.reserve(total);
+      const final = this.reserve(8);
+      const needed = sizes.map(([width, height]) => this.#wasm.mnz_image_pixels_workspace(model.handle, height, width) >>> 0);
+      const space = this.#workspace(needed.includes(0) ? 0 : Math.max(...needed));
+      require(this.#wasm.mnz_decode_pixel_images(model.handle, from, stream.length, maxError, sizes.length, of, x, final, ...space));
+      return { x: this.bytes(x, total).slice(), final: this.#final(final) };
+    });
+  }
+
   /** The grey levels of an image. */
   synthesizeImage(model, symbols, [width, height], quality) {
     return this.#scoped(() => {
@@ -236,9 +251,4 @@ function require(status) {
 
 export function usesPixelModel(mode) {
   return mode === LOSSLESS || mode === BOUNDED;
-}
-
-/** Whether a model codes tiles in this mode; otherwise it codes whole images. */
-export function usesTiles(model, mode) {
-  return mode !== LOSSY || !model.grey;
 }

@@ -1,7 +1,7 @@
 /** Lanes of archives to images: FORMAT.md, section 9.2. */
 import { bytesOf32, crc32, matchesCheck16 } from "./crc32.js";
 import { requireStart, splitStreams, streamsOf } from "./decode.js";
-import { TILES_PER_STREAM, requireCheck, usesTiles } from "./engine.js";
+import { TILES_PER_STREAM, requireCheck } from "./engine.js";
 import { FormatError, UnsupportedError } from "./errors.js";
 import { METHODS } from "./header.js";
 import { inflate } from "./inflate.js";
@@ -18,7 +18,7 @@ export function decodeLane(engine, model, part, lane, content) {
   const { coding, stored, inParts, seed } = part;
   const sizes = part.sizes.slice(lane * coding.perLane, (lane + 1) * coding.perLane);
   const laneSeed = concat([seed, bytesOf32(lane)]);
-  const decodeAll = stored[lane] ? decodeStored : usesTiles(model, coding.mode) ? decodeTiles : decodeGrey;
+  const decodeAll = stored[lane] ? decodeStored : model.grey ? decodeGrey : decodeTiles;
   const images = decodeAll({ engine, model, coding, sizes, seed: laneSeed, content, inParts });
   return images.map((pixels, k) => ({ width: sizes[k][0], height: sizes[k][1], pixels }));
 }
@@ -60,7 +60,7 @@ function decodeTiles({ engine, model, coding, sizes, seed, content }) {
       }
     } else {
       const covered = inside.subarray(at, at + some * TILE_PIXELS);
-      const { x, final } = engine.decodePixels(model, stream, covered, some, coding.mode === BOUNDED ? coding.quality : 0);
+      const { x, final } = engine.decodePixels(model, stream, covered, some, maxErrorOf(coding));
       requireCheck(final, checkOf(seed, number, x));
       tiles.set(x, at);
     }
@@ -76,10 +76,20 @@ function decodeTiles({ engine, model, coding, sizes, seed, content }) {
 /** Lanes of whole images: one stream. */
 function decodeGrey({ engine, model, coding, sizes, seed, content }) {
   requireStart(content);
+  let offset = 0;
+  if (coding.mode !== LOSSY) {
+    const { x, final } = engine.decodePixelImages(model, content, sizes, maxErrorOf(coding));
+    requireCheck(final, checkOf(seed, 0, x));
+    return sizes.map(([width, height]) => x.slice(offset, offset += width * height));
+  }
   const { symbols, counts, final } = engine.decodeImages(model, content, coding.quality, sizes);
   requireCheck(final, checkOf(seed, 0, symbols));
-  let offset = 0;
   return sizes.map((size, k) => engine.synthesizeImage(model, symbols.subarray(offset, offset += counts[k]), size, coding.quality));
+}
+
+/** The largest error of a part, which takes the place of its quality. */
+function maxErrorOf({ mode, quality }) {
+  return mode === BOUNDED ? quality : 0;
 }
 
 /** Call `visit` for each row of each tile of an image: where its pixels are in the image and in the tiles, and how many they are. */

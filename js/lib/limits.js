@@ -12,10 +12,17 @@ export const PIXELS_MAX = 2 ** 26;
 export const DECODED_PIXELS_MAX = [2 ** 23, 2 ** 18, PIXELS_MAX, 2 ** 18]; // by mode
 export const GROUP_PIXELS_MAX = [2 ** 23, 2 ** 21, PIXELS_MAX, 2 ** 21];
 export const GREY_PIXELS_MAX = 2 ** 20; // of a lossy image whose model codes it whole
+export const GREY_STEPS_MAX = 2 ** 12; // of an image that a pixel model codes whole
+export const GREY_LANE_STEPS_MAX = 2 ** 14; // of all images of a lane
 export const ERROR_MAX = 64;
 export const QUALITY_MAX = 100;
 export const CHECK_BITS_MIN = 16;
 export const CHECK_BITS_MAX = 23;
+
+/** The steps in which a model of the kind grey codes an image without loss or within a bound. */
+export function stepsOf(width, height) {
+  return width + 3 * height;
+}
 
 /** How many tiles cover an image. */
 export function tilesIn(width, height) {

@@ -1,14 +1,18 @@
 /** Models: packed files (codec/models/packed.py describes them) to prepared models in the engine's memory. */
 import { ModelError, asBytes } from "./errors.js";
 import { gunzip } from "./inflate.js";
+import { LOSSY } from "./limits.js";
 
-/** The models that ship: their numbers in files, and their fingerprints. They never change. */
+/**
+ * The models that ship: their numbers in files, and their fingerprints. They never change, but grey had no pixel model at first: lossy
+ * parts of archives keep the fingerprint that it had.
+ */
 export const SHIPPED = [
   { name: "mnist", number: 0, fingerprint: "fbf156a675eb1d37" },
   { name: "classic", number: 1, fingerprint: "f8d161057cb0519e" },
   { name: "mnist-fast", number: 2, fingerprint: "a7ca3dab0a7bb19b" },
   { name: "glyph", number: 3, fingerprint: "4944a3bf1db645b1" },
-  { name: "grey", number: 4, fingerprint: "0321fae5ce869be1" },
+  { name: "grey", number: 4, fingerprint: "3a940122f3cbffed", lossyFingerprint: "0321fae5ce869be1" },
 ];
 
 export const CANDIDATES = ["mnist", "glyph", "grey"]; // of the choice "auto"
@@ -16,7 +20,7 @@ export const AUTO = "auto";
 export const DIGITS = "mnist"; // the model of bare streams where nobody names one
 
 const SUFFIXES = { coding: ".model", search: ".search.model", pixels: ".pixels.model" };
-const LAYOUT = 2;
+const LAYOUT = 3;
 const SIZE_MAX = 2 ** 27; // bytes of a prepared model
 const QUALITIES = 100;
 const LMBDA_OFFSET = { false: 64 + 2 * 4 * QUALITIES * 4, true: 64 + 2 * 4 * QUALITIES * 16 };
@@ -41,6 +45,12 @@ class Model {
 
   get hasPixels() {
     return this.uses.includes("pixels");
+  }
+
+  /** The fingerprint that names it in parts of archives of a mode. */
+  fingerprintFor(mode) {
+    const shipped = SHIPPED.find((model) => model.number === this.number);
+    return (mode === LOSSY && shipped?.lossyFingerprint) || this.fingerprint;
   }
 
   /** Its name in headers. */
@@ -156,7 +166,8 @@ export class Models {
   async byFingerprint(prefix, uses = []) {
     const own = [...this.#own].find(([fingerprint]) => fingerprint.startsWith(prefix));
     if (own) return this.#ready(...own, uses);
-    const shipped = SHIPPED.find((model) => model.fingerprint.startsWith(prefix)); // a file can be older than the number
+    const isNamed = (fingerprint) => fingerprint?.startsWith(prefix);
+    const shipped = SHIPPED.find((model) => isNamed(model.fingerprint) || isNamed(model.lossyFingerprint)); // a file can be older than the number
     if (shipped) return this.#ready(shipped.fingerprint, shipped.name, uses);
     throw new ModelError(`the file needs the custom model ${prefix}: pass its packed files to addModel`);
   }

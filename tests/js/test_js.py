@@ -19,7 +19,7 @@ from PIL import Image
 
 import mnistzip
 from mnistzip.models import packed, prepared, registry
-from mnistzip.types import Pixels
+from mnistzip.types import Mode, Pixels
 from support.js_package import JS, build_models, build_script, encodings, names, serve
 from support.paths import VECTORS
 
@@ -50,9 +50,13 @@ def cases(digits: Pixels) -> list[dict[str, Any]]:
 
 def test_the_package_names_the_models_and_the_version_of_python() -> None:
     source = (JS / "lib" / "models.js").read_text()
-    listed = re.findall(r'name: "(.+)", number: (\d+), fingerprint: "(\w+)"', source)
+    listed = re.findall(r'name: "(.+)", number: (\d+), fingerprint: "(\w+)"(?:, lossyFingerprint: "(\w+)")?', source)
     shipped = {name: registry.shipped(name) for name in registry.SHIPPED}
-    assert listed == [(name, str(model.number), model.fingerprint.hex()) for name, model in shipped.items()]
+    fingerprints = {name: [model.fingerprint_for(mode).hex() for mode in (Mode.LOSSLESS, Mode.LOSSY)] for name, model in shipped.items()}
+    assert listed == [
+        (name, str(model.number), whole, lossy if lossy != whole else "")
+        for (name, model), (whole, lossy) in zip(shipped.items(), fingerprints.values(), strict=True)
+    ]
     assert re.search(r"CANDIDATES = (\[.*\]);", source)[1] == json.dumps(list(registry.CANDIDATES))  # type: ignore[index]
     assert json.loads((JS / "package.json").read_text())["version"] == mnistzip.__version__
 
