@@ -5,7 +5,10 @@ import { createServer } from "node:http";
 import { test } from "node:test";
 import * as mnistzip from "../mnistzip.js";
 import { deflateRawSync, gunzipSync, gzipSync } from "node:zlib";
+import { crc32 } from "../lib/crc32.js";
+import { requireModelLimit } from "../lib/decode.js";
 import { inflate } from "../lib/inflate.js";
+import { BOUNDED, LOSSLESS, LOSSY } from "../lib/limits.js";
 import { read } from "./setup.mjs";
 
 const { Archive, decode, decodeBare, encode, encodeBare, info } = mnistzip;
@@ -87,7 +90,7 @@ test("wrong arguments are named", async () => {
 });
 
 test("damage anywhere is an error, never a trap or another picture", async () => {
-  for (const name of ["mnist-q50", "grey-q50", "lossless-glyph", "bounded-fast", "stored-up"]) {
+  for (const name of ["mnist-q50", "grey-q50", "grey-lossless-digit", "grey-bounded-20x9", "lossless-glyph", "bounded-fast", "stored-up"]) {
     const file = await read(`vectors/valid/${name}.cae`);
     const { pixels } = await decode(file);
     for (let k = 0; k < 60; k++) {
@@ -97,6 +100,47 @@ test("damage anywhere is an error, never a trap or another picture", async () =>
       if (!(result instanceof mnistzip.MnistzipError)) assert.fail(`${name}, damage ${k}: ${result.stack ?? "a picture"}`);
     }
     assert.deepEqual((await decode(file)).pixels, pixels);
+  }
+});
+
+test("images that take grey too many steps without loss are refused by default", async () => {
+  const { FormatError, LimitError } = mnistzip;
+  const tall = Uint8Array.of(0xca, 0xe1, 0xd4, 5, 0xf8, 0x0a, 1, 2, 3, 4); // 5x1400, without loss, with the model 4
+  assert.deepEqual([info(tall).mode, info(tall).model, info(tall).height], ["lossless", "grey", 1400]);
+  await assert.rejects(decode(tall), (error) => error.constructor === LimitError && error.message.includes("an image needs 4205"));
+  await assert.rejects(decode(tall, { maxPixels: 7000 }), FormatError);
+  const grey = { name: "grey", grey: true };
+  const sizes = new Array(10).fill([1, 1365]); // 4096 steps each
+  for (const mode of [LOSSLESS, BOUNDED]) {
+    requireModelLimit(grey, mode, sizes, 4);
+    assert.throws(() => requireModelLimit(grey, mode, sizes, 5), /images of a lane need 20480/);
+    requireModelLimit({ name: "mnist", grey: false }, mode, sizes, 5);
+  }
+  requireModelLimit(grey, LOSSY, sizes, 5);
+});
+
+test("lossy parts of archives name grey by its older fingerprint, other parts by the newer one", async () => {
+  const [older, newer] = ["0321fae5ce869be1", "3a940122f3cbffed"];
+  for (const [name, named, other] of [["grey", older, newer], ["grey-lossless", newer, older], ["grey-bounded", newer, older]]) {
+    const content = await read(`vectors/archive/${name}.cae`);
+    const group = content.slice(4);
+    assert.equal(Buffer.from(group.subarray(16, 24)).toString("hex"), named);
+    group.set(Buffer.from(other, "hex"), 16);
+    const view = new DataView(group.buffer);
+    view.setUint32(48, crc32(group.subarray(0, 48), group.subarray(52, 52 + view.getUint32(24, true))), true);
+    const archive = await Archive.open(Uint8Array.of(...content.subarray(0, 4), ...group));
+    await assert.rejects(archive.read(0), (error) => error.constructor === mnistzip.ModelError && error.message.endsWith(named));
+  }
+});
+
+test("a file may name a shipped model by either of its fingerprints", async () => {
+  const file = await read("vectors/valid/grey-q50.cae");
+  const size = info(file).ranges.header[1];
+  for (const prefix of ["0321fae5", "3a940122"]) {
+    const fields = [0xca, 0xe1, file[2] | 15, ...Buffer.from(prefix, "hex"), ...file.subarray(3, size)];
+    const renamed = Uint8Array.of(...fields, ...file.subarray(size)); // its check is that of another header
+    assert.equal(info(renamed).model, prefix);
+    await assert.rejects(decode(renamed), /does not match its check/);
   }
 });
 

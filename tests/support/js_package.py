@@ -70,6 +70,9 @@ def encodings(digits: Pixels) -> list[dict[str, Any]]:
         for model in ("mnist", "glyph", "grey", "classic", "auto"):
             cases.append((name, image, {"model": model, "effort": (0, 1, 3)[k % 3], "quality": (15, 50, 90)[k % 3]}))
         cases += [(name, image, {"lossless": True}), (name, image, {"max_error": 1 + 9 * (k % 5)})]
+        cases.append((name, image, {"model": "grey", **({"lossless": True} if k % 2 else {"max_error": 1 + 5 * k})}))
+    tall = np.add.outer(np.arange(1400) // 3, np.arange(5) * 9).astype(np.uint8)  # too many steps for grey without loss
+    cases += [("tall", tall, {"lossless": True}), ("tall", tall, {"model": "grey", "max_error": 2})]
     cases += [(f"digit {k}", digits[k], {"bare": True, "quality": 25, "check_bits": k, "effort": 1}) for k in range(3)]
     return [_case(name, np.ascontiguousarray(image), each) for name, image, each in cases]
 
@@ -86,6 +89,7 @@ class _Handler(SimpleHTTPRequestHandler):
     """Serves the package, the tests' data and packed models, also parts of files."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # it would hold back the content of each small file by 40 ms
     extensions_map = mimetypes.types_map | {".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm"}
     models: Path
     pages: dict[str, bytes]
