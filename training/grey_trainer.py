@@ -84,7 +84,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @click.argument("pictures", nargs=-1, required=True, type=FILE)
 @click.option("--part", default="lossy", type=click.Choice(["lossy", "pixels"]), show_default=True, help="What to train.")
 @click.option("--minutes", default=80.0, show_default=True, help="Time of the whole run.")
-@click.option("--out", required=True, type=FILE, help="Checkpoint; an existing one is continued.")
+@click.option("--out", required=True, type=FILE, help="Checkpoint; an existing one is continued, also beyond its time.")
 @click.option("--seed", default=1, show_default=True)
 def main(pictures: Sequence[Path], part: str, minutes: float, out: Path, seed: int) -> None:
     """Train a part of the model grey in floats."""
@@ -97,6 +97,7 @@ def main(pictures: Sequence[Path], part: str, minutes: float, out: Path, seed: i
         trainer = GreyPixelsTrainer(GreyPixels().train(), minutes, seed)
     if out.exists():
         trainer.load(out)
+        trainer.progress.seconds = 60 * minutes
     trainer.run(read_pictures(pictures), out, click.echo)
 
 
