@@ -18,11 +18,11 @@ from mnistzip.engines.interface import LatentSymbols
 from mnistzip.entropy.cost import BIT
 from mnistzip.errors import FormatError
 from mnistzip.limits import CHECK_BITS_MIN
-from mnistzip.models.latent_prior import CHANNELS, SIDE
 from mnistzip.models.registry import Model
 from mnistzip.tiling import TILE, covered, from_tiles, squared_error, tiles_in, tiles_of, to_tiles
 from mnistzip.types import Integers, Pixels
 
+SIDE, CHANNELS = 7, 4  # of the latent of a tile
 TAIL = 1.0  # bits that a stream takes above its check and the ideal code length, before rounding up to bytes
 
 
