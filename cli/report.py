@@ -144,7 +144,7 @@ class Report:
         """Why a result is poor, or None."""
         min_psnr, max_bytes = self._encoding.min_psnr, self._encoding.max_bytes
         if min_psnr is not None:
-            lossless = info.mode == "lossless" and info.tiles
+            lossless = info.mode == "lossless" and not info.model.startswith("none")  # some pictures are best stored
             return f"no lossy quality reaches {min_psnr:g} dB: the file is lossless" if lossless else None
         if info.mode == "lossless" or info.quality is None:
             return None

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         encode as encode,
         encode_many as encode_many,
         info as info,
+        latents as latents,
         preview as preview,
     )
     from mnistzip.archive.index import Origin as Origin
@@ -40,7 +41,18 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _PUBLIC = {  # module: its public names
-    "api": ("Info", "decode", "decode_bare", "decode_each", "decode_many", "encode", "encode_many", "info", "preview"),
+    "api": (
+        "Info",
+        "decode",
+        "decode_bare",
+        "decode_each",
+        "decode_many",
+        "encode",
+        "encode_many",
+        "info",
+        "latents",
+        "preview",
+    ),
     "archive.index": ("Origin",),
     "archive.reader": ("Archive",),
     "archive.writer": ("ArchiveWriter", "encode_archive"),

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Unpack
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from mnistzip.bitstream import container
 from mnistzip.bitstream.container import Header
 from mnistzip.bitstream.stored import unstore
-from mnistzip.coding.lossy_decoder import decode_images, image_or_raise, lossy_header
-from mnistzip.errors import MnistzipError, ModelError, OptionError, located, require_within
+from mnistzip.coding.lossy_decoder import decode_images, decode_latents, image_or_raise, lossy_header
+from mnistzip.errors import FormatError, MnistzipError, ModelError, OptionError, located, require_within
 from mnistzip.limits import CHECK_BITS_MAX, SIDE_MAX
 from mnistzip.models import registry
 from mnistzip.models.model import GREY_NUMBERS
@@ -84,6 +85,53 @@ def decode(data: bytes, *, model: str | Path | Model | None = None, max_pixels: 
         ModelError: the file needs a model that was not found.
     """
     return decode_many([data], model=model, max_pixels=max_pixels)[0]
+
+
+def latents(
+    files: Iterable[bytes], *, model: str | Path | Model | None = None, max_pixels: int | None = None
+) -> list[NDArray[np.int8]]:
+    """The latents of lossy files: what the encoder has kept of each image, without decoding a pixel.
+
+    A latent has the shape ``(4, 7, 7)`` for an image of 28x28 that a model of tiles coded, and ``(4, 7 * R, 7 * C)`` for R x C
+    tiles. Models of the kind ``grey`` have latents ``(16, ceil(H / 4), ceil(W / 4))``. The symbols are those of the file's
+    quality: compare latents of one model and one quality.
+
+    Args:
+        files: of any models and qualities.
+        model, max_pixels: as for :func:`decode`.
+
+    Returns:
+        int8 ``(channels, rows, columns)`` for each file.
+
+    Raises:
+        OptionError: a file has no latent, as it is lossless or bounded; :func:`encode` writes such a file if it is no larger.
+        FormatError, LimitError, ModelError: as for :func:`decode`. The message names the file.
+
+    Example:
+        >>> import mnistzip, numpy as np
+        >>> digit = np.zeros((28, 28), np.uint8)
+        >>> digit[4:24, 12:16] = 200
+        >>> [latent.shape for latent in mnistzip.latents([mnistzip.encode(digit, model="mnist-fast", quality=30)])]
+        [(4, 7, 7)]
+    """
+    container.require_limit(max_pixels)
+    out: dict[int, NDArray[np.int8]] = {}
+    coded: dict[Model, dict[int, tuple[Header, bytes]]] = {}
+    for index, data in enumerate(files):
+        try:
+            header, payload = container.parse(_as_bytes(data), max_pixels)
+            if header.mode is not Mode.LOSSY:
+                kind = "bounded" if header.mode is Mode.BOUNDED else "lossless"
+                raise OptionError(f"the file is {kind}: only lossy files have a latent")
+            coded.setdefault(_model_of(header, model, max_pixels), {})[index] = header, payload
+        except MnistzipError as error:
+            raise located(error, f"file {index}") from error
+    for decoder, parsed in coded.items():
+        for index, latent in zip(parsed, decode_latents(decoder, list(parsed.values())), strict=True):
+            if isinstance(latent, FormatError):
+                raise located(latent, f"file {index}") from latent
+            out[index] = latent
+    return [out[index] for index in range(len(out))]
 
 
 def preview(data: bytes, *, model: str | Path | Model | None = None, max_pixels: int | None = None) -> Pixels:

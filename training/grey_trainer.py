@@ -25,6 +25,7 @@ BALANCE = 0.42  # power of lmbda that divides losses
 EDGE = 0.05  # levels are drawn from -EDGE to 1 + EDGE and clipped
 
 EXACT = 0.6  # share of pictures that the pixel model sees without a largest error
+ENLARGED = 0.08  # share of steps with pictures whose pixels are doubled, as in enlarged icons and screenshots
 FLATTENED, OFFSET = 0.5, 0.3  # a picture of b bits a pixel counts as b / (b + OFFSET) ** FLATTENED
 
 
@@ -57,9 +58,18 @@ class GreyPixelsTrainer(PictureTrainer[GreyPixels]):
         drawn = np.exp(self.chance.uniform(0, np.log(ERROR_MAX + 1), len(x))).astype(np.int64)
         exact = self.chance.random(len(x)) < EXACT
         max_error = torch.from_numpy(np.where(exact, 0, np.clip(drawn, 1, ERROR_MAX)))
+        if self.chance.random() < ENLARGED:
+            x = _doubled(x)
         left = nearest_levels()[max_error[:, None, None], x.long()]
         bits = self.model(left, max_error).mean((1, 2))
         return (bits / (bits.detach() + OFFSET) ** FLATTENED).mean()
+
+
+def _doubled(x: Tensor) -> Tensor:
+    """The upper left quarter of pictures, each of its pixels four times."""
+    height, width = x.shape[1:]
+    quarter = x[:, : -(-height // 2), : -(-width // 2)]
+    return quarter.repeat_interleave(2, 1).repeat_interleave(2, 2)[:, :height, :width]
 
 
 def _is_small(name: str) -> bool:
@@ -74,7 +84,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @click.argument("pictures", nargs=-1, required=True, type=FILE)
 @click.option("--part", default="lossy", type=click.Choice(["lossy", "pixels"]), show_default=True, help="What to train.")
 @click.option("--minutes", default=80.0, show_default=True, help="Time of the whole run.")
-@click.option("--out", required=True, type=FILE, help="Checkpoint; an existing one is continued.")
+@click.option("--out", required=True, type=FILE, help="Checkpoint; an existing one is continued, also beyond its time.")
 @click.option("--seed", default=1, show_default=True)
 def main(pictures: Sequence[Path], part: str, minutes: float, out: Path, seed: int) -> None:
     """Train a part of the model grey in floats."""
@@ -87,6 +97,7 @@ def main(pictures: Sequence[Path], part: str, minutes: float, out: Path, seed: i
         trainer = GreyPixelsTrainer(GreyPixels().train(), minutes, seed)
     if out.exists():
         trainer.load(out)
+        trainer.progress.seconds = 60 * minutes
     trainer.run(read_pictures(pictures), out, click.echo)
 
 

@@ -8,12 +8,22 @@ from dataclasses import dataclass
 from mnistzip.archive.group import write_group
 from mnistzip.archive.group_header import NO_FINGERPRINT, CodedPart, GroupHeader, PartCoding, checksum_seed
 from mnistzip.archive.group_table import EncodedPart, common_size, write_sizes
-from mnistzip.archive.lane_codecs import LANE_CODECS, Decoded, Lane, LaneCodec, lane_codec, reconstruct
+from mnistzip.archive.lane_codecs import (
+    LANE_CODECS,
+    Decoded,
+    Lane,
+    LaneCodec,
+    decode_latents,
+    lane_codec,
+    reconstruct,
+)
 from mnistzip.bitstream.bounded import nearest
 from mnistzip.bitstream.checksums import crc32
 from mnistzip.bitstream.container import NAMED_BY_HASH
+from mnistzip.coding.latents import Symbols
 from mnistzip.coding.model_choice import Candidate, Plan, grouped, plan_lossless, plan_lossy
 from mnistzip.entropy.cost import BIT
+from mnistzip.errors import FormatError
 from mnistzip.metrics import mse
 from mnistzip.models.registry import Model, within_limits
 from mnistzip.models.typical_quality import is_poor
@@ -159,6 +169,19 @@ def decode_lanes(part: CodedPart, model: Model | None, numbers: Sequence[int], c
         lanes = [Lane(contents[k], part.shapes_of(numbers[k]), part.checksum_seed(numbers[k])) for k in positions]
         out |= zip(positions, codec.decode(part.coding, model, lanes), strict=True)
     return [out[k] for k in range(len(numbers))]
+
+
+def decode_lane_latents(
+    part: CodedPart, model: Model, numbers: Sequence[int], contents: Sequence[bytes]
+) -> list[list[Symbols] | FormatError]:
+    """Decode lanes of a lossy part, each to the symbols of its images, int8 ``(channels, rows, columns)``, or its damage.
+
+    Args:
+        part, model, numbers, contents: as for :func:`decode_lanes`; no lane is stored.
+    """
+    pairs = zip(numbers, contents, strict=True)
+    lanes = [Lane(content, part.shapes_of(number), part.checksum_seed(number)) for number, content in pairs]
+    return decode_latents(part.coding, model, lanes)
 
 
 def matches_checks(header: GroupHeader, lanes: bytes, images: Sequence[Pixels]) -> bool:

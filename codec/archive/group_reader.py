@@ -4,21 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mnistzip.archive.group import Group, read_group
-from mnistzip.archive.group_codec import decode_lanes, matches_checks
+from mnistzip.archive.group_codec import decode_lane_latents, decode_lanes, matches_checks
 from mnistzip.archive.group_header import LABELS, NAMES, CodedPart
 from mnistzip.archive.index import Extent, Index, RecoveredIndex
 from mnistzip.archive.lane_cache import LaneCache, LaneKey
 from mnistzip.archive.part_models import PartModels
+from mnistzip.coding.latents import Symbols
 from mnistzip.engines.choice import current
-from mnistzip.errors import FormatError, MnistzipError
+from mnistzip.errors import FormatError, MnistzipError, OptionError
 from mnistzip.storage.backends import Storage
-from mnistzip.types import Pixels
+from mnistzip.types import Mode, Pixels
 
+Item = TypeVar("Item")
 GROUPS_CACHED, IMAGES_CACHED = 1024, 1 << 20  # headers and tables: some 30 bytes for an image
 
 
@@ -82,12 +85,32 @@ class GroupReader:
             contents = self._read_lanes(group, part, missing)
             decoded = decode_lanes(part, self._models.model_of(part), missing, contents)
             for lane, images in zip(missing, decoded, strict=True):
-                if isinstance(images, FormatError):
-                    where = _list_images(part.images_of(lane) + extent.first)
-                    raise FormatError(f"the file is damaged in {where}: {images}") from images
                 key = extent.number, number, lane
-                out[key] = images
-                self._lanes.add(key, images)
+                out[key] = _intact(images, part, lane, extent)
+                self._lanes.add(key, out[key])
+        return out
+
+    def latents(self, extent: Extent, keys: Sequence[LaneKey]) -> dict[LaneKey, list[Symbols]]:
+        """The latents of the images of some lanes of a group.
+
+        Raises:
+            FormatError: a lane is damaged.
+            OptionError: a lane is not lossy.
+        """
+        out: dict[LaneKey, list[Symbols]] = {}
+        group = self.group(extent)
+        for number, part in enumerate(group.parts):
+            lanes = [key[2] for key in keys if key[1] == number]
+            for lane in lanes:
+                if part.coding.mode is not Mode.LOSSY or part.stored[lane]:
+                    where = _list_images(part.images_of(lane) + extent.first)
+                    raise OptionError(f"{where} {'is' if where.startswith('image ') else 'are'} not lossy: there is no latent")
+            model = self._models.model_of(part) if lanes else None
+            if model is None:
+                continue
+            decoded = decode_lane_latents(part, model, lanes, self._read_lanes(group, part, lanes))
+            for lane, latents in zip(lanes, decoded, strict=True):
+                out[extent.number, number, lane] = _intact(latents, part, lane, extent)
         return out
 
     def _read_lanes(self, group: Group, part: CodedPart, lanes: Sequence[int]) -> list[bytes]:
@@ -135,6 +158,14 @@ class GroupReader:
             if len(sound) == stop and not matches_checks(group.header, content, sound):
                 return [FormatError(f"group {extent.number} does not match its check")] * stop
         return [out[k] for k in range(start, stop)]
+
+
+def _intact(result: list[Item] | FormatError, part: CodedPart, lane: int, extent: Extent) -> list[Item]:
+    """What a lane holds; raises its damage."""
+    if isinstance(result, FormatError):
+        where = _list_images(part.images_of(lane) + extent.first)
+        raise FormatError(f"the file is damaged in {where}: {result}") from result
+    return result
 
 
 def _list_images(images: NDArray[np.integer]) -> str:

@@ -17,12 +17,13 @@ from mnistzip.bitstream.checksums import CHECK16_BYTES, check16
 from mnistzip.bitstream.container import Method
 from mnistzip.bitstream.stored import inflate, smallest_body, undone
 from mnistzip.coding.kinds import kind_of
+from mnistzip.coding.latents import Symbols
 from mnistzip.coding.lossless import decode_payloads, encode_payloads
 from mnistzip.coding.model_choice import Plan
 from mnistzip.errors import FormatError, UnsupportedError
 from mnistzip.models.registry import Model
 from mnistzip.tiling import tiles_in
-from mnistzip.types import Mode, Pixels
+from mnistzip.types import Integers, Mode, Pixels
 
 TILES_PER_LANE = 4  # an image of more tiles has a separate lane
 STORED_IMAGES_PER_LANE, STORED_PIXELS_PER_LANE = 16, 1 << 16  # an image of more pixels has a separate lane
@@ -96,10 +97,7 @@ class _LatentLanes:
 
     def decode(self, coding: PartCoding, model: Model | None, lanes: Sequence[Lane]) -> list[Decoded]:
         assert model is not None
-        kind = kind_of(model)
-        seeds, contents = [lane.checksum_seed for lane in lanes], [lane.content for lane in lanes]
-        shapes = [lane.shapes for lane in lanes]
-        latents = kind.decode(model, seeds, contents, shapes, [coding.quality] * len(lanes), in_lanes=True)
+        kind, latents = kind_of(model), _latents(coding, model, lanes)
         intact = [(y, lane.shapes) for y, lane in zip(latents, lanes, strict=True) if not isinstance(y, FormatError)]
         every = [(symbols, shape) for y, of_lane in intact for symbols, shape in zip(y, of_lane, strict=True)]
         symbols, of_images = [y for y, _ in every], [shape for _, shape in every]
@@ -108,6 +106,23 @@ class _LatentLanes:
             y if isinstance(y, FormatError) else [next(images) for _ in lane.shapes]
             for y, lane in zip(latents, lanes, strict=True)
         ]
+
+
+def _latents(coding: PartCoding, model: Model, lanes: Sequence[Lane]) -> list[list[Integers] | FormatError]:
+    """The symbols of the images of each lossy lane as the coder gives them, or its damage."""
+    seeds, contents = [lane.checksum_seed for lane in lanes], [lane.content for lane in lanes]
+    shapes, qualities = [lane.shapes for lane in lanes], [coding.quality] * len(lanes)
+    return kind_of(model).decode(model, seeds, contents, shapes, qualities, in_lanes=True)
+
+
+def decode_latents(coding: PartCoding, model: Model, lanes: Sequence[Lane]) -> list[list[Symbols] | FormatError]:
+    """The symbols of the images of each lossy lane, int8 ``(channels, rows, columns)`` each, or its damage."""
+    kind = kind_of(model)
+    pairs = zip(_latents(coding, model, lanes), lanes, strict=True)
+    return [
+        y if isinstance(y, FormatError) else [kind.arranged(*each) for each in zip(y, lane.shapes, strict=True)]
+        for y, lane in pairs
+    ]
 
 
 class _PixelModelLanes:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from mnistzip.archive.index import Extent, Index, Origin, RecoveredIndex
 from mnistzip.archive.lane_cache import LaneKey
 from mnistzip.archive.part_models import PartModels
 from mnistzip.bitstream import container
+from mnistzip.coding.latents import Symbols
 from mnistzip.errors import FormatError, LimitError, MnistzipError, located
 from mnistzip.models import registry
 from mnistzip.models.registry import Model
@@ -26,6 +27,7 @@ from mnistzip.threads import map_in_order, require_threads
 from mnistzip.types import Integers, Pixels
 from mnistzip.validation import as_index
 
+Item = TypeVar("Item")
 NAME_OVERHEAD = 64  # bytes of memory for each name, in addition to its characters
 NAMES_MEMORY, NAMES_EXPANSION = 1 << 27, 64  # limit for all names: these bytes, or this multiple of the archive's size
 
@@ -152,6 +154,12 @@ class Archive:
             IndexError: no such image.
             FormatError: an image is damaged.
         """
+        return [image.copy() for image in self._read(indices, threads, self._groups.lanes)]
+
+    def _read(
+        self, indices: Sequence[int], threads: int, lanes_of: Callable[[Extent, list[LaneKey]], dict[LaneKey, list[Item]]]
+    ) -> list[Item]:
+        """What lanes hold of the images of these indices, in this order."""
         require_threads(threads)
         positions = [as_index(index, len(self)) for index in indices]
         wanted: dict[int, tuple[Extent, dict[LaneKey, None]]] = {}  # group -> its extent, and lanes in order
@@ -164,11 +172,16 @@ class Archive:
             key = extent.number, part, number
             lane_of[image] = key, within
             wanted.setdefault(extent.number, (extent, {}))[1][key] = None
-        lanes: dict[LaneKey, list[Pixels]] = {}
-        for of_group in map_in_order(lambda each: self._groups.lanes(each[0], list(each[1])), wanted.values(), threads):
+        lanes: dict[LaneKey, list[Item]] = {}
+        for of_group in map_in_order(lambda each: lanes_of(each[0], list(each[1])), wanted.values(), threads):
             lanes |= of_group
-        images = {image: lanes[key][within] for image, (key, within) in lane_of.items()}
-        return [images[image].copy() for image in positions]
+        found = {image: lanes[key][within] for image, (key, within) in lane_of.items()}
+        return [found[image] for image in positions]
+
+    @property
+    def latents(self) -> ArchiveLatents:
+        """The latents of lossy images, without decoding a pixel: ``archive.latents[i]``, ``[a:b]``, ``.read(indices)``."""
+        return ArchiveLatents(self)
 
     def group_of(self, index: int) -> range:
         """The indices of the images in the same group: decoding them together is far cheaper than one by one."""
@@ -319,6 +332,52 @@ class Archive:
 
     def _extents(self) -> Iterator[Extent]:
         return (self._index.extent(number) for number in range(self._index.groups))
+
+
+class ArchiveLatents:
+    """The latents of an archive's images, as :func:`mnistzip.latents` gives them: int8 ``(channels, rows, columns)``.
+
+    Example:
+        >>> import mnistzip, numpy as np
+        >>> digits = np.zeros((2, 28, 28), np.uint8)
+        >>> digits[:, 4:24, 12:16] = 200
+        >>> with mnistzip.Archive(mnistzip.encode_archive(digits, model="mnist-fast")) as archive:
+        ...     archive.latents[1].shape, len(archive.latents[:2])
+        ((4, 7, 7), 2)
+    """
+
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
+
+    def __len__(self) -> int:
+        return len(self._archive)
+
+    @overload
+    def __getitem__(self, which: int) -> Symbols: ...
+    @overload
+    def __getitem__(self, which: slice) -> list[Symbols]: ...
+    def __getitem__(self, which: int | slice) -> Symbols | list[Symbols]:
+        """The latent of an image, or the list of those of a slice.
+
+        Raises:
+            IndexError: no such image.
+            OptionError: an image is lossless or bounded: it has no latent.
+            FormatError: the image is damaged.
+        """
+        if isinstance(which, slice):
+            return self.read(range(*which.indices(len(self))))
+        return self.read([as_index(which, len(self))])[0]
+
+    def read(self, indices: Sequence[int], *, threads: int = 1) -> list[Symbols]:
+        """The latents of these images, in this order.
+
+        Args:
+            threads: groups are shared among so many threads.
+
+        Raises:
+            IndexError, OptionError, FormatError: as for ``[i]``.
+        """
+        return [latent.copy() for latent in self._archive._read(indices, threads, self._archive._groups.latents)]
 
 
 def _open_index(storage: Storage, recover: bool) -> Index:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from mnistzip.bitstream.checksums import crc32
-from mnistzip.coding.latents import Latent, Shape
+from mnistzip.coding.latents import Latent, Shape, Symbols
 from mnistzip.engines.choice import current
 from mnistzip.engines.interface import LatentSymbols
 from mnistzip.entropy.cost import BIT
@@ -97,6 +97,9 @@ class _WholeImages:
             stack = np.stack([y[k] for k in which])
             out |= zip(which, current().synthesize_images(model, stack, quality_index, shape), strict=True)
         return [out[k] for k in range(len(y))]
+
+    def arranged(self, y: Integers, shape: Shape) -> Symbols:
+        return np.ascontiguousarray(y.transpose(2, 0, 1), np.int8)
 
     def encode(
         self,

@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from mnistzip.engines.interface import LatentSymbols
 from mnistzip.entropy.cost import COST
 from mnistzip.errors import FormatError
@@ -18,6 +21,7 @@ from mnistzip.models.registry import Model
 from mnistzip.types import Integers, Pixels
 
 Shape = tuple[int, int]  # height, width
+Symbols = NDArray[np.int8]
 
 
 class Latent(NamedTuple):
@@ -73,6 +77,9 @@ class Kind(Protocol):
         self, model: Model, y: Sequence[Integers], shapes: Sequence[Shape], qualities: Sequence[int]
     ) -> list[Pixels]:
         """The images that latents decode to."""
+
+    def arranged(self, y: Integers, shape: Shape) -> Symbols:
+        """The symbols of an image by channel, row and column, int8 ``(channels, rows, columns)``."""
 
     def encode(
         self,

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 
 from mnistzip.bitstream.container import Header
 from mnistzip.coding.kinds import kind_of
+from mnistzip.coding.latents import Symbols
 from mnistzip.errors import FormatError
 from mnistzip.limits import CHECK_BITS_MIN
 from mnistzip.models.registry import Model
-from mnistzip.types import Mode, Pixels
+from mnistzip.types import Integers, Mode, Pixels
 
 
 def lossy_header(model: Model, shape: tuple[int, ...], quality: int) -> Header:
@@ -22,19 +23,28 @@ def decode_images(
     model: Model, parsed: Sequence[tuple[Header, bytes]], check_bits: int = CHECK_BITS_MIN
 ) -> list[Pixels | FormatError]:
     """For each lossy file of a model its image, uint8 ``(H, W)``, or its error."""
-    kind = kind_of(model)
-    shapes = [(header.height, header.width) for header, _ in parsed]
+    headers = [header for header, _ in parsed]
+    latents = _decode(model, parsed, check_bits)
+    intact = {k: y for k, y in enumerate(latents) if not isinstance(y, FormatError)}
+    shapes, qualities = [(headers[k].height, headers[k].width) for k in intact], [headers[k].quality or 0 for k in intact]
+    images = iter(kind_of(model).reconstruct(model, list(intact.values()), shapes, qualities) if intact else [])
+    return [y if isinstance(y, FormatError) else next(images) for y in latents]
+
+
+def decode_latents(model: Model, parsed: Sequence[tuple[Header, bytes]]) -> list[Symbols | FormatError]:
+    """For each lossy file of a model its symbols, int8 ``(channels, rows, columns)``, or its error."""
+    kind, latents = kind_of(model), _decode(model, parsed, CHECK_BITS_MIN)
+    pairs = zip(latents, parsed, strict=True)
+    return [y if isinstance(y, FormatError) else kind.arranged(y, (header.height, header.width)) for y, (header, _) in pairs]
+
+
+def _decode(model: Model, parsed: Sequence[tuple[Header, bytes]], check_bits: int) -> list[Integers | FormatError]:
+    """For each lossy file of a model its symbols as the coder gives them, or its error."""
+    shapes = [[(header.height, header.width)] for header, _ in parsed]
     qualities = [header.quality or 0 for header, _ in parsed]
     seeds, payloads = [header.to_bytes() for header, _ in parsed], [payload for _, payload in parsed]
-    latents = kind.decode(model, seeds, payloads, [[shape] for shape in shapes], qualities, check_bits)
-    intact = [(k, latent[0]) for k, latent in enumerate(latents) if not isinstance(latent, FormatError)]
-    y = [latent for _, latent in intact]
-    images = kind.reconstruct(model, y, [shapes[k] for k, _ in intact], [qualities[k] for k, _ in intact]) if y else []
-    out: dict[int, Pixels | FormatError] = {
-        k: FormatError(f"the file is damaged: {latent}") for k, latent in enumerate(latents) if isinstance(latent, FormatError)
-    }
-    out |= zip((k for k, _ in intact), images, strict=True)
-    return [out[k] for k in range(len(parsed))]
+    latents = kind_of(model).decode(model, seeds, payloads, shapes, qualities, check_bits)
+    return [FormatError(f"the file is damaged: {y}") if isinstance(y, FormatError) else y[0] for y in latents]
 
 
 def image_or_raise(result: Pixels | FormatError) -> Pixels:

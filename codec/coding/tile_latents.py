@@ -12,16 +12,17 @@ import numpy as np
 
 from mnistzip.bitstream.stream_layout import Streams, split_payloads
 from mnistzip.coding.batches import TILES_TOGETHER, batches
-from mnistzip.coding.latents import Latent, Shape
+from mnistzip.coding.latents import Latent, Shape, Symbols
 from mnistzip.engines.choice import current
 from mnistzip.engines.interface import LatentSymbols
 from mnistzip.entropy.cost import BIT
 from mnistzip.errors import FormatError
 from mnistzip.limits import CHECK_BITS_MIN
 from mnistzip.models.registry import Model
-from mnistzip.tiling import covered, from_tiles, squared_error, tiles_in, tiles_of, to_tiles
+from mnistzip.tiling import TILE, covered, from_tiles, squared_error, tiles_in, tiles_of, to_tiles
 from mnistzip.types import Integers, Pixels
 
+SIDE, CHANNELS = 7, 4  # of the latent of a tile
 TAIL = 1.0  # bits that a stream takes above its check and the ideal code length, before rounding up to bytes
 
 
@@ -97,6 +98,11 @@ class Tiles:
         x_hat = current().synthesize(model, np.concatenate(y), _quality_indices(model, qualities, counts))
         pieces = np.split(x_hat, np.cumsum(counts)[:-1])
         return [from_tiles(tiles, width, height) for tiles, (height, width) in zip(pieces, shapes, strict=True)]
+
+    def arranged(self, y: Integers, shape: Shape) -> Symbols:
+        rows, columns = (-(-side // TILE) for side in shape)
+        tiles = y.reshape(rows, columns, SIDE, SIDE, CHANNELS).transpose(4, 0, 2, 1, 3)
+        return tiles.reshape(CHANNELS, rows * SIDE, columns * SIDE).astype(np.int8)
 
     def encode(
         self,

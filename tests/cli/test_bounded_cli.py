@@ -29,7 +29,7 @@ def test_every_pixel_is_within_the_bound_and_info_says_so(picture: Path, capsys:
     assert 0 < np.abs(original - decoded).max() <= 6
     capsys.readouterr()
     assert run(["info", str(file)]) == 0
-    assert "bounded, model glyph, every pixel within 6 grey levels, 28x28" in capsys.readouterr().out
+    assert "bounded, model grey, every pixel within 6 grey levels, 28x28" in capsys.readouterr().out
     assert run(["info", "--json", str(file)]) == 0
     row = json.loads(capsys.readouterr().out)
     assert (row["mode"], row["max_error"], row["quality"]) == ("bounded", 6, None)

@@ -35,7 +35,7 @@ def test_the_figures_of_a_page_are_those_of_the_results(page: str) -> None:
 
 
 def test_every_marker_of_a_page_has_its_figures() -> None:
-    by_others = {"README.md": {"tests"}, "docs/small-pictures.md": {"results", "curves"}}
+    by_others = {"README.md": {"tests"}, "docs/small-pictures.md": {"results", "curves", "archives"}}
     for path in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
         page = path.relative_to(ROOT).as_posix()
         result = set(re.findall(r"<!-- /?([\w-]+) -->", path.read_text()))
@@ -90,6 +90,14 @@ def test_the_table_of_curves_is_that_of_its_results() -> None:
     pytest.importorskip("imagecodecs")
     namespace = runpy.run_path(str(ROOT / "benchmarks" / "picture_curves.py"))
     results = json.loads((ROOT / "docs" / "picture-curves.json").read_text())
+    assert namespace["table"](results) in (ROOT / "docs" / "small-pictures.md").read_text()
+
+
+def test_the_table_of_archives_is_that_of_its_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("imagecodecs")
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    namespace = runpy.run_path(str(ROOT / "benchmarks" / "picture_archives.py"))
+    results = json.loads((ROOT / "docs" / "picture-archives.json").read_text())
     assert namespace["table"](results) in (ROOT / "docs" / "small-pictures.md").read_text()
 
 

@@ -14,7 +14,7 @@ from mnistzip.entropy.cost import BIT, COST
 from mnistzip.errors import ModelError
 from mnistzip.models.grey import grey_pixels
 from mnistzip.models.model import read_model
-from mnistzip.training import torch_grey_pixels
+from mnistzip.training import grey_trainer, torch_grey_pixels
 from mnistzip.training.export_grey_pixels import export_pixels, with_pixels
 from mnistzip.training.grey_trainer import GreyPixelsTrainer
 from mnistzip.training.torch_grey_pixels import GreyPixels
@@ -38,6 +38,15 @@ def trained() -> GreyPixels:
 def bits_of(model: GreyPixels, x: Pixels, max_error: int) -> float:
     with torch.no_grad():
         return float(model(torch.from_numpy(x), torch.full((len(x),), max_error)).sum())
+
+
+@pytest.mark.parametrize("size", [(4, 6), (5, 7)], ids=str)
+def test_enlarged_pictures_have_every_pixel_four_times(size: tuple[int, int]) -> None:
+    x = torch.arange(size[0] * size[1], dtype=torch.uint8).view(1, *size)
+    y = grey_trainer._doubled(x)
+    assert y.shape == x.shape
+    rows, columns = np.mgrid[: size[0], : size[1]] // 2
+    assert (y[0].numpy() == x[0].numpy()[rows, columns]).all()
 
 
 def test_spreads_have_the_same_index_in_both() -> None:
