@@ -219,6 +219,19 @@ def test_a_drawn_digit_takes_the_bytes_that_python_gives(shown: Page, tmp_path: 
 
 
 @browser
+def test_pictures_keep_every_pixel_by_grey(shown: Page) -> None:
+    shown.after(lambda: shown.press("[data-sample=moon]"))
+    image = shown.pixels("#pad")
+    settings: list[tuple[str, dict[str, Any]]] = [("bounded", {"max_error": 8}), ("lossless", {"lossless": True})]
+    for keep, options in settings:
+        shown.after(lambda keep=keep: shown.press(f"[value={keep}]"))
+        expected = mnistzip.encode(image, model="grey", **options)
+        assert shown.file() == expected[:SHOWN]
+        assert shown.size("mnistzip") == len(expected)
+        assert "model grey" in shown.text("#mnistzip .note")
+
+
+@browser
 def test_saved_files_and_the_command_that_is_shown_agree(shown: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     shown.driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(tmp_path)})
