@@ -17,7 +17,7 @@ from mnistzip.bitstream.checksums import CHECK16_BYTES, check16
 from mnistzip.bitstream.container import Method
 from mnistzip.bitstream.stored import inflate, smallest_body, undone
 from mnistzip.coding.kinds import kind_of
-from mnistzip.coding.latents import Symbols
+from mnistzip.coding.latents import Symbols, arranged
 from mnistzip.coding.lossless import decode_payloads, encode_payloads
 from mnistzip.coding.model_choice import Plan
 from mnistzip.errors import FormatError, UnsupportedError
@@ -117,12 +117,11 @@ def _latents(coding: PartCoding, model: Model, lanes: Sequence[Lane]) -> list[li
 
 def decode_latents(coding: PartCoding, model: Model, lanes: Sequence[Lane]) -> list[list[Symbols] | FormatError]:
     """The symbols of the images of each lossy lane, int8 ``(channels, rows, columns)`` each, or its damage."""
-    kind = kind_of(model)
-    pairs = zip(_latents(coding, model, lanes), lanes, strict=True)
-    return [
-        y if isinstance(y, FormatError) else [kind.arranged(*each) for each in zip(y, lane.shapes, strict=True)]
-        for y, lane in pairs
-    ]
+    latents = _latents(coding, model, lanes)
+    pairs = [(y, lane.shapes) for y, lane in zip(latents, lanes, strict=True) if not isinstance(y, FormatError)]
+    every, shapes = [each for y, _ in pairs for each in y], [shape for _, of_lane in pairs for shape in of_lane]
+    symbols = iter(arranged(kind_of(model), every, shapes))
+    return [y if isinstance(y, FormatError) else [next(symbols) for _ in y] for y in latents]
 
 
 class _PixelModelLanes:

@@ -99,7 +99,7 @@ class _WholeImages:
         return [out[k] for k in range(len(y))]
 
     def arranged(self, y: Integers, shape: Shape) -> Symbols:
-        return np.ascontiguousarray(y.transpose(2, 0, 1), np.int8)
+        return np.ascontiguousarray(y.transpose(0, 3, 1, 2), np.int8)
 
     def encode(
         self,

@@ -41,6 +41,17 @@ class Latent(NamedTuple):
         return int(COST[1:][self.symbols.freq_less_one].sum())
 
 
+def arranged(kind: Kind, y: Sequence[Integers], shapes: Sequence[Shape]) -> list[Symbols]:
+    """The symbols of images of any shapes ``(H, W)``, int8 ``(channels, rows, columns)`` each."""
+    alike: dict[Shape, list[int]] = {}
+    for number, (height, width) in enumerate(shapes):
+        alike.setdefault((int(height), int(width)), []).append(number)
+    out: dict[int, Symbols] = {}
+    for shape, numbers in alike.items():
+        out |= zip(numbers, kind.arranged(np.stack([y[number] for number in numbers]), shape), strict=True)
+    return [out[number] for number in range(len(y))]
+
+
 class Images(Protocol):
     """Images laid out for models of one kind. ``qualities`` has one quality, 1 to 100, for each image."""
 
@@ -79,7 +90,11 @@ class Kind(Protocol):
         """The images that latents decode to."""
 
     def arranged(self, y: Integers, shape: Shape) -> Symbols:
-        """The symbols of an image by channel, row and column, int8 ``(channels, rows, columns)``."""
+        """The symbols of n images of one shape by channel, row and column, int8 ``(n, channels, rows, columns)``.
+
+        Args:
+            y: those of each image as :class:`Latent` has them, in one array.
+        """
 
     def encode(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mnistzip.bitstream.container import Header
 from mnistzip.coding.kinds import kind_of
-from mnistzip.coding.latents import Symbols
+from mnistzip.coding.latents import Symbols, arranged
 from mnistzip.errors import FormatError
 from mnistzip.limits import CHECK_BITS_MIN
 from mnistzip.models.registry import Model
@@ -33,9 +33,11 @@ def decode_images(
 
 def decode_latents(model: Model, parsed: Sequence[tuple[Header, bytes]]) -> list[Symbols | FormatError]:
     """For each lossy file of a model its symbols, int8 ``(channels, rows, columns)``, or its error."""
-    kind, latents = kind_of(model), _decode(model, parsed, CHECK_BITS_MIN)
-    pairs = zip(latents, parsed, strict=True)
-    return [y if isinstance(y, FormatError) else kind.arranged(y, (header.height, header.width)) for y, (header, _) in pairs]
+    latents = _decode(model, parsed, CHECK_BITS_MIN)
+    pairs = [(y, (header.height, header.width)) for y, (header, _) in zip(latents, parsed, strict=True)]
+    intact = [(y, shape) for y, shape in pairs if not isinstance(y, FormatError)]
+    symbols = iter(arranged(kind_of(model), [y for y, _ in intact], [shape for _, shape in intact]))
+    return [y if isinstance(y, FormatError) else next(symbols) for y in latents]
 
 
 def _decode(model: Model, parsed: Sequence[tuple[Header, bytes]], check_bits: int) -> list[Integers | FormatError]:

@@ -101,8 +101,8 @@ class Tiles:
 
     def arranged(self, y: Integers, shape: Shape) -> Symbols:
         rows, columns = (-(-side // TILE) for side in shape)
-        tiles = y.reshape(rows, columns, SIDE, SIDE, CHANNELS).transpose(4, 0, 2, 1, 3)
-        return tiles.reshape(CHANNELS, rows * SIDE, columns * SIDE).astype(np.int8)
+        tiles = y.astype(np.int8).reshape(len(y), rows, columns, SIDE, SIDE, CHANNELS).transpose(0, 5, 1, 3, 2, 4)
+        return tiles.reshape(len(y), CHANNELS, rows * SIDE, columns * SIDE)
 
     def encode(
         self,
