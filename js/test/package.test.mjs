@@ -120,7 +120,7 @@ test("images that take grey too many steps without loss are refused by default",
 });
 
 test("lossy parts of archives name grey by its older fingerprint, other parts by the newer one", async () => {
-  const [older, newer] = ["0321fae5ce869be1", "3a940122f3cbffed"];
+  const [older, newer] = ["0321fae5ce869be1", "7314795c1427d0fb"];
   for (const [name, named, other] of [["grey", older, newer], ["grey-lossless", newer, older], ["grey-bounded", newer, older]]) {
     const content = await read(`vectors/archive/${name}.cae`);
     const group = content.slice(4);
@@ -136,7 +136,7 @@ test("lossy parts of archives name grey by its older fingerprint, other parts by
 test("a file may name a shipped model by either of its fingerprints", async () => {
   const file = await read("vectors/valid/grey-q50.cae");
   const size = info(file).ranges.header[1];
-  for (const prefix of ["0321fae5", "3a940122"]) {
+  for (const prefix of ["0321fae5", "7314795c"]) {
     const fields = [0xca, 0xe1, file[2] | 15, ...Buffer.from(prefix, "hex"), ...file.subarray(3, size)];
     const renamed = Uint8Array.of(...fields, ...file.subarray(size)); // its check is that of another header
     assert.equal(info(renamed).model, prefix);
