@@ -27,7 +27,7 @@ class PartModels:
         self._index = index
         self._model = model
         self._has_default_limits = has_default_limits
-        self._by_fingerprint: dict[bytes, Model] = {}
+        self._by_fingerprint: dict[tuple[bytes, Mode], Model] = {}
         self._is_embedded_read = False
         self._embedded: Model | MnistzipError | None = None
 
@@ -41,10 +41,11 @@ class PartModels:
         coding = part.coding
         if coding.mode is Mode.STORED:
             return None
-        model = self._by_fingerprint.get(coding.fingerprint)
+        key = coding.fingerprint, coding.mode  # a mode may name a model by a fingerprint of its own
+        model = self._by_fingerprint.get(key)
         if model is None:
             model = self._find(coding.model, coding.fingerprint, coding.mode)
-            self._by_fingerprint[coding.fingerprint] = model
+            self._by_fingerprint[key] = model
         if self._has_default_limits:
             model.require_default_limit(coding.mode, part.shapes, coding.per_lane)
         return model

@@ -144,3 +144,16 @@ def test_images_of_too_many_steps_are_neither_chosen_nor_decoded_by_default() ->
         with pytest.raises(LimitError, match=f"{GREY_LANE_STEPS_MAX} steps"):
             model.require_default_limit(mode, [fitting] * 20, per_lane=5)
     model.require_default_limit(Mode.LOSSY, [tall])
+
+
+def test_each_mode_names_the_model_by_its_own_fingerprint() -> None:
+    """Lossy parts of archives keep the fingerprint that the model had without its pixel model."""
+    images = rough(np.random.default_rng(8), 3, 16, 16)
+    model = shipped("grey")
+    lossy, exact = model.fingerprint_for(Mode.LOSSY), model.fingerprint_for(Mode.LOSSLESS)
+    assert lossy != exact
+    for options, fingerprint, other in (({}, lossy, exact), ({"lossless": True}, exact, lossy)):
+        content = mnistzip.encode_archive(images, model="grey", **options)
+        assert fingerprint in content
+        assert other not in content
+        assert len(mnistzip.Archive(content).read([0, 1, 2])) == 3
