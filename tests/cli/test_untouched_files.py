@@ -30,7 +30,15 @@ from mnistzip.cli.main import COMMANDS, cli, run
 from mnistzip.types import Pixels
 from support.outputs_of_commands import CASES, MODELS, TEXTS, WRITTEN, Case
 
-PACKAGES = ("mnistzip", "mnistzip.cli", "mnistzip.io", "mnistzip.bench", "mnistzip.plugins", "mnistzip.training")
+PACKAGES = (
+    "mnistzip",
+    "mnistzip.cli",
+    "mnistzip.io",
+    "mnistzip.bench",
+    "mnistzip.plugins",
+    "mnistzip.training",
+    "mnistzip.demo",
+)
 SUFFIXES = frozenset(
     re.split(
         " ",

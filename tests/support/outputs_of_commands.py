@@ -125,6 +125,7 @@ CASES = [
         source="work/set.npy",
         needs="torch",
     ),
+    single("demo --no-open -o page.html", "work/page.html", ""),
     single("export own.npz --c --bare --encoder -o codec.h", "work/codec.h", "work/own.npz"),
     Case(
         "integrate --prefix pre --quiet",
@@ -159,6 +160,7 @@ TEXTS = {
         **{"data": READ, "-o": WRITTEN, "--folder": WRITTEN},
         **dict.fromkeys(("--time", "--recipe", "--device"), NEITHER),
     },
+    "demo": {"-o": WRITTEN},
     "export": {"model": READ, "-o": WRITTEN, "-q": NEITHER},
     "integrate": {"--prefix": WRITTEN},
     "help": {"command": NEITHER},
