@@ -35,6 +35,7 @@ def test_fuzzing_runs(target: str, tmp_path: Path) -> None:
         target,
         "-runs=40",
         "-seed=1",
+        "-rss_limit_mb=8192",  # a process inherits the peak of the one that starts it
         f"-artifact_prefix={tmp_path}/",
     ]
     done = subprocess.run([*command, str(run.CORPUS / target)], capture_output=True, text=True, check=False)

@@ -12,7 +12,7 @@ from mnistzip.entropy.cost import TOTAL
 from mnistzip.entropy.states import FinalStates
 from mnistzip.models.grey.distribution import Distributions
 from mnistzip.models.grey.grey_model import latent_shape
-from mnistzip.models.grey.grey_pixels import GreyPixels, Mixtures
+from mnistzip.models.grey.grey_pixels import CELLS_TOGETHER, GreyPixels, Mixtures, cells
 from mnistzip.models.grey.prior import GreyPrior
 from mnistzip.types import Integers, Pixels
 
@@ -67,16 +67,23 @@ def pixel_symbols(model: GreyPixels, x: Pixels, max_error: int) -> LatentSymbols
 def decode_pixels(
     model: GreyPixels, coded: Sequence[bytes], shapes: Sequence[Sequence[Shape]], max_error: int
 ) -> tuple[list[list[Pixels]], FinalStates]:
-    """The images of each stream that the pixel model coded, and where each stream ended. All streams advance together."""
+    """The images of each stream that the pixel model coded, and where each stream ended. Streams advance together."""
     decoder = rans.Decoder(coded)
     images: list[list[Pixels]] = [[] for _ in coded]
     for depth in range(max(map(len, shapes), default=0)):
-        streams = np.array([stream for stream, of_stream in enumerate(shapes) if depth < len(of_stream)])
+        alive = [stream for stream, of_stream in enumerate(shapes) if depth < len(of_stream)]
+        for streams in _batches(alive, [cells(shapes[stream][depth]) for stream in alive]):
 
-        def next_symbols(mixtures: Mixtures, image: Integers, streams: Integers = streams) -> Integers:
-            return decoder.decode(mixtures, streams[image])
+            def next_symbols(mixtures: Mixtures, image: Integers, streams: Integers = streams) -> Integers:
+                return decoder.decode(mixtures, streams[image])
 
-        decoded = model.decode([shapes[stream][depth] for stream in streams.tolist()], max_error, next_symbols)
-        for stream, image in zip(streams.tolist(), decoded, strict=True):
-            images[stream].append(image)
+            decoded = model.decode([shapes[stream][depth] for stream in streams.tolist()], max_error, next_symbols)
+            for stream, image in zip(streams.tolist(), decoded, strict=True):
+                images[stream].append(image)
     return images, decoder.final_states()
+
+
+def _batches(streams: Sequence[int], sizes: Sequence[int]) -> list[Integers]:
+    """Streams in batches of limited size; the stream with which a batch reaches the limit begins the next one."""
+    total = np.cumsum(sizes) // CELLS_TOGETHER
+    return np.split(np.array(streams, np.int64), np.flatnonzero(np.diff(total)) + 1)

@@ -62,7 +62,8 @@ SCALE_BITS = 4
 COMPONENTS_MAX = 16
 WEIGHT_BITS = 16
 FACTOR_MAX = 1 << 24  # of ``magnify`` and ``amplitude``
-PIXELS_PER_BATCH = 1 << 14  # that an encoder computes together
+PIXELS_PER_BATCH = 1 << 14  # that are computed together
+CELLS_TOGETHER = 1 << 20  # grey levels with the margins around images that are coded together
 
 ImageShape = tuple[int, int]  # height, width
 NextSymbols = Callable[["Mixtures", Integers], Integers]
@@ -157,6 +158,12 @@ class Mixtures:
         return Mixtures(self.shape, self.levels, self.weight[which], self.mean[which], self.scale[which])
 
 
+def cells(shape: ImageShape) -> int:
+    """The grey levels of an image and of the margin around it."""
+    height, width = shape
+    return (height + UP) * (width + 2 * SIDE)
+
+
 class _Canvas:
     """The grey levels of images of any shapes, one after the other, each with a margin of unknown ones."""
 
@@ -164,7 +171,7 @@ class _Canvas:
         self._shapes = shapes
         self.width = np.array([width for _, width in shapes], np.int64)
         self._stride = self.width + 2 * SIDE
-        self._size = np.array([(height + UP) * (width + 2 * SIDE) for height, width in shapes], np.int64)
+        self._size = np.array([cells(shape) for shape in shapes], np.int64)
         self._first = np.cumsum(self._size) - self._size
         self.levels = np.full(int(self._size.sum()), UNKNOWN, np.int64)
 
@@ -253,6 +260,13 @@ class GreyPixels:
         Args:
             x: grey levels, ``(n, H, W)``: if there is a ``max_error``, only those that it leaves.
         """
+        together = max(1, CELLS_TOGETHER // cells((x.shape[1], x.shape[2])))
+        parts = [self._intervals(x[first : first + together], max_error) for first in range(0, len(x), together)]
+        starts, freqs = zip(*parts, strict=True)
+        return np.concatenate(starts), np.concatenate(freqs)
+
+    def _intervals(self, x: Pixels, max_error: int) -> tuple[Integers, Integers]:
+        """As :meth:`intervals`, all images together."""
         n, height, width = x.shape
         canvas = _Canvas([(height, width)] * n)
         for levels, image in zip(canvas.images(), x, strict=True):
@@ -279,9 +293,10 @@ class GreyPixels:
         canvas, levels = _Canvas(shapes), level_table(max_error)[0]
         places, first = steps(shapes)
         for start, end in pairwise(first.tolist()):
-            go_on()
-            step = places.select(slice(start, end))
-            canvas.levels[canvas.index(step)] = levels[next_symbols(self._mixtures(canvas, step, max_error), step.image)]
+            for some in range(start, end, PIXELS_PER_BATCH):
+                go_on()
+                part = places.select(slice(some, min(some + PIXELS_PER_BATCH, end)))
+                canvas.levels[canvas.index(part)] = levels[next_symbols(self._mixtures(canvas, part, max_error), part.image)]
         return [image.astype(np.uint8) for image in canvas.images()]
 
     def _mixtures(self, canvas: _Canvas, places: Places, max_error: int) -> Mixtures:
