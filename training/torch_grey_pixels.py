@@ -11,6 +11,7 @@ prediction).
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -66,6 +67,7 @@ def _edges() -> tuple[Tensor, Tensor]:
     return torch.from_numpy(edges), torch.from_numpy(count)
 
 
+@cache
 def nearest_levels() -> Tensor:
     """The grey level that each largest error makes of each grey level, uint8 (65, 256)."""
     tables = [level_table(max_error) for max_error in range(ERROR_MAX + 1)]

@@ -32,6 +32,7 @@ from mnistzip.coding.lossless import Symbols, pixel_symbols
 from mnistzip.entropy.cost import BIT, LMBDA_SHIFT
 from mnistzip.limits import DECODED_PIXELS_MAX, GREY_PIXELS_MAX, GREY_STEPS_MAX
 from mnistzip.models import registry
+from mnistzip.models.model import pixel_steps
 from mnistzip.models.registry import Model
 from mnistzip.models.typical_quality import is_poor, typical_bits
 from mnistzip.tiling import TILE, by_shape, differences, tiles_of
@@ -255,7 +256,7 @@ def plan_lossless(images: Sequence[Pixels], models: Sequence[Model], use_bits: i
         if choices:
             tried = [k for k in tried if not _is_typical(levels[k], choices[0][k])]
         if model.is_grey:
-            tried = [k for k in tried if _pixel_steps(images[k]) <= GREY_STEPS_MAX]
+            tried = [k for k in tried if pixel_steps(*images[k].shape) <= GREY_STEPS_MAX]  # more are refused by default
         choices.append({})
         for k, symbols in zip(tried, pixel_symbols(model, [levels[k] for k in tried], max_error), strict=True):
             choices[-1][k] = Plan(mode, model, None, symbols.bits, symbols=symbols, max_error=max_error)
@@ -267,11 +268,6 @@ def plan_lossless(images: Sequence[Pixels], models: Sequence[Model], use_bits: i
     costs = [[plans[k].bits if k in plans else INFEASIBLE for k in range(len(images))] for plans in choices]
     best = _cheapest(np.array(costs, np.int64), use_bits)
     return [_with_symbols(levels[k], choices[number][k]) for k, number in enumerate(best.tolist())]
-
-
-def _pixel_steps(image: Pixels) -> int:
-    """The steps in which models of the kind ``grey`` code an image without loss; decoders refuse too many by default."""
-    return image.shape[1] + 3 * image.shape[0]
 
 
 def _drop_symbols(choices: Sequence[dict[int, Plan]], k: int) -> None:

@@ -22,11 +22,11 @@ from mnistzip.export.weights import WIDE, Packed, pack
 from mnistzip.models.latent_prior import CHANNELS, POSITIONS, SIDE, SYMBOLS, Prior
 from mnistzip.models.model import Model
 from mnistzip.models.transforms import GREY_LEVELS
-from mnistzip.nn.exact import ACTIVATION_MAX, Range
+from mnistzip.nn.exact import ACTIVATION_MAX, Range, integers_of, shifts_of
 from mnistzip.nn.layer_base import Signal
 from mnistzip.nn.layers import Conv, DepthToSpace, Gain, Lookup, MaxPool, Residual, SpaceToDepth, Upsample
 from mnistzip.tiling import TILE
-from mnistzip.types import Floats, Mode
+from mnistzip.types import Mode
 
 LAYER_BYTES, MODEL_BYTES = 60, 196  # of the structs, where a pointer takes 4 bytes
 CDF_BYTES = 16 + 8 * 256
@@ -147,15 +147,6 @@ def _struct(fields: dict[str, Any]) -> str:
     return "{" + ", ".join(f".{name} = {value}" for name, value in fields.items()) + "}"
 
 
-def _integers(weight: Floats, unit: Floats) -> Ints:
-    """Weights or biases as they are in the model file; biases with the half that rounds."""
-    return np.rint(weight.astype(np.float64) / unit).astype(np.int64)
-
-
-def _shifts(unit: Floats) -> Ints:
-    return (-np.log2(unit.astype(np.float64))).round().astype(np.int64)
-
-
 def _weights(source: Source, name: str, packed: Packed) -> str:
     """An ``mnz_micro_weights``."""
     if not packed.is_narrow:
@@ -210,14 +201,14 @@ def _layers(source: Source, name: str, steps: Sequence[Step], rows: slice) -> li
 
 def _conv(source: Source, label: str, layer: Conv, peak: int, rows: slice) -> dict[str, Any]:
     """The fields of a convolution."""
-    packed = pack(layer.name, [_integers(layer.weight, layer.unit)], peak)
+    packed = pack(layer.name, [integers_of(layer.weight, layer.unit)], peak)
     return {
         "size": layer.kernel,
         "everywhere": int(layer.position_bias.shape[:2] == (1, 1)),
         "weights": _weights(source, f"{label}_weight", packed),
-        "place": source.array("int32_t", f"{label}_place", _integers(layer.position_bias, layer.unit)),
-        "quality": source.array("int32_t", f"{label}_quality", _integers(layer.quality_bias[rows], layer.unit)),
-        "shift": source.array("uint8_t", f"{label}_shift", _shifts(layer.unit)),
+        "place": source.array("int32_t", f"{label}_place", integers_of(layer.position_bias, layer.unit)),
+        "quality": source.array("int32_t", f"{label}_quality", integers_of(layer.quality_bias[rows], layer.unit)),
+        "shift": source.array("uint8_t", f"{label}_shift", shifts_of(layer.unit)),
     }
 
 
@@ -227,8 +218,8 @@ def _conv(source: Source, label: str, layer: Conv, peak: int, rows: slice) -> di
 def _prior(source: Source, prior: Prior, symbols: Range, rows: slice) -> str:
     """An ``mnz_micro_prior``: of each matrix the part that earlier symbols reach."""
     a, b = prior.near_weight.shape[1] // POSITIONS, prior.head_weight.shape[1]
-    near, far = _integers(prior.near_weight, prior.near_unit), _integers(prior.far_weight, prior.far_unit)
-    skip, head = _integers(prior.skip_weight, prior.far_unit), _integers(prior.head_weight, prior.head_unit[:, None])
+    near, far = integers_of(prior.near_weight, prior.near_unit), integers_of(prior.far_weight, prior.far_unit)
+    skip, head = integers_of(prior.skip_weight, prior.far_unit), integers_of(prior.head_weight, prior.head_unit[:, None])
 
     def of_near(p: int) -> slice:
         return slice(p * a, (p + 1) * a)
@@ -249,12 +240,12 @@ def _prior(source: Source, prior: Prior, symbols: Range, rows: slice) -> str:
     for name, (parts, peak) in matrices.items():
         fields[name] = _weights(source, name, pack(f"prior {name}", parts, peak))
     fields |= {
-        "near_bias": source.array("int32_t", "near_bias", _integers(prior.near_bias[rows], prior.near_unit)),
-        "far_bias": source.array("int32_t", "far_bias", _integers(prior.far_bias[rows], prior.far_unit)),
-        "head_bias": source.array("int32_t", "head_bias", _integers(prior.head_bias, prior.head_unit)),
-        "near_shift": source.array("uint8_t", "near_shift", _shifts(prior.near_unit)),
-        "far_shift": source.array("uint8_t", "far_shift", _shifts(prior.far_unit)),
-        "head_shift": source.array("uint8_t", "head_shift", _shifts(prior.head_unit)),
+        "near_bias": source.array("int32_t", "near_bias", integers_of(prior.near_bias[rows], prior.near_unit)),
+        "far_bias": source.array("int32_t", "far_bias", integers_of(prior.far_bias[rows], prior.far_unit)),
+        "head_bias": source.array("int32_t", "head_bias", integers_of(prior.head_bias, prior.head_unit)),
+        "near_shift": source.array("uint8_t", "near_shift", shifts_of(prior.near_unit)),
+        "far_shift": source.array("uint8_t", "far_shift", shifts_of(prior.far_unit)),
+        "head_shift": source.array("uint8_t", "head_shift", shifts_of(prior.head_unit)),
     }
     return _struct(fields)
 

@@ -181,7 +181,7 @@ class Model:
                     "max_pixels (--max-pixels) allows more"
                 )
         if mode in (Mode.LOSSLESS, Mode.BOUNDED) and self.is_grey:
-            steps = [width + 3 * height for height, width in shapes]
+            steps = [pixel_steps(height, width) for height, width in shapes]
             lanes = [sum(steps[first : first + per_lane]) for first in range(0, len(steps), per_lane)]
             for of, count, limit in (
                 ("an image needs", max(steps, default=0), GREY_STEPS_MAX),
@@ -213,6 +213,11 @@ class Model:
     def quality_index(self, quality: int) -> int:
         """The row of a quality 1..100 in tables per quality."""
         return quality - 1
+
+
+def pixel_steps(height: int, width: int) -> int:
+    """The steps in which the pixel model of a model of the kind ``grey`` codes an image (FORMAT.md, section 13)."""
+    return width + 3 * height
 
 
 def read_model(content: bytes, name: str, number: int | None = None) -> Model:

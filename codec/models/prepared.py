@@ -35,7 +35,7 @@ from mnistzip.models.registry import SHIPPED
 from mnistzip.models.stored_models import ALIGNMENT, GREY_KIND, LAYOUT, RECORD
 from mnistzip.models.transforms import GREY_LEVELS, Transforms
 from mnistzip.nn.backward import GradientMatmul
-from mnistzip.nn.exact import Affine, Range
+from mnistzip.nn.exact import Affine, Range, integers_of, shifts_of
 from mnistzip.nn.layer_base import Layer, Signal
 from mnistzip.nn.layers import (
     Conv,
@@ -190,15 +190,6 @@ class _Writer:
         self._parts.append(content + bytes(-len(content) % ALIGNMENT))
 
 
-def _integers(weight: Floats, unit: Floats) -> Ints:
-    """Weights or biases as they are in the model file; biases with the half that rounds."""
-    return np.rint(weight.astype(np.float64) / unit).astype(np.int64)
-
-
-def _shifts(unit: Floats) -> Ints:
-    return (-np.log2(unit.astype(np.float64))).round().astype(np.int64)
-
-
 def _is_wide(*weights: Ints | Floats, peak: int = 0) -> bool:
     """Whether weights, or inputs of this magnitude, need more than 16 bits."""
     low = min((int(weight.min(initial=0)) for weight in weights), default=0)
@@ -264,7 +255,7 @@ def _write_layers(
 
 def _write_conv(writer: _Writer, layer: Conv, signal: Signal, with_gradient: bool) -> None:
     outputs = layer.weight.shape[1]
-    weight = _integers(layer.weight, layer.unit).reshape(layer.kernel, -1, outputs)
+    weight = integers_of(layer.weight, layer.unit).reshape(layer.kernel, -1, outputs)
     wide = _is_wide(weight, peak=signal.values.peak)
     gradient = layer.gradient_matmul if with_gradient else None
     back_wide = gradient is not None and _is_wide(gradient.weight)
@@ -272,15 +263,15 @@ def _write_conv(writer: _Writer, layer: Conv, signal: Signal, with_gradient: boo
     to, exponent = layer.output_range, 0 if gradient is None else _exponent(gradient)
     writer.record(OPS[Conv], 0, layer.kernel, to.low, to.high, outputs, places, wide, back_wide, exponent)
     writer.matrix(weight, wide)
-    writer.numbers(_integers(layer.position_bias, layer.unit))
-    writer.numbers(_integers(layer.quality_bias, layer.unit))
-    writer.numbers(_shifts(layer.unit))
+    writer.numbers(integers_of(layer.position_bias, layer.unit))
+    writer.numbers(integers_of(layer.quality_bias, layer.unit))
+    writer.numbers(shifts_of(layer.unit))
     if gradient is not None:
         writer.gradient(gradient.weight.reshape(layer.kernel, -1, signal.channels).astype(np.int64), back_wide)
 
 
 def _weight_of(layer: Depthwise) -> Ints:
-    return _integers(layer.weight, layer.unit)
+    return integers_of(layer.weight, layer.unit)
 
 
 def _write_depthwise(writer: _Writer, layer: Depthwise, wide: bool, with_gradient: bool) -> None:
@@ -289,9 +280,9 @@ def _write_depthwise(writer: _Writer, layer: Depthwise, wide: bool, with_gradien
         writer.paired(_weight_of(layer).reshape(layer.kernel, layer.kernel, -1))
     if wide or with_gradient:
         writer.numbers(_weight_of(layer))
-    writer.numbers(_integers(layer.bias, layer.unit))
-    writer.numbers(_integers(layer.quality_bias, layer.unit))
-    writer.numbers(_shifts(layer.unit))
+    writer.numbers(integers_of(layer.bias, layer.unit))
+    writer.numbers(integers_of(layer.quality_bias, layer.unit))
+    writer.numbers(shifts_of(layer.unit))
 
 
 # ---- Prior ----
@@ -299,20 +290,20 @@ def _write_depthwise(writer: _Writer, layer: Depthwise, wide: bool, with_gradien
 
 def _write_prior(writer: _Writer, prior: Prior) -> None:
     a, b = prior.near_weight.shape[1] // POSITIONS, prior.head_weight.shape[1]
-    near = _integers(prior.near_weight, prior.near_unit)
-    far = _integers(prior.far_weight, prior.far_unit)
-    skip = _integers(prior.skip_weight, prior.far_unit)
-    head = _integers(prior.head_weight, prior.head_unit[:, None])
+    near = integers_of(prior.near_weight, prior.near_unit)
+    far = integers_of(prior.far_weight, prior.far_unit)
+    skip = integers_of(prior.skip_weight, prior.far_unit)
+    head = integers_of(prior.head_weight, prior.head_unit[:, None])
     gradients = prior.gradient_matmuls
     wide = [_is_wide(weight) for weight in (near, far, skip, head)] + [_is_wide(gradient.weight) for gradient in gradients]
     writer.record(a, b, *wide, *map(_exponent, gradients))
-    writer.numbers(_integers(prior.near_bias, prior.near_unit))
-    writer.numbers(_shifts(prior.near_unit))
-    writer.numbers(_integers(prior.far_bias, prior.far_unit))
-    writer.numbers(_shifts(prior.far_unit))
+    writer.numbers(integers_of(prior.near_bias, prior.near_unit))
+    writer.numbers(shifts_of(prior.near_unit))
+    writer.numbers(integers_of(prior.far_bias, prior.far_unit))
+    writer.numbers(shifts_of(prior.far_unit))
     padding = ((0, 0), (0, -prior.values % BLOCK))
-    writer.numbers(np.pad(_integers(prior.head_bias, prior.head_unit), padding, constant_values=LOGITS.low))
-    writer.numbers(np.pad(_shifts(prior.head_unit), padding))
+    writer.numbers(np.pad(integers_of(prior.head_bias, prior.head_unit), padding, constant_values=LOGITS.low))
+    writer.numbers(np.pad(shifts_of(prior.head_unit), padding))
     spaced, stride = _spaced(far, a), _even(a)
     for position in range(POSITIONS):
         symbols, seen = CHANNELS * position, (position + 1) * stride
@@ -365,12 +356,12 @@ def _write_pixels(writer: _Writer, model: PixelModel) -> None:
 
 
 def _affine_weight(layer: Affine) -> Ints:
-    return _integers(layer.weight, layer.unit)
+    return integers_of(layer.weight, layer.unit)
 
 
 def _write_affine(writer: _Writer, layer: Affine, wide: bool, outputs: slice = slice(None)) -> None:
     writer.matrix(_affine_weight(layer)[None, :, outputs], wide)
-    bias, shift = _integers(layer.bias, layer.unit)[outputs], _shifts(layer.unit)[outputs]
+    bias, shift = integers_of(layer.bias, layer.unit)[outputs], shifts_of(layer.unit)[outputs]
     writer.numbers(np.pad(bias, (0, -len(bias) % BLOCK), constant_values=LOGITS.low))
     writer.numbers(np.pad(shift, (0, -len(bias) % BLOCK)))
 
@@ -407,9 +398,11 @@ def _grey_signal(grey: GreyModel) -> Signal:
 
 def _write_group(writer: _Writer, group: GroupPrior, number: int) -> None:
     hidden, narrow = group.mix.weight.shape
-    around, linear_around = _integers(group.around, group.unit), group.linear_around.astype(np.int64)
+    around, linear_around = integers_of(group.around, group.unit), group.linear_around.astype(np.int64)
     channels = number * GROUP
-    before, taps = _some_taps(np.zeros((0, hidden), np.int64) if group.before is None else _integers(group.before, group.unit))
+    before, taps = _some_taps(
+        np.zeros((0, hidden), np.int64) if group.before is None else integers_of(group.before, group.unit)
+    )
     linear = np.zeros((0, GROUP)) if group.linear_before is None else group.linear_before
     linear_before, linear_taps = _some_taps(linear.astype(np.int64))
     mix, head = _affine_weight(group.mix), _affine_weight(group.head)
@@ -419,8 +412,8 @@ def _write_group(writer: _Writer, group: GroupPrior, number: int) -> None:
         writer.matrix(weight, wide[0])
     if taps:
         writer.matrix(_group_by_group(before.reshape(-1, 2 * channels, hidden)), wide[1])
-    writer.rows(_integers(group.bias, group.unit))
-    writer.numbers(_shifts(group.unit))
+    writer.rows(integers_of(group.bias, group.unit))
+    writer.numbers(shifts_of(group.unit))
     _write_dense(writer, group.mix, wide[4], group.mix_bias)
     writer.numbers(group.gain)
     _write_dense(writer, group.head, wide[5], group.head_bias)
@@ -450,8 +443,8 @@ def _write_dense(writer: _Writer, layer: Affine, wide: bool, quality_bias: Float
     """A layer, whose bias may have a row for each quality."""
     bias = layer.bias if quality_bias is None else layer.bias + quality_bias.astype(np.float64)
     writer.matrix(_affine_weight(layer)[None], wide)
-    writer.rows(_integers(bias, layer.unit))
-    writer.numbers(_shifts(layer.unit))
+    writer.rows(integers_of(bias, layer.unit))
+    writer.numbers(shifts_of(layer.unit))
 
 
 def _write_grey_pixels(writer: _Writer, pixels: GreyPixels) -> None:
@@ -467,6 +460,6 @@ def _write_grey_pixels(writer: _Writer, pixels: GreyPixels) -> None:
     for layer, layer_wide in zip(layers, wide, strict=True):
         _write_dense(writer, layer, layer_wide)
         for table in tables.get(layer, ()):
-            writer.rows(_integers(table, layer.unit))
+            writer.rows(integers_of(table, layer.unit))
     for numbers in (pixels.magnify, pixels.amplitude, pixels.shape.cumulative, pixels.shape.inverse_scale):
         writer.numbers(numbers)

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mnistzip.errors import ModelError
-from mnistzip.types import Floats
+from mnistzip.types import Floats, Integers
 
 Numbers = NDArray[np.floating[Any]]
 Exact = TypeVar("Exact", NDArray[np.float32], NDArray[np.float64])
@@ -84,6 +84,16 @@ def exact_matmul(a: Exact, b: Exact) -> Exact:
 def power_of_two(exponent: Floats) -> Floats:
     """Exact powers of two of integer exponents."""
     return np.ldexp(np.ones(exponent.shape, np.float32), exponent.astype(np.int64))
+
+
+def integers_of(weight: Floats, unit: Floats) -> Integers:
+    """Weights or biases, multiples of a unit, as they are in a model file; biases with the half that rounds."""
+    return np.rint(weight.astype(np.float64) / unit).astype(np.int64)
+
+
+def shifts_of(unit: Floats) -> Integers:
+    """The bits by which the sums of each output are divided, given its unit."""
+    return (-np.log2(unit.astype(np.float64))).round().astype(np.int64)
 
 
 def rounding_bias(shift: Floats) -> Floats:
