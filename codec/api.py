@@ -145,7 +145,7 @@ def preview(data: bytes, *, model: str | Path | Model | None = None, max_pixels:
     """
     container.require_limit(max_pixels)
     header, payload = container.parse(_as_bytes(data), max_pixels)
-    if header.mode is not Mode.LOSSLESS or (used := _model_of(header, model, max_pixels)).is_grey:
+    if header.mode is not Mode.LOSSLESS or not (used := _model_of(header, model, max_pixels)).codes_tiles:
         return decode(data, model=model, max_pixels=max_pixels)
     from mnistzip.coding.tile_pixels import preview_file
 

@@ -1,6 +1,6 @@
 """The model of bitmaps in floats: the probability that a pixel is ink, given the pixels before it.
 
-    window (n, 128), distances from edges (4, n), height and width (2, n) -> three layers -> logits (n,)
+    window (n, 200), distances from edges (4, n), height and width (2, n) -> three layers -> logits (n,)
 
 :mod:`mnistzip.models.bitmap.bitmap_model` computes the same in integers.
 """

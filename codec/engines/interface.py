@@ -23,6 +23,7 @@ from mnistzip.types import Bools, Integers, Pixels
 if TYPE_CHECKING:
     from mnistzip.bitstream.stream_layout import Streams
     from mnistzip.entropy.states import FinalStates
+    from mnistzip.models.bitmap.resampling import Bitmap
     from mnistzip.models.registry import Model
 
 
@@ -249,6 +250,21 @@ class Engine(Protocol):
         Raises:
             FormatError: as for :meth:`decode_latents`.
             ModelError: the model has no pixel model.
+        """
+
+    def bitmap_symbols(self, model: Model, bitmaps: Sequence[Bitmap]) -> list[LatentSymbols]:
+        """The intervals of the symbols of each bitmap in coding order, shape ``(symbols,)`` each."""
+
+    def decode_bitmaps(
+        self, model: Model, coded: Sequence[bytes], counts: Sequence[int]
+    ) -> tuple[list[list[Bitmap]], list[bool], FinalStates]:
+        """The bitmaps of each stream, whether all of them have possible sizes, and where each stream ended.
+
+        Args:
+            counts: bitmaps of each stream, which follow each other.
+
+        Raises:
+            FormatError: as for :meth:`decode_latents`.
         """
 
     def encode_streams(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mnistzip.bitstream.stream_layout import Streams
     from mnistzip.engines.interface import LatentSymbols, PixelSymbols
     from mnistzip.entropy.states import FinalStates
+    from mnistzip.models.bitmap.resampling import Bitmap
     from mnistzip.models.registry import Model
 
 
@@ -144,6 +145,20 @@ class NumpyEngine:
         from mnistzip.engines.reference import grey_streams
 
         return grey_streams.decode_pixels(model.grey_pixels, coded, shapes, max_error)
+
+    @one_thread
+    def bitmap_symbols(self, model: Model, bitmaps: Sequence[Bitmap]) -> list[LatentSymbols]:
+        from mnistzip.engines.reference import bitmap_streams
+
+        return bitmap_streams.bitmap_symbols(model.bitmaps, bitmaps)
+
+    @one_thread
+    def decode_bitmaps(
+        self, model: Model, coded: Sequence[bytes], counts: Sequence[int]
+    ) -> tuple[list[list[Bitmap]], list[bool], FinalStates]:
+        from mnistzip.engines.reference import bitmap_streams
+
+        return bitmap_streams.decode(model.bitmaps, coded, counts)
 
     def encode_streams(
         self, symbols: Sequence[LatentSymbols], checks: Integers, check_bits: int = CHECK_BITS_MIN

@@ -2,7 +2,7 @@
 
 ::
 
-    window  (n, 128)    1 where an earlier pixel around the pixel is ink, else 0
+    window  (n, 200)    1 where an earlier pixel around the pixel is ink, else 0
     |  enter            + a bias by the distance from each edge, and by height and width
     |  middle           two layers
     v
@@ -35,9 +35,9 @@ from mnistzip.nn.exact import ACTIVATIONS, Affine, Numbers, Range, exact_matmul,
 from mnistzip.threads import go_on
 from mnistzip.types import Floats, Integers
 
-UP, LEFT, RIGHT = 8, 8, 6  # rows above a pixel and columns to both sides that it sees
+UP, LEFT, RIGHT = 10, 10, 8  # rows above a pixel and columns to both sides that it sees
 WINDOW = tuple((row, column) for row in range(-UP, 1) for column in range(-LEFT, RIGHT + 1 if row else 0))
-ROW_STEPS = RIGHT + 1  # the pixel in row r and column c is coded in step c + 7r
+ROW_STEPS = RIGHT + 1  # the pixel in row r and column c is coded in step c + 9r
 EDGES = ("above", "left", "below", "right")
 DISTANCES = 64  # from an edge that are told apart
 SIZES = SIDE_MAX + 1  # rows of the tables of heights and widths
@@ -121,7 +121,7 @@ class BitmapModel:
     Attributes:
         sides, differences, shifts: cumulative frequencies from 0 to 65536: ``(SIDES + 1,)``, for classes of longer sides
             ``(SIDE_CLASSES, 2 * DIFFERENCES + 1)``, and ``(SHIFTS + 1,)``.
-        enter: the first layer, from 128 pixels.
+        enter: the first layer, from 200 pixels.
         edges, sizes: what is added to its bias, multiples of its unit: by distance from each edge, ``(4, 64, width)``, and by
             height and width, ``(2, 129, width)``.
         middle: the two layers behind it.
