@@ -23,6 +23,7 @@ from mnistzip.types import Bools, Integers, Pixels
 if TYPE_CHECKING:
     from mnistzip.bitstream.stream_layout import Streams
     from mnistzip.entropy.states import FinalStates
+    from mnistzip.models.bitmap.resampling import Bitmap
     from mnistzip.models.registry import Model
 
 
@@ -267,4 +268,14 @@ class Engine(Protocol):
 
         Raises:
             FormatError: as for :meth:`decode_latents`.
+        """
+
+    def find_bitmaps(self, x: Pixels) -> list[Bitmap | None]:
+        """For each digit ``(N, 28, 28)`` a bitmap that it follows from exactly; None if the search finds none."""
+
+    def digits_of(self, bitmaps: Sequence[Bitmap]) -> Pixels:
+        """The digits that MNIST would have made of bitmaps, shape ``(N, 28, 28)``.
+
+        Raises:
+            ValueError: a side or a shift of a bitmap is out of its range.
         """

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mnistzip.bitstream.stream_layout import Streams
     from mnistzip.engines.interface import LatentSymbols, PixelSymbols
     from mnistzip.entropy.states import FinalStates
+    from mnistzip.models.bitmap.resampling import Bitmap
     from mnistzip.models.registry import Model
 
 
@@ -159,6 +160,16 @@ class NumpyEngine:
         from mnistzip.engines.reference import grey_streams
 
         return grey_streams.decode(model.grey.prior, coded, quality_index, shapes)
+
+    def find_bitmaps(self, x: Pixels) -> list[Bitmap | None]:
+        from mnistzip.engines.reference import bitmap_search
+
+        return bitmap_search.find_bitmaps(x)
+
+    def digits_of(self, bitmaps: Sequence[Bitmap]) -> Pixels:
+        from mnistzip.models.bitmap import resampling
+
+        return resampling.digits_of(bitmaps)
 
 
 NUMPY = NumpyEngine()
