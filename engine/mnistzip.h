@@ -287,6 +287,34 @@ mnz_status mnz_image_pixel_symbols(const mnz_model *model, const uint8_t *x, int
 mnz_status mnz_decode_pixel_images(const mnz_model *model, const uint8_t *stream, size_t stream_size, int max_error, int images,
                                    const int32_t *shapes, uint8_t *x, mnz_final *final, void *workspace, size_t size);
 
+/*
+ * ---- Bitmaps of digits: FORMAT.md, section 14 ----
+ *
+ * MNIST's digits of 28 x 28 grey levels were made from black and white bitmaps. A bitmap has height * width bytes of ink, row by row, 0 if
+ * white. Its longer side is MNZ_BITMAP_SIDE_MIN to MNZ_BITMAP_SIDE_MAX pixels; the shorter one lies in the middle of as many pixels, moved
+ * by `shift`.
+ */
+enum {
+    MNZ_BITMAP_SIDE_MIN = 20,
+    MNZ_BITMAP_SIDE_MAX = 128,
+    MNZ_BITMAP_PIXELS_MAX = MNZ_BITMAP_SIDE_MAX * MNZ_BITMAP_SIDE_MAX,
+    MNZ_BITMAP_SHIFT_MIN = -8,
+    MNZ_BITMAP_SHIFT_MAX = 7
+};
+
+typedef struct {
+    int height, width, shift;
+} mnz_bitmap;
+
+/* The digit that MNIST would have made of a bitmap: x has MNZ_TILE_PIXELS grey levels. */
+mnz_status mnz_digit_of(const mnz_bitmap *bitmap, const uint8_t *ink, uint8_t *x);
+
+/* Bytes of workspace that mnz_find_bitmap needs. */
+size_t mnz_bitmap_workspace(void);
+
+/* Search for a bitmap that gives a digit exactly. Its height is 0 if none is found. ink: room for MNZ_BITMAP_PIXELS_MAX bytes. */
+mnz_status mnz_find_bitmap(const uint8_t *x, mnz_bitmap *bitmap, uint8_t *ink, void *workspace, size_t size);
+
 #ifdef __cplusplus
 }
 #endif

@@ -284,3 +284,13 @@ class Engine(Protocol):
         Raises:
             FormatError: as for :meth:`decode_latents`.
         """
+
+    def find_bitmaps(self, x: Pixels) -> list[Bitmap | None]:
+        """For each digit ``(N, 28, 28)`` a bitmap that it follows from exactly; None if the search finds none."""
+
+    def digits_of(self, bitmaps: Sequence[Bitmap]) -> Pixels:
+        """The digits that MNIST would have made of bitmaps, shape ``(N, 28, 28)``.
+
+        Raises:
+            ValueError: a side or a shift of a bitmap is out of its range.
+        """

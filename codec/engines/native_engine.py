@@ -25,14 +25,16 @@ if TYPE_CHECKING:
     from mnistzip._engine import Model as NativeModel
     from mnistzip.bitstream.stream_layout import Streams
     from mnistzip.engines.interface import LatentSymbols, PixelSymbols
+    from mnistzip.models.bitmap.resampling import Bitmap
     from mnistzip.models.registry import Model
 
-ABI = "4"  # of the extension that this version needs
+ABI = "5"  # of the extension that this version needs
 SYMBOLS = 196
 PIXEL_SYMBOLS_MAX = 4 * TILE**2  # of a tile
 GREY_CHANNELS, GREY_BLOCK = 16, 4  # of a position, and pixels of its sides, of models of the kind ``grey``
 # Tiles searched in one call, by effort. An interrupt and a report of progress wait for them.
 TILES_OF_SEARCH = (256, 64, 64, 32, 16, 8, 4, 2, 1, 1)
+DIGITS_OF_SEARCH = 64  # whose bitmaps are searched in one call
 
 
 def extension() -> ModuleType | None:
@@ -232,6 +234,27 @@ class NativeEngine:
         parts = zip(np.split(y.astype(np.int64), ends[:-1]), of_latents, strict=False)
         latents = iter([part.reshape(*shape, GREY_CHANNELS) for part, shape in parts])
         return [[next(latents) for _ in of_stream] for of_stream in shapes], _final_states(finals)
+
+    def find_bitmaps(self, x: Pixels) -> list[Bitmap | None]:
+        from mnistzip.models.bitmap.resampling import SIDE_MAX, Bitmap
+
+        sizes = np.empty((len(x), 3), np.int32)
+        found: list[Bitmap | None] = []
+        for part in chunks(len(x), DIGITS_OF_SEARCH):
+            go_on()
+            ink = np.empty((len(x[part]), SIDE_MAX**2), np.uint8)
+            self._module.find_bitmaps(_octets(x[part]), sizes[part], ink)
+            for (height, width, shift), pixels in zip(sizes[part].tolist(), ink, strict=True):
+                whole = pixels[: height * width].reshape(height, width).astype(bool)
+                found.append(Bitmap(whole, shift) if height else None)
+        return found
+
+    def digits_of(self, bitmaps: Sequence[Bitmap]) -> Pixels:
+        x = np.empty((len(bitmaps), TILE, TILE), np.uint8)
+        sizes = np.array([(*bitmap.ink.shape, bitmap.shift) for bitmap in bitmaps], np.int32)
+        ink = np.concatenate([np.empty(0, np.uint8), *(bitmap.ink.ravel() for bitmap in bitmaps)], dtype=np.uint8)
+        self._module.digits_of(sizes, ink, x)
+        return x
 
     def _load(self, model: Model) -> NativeModel:
         loaded = self._loaded.get(model)

@@ -175,5 +175,15 @@ class NumpyEngine:
 
         return grey_streams.decode(model.grey.prior, coded, quality_index, shapes)
 
+    def find_bitmaps(self, x: Pixels) -> list[Bitmap | None]:
+        from mnistzip.engines.reference import bitmap_search
+
+        return bitmap_search.find_bitmaps(x)
+
+    def digits_of(self, bitmaps: Sequence[Bitmap]) -> Pixels:
+        from mnistzip.models.bitmap import resampling
+
+        return resampling.digits_of(bitmaps)
+
 
 NUMPY = NumpyEngine()

@@ -14,7 +14,7 @@
 #include "mnistzip.h"
 
 /* The version of the functions below. It changes whenever their arguments or results change. */
-#define ENGINE_ABI "4"
+#define ENGINE_ABI "5"
 
 /* ---- Memory and errors ---- */
 
@@ -822,6 +822,74 @@ done:
     return result;
 }
 
+/* ---- Bitmaps of digits ---- */
+
+/* Whether a buffer has so many bitmaps: height, width and shift of each. */
+static int has_bitmaps(const Py_buffer *buffer, size_t bitmaps)
+{
+    if ((uintptr_t)buffer->buf % sizeof(int32_t) == 0 && sizeof(mnz_bitmap) == 3 * sizeof(int32_t))
+        return has(buffer, bitmaps, sizeof(mnz_bitmap));
+    PyErr_SetString(PyExc_ValueError, "a buffer of bitmaps is not aligned");
+    return 0;
+}
+
+static PyObject *find_bitmaps(PyObject *module, PyObject *args)
+{
+    enum { DIGITS, BITMAPS, INK, ALL };
+    Py_buffer b[ALL] = {0};
+    block space = {NULL, NULL, 0};
+    PyObject *result = NULL;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y*w*w*", &b[DIGITS], &b[BITMAPS], &b[INK])) goto done;
+    const size_t digits = (size_t)b[DIGITS].len / MNZ_TILE_PIXELS;
+    if (!has(&b[DIGITS], digits, MNZ_TILE_PIXELS) || !has_bitmaps(&b[BITMAPS], digits) || !has(&b[INK], digits, MNZ_BITMAP_PIXELS_MAX))
+        goto done;
+    if (!allocate(&space, mnz_bitmap_workspace())) goto done;
+    mnz_status status = MNZ_OK;
+    Py_BEGIN_ALLOW_THREADS
+    for (size_t k = 0; k < digits && status == MNZ_OK; k++)
+        status = mnz_find_bitmap((const uint8_t *)b[DIGITS].buf + k * MNZ_TILE_PIXELS, (mnz_bitmap *)b[BITMAPS].buf + k,
+                                 (uint8_t *)b[INK].buf + k * MNZ_BITMAP_PIXELS_MAX, space.at, space.size);
+    Py_END_ALLOW_THREADS
+    result = status == MNZ_OK ? Py_NewRef(Py_None) : raise(status);
+done:
+    free(space.raw);
+    release(b, ALL);
+    return result;
+}
+
+static PyObject *digits_of(PyObject *module, PyObject *args)
+{
+    enum { BITMAPS, INK, DIGITS, ALL };
+    Py_buffer b[ALL] = {0};
+    PyObject *result = NULL;
+    (void)module;
+    if (!PyArg_ParseTuple(args, "y*y*w*", &b[BITMAPS], &b[INK], &b[DIGITS])) goto done;
+    const size_t digits = (size_t)b[DIGITS].len / MNZ_TILE_PIXELS;
+    if (!has(&b[DIGITS], digits, MNZ_TILE_PIXELS) || !has_bitmaps(&b[BITMAPS], digits)) goto done;
+    const mnz_bitmap *bitmap = b[BITMAPS].buf;
+    size_t pixels = 0;
+    for (size_t k = 0; k < digits; k++) {
+        const int64_t height = bitmap[k].height, width = bitmap[k].width;
+        if (height < 1 || width < 1 || height > MNZ_BITMAP_SIDE_MAX || width > MNZ_BITMAP_SIDE_MAX) {
+            raise(MNZ_ERROR_ARGUMENT);
+            goto done;
+        }
+        pixels += (size_t)(height * width);
+    }
+    if (!has(&b[INK], pixels, 1)) goto done;
+    mnz_status status = MNZ_OK;
+    Py_BEGIN_ALLOW_THREADS
+    const uint8_t *ink = b[INK].buf;
+    for (size_t k = 0; k < digits && status == MNZ_OK; ink += bitmap[k].height * bitmap[k].width, k++)
+        status = mnz_digit_of(bitmap + k, ink, (uint8_t *)b[DIGITS].buf + k * MNZ_TILE_PIXELS);
+    Py_END_ALLOW_THREADS
+    result = status == MNZ_OK ? Py_NewRef(Py_None) : raise(status);
+done:
+    release(b, ALL);
+    return result;
+}
+
 /* ---- The module ---- */
 
 static PyMethodDef model_methods[] = {
@@ -906,6 +974,9 @@ static PyMethodDef methods[] = {
      "encode_streams(start, freq_less_one, counts, checks, check_bits)\n--\n\nThe bytes of each stream."},
     {"encode_pixels", encode_pixels, METH_VARARGS,
      "encode_pixels(symbols, turn, start, freq_less_one, counts, checks)\n--\n\nThe bytes of each stream."},
+    {"find_bitmaps", find_bitmaps, METH_VARARGS,
+     "find_bitmaps(x, bitmaps, ink)\n--\n\nFill height, width and shift of each bitmap, all 0 if none is found, and its ink."},
+    {"digits_of", digits_of, METH_VARARGS, "digits_of(bitmaps, ink, x)\n--\n\nFill x, given bitmaps and the ink of all of them."},
     {NULL, NULL, 0, NULL},
 };
 

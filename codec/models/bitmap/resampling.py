@@ -24,6 +24,7 @@ QMNIST). The order of operations, the rounding and the position were found by co
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -147,3 +148,26 @@ def digit_of(bitmap: Bitmap) -> Pixels:
     x = np.zeros((TILE, TILE), np.uint8)
     x[row : row + SIZE, column : column + SIZE] = digit
     return x
+
+
+def digits_of(bitmaps: Sequence[Bitmap]) -> Pixels:
+    """The digits of several bitmaps, ``(N, 28, 28)``.
+
+    Raises:
+        ValueError: a side or a shift is out of its range.
+    """
+    for bitmap in bitmaps:
+        require_valid(bitmap)
+    return np.array([digit_of(bitmap) for bitmap in bitmaps], np.uint8).reshape(-1, TILE, TILE)
+
+
+def is_valid(bitmap: Bitmap) -> bool:
+    """Whether sides and shift are within their ranges."""
+    sides = SIDE_MIN <= bitmap.side <= SIDE_MAX and min(bitmap.ink.shape) > 0
+    return sides and SHIFT_MIN <= bitmap.shift <= SHIFT_MAX
+
+
+def require_valid(bitmap: Bitmap) -> None:
+    """Raise ValueError unless sides and shift are within their ranges."""
+    if not is_valid(bitmap):
+        raise ValueError(f"a bitmap of {bitmap.ink.shape} pixels, moved by {bitmap.shift}, gives no digit")
