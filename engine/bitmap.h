@@ -1,8 +1,8 @@
-/* What the files of bitmaps share: how MNIST's digits were made from black and white bitmaps (FORMAT.md, section 14). */
+/* What the files of bitmaps share (FORMAT.md, section 14): how MNIST's digits were made from them, and how a model codes them. */
 #ifndef MNZ_BITMAP_H
 #define MNZ_BITMAP_H
 
-#include "mnistzip.h"
+#include "reader.h"
 
 enum {
     MNZ_CELLS = 20,                                     /* of a digit, along each side */
@@ -28,5 +28,10 @@ void mnz_resample(const mnz_cover *cover, const mnz_bitmap *bitmap, const uint8_
 
 /* Row and column of a digit in 28 x 28 pixels, so that its centre of mass is in the middle. */
 void mnz_position(const uint8_t digit[MNZ_CELLS_ALL], int *row, int *column);
+
+/* ---- Models ---- */
+
+/* All behind the first record. reach: room for MNZ_SEEN_ALL * MNZ_WIDTH_MAX numbers, which stay with the model. */
+void mnz_read_bitmap_net(mnz_reader *r, mnz_bitmap_net *net, int32_t *reach, int64_t *sums);
 
 #endif

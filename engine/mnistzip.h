@@ -315,6 +315,29 @@ size_t mnz_bitmap_workspace(void);
 /* Search for a bitmap that gives a digit exactly. Its height is 0 if none is found. ink: room for MNZ_BITMAP_PIXELS_MAX bytes. */
 mnz_status mnz_find_bitmap(const uint8_t *x, mnz_bitmap *bitmap, uint8_t *ink, void *workspace, size_t size);
 
+/*
+ * Models of the kind bitmap code bitmaps: MNZ_BITMAP_EXTENT_SYMBOLS symbols of size and shift, then one for each pixel. A stream holds any
+ * number of them, which follow each other.
+ */
+enum { MNZ_BITMAP_EXTENT_SYMBOLS = 3 };
+
+/* Bytes of workspace that the functions below need; 0 if the model is of another kind. */
+size_t mnz_bitmap_coding_workspace(const mnz_model *model);
+
+/* The intervals of the symbols of a bitmap in coding order: arrays of MNZ_BITMAP_EXTENT_SYMBOLS + height * width numbers.
+   mnz_encode_intervals codes them. */
+mnz_status mnz_bitmap_symbols(const mnz_model *model, const mnz_bitmap *bitmap, const uint8_t *ink, uint16_t *start,
+                              uint16_t *freq_less_one, void *workspace, size_t size);
+
+/* Decode the bitmaps of a stream. ink: of the first bitmap, then of the second, and so on; it has room for MNZ_BITMAP_PIXELS_MAX bytes for
+   each of them. possible: whether all sizes are possible; those that are not are replaced by others, and the stream is damaged. */
+mnz_status mnz_decode_bitmaps(const mnz_model *model, const uint8_t *stream, size_t stream_size, int bitmaps, mnz_bitmap *bitmap,
+                              uint8_t *ink, int *possible, mnz_final *final, void *workspace, size_t size);
+
+/* The same, to the digits that MNIST would have made of them: x has MNZ_TILE_PIXELS grey levels for each. */
+mnz_status mnz_decode_digits(const mnz_model *model, const uint8_t *stream, size_t stream_size, int digits, uint8_t *x, int *possible,
+                             mnz_final *final, void *workspace, size_t size);
+
 #ifdef __cplusplus
 }
 #endif

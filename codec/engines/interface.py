@@ -253,7 +253,11 @@ class Engine(Protocol):
         """
 
     def bitmap_symbols(self, model: Model, bitmaps: Sequence[Bitmap]) -> list[LatentSymbols]:
-        """The intervals of the symbols of each bitmap in coding order, shape ``(symbols,)`` each."""
+        """The intervals of the symbols of each bitmap in coding order, shape ``(symbols,)`` each.
+
+        Raises:
+            ValueError: a side or a shift of a bitmap is out of its range.
+        """
 
     def decode_bitmaps(
         self, model: Model, coded: Sequence[bytes], counts: Sequence[int]

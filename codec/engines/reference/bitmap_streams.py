@@ -10,14 +10,20 @@ from mnistzip.engines.interface import LatentSymbols
 from mnistzip.entropy import rans
 from mnistzip.entropy.states import FinalStates
 from mnistzip.models.bitmap.bitmap_model import BitmapModel, Frequencies
-from mnistzip.models.bitmap.resampling import Bitmap
+from mnistzip.models.bitmap.resampling import Bitmap, require_valid
 from mnistzip.types import Integers
 
 BITMAPS_TOGETHER = 256  # whose symbols are computed together
 
 
 def bitmap_symbols(model: BitmapModel, bitmaps: Sequence[Bitmap]) -> list[LatentSymbols]:
-    """The intervals of the symbols of each bitmap in coding order."""
+    """The intervals of the symbols of each bitmap in coding order.
+
+    Raises:
+        ValueError: a side or a shift of a bitmap is out of its range.
+    """
+    for bitmap in bitmaps:
+        require_valid(bitmap)
     parts = [bitmaps[first : first + BITMAPS_TOGETHER] for first in range(0, len(bitmaps), BITMAPS_TOGETHER)]
     return [
         LatentSymbols(starts.astype(np.uint16), (freqs - 1).astype(np.uint16))
