@@ -16,7 +16,7 @@ static const char *const names[KINDS] = {
     "end",        "model",          "analyse",        "first_latent",  "refine",        "refine_to_budget", "latent_symbols",
     "synthesize", "encode_latents", "decode_latents", "pixel_symbols", "encode_pixels", "decode_pixels",    "encode_intervals",
     "analyse_image", "refine_image", "image_symbols", "synthesize_image", "decode_images", "image_pixel_symbols",
-    "decode_pixel_images"};
+    "decode_pixel_images", "bitmap_symbols", "decode_bitmaps"};
 
 void stop(const char *message)
 {
@@ -249,6 +249,8 @@ static int run_case(const mnz_model *model, const test_case *c, memory lossy, me
     case DECODE_IMAGES:
     case IMAGE_PIXEL_SYMBOLS:
     case DECODE_PIXEL_IMAGES: return run_grey(model, c);
+    case BITMAP_SYMBOLS:
+    case DECODE_BITMAPS: return run_bitmap(model, c);
     default: return run_lossy(model, c, lossy, search);
     }
 }
@@ -304,6 +306,10 @@ static void use(const mnz_model *model, uint64_t *seed)
 {
     if (mnz_model_is_grey(model)) {
         use_grey(model, seed);
+        return;
+    }
+    if (mnz_bitmap_coding_workspace(model)) {
+        use_bitmaps(model, seed);
         return;
     }
     memory lossy = allocate(mnz_lossy_workspace(model)), search = allocate(mnz_search_workspace(model));
