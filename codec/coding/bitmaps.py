@@ -49,9 +49,7 @@ def decode_payloads(
         if any(shape != (TILE, TILE) for shape in of_payload):
             out[k] = FormatError(f"the model {model.name} codes images of {TILE}x{TILE} pixels only")
     coded = [
-        k
-        for k, payload in enumerate(payloads)
-        if payload and payload[0] and all(shape == (TILE, TILE) for shape in shapes[k])
+        k for k, payload in enumerate(payloads) if payload and payload[0] and all(shape == (TILE, TILE) for shape in shapes[k])
     ]
     if not coded:
         return out

@@ -26,7 +26,9 @@ def bitmap_symbols(model: BitmapModel, bitmaps: Sequence[Bitmap]) -> list[Latent
     ]
 
 
-def decode(model: BitmapModel, coded: Sequence[bytes], counts: Sequence[int]) -> tuple[list[list[Bitmap]], list[bool], FinalStates]:
+def decode(
+    model: BitmapModel, coded: Sequence[bytes], counts: Sequence[int]
+) -> tuple[list[list[Bitmap]], list[bool], FinalStates]:
     """The bitmaps of each stream, whether all have possible sizes, and where each stream ended. Streams advance together."""
     decoder = rans.Decoder(coded)
     bitmaps: list[list[Bitmap]] = [[] for _ in coded]
