@@ -41,7 +41,7 @@ def decode_payloads(
 ) -> list[list[Pixels] | FormatError]:
     """For each payload its images or its error: :func:`mnistzip.coding.lossless.decode_payloads`."""
     if max_error:
-        raise ModelError(f"the model {model.name} codes without loss only, but the file is bounded")
+        raise ModelError(f"the model {model.name} codes without loss only, not with a largest error")
     out: list[list[Pixels] | FormatError] = [
         FormatError("a coded stream is empty or begins with an impossible state") for _ in payloads
     ]
