@@ -71,3 +71,8 @@ def whole(sources: Sources) -> str:
     """The size of all of MNIST in one archive."""
     measured = sources.lossless["whole"]
     return f"{measured['images']:,} digits of MNIST with their labels, without loss, in one archive: {measured['bytes'] / 1e6:.2f} MB"
+
+
+def exact_size(sources: Sources) -> str:
+    """The size of a digit without loss."""
+    return f"keeps every pixel of a digit of MNIST in {sources.lossless['digits']['as they are']['auto']['bytes']:.0f} bytes"

@@ -22,6 +22,7 @@ FIGURES: dict[str, dict[str, Figure]] = {  # page -> marker -> function that wri
         "size": figures.digit_size,
         "results": figures.readme_results,
         "speed": figures.speed_sentence,
+        "exact": lossless_figures.exact_size,
         "whole": lossless_figures.whole,
     },
     "docs/archives.md": {"bytes": figures.archive_bytes, "overhead": figures.overhead, "scale": figures.archive_scale},
