@@ -1,5 +1,5 @@
 /* Loading a model of the kind bitmap: checks of shapes and frequencies, and the proof that no sum can exceed 2^24. */
-#include "bitmap.h"
+#include "reader.h"
 
 #include <string.h>
 

@@ -7,6 +7,7 @@
  * The pixels of a step do not see each other, so a decoder computes them together. An encoder computes those of many steps together.
  */
 #include "bitmap.h"
+#include "engine.h"
 
 #include <string.h>
 

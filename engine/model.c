@@ -4,8 +4,8 @@
  * A prepared model is a row of records and arrays, each aligned to 64 bytes, in the byte order of the machine. A record has 16
  * numbers of 32 bits. mnistzip.models.prepared writes it, in the order in which this file reads it.
  */
-#include "bitmap.h"
 #include "grey.h"
+#include "reader.h"
 
 #include <string.h>
 

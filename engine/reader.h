@@ -58,4 +58,9 @@ const int32_t *mnz_read_rows(mnz_reader *r, int outputs, size_t rows, int64_t *s
 /* A layer whose inputs reach a peak. Sets `sums` to what its sums reach without the tables that follow it. */
 mnz_affine mnz_read_dense(mnz_reader *r, int inputs, int outputs, int wide, int peak, int64_t *sums);
 
+/* ---- Models of the kind bitmap ---- */
+
+/* All behind the first record. reach: room for MNZ_SEEN_ALL * MNZ_WIDTH_MAX numbers, which stay with the model. */
+void mnz_read_bitmap_net(mnz_reader *r, mnz_bitmap_net *net, int32_t *reach, int64_t *sums);
+
 #endif

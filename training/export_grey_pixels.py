@@ -57,7 +57,9 @@ def export_pixels(model: GreyPixels) -> Arrays:
         affine_arrays(arrays, "pixels.enter", model.enter.weight, model.enter.bias, inputs, out, tables)
         for number, layer in enumerate(model.middle):
             assert isinstance(layer, torch.nn.Linear)
-            affine_arrays(arrays, f"pixels.{number}", layer.weight, layer.bias, activations, torch.full((len(layer.bias),), SCALE), {})
+            affine_arrays(
+                arrays, f"pixels.{number}", layer.weight, layer.bias, activations, torch.full((len(layer.bias),), SCALE), {}
+            )
         heads = {"spread": of_spread, "error": model.head_error}
         affine_arrays(arrays, "pixels.head", model.head.weight, model.head.bias, activations, units, heads)
         nothing = torch.zeros(components)

@@ -41,7 +41,7 @@ def decode_payloads(
 ) -> list[list[Pixels] | FormatError]:
     """For each payload its images or its error: :func:`mnistzip.coding.lossless.decode_payloads`."""
     if max_error:
-        raise ModelError(f"the model {model.name} codes without loss only, but the file is bounded")
+        raise ModelError(f"the model {model.name} codes without loss only, not with a largest error")
     out: list[list[Pixels] | FormatError] = [
         FormatError("a coded stream is empty or begins with an impossible state") for _ in payloads
     ]
@@ -49,9 +49,7 @@ def decode_payloads(
         if any(shape != (TILE, TILE) for shape in of_payload):
             out[k] = FormatError(f"the model {model.name} codes images of {TILE}x{TILE} pixels only")
     coded = [
-        k
-        for k, payload in enumerate(payloads)
-        if payload and payload[0] and all(shape == (TILE, TILE) for shape in shapes[k])
+        k for k, payload in enumerate(payloads) if payload and payload[0] and all(shape == (TILE, TILE) for shape in shapes[k])
     ]
     if not coded:
         return out

@@ -181,7 +181,7 @@ class Model:
     def require_lossy(self) -> None:
         """Raise :class:`~mnistzip.errors.ModelError` if the model codes nothing with loss."""
         if self.is_bitmap:
-            raise ModelError(f"the model {self.name} codes without loss only: use lossless (--lossless), or another model")
+            raise ModelError(f"the model {self.name} codes without loss only (lossless, --lossless)")
 
     def require_pixel_model(self) -> None:
         """Raise :class:`~mnistzip.errors.ModelError` if the model has no pixel model."""

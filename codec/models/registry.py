@@ -35,7 +35,15 @@ __all__ = [  # the whole of what models offer to those above, with the names of 
     "within_limits",
 ]
 
-SHIPPED = {"mnist": 0, "classic": 1, "mnist-fast": 2, "glyph": 3, "grey": 4, "mnist-micro": 5, "mnist-bitmap": 6}  # ids in files: they never change meaning
+SHIPPED = {
+    "mnist": 0,
+    "classic": 1,
+    "mnist-fast": 2,
+    "glyph": 3,
+    "grey": 4,
+    "mnist-micro": 5,
+    "mnist-bitmap": 6,
+}  # ids in files: they never change meaning
 AUTO = "auto"  # not a model: the encoder chooses one of CANDIDATES for each image
 DEFAULT = AUTO
 DIGITS = "mnist"  # the model of files whose header names none, and of bare streams where nobody names one

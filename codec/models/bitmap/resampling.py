@@ -44,7 +44,7 @@ class Bitmap(NamedTuple):
     """A black and white digit.
 
     Attributes:
-        ink: ``(h, w)``, the longer side :data:`SIDE_MIN` to :data:`SIDE_MAX` pixels; along its shorter side it is cut to its ink.
+        ink: ``(h, w)``; the longer side has :data:`SIDE_MIN` to :data:`SIDE_MAX` pixels, the shorter one is cut to the ink.
         shift: pixels from the middle of the square, along the shorter side, :data:`SHIFT_MIN` to :data:`SHIFT_MAX`.
     """
 

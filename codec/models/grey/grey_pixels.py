@@ -13,9 +13,9 @@
     v
     weights, means and scales of some logistic distributions, whose mixture is that of the grey level
 
-Pixels of a step, :func:`~mnistzip.models.slanted.steps`, see none of each other, so a decoder computes them together. An encoder computes all pixels
-together. Sums of integers do not depend on order, so both get the same frequencies bit for bit. FORMAT.md, section 13,
-specifies all of it.
+Pixels follow each other in slanted steps (:mod:`mnistzip.models.slanted`). Those of a step see none of each other, so a decoder
+computes them together. An encoder computes all pixels together. Sums of integers do not depend on order, so both get the same
+frequencies bit for bit. FORMAT.md, section 13, specifies all of it.
 """
 
 from __future__ import annotations
