@@ -28,11 +28,13 @@ from mnistzip.entropy import rans
 from mnistzip.errors import FormatError
 from mnistzip.idx import read_idx
 from mnistzip.models import prepared
+from mnistzip.models.bitmap.resampling import SHIFT_MAX, SHIFT_MIN, SIDE_MAX, SIDE_MIN, Bitmap
 from mnistzip.models.registry import SHIPPED, Model, read_model, shipped
 from mnistzip.types import Bools, Integers, Pixels
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from support.bitmap_models import a_bitmap, random_bitmap_model
+from support.bitmaps import drawings
 from support.grey_models import pictures, plain_grey_model, random_grey_model, some_symbols
 
 TESTS = Path(__file__).parents[1] / "tests"
@@ -43,8 +45,8 @@ MODELS = (*SHIPPED, "own", "glyph-wide", "own-wide", *GREY, "plain-grey-wide", *
 (
     END, MODEL, ANALYSE, FIRST_LATENT, REFINE, REFINE_TO_BUDGET, LATENT_SYMBOLS, SYNTHESIZE, ENCODE_LATENTS, DECODE_LATENTS,
     PIXEL_SYMBOLS, ENCODE_PIXELS, DECODE_PIXELS, ENCODE_INTERVALS, ANALYSE_IMAGE, REFINE_IMAGE, IMAGE_SYMBOLS, SYNTHESIZE_IMAGE,
-    DECODE_IMAGES, IMAGE_PIXEL_SYMBOLS, DECODE_PIXEL_IMAGES, BITMAP_SYMBOLS, DECODE_BITMAPS,
-) = range(23)  # fmt: skip
+    DECODE_IMAGES, IMAGE_PIXEL_SYMBOLS, DECODE_PIXEL_IMAGES, FIND_BITMAP, DIGIT_OF, BITMAP_SYMBOLS, DECODE_BITMAPS,
+) = range(25)  # fmt: skip
 OK, ERROR_STREAM = 0, 6  # of mnz_status
 ALIGNMENT, PARAMETERS, ARRAYS = 64, 7, 8
 EFFORTS = (0, 1, 2, 3)
@@ -282,7 +284,7 @@ def grey_pixel_cases(out: Writer, model: Model, random: np.random.Generator) -> 
             out.case(DECODE_PIXEL_IMAGES, max_error, len(SIZES), OK, arrays=(coded, shapes, joined, final))
 
 
-def bitmap_cases(out: Writer, model: Model, random: np.random.Generator) -> None:
+def bitmap_model_cases(out: Writer, model: Model, random: np.random.Generator) -> None:
     """Bitmaps: intervals, and streams of some of them, whole and damaged."""
     bitmaps = [a_bitmap(random, size) for size in SIZES_OF_BITMAPS]
     symbols = NUMPY.bitmap_symbols(model, bitmaps)
@@ -317,6 +319,20 @@ def interval_cases(out: Writer, random: np.random.Generator) -> None:
         out.case(ENCODE_INTERVALS, bits, arrays=expected)
 
 
+def bitmap_cases(out: Writer, random: np.random.Generator) -> None:
+    """Digits, those of drawn bitmaps and changed ones; the bitmaps that are found, and digits of any bitmaps."""
+    x = np.concatenate([read_idx(TESTS / "data" / "digits-idx3-ubyte.gz")[:8], NUMPY.digits_of(drawings(random, 12))])
+    x = np.concatenate([x, x ^ (random.random(x.shape) < 2e-3) * (x > 1), tiles(8)[0]]).astype(np.uint8)
+    for digit, bitmap in zip(x, NUMPY.find_bitmaps(x), strict=True):
+        found = (0, 0, 0) if bitmap is None else (*bitmap.ink.shape, bitmap.shift)
+        ink = np.empty(0, np.uint8) if bitmap is None else bitmap.ink.astype(np.uint8)
+        out.case(FIND_BITMAP, *found, arrays=(digit, ink))
+    for side in range(SIDE_MIN, SIDE_MAX + 1):
+        ink = random.random(random.permutation([side, int(random.integers(1, side + 1))])) < random.choice([0.1, 0.5, 1])
+        bitmap = Bitmap(ink, int(random.integers(SHIFT_MIN, SHIFT_MAX + 1)))
+        out.case(DIGIT_OF, *ink.shape, bitmap.shift, arrays=(ink.astype(np.uint8), NUMPY.digits_of([bitmap])))
+
+
 def write(path: Path, names: list[str], byteorder: str, count: int, report: Callable[[str], None] = lambda _: None) -> int:
     """Write the cases of some models, and return their number."""
     out, random = Writer(path, byteorder), np.random.default_rng(2)
@@ -325,7 +341,7 @@ def write(path: Path, names: list[str], byteorder: str, count: int, report: Call
         if model.is_bitmap:
             report(name)
             out.case(MODEL, model.has_pixel_model, arrays=(prepare(name, byteorder),))
-            bitmap_cases(out, model, random)
+            bitmap_model_cases(out, model, random)
             continue
         if model.is_grey:
             report(name)
@@ -344,6 +360,7 @@ def write(path: Path, names: list[str], byteorder: str, count: int, report: Call
             pixel_cases(out, model, x, inside, random)
         if name == names[0]:
             interval_cases(out, random)  # without a model, so once
+            bitmap_cases(out, random)
     out.close()
     return out.cases
 

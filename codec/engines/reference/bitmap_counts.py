@@ -33,7 +33,7 @@ _CELL_ROW, _CELL_COLUMN = np.divmod(np.arange(CELLS)[:, None], SIZE)
 _BEYOND = 1 << 40  # all sums
 
 BLOCKS_OF_CELL: Integers = (2 * _CELL_ROW + _ROW) * STRIPS + 2 * _CELL_COLUMN + _COLUMN  # (400, 9)
-CELLS_OF_BLOCK = [np.flatnonzero((block == BLOCKS_OF_CELL).any(axis=1)).tolist() for block in range(BLOCKS)]
+CELLS_OF_BLOCK: list[list[int]] = [(block == BLOCKS_OF_CELL).nonzero()[0].tolist() for block in range(BLOCKS)]
 
 
 class Blocks(NamedTuple):
@@ -79,13 +79,14 @@ def blocks_of(side: int) -> Blocks:
 @lru_cache(1 << 10)
 def halves(side: int, cell: int) -> tuple[Integers, Integers]:
     """The sums that the middle and the corners of a cell may have, and those of its sides; each in rising order."""
-    blocks = blocks_of(side)
-    size, sums = blocks.size[BLOCKS_OF_CELL[cell]], []
+    blocks, sums = blocks_of(side), []
+    weight, size = blocks.weight[cell], blocks.size[BLOCKS_OF_CELL[cell]].tolist()
     for half in ([0, 5, 6, 7, 8], [1, 2, 3, 4]):
         of_half = np.zeros(1, np.int64)
         for k in half:
-            of_half = np.unique(of_half[:, None] + blocks.weight[cell, k] * np.arange(size[k] + 1))
-        sums.append(of_half)
+            if size[k]:
+                of_half = (of_half[:, None] + weight[k] * np.arange(size[k] + 1)).ravel()
+        sums.append(np.unique(of_half))
     return sums[0], sums[1]
 
 
