@@ -347,6 +347,16 @@ struct mnz_model {
     mnz_bitmap_net bitmaps; /* of the kind bitmap, which has nothing else */
 };
 
+/* The payload of a digit of a model of the kind bitmap, whose header is valid: what mnz_encode, mnz_measure and mnz_decode do. The arena
+   has mnz_bitmap_file_workspace bytes, and no file has more than mnz_bitmap_file_bound. */
+size_t mnz_bitmap_file_workspace(const mnz_model *model);
+size_t mnz_bitmap_file_bound(void);
+mnz_status mnz_bitmap_encode(const mnz_model *model, const mnz_header *h, const uint8_t *pixels, uint8_t *out, size_t capacity, size_t *size,
+                             mnz_arena arena);
+mnz_status mnz_bitmap_measure(const mnz_model *model, const mnz_header *h, const uint8_t *pixels, int64_t *bits, mnz_arena arena);
+mnz_status mnz_bitmap_decode(const mnz_model *model, const mnz_header *h, const uint8_t *payload, size_t size, int check_bits,
+                             uint8_t *pixels, mnz_arena arena);
+
 /* Inputs of the network of each plane: 122 - 2 windows and so on, see section 10. */
 extern const int mnz_plane_inputs[MNZ_PLANES], mnz_plane_outputs[MNZ_PLANES];
 int mnz_plane_input_peak(int plane, int input);

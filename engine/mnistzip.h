@@ -13,7 +13,8 @@
  *
  * Most models code tiles: an image is cut into tiles of 28 x 28 pixels, and a lossy tile is a latent of 196 symbols. A stream is a
  * state of the entropy coder, and holds up to 16 tiles. Models of the kind grey code whole images of any size instead: the latent
- * of an image has 16 symbols for each square of 4 x 4 pixels, and a stream holds any number of images.
+ * of an image has 16 symbols for each square of 4 x 4 pixels, and a stream holds any number of images. Models of the kind bitmap code
+ * MNIST's digits without loss, as the black and white bitmaps that they were made from.
  */
 #ifndef MNISTZIP_H
 #define MNISTZIP_H
@@ -49,7 +50,8 @@ typedef enum {
     MNZ_ERROR_NO_FILE,          /* the bytes do not begin like a file of mnistzip */
     MNZ_ERROR_UNSUPPORTED,      /* an archive, a stored image, or a file of a later version */
     MNZ_ERROR_DAMAGED,          /* a file is cut short, or its content does not match its check */
-    MNZ_ERROR_KIND              /* the model codes whole images, not tiles, or the other way round */
+    MNZ_ERROR_KIND,             /* the model is of another kind: it codes tiles, whole images, or bitmaps */
+    MNZ_ERROR_IMAGE             /* the model cannot code this image */
 } mnz_status;
 
 typedef struct mnz_model mnz_model;
@@ -93,7 +95,7 @@ size_t mnz_search_workspace(const mnz_model *model);
 /* Bytes of workspace that lossless functions need for a number of tiles. */
 size_t mnz_lossless_workspace(const mnz_model *model, int tiles);
 
-/* ---- Images: FORMAT.md, sections 1, 3, 8, 10, 12 and 13 ---- */
+/* ---- Images: FORMAT.md, sections 1, 3, 8, 10 and 12 to 14 ---- */
 
 enum { MNZ_LOSSY = 0, MNZ_LOSSLESS = 1, MNZ_BOUNDED = 3, MNZ_HEADER_MAX = 14, MNZ_ERROR_MAX = 64 };
 
@@ -126,7 +128,8 @@ size_t mnz_image_workspace(const mnz_model *model, const mnz_header *header);
  * Encode an image of width * height grey levels, row by row, into a file. Python's encode(model=...) writes the same bytes, unless it
  * chooses another mode for an image that this one does not fit.
  *
- * effort: 0 to 9, how long to search; not used without loss.
+ * effort: 0 to 9, how long to search; not used without loss. A model of the kind bitmap fails with MNZ_ERROR_IMAGE for an image that no
+ * bitmap gives exactly.
  * bare_check_bits: -1 for a file; 0 to 23 for a bare stream, which is lossy and has no header.
  */
 mnz_status mnz_encode(const mnz_model *model, const mnz_header *header, const uint8_t *pixels, int effort, int bare_check_bits,

@@ -548,6 +548,7 @@ const char *mnz_status_text(mnz_status status)
     case MNZ_ERROR_NO_FILE: return "the bytes do not begin like a file of mnistzip";
     case MNZ_ERROR_UNSUPPORTED: return "an archive, a stored image, or a file of a later version";
     case MNZ_ERROR_KIND: return "the model is of another kind: it codes tiles, whole images, or bitmaps";
+    case MNZ_ERROR_IMAGE: return "the model cannot code this image";
     case MNZ_ERROR_DAMAGED: return "the file is cut short, or its content does not match its check";
     default: return "an unknown error";
     }
