@@ -474,12 +474,11 @@ def _write_bitmaps(writer: _Writer, model: Model) -> int:
     """A model that codes the bitmaps of digits. Returns the index of the first record."""
     bitmaps = model.bitmaps
     enter, others = bitmaps.enter, (*bitmaps.middle, bitmaps.head)
-    has_pixel_model = 1
-    size_at = writer.record(MAGIC, LAYOUT, 0, 0, 0, 0, 0, 0, has_pixel_model, BITMAP_KIND)
+    size_at = writer.record(MAGIC, LAYOUT, 0, 0, 0, 0, 0, 0, model.has_pixel_model, BITMAP_KIND)
     widths, wide = [layer.weight.shape[0] for layer in others], [_is_wide(_affine_weight(layer)) for layer in others]
     writer.record(*widths, *wide)
-    for table in (bitmaps.sides, bitmaps.differences, bitmaps.shifts):
-        writer.numbers(table)
+    for frequencies in (bitmaps.sides, bitmaps.differences, bitmaps.shifts):
+        writer.numbers(frequencies)
     writer.rows(_affine_weight(enter))
     writer.rows(integers_of(enter.bias, enter.unit))
     writer.numbers(shifts_of(enter.unit))
