@@ -1,0 +1,75 @@
+"""Sphinx settings of the documentation site: ``nox -s site`` builds it into ``runs/site``.
+
+The source folder is the root of the repository, so that pages keep the links that they have there.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from pygments.lexers.special import TextLexer
+from sphinx.application import Sphinx
+
+import mnistzip
+
+sys.path.insert(0, str(Path(__file__).parent / "site"))  # extensions of this project
+
+project = "mnistzip"
+version = release = mnistzip.__version__
+language = "en"
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+    "myst_nb",
+    "sphinx_copybutton",
+    "command_reference",
+    "linked_files",
+]
+root_doc = "docs/index"
+include_patterns = ["*.md", "docs/**", "pretrained/*.md", "js/README.md", "engine/micro/README.md", "examples/*/README.md"]
+exclude_patterns = [".*", "**/.*", "build", "dist", "runs", "**/node_modules"]
+source_suffix = {".rst": "restructuredtext", ".md": "myst-nb", ".ipynb": "myst-nb"}
+
+# Pages in Markdown read the same on GitHub: anchors of headings are those that GitHub makes.
+myst_heading_anchors = 4
+nb_execution_mode = "off"
+suppress_warnings = ["toc.empty_glob"]  # the notebooks are optional
+
+# Docstrings are of the style of Google. The site needs none of the libraries that plugins are for.
+autodoc_mock_imports = ["numcodecs", "pyarrow", "ray", "torch", "zarr"]
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+napoleon_numpy_docstring = False
+napoleon_use_rtype = False
+nitpicky = True
+nitpick_ignore_regex = [
+    ("py:class", r"(numpy|pathlib)\..*"),
+    ("py:(mod|data)", r"mnistzip\.(coding|limits|models|plugins)\b.*"),  # modules below the public functions have no page
+]
+
+html_theme = "furo"
+html_title = f"mnistzip {release}"
+html_static_path = ["site/site.css"]
+html_css_files = ["site.css"]
+html_extra_path = ["site/root"]  # index.html at the root leads to the first page
+html_show_sphinx = False
+html_show_copyright = False
+html_copy_source = False
+copybutton_prompt_text = r">>> |\.\.\. "
+copybutton_prompt_is_regexp = True
+
+
+def list_notes(_app: Sphinx, docname: str, source: list[str]) -> None:
+    """Put the notes below their index in the navigation; on GitHub its table is enough."""
+    if docname == "docs/notes/README":
+        source[0] += "\n```{toctree}\n:hidden:\n:glob:\n20*\n```\n"
+
+
+def setup(app: Sphinx) -> None:
+    """Register what no extension has."""
+    app.connect("source-read", list_notes)
+    for dump in ("hex", "archive"):  # languages of the examples in FORMAT.md
+        app.add_lexer(dump, TextLexer)
