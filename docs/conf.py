@@ -13,7 +13,8 @@ from sphinx.application import Sphinx
 
 import mnistzip
 
-sys.path.insert(0, str(Path(__file__).parent / "site"))  # extensions of this project
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "site"))  # extensions of this project
 
 project = "mnistzip"
 version = release = mnistzip.__version__
@@ -36,7 +37,6 @@ source_suffix = {".rst": "restructuredtext", ".md": "myst-nb", ".ipynb": "myst-n
 # Pages in Markdown read the same on GitHub: anchors of headings are those that GitHub makes.
 myst_heading_anchors = 4
 nb_execution_mode = "off"
-suppress_warnings = ["toc.empty_glob"]  # the notebooks are optional
 
 # Docstrings are of the style of Google. The site needs none of the libraries that plugins are for.
 autodoc_mock_imports = ["numcodecs", "pyarrow", "ray", "torch", "zarr"]
@@ -62,14 +62,16 @@ copybutton_prompt_text = r">>> |\.\.\. "
 copybutton_prompt_is_regexp = True
 
 
-def list_notes(_app: Sphinx, docname: str, source: list[str]) -> None:
-    """Put the notes below their index in the navigation; on GitHub its table is enough."""
+def complete_navigation(_app: Sphinx, docname: str, source: list[str]) -> None:
+    """List the notes below their index, which needs no such list on GitHub, and notebooks only if there are some."""
     if docname == "docs/notes/README":
         source[0] += "\n```{toctree}\n:hidden:\n:glob:\n20*\n```\n"
+    if docname == "docs/index" and not any(HERE.glob("notebooks/*.ipynb")):
+        source[0] = source[0].replace("   notebooks/*\n", "")
 
 
 def setup(app: Sphinx) -> None:
     """Register what no extension has."""
-    app.connect("source-read", list_notes)
+    app.connect("source-read", complete_navigation)
     for dump in ("hex", "archive"):  # languages of the examples in FORMAT.md
         app.add_lexer(dump, TextLexer)
