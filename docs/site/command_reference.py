@@ -82,7 +82,7 @@ def _block(language: str, lines: Iterable[str]) -> Iterator[str]:
 def _escape(text: str) -> str:
     """Text of the help as reStructuredText: what is between backticks is code."""
     parts = text.split("`")
-    parts[::2] = [re.sub(r"([\\*|_])", r"\\\1", part) for part in parts[::2]]
+    parts[::2] = [re.sub(r"([\\*|_@])", r"\\\1", part) for part in parts[::2]]
     return "``".join(parts)
 
 
