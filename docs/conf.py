@@ -43,6 +43,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
+smartquotes = False  # options begin with two hyphens
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:class", r"(numpy|pathlib)\..*"),
