@@ -43,7 +43,7 @@ ABOUT = {
     "mnist": "variable-rate codec for handwritten digits, trained for rate and distortion together; keeps every pixel, too",
     "mnist-fast": "a small mnist, more than twice as fast, 1 dB below at equal bytes; lossless files take 5 bytes more",
     "glyph": "for letters, digits and symbols of all kinds, printed and written; a small network; keeps every pixel, too",
-    "grey": "for small pictures of any kind and size, such as photographs and icons, without tiles; lossy only",
+    "grey": "for small pictures of any kind and size, such as photographs and icons, without tiles; keeps every pixel, too",
     "classic": "the plain autoencoder that mnistzip descends from, quantized and given a prior",
 }
 
