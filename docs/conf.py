@@ -5,11 +5,14 @@ The source folder is the root of the repository, so that pages keep the links th
 
 from __future__ import annotations
 
+import inspect
 import sys
 from pathlib import Path
+from typing import Any
 
 from pygments.lexers.special import TextLexer
 from sphinx.application import Sphinx
+from sphinx.util.inspect import stringify_signature
 
 import mnistzip
 
@@ -43,7 +46,7 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
-smartquotes = False  # options begin with two hyphens
+napoleon_attr_annotations = False
 nitpicky = True
 nitpick_ignore_regex = [
     ("py:class", r"(numpy|pathlib)\..*"),
@@ -70,8 +73,19 @@ def complete_navigation(_app: Sphinx, docname: str, source: list[str]) -> None:
         source[0] = source[0].replace("   notebooks/*\n", "")
 
 
+def show_constructor(
+    _app: Sphinx, what: str, _name: str, member: Any, _options: Any, signature: str | None, returns: str | None
+) -> tuple[str | None, str | None]:
+    """Give a class of a plugin the signature of its constructor: its base, which is left out, hides it."""
+    if what == "class" and signature == "(*args, **kwargs)":
+        wanted = inspect.signature(member.__init__)
+        signature = stringify_signature(wanted.replace(parameters=[*wanted.parameters.values()][1:]), show_annotation=False)
+    return signature, returns
+
+
 def setup(app: Sphinx) -> None:
     """Register what no extension has."""
+    app.connect("autodoc-process-signature", show_constructor)
     app.connect("source-read", complete_navigation)
     for dump in ("hex", "archive"):  # languages of the examples in FORMAT.md
         app.add_lexer(dump, TextLexer)

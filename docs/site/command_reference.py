@@ -19,6 +19,8 @@ TABLES = {
     "Environment variables": manpages.ENVIRONMENT,
     "Files": manpages.FILES,
 }
+OPTION = re.compile(r"(?<![\w-])--?[a-zA-Z][\w-]*")
+SPECIAL = re.compile(r"[\\*|_@]")
 
 
 class CommandReference(SphinxDirective):
@@ -80,9 +82,9 @@ def _block(language: str, lines: Iterable[str]) -> Iterator[str]:
 
 
 def _escape(text: str) -> str:
-    """Text of the help as reStructuredText: what is between backticks is code."""
+    """Text of the help as reStructuredText: what is between backticks is code, and so are options."""
     parts = text.split("`")
-    parts[::2] = [re.sub(r"([\\*|_@])", r"\\\1", part) for part in parts[::2]]
+    parts[::2] = [OPTION.sub(r"``\g<0>``", SPECIAL.sub(r"\\\g<0>", part)) for part in parts[::2]]
     return "``".join(parts)
 
 
