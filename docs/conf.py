@@ -30,6 +30,7 @@ extensions = [
     "sphinx_copybutton",
     "command_reference",
     "linked_files",
+    "mathml",
 ]
 root_doc = "docs/index"
 include_patterns = ["*.md", "docs/**", "pretrained/*.md", "js/README.md", "engine/micro/README.md", "examples/*/README.md"]
@@ -38,7 +39,10 @@ source_suffix = {".rst": "restructuredtext", ".md": "myst-nb", ".ipynb": "myst-n
 
 # Pages in Markdown read the same on GitHub: anchors of headings are those that GitHub makes.
 myst_heading_anchors = 4
+myst_enable_extensions = ["dollarmath"]
+html_math_renderer = "mathml"
 nb_execution_mode = "off"
+nb_ipywidgets_js = {}  # notebooks have no widgets, whose scripts would come from a network
 
 # Docstrings are of the style of Google. The site needs none of the libraries that plugins are for.
 autodoc_mock_imports = ["numcodecs", "pyarrow", "ray", "torch", "zarr"]

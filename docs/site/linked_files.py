@@ -15,6 +15,7 @@ from docutils import nodes
 from pygments.lexers import find_lexer_class_for_filename
 from sphinx.addnodes import download_reference
 from sphinx.application import Sphinx
+from sphinx.builders.html import StandaloneHTMLBuilder
 from sphinx.transforms import SphinxTransform
 
 LISTINGS = "files"  # the folder of the listings on the site
@@ -39,6 +40,7 @@ class LinkListings(SphinxTransform):
 
 def listings(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
     """A page for each file that pages link to."""
+    assert isinstance(app.builder, StandaloneHTMLBuilder)
     linked: dict[str, str] = {}
     for metadata in app.env.metadata.values():
         linked |= metadata.get(KEY, {})
