@@ -70,7 +70,8 @@ def cost(sources: Sources) -> str:
 def whole(sources: Sources) -> str:
     """The size of all of MNIST in one archive."""
     measured = sources.lossless["whole"]
-    return f"{measured['images']:,} digits of MNIST with their labels, without loss, in one archive: {measured['bytes'] / 1e6:.2f} MB"
+    megabytes = measured["bytes"] / 1e6
+    return f"One archive of all {measured['images']:,} digits of MNIST with their labels takes {megabytes:.2f} MB without loss"
 
 
 def exact_size(sources: Sources) -> str:

@@ -21,10 +21,10 @@ def memory(sources: Sources) -> str:
         cells = (row["constants"], row["flash"], row["workspace"], row["stack"], ram)
         rows.append([f"`{row['model']}`", row["parts"], quality, *(f"{cell:,}" for cell in cells)])
     header = ["model", "part", "qualities", "constants", "flash", "workspace", "stack", "RAM"]
+    encoder, both = (_further(_of(measured, parts)) for parts in ("encoder", "encoder and decoder"))
     return (
         f"On a Cortex-M4, in bytes:\n\n{markdown_table(header, rows)}\n\n"
-        f"Each further quality of `{measured['model']}` takes {_further(_of(measured, 'encoder')):,} bytes of flash in an encoder, "
-        f"and {_further(_of(measured, 'encoder and decoder')):,} in both parts."
+        f"Each further quality of `{measured['model']}` takes {encoder:,} bytes of flash in an encoder, and {both:,} in both parts."
     )
 
 
