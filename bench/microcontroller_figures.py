@@ -24,7 +24,8 @@ def memory(sources: Sources) -> str:
     encoder, both = (_further(_of(measured, parts)) for parts in ("encoder", "encoder and decoder"))
     return (
         f"On a Cortex-M4, in bytes:\n\n{markdown_table(header, rows)}\n\n"
-        f"Each further quality of `{measured['model']}` takes {encoder:,} bytes of flash in an encoder, and {both:,} in both parts."
+        f"Each further quality of `{measured['model']}` takes {encoder:,} bytes of flash in an encoder, "
+        f"and {both:,} in both parts."
     )
 
 
