@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import io
 import json
 import time
 from collections.abc import Callable
@@ -96,7 +95,7 @@ def bitmaps(x: Pixels) -> dict[str, Any]:
 def archive_bytes(x: Pixels, labels: Any = None) -> int:
     """The size of an archive, which is read again."""
     content = mnistzip.encode_archive(x, lossless=True, labels=labels)
-    with mnistzip.Archive(io.BytesIO(content)) as archive:
+    with mnistzip.Archive(content) as archive:
         for image, other in zip(x, archive, strict=True):
             if not np.array_equal(image, other):
                 raise ValueError("a pixel differs")

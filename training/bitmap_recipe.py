@@ -63,8 +63,9 @@ def held_out_results(network: BitmapModel, model: Model, digits: Tensor) -> dict
 @click.argument("digits")
 @click.argument("checkpoint", type=FILE)
 @click.option("-o", "--output", required=True, type=FILE, help="The model file to write.")
+@click.option("--note", default="", help="A sentence for the card.")
 @click.option("-f", "--force", is_flag=True, help="Overwrite files.")
-def main(digits: str, checkpoint: Path, output: Path, force: bool) -> None:
+def main(digits: str, checkpoint: Path, output: Path, note: str, force: bool) -> None:
     """Make a model file of the checkpoint of mnistzip.training.bitmap_trainer, with its report and card."""
     for path in () if force else (output, *report_paths(output)):
         if path.exists():
@@ -89,7 +90,7 @@ def main(digits: str, checkpoint: Path, output: Path, force: bool) -> None:
         "bitmaps": held_out_results(network, model, split.held_out),
     }
     command = f"python -m mnistzip.training.bitmap_trainer {source} --minutes {progress.seconds / 60:g} --out bitmaps.pt"
-    write(output, content, report, command, force)
+    write(output, content, report, command, force, f"\n{note}\n" if note else "")
 
 
 if __name__ == "__main__":
