@@ -33,7 +33,7 @@ _CELL_ROW, _CELL_COLUMN = np.divmod(np.arange(CELLS)[:, None], SIZE)
 _BEYOND = 1 << 40  # all sums
 
 BLOCKS_OF_CELL: Integers = (2 * _CELL_ROW + _ROW) * STRIPS + 2 * _CELL_COLUMN + _COLUMN  # (400, 9)
-CELLS_OF_BLOCK: list[list[int]] = [(block == BLOCKS_OF_CELL).nonzero()[0].tolist() for block in range(BLOCKS)]
+CELLS_OF_BLOCK: list[list[int]] = [np.argwhere(block == BLOCKS_OF_CELL)[:, 0].tolist() for block in range(BLOCKS)]
 
 
 class Blocks(NamedTuple):
