@@ -24,7 +24,7 @@ enum {
     MNZ_BLOCKS = MNZ_STRIPS * MNZ_STRIPS,
     MNZ_BLOCKS_OF_CELL = 9,
     MNZ_BLOCK_MAX = 36,                                 /* pixels of a block, at most */
-    MNZ_WEIGHT_BITS = 30                                /* of the fraction of a weight */
+    MNZ_WEIGHT_BITS = 29                                /* of the fraction of a weight */
 };
 
 /* ---- Resampling ---- */

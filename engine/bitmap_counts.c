@@ -38,7 +38,7 @@ int mnz_block_of(int cell, int k)
     return (2 * (cell / MNZ_CELLS) + block_row[k]) * MNZ_STRIPS + 2 * (cell % MNZ_CELLS) + block_column[k];
 }
 
-/* The weights of all pixels of a cell sum to less than 1.01 * 2^WEIGHT_BITS, so 32 bits hold all sums. */
+/* The weights of all pixels of a cell sum to less than 1.01 * 2^WEIGHT_BITS, so 32 bits hold a sum and one pixel more. */
 int32_t mnz_weight_of(const mnz_counts *n, int cell, int k)
 {
     const int64_t product = n->share[cell / MNZ_CELLS][block_row[k]] * n->share[cell % MNZ_CELLS][block_column[k]];

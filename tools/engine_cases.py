@@ -321,7 +321,9 @@ def interval_cases(out: Writer, random: np.random.Generator) -> None:
 
 def bitmap_cases(out: Writer, random: np.random.Generator) -> None:
     """Digits, those of drawn bitmaps and changed ones; the bitmaps that are found, and digits of any bitmaps."""
-    x = np.concatenate([read_idx(TESTS / "data" / "digits-idx3-ubyte.gz")[:8], NUMPY.digits_of(drawings(random, 12))])
+    smallest = Bitmap(random.random((SIDE_MIN, SIDE_MIN)) < 0.5, 0)
+    drawn = NUMPY.digits_of([*drawings(random, 12), smallest])
+    x = np.concatenate([read_idx(TESTS / "data" / "digits-idx3-ubyte.gz")[:8], drawn])
     x = np.concatenate([x, x ^ (random.random(x.shape) < 2e-3) * (x > 1), tiles(8)[0]]).astype(np.uint8)
     for digit, bitmap in zip(x, NUMPY.find_bitmaps(x), strict=True):
         found = (0, 0, 0) if bitmap is None else (*bitmap.ink.shape, bitmap.shift)

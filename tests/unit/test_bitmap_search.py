@@ -83,6 +83,11 @@ def test_drawings_are_found_as_a_bitmap_of_the_same_digit(engine: Engine) -> Non
     assert np.array_equal(engine.digits_of(bitmaps), x[[bitmap is not None for bitmap in found]])
 
 
+def test_bitmaps_of_one_pixel_a_cell_are_found_as_they_are(engine: Engine) -> None:
+    bitmap = Bitmap(np.random.default_rng(5).random((20, 20)) < 0.5, 0)
+    require_equal(engine.find_bitmaps(engine.digits_of([bitmap])), [bitmap])
+
+
 def test_wide_digits_lie_in_the_middle_of_their_square(engine: Engine) -> None:
     ink = np.zeros((17, 40), bool)
     ink[3:9], ink[:, 30:36], ink[12:, 5] = True, True, True

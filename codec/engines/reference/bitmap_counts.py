@@ -25,7 +25,7 @@ from mnistzip.types import Bools, Integers
 CELLS = SIZE**2
 STRIPS = 2 * SIZE + 1  # those of cell i are 2 i, 2 i + 1 and 2 i + 2
 BLOCKS = STRIPS**2
-_SHARE_BITS, _WEIGHT_BITS = 26, 30  # of the fractions; all shares are multiples of 1 / 2^26
+_SHARE_BITS, _WEIGHT_BITS = 26, 29  # of the fractions; all shares are multiples of 1 / 2^26
 _TOLERANCE_BITS = 19  # a sum of shares in float differs from the exact one by less than the largest sum / 2^19
 _ROW = np.array([1, 0, 1, 1, 2, 0, 0, 2, 2])  # of the blocks of a cell: its middle, its sides, its corners
 _COLUMN = np.array([1, 1, 0, 2, 1, 0, 2, 0, 2])
@@ -33,7 +33,7 @@ _CELL_ROW, _CELL_COLUMN = np.divmod(np.arange(CELLS)[:, None], SIZE)
 _BEYOND = 1 << 40  # all sums
 
 BLOCKS_OF_CELL: Integers = (2 * _CELL_ROW + _ROW) * STRIPS + 2 * _CELL_COLUMN + _COLUMN  # (400, 9)
-CELLS_OF_BLOCK: list[list[int]] = [(block == BLOCKS_OF_CELL).nonzero()[0].tolist() for block in range(BLOCKS)]
+CELLS_OF_BLOCK: list[list[int]] = [np.argwhere(block == BLOCKS_OF_CELL)[:, 0].tolist() for block in range(BLOCKS)]
 
 
 class Blocks(NamedTuple):
