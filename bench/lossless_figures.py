@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from mnistzip.bench.figures import Sources, number
 from mnistzip.bench.report.markdown import markdown_table
-from mnistzip.models.pixel.planes import Plane
 
 PIXELS = 28 * 28
 PEERS = {
@@ -37,7 +36,8 @@ def bitmaps(sources: Sources) -> str:
 
 def changed_digits(sources: Sources) -> str:
     """Lossless files of digits that were changed, by default and by the pixel model of ``mnist``."""
-    header = ["digits", "file by default", "file by the pixel model of `mnist`", *(plane.name.lower() for plane in Plane)]
+    planes_of = sources.lossless["digits"]["as they are"]["mnist"]["planes"]
+    header = ["digits", "file by default", "file by the pixel model of `mnist`", *planes_of]
     rows = []
     for name, row in sources.lossless["digits"].items():
         first = "" if name == "as they are" else f" (first {row['auto']['images']:,})"
@@ -70,7 +70,8 @@ def cost(sources: Sources) -> str:
 def whole(sources: Sources) -> str:
     """The size of all of MNIST in one archive."""
     measured = sources.lossless["whole"]
-    return f"{measured['images']:,} digits of MNIST with their labels, without loss, in one archive: {measured['bytes'] / 1e6:.2f} MB"
+    megabytes = measured["bytes"] / 1e6
+    return f"One archive of all {measured['images']:,} digits of MNIST with their labels takes {megabytes:.2f} MB without loss"
 
 
 def exact_size(sources: Sources) -> str:

@@ -38,6 +38,7 @@ FIGURES: dict[str, dict[str, Figure]] = {  # page -> marker -> function that wri
     "docs/microcontrollers.md": {
         "memory": microcontroller_figures.memory,
         "instructions": microcontroller_figures.instructions,
+        "budgets": microcontroller_figures.budgets,
     },
     "docs/performance.md": {
         "speed": figures.speed_table,

@@ -283,8 +283,7 @@ def _model_of(header: Header, candidate: str | Path | Model | None, max_pixels: 
     """The model that decodes a file. Without ``max_pixels``, a model that would take more than some seconds is refused."""
     assert header.model is not None
     model = model_for(header.model, candidate)
-    if header.mode is not Mode.LOSSY:
-        model.require_pixel_model()
+    model.require_mode(header.mode)
     if max_pixels is None:
         model.require_default_limit(header.mode, [(header.height, header.width)])
     return model

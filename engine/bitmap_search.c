@@ -31,7 +31,6 @@ typedef struct {
 typedef struct {
     mnz_counts counts;
     mnz_ink ink;
-    int row, column;                        /* of the digit in x */
     int brightest;
     int16_t order[MNZ_TILE_PIXELS];         /* pixels of x that are not blank, those nearest to black or white first */
     int16_t cells[MNZ_CELLS_ALL];           /* the same as cells of the digit */
@@ -138,13 +137,13 @@ static int solve(search *s, mnz_bitmap *bitmap, uint8_t *out)
 
 /* ---- Candidates ---- */
 
-/* Whether each cell alone has counts that give its grey level. */
 static int visit_any(void *context, mnz_open_blocks *open, int32_t sum)
 {
     (void)context, (void)open, (void)sum;
     return 1;
 }
 
+/* Whether each cell alone has counts that give its grey level. */
 static int cells_possible(const search *s)
 {
     uint8_t all[MNZ_BLOCKS];
@@ -204,7 +203,6 @@ static int32_t next_part_sum(search *s, int32_t limit)
 static int take_digit(search *s, const uint8_t *x, int row, int column)
 {
     int at_row, at_column;
-    s->row = row, s->column = column;
     for (int k = 0; k < MNZ_CELLS; k++) memcpy(s->counts.digit + k * MNZ_CELLS, x + (row + k) * MNZ_TILE + column, MNZ_CELLS);
     for (int k = 0; k < s->inked; k++)
         s->cells[k] = (int16_t)((s->order[k] / MNZ_TILE - row) * MNZ_CELLS + s->order[k] % MNZ_TILE - column);

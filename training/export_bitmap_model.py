@@ -16,11 +16,11 @@ from mnistzip.entropy.cost import TOTAL
 from mnistzip.models.bitmap.bitmap_model import DIFFERENCES, SHIFTS, SIDE_BITS, SIDE_CLASSES, SIDES, Extents
 from mnistzip.models.bitmap.resampling import SIDE_MIN, Bitmap
 from mnistzip.models.model_file import BITMAP, FILE_VERSION
-from mnistzip.nn.exact import ACTIVATION_MAX
+from mnistzip.nn.exact import ACTIVATION_MAX, Numbers
 from mnistzip.training.export import Arrays, affine_arrays, integers, pack
 from mnistzip.training.torch_bitmap_model import BitmapModel
 from mnistzip.training.torch_layers import SCALE
-from mnistzip.types import Floats, Integers
+from mnistzip.types import Integers
 
 SMOOTHING = 2.0  # sizes: the standard deviation of what a bitmap counts for
 UNSEEN = 1e-4  # share of the frequencies that all symbols share
@@ -51,19 +51,20 @@ def _frequencies(extents: Extents) -> Arrays:
     differences = np.stack([tall, wide], axis=-1).reshape(SIDE_CLASSES, -1)
     sides = _smoothed(np.bincount(extents.side, minlength=SIDES).astype(np.float64))
     shifts = np.bincount(extents.shift, minlength=SHIFTS).astype(np.float64)
-    tables = {"sides": sides, "differences": differences, "shifts": shifts}
+    tables: dict[str, Numbers] = {"sides": sides, "differences": differences, "shifts": shifts}
     return {name: integers(torch.from_numpy(_cumulative(table))) for name, table in tables.items()}
 
 
-def _smoothed(counts: Floats) -> Floats:
+def _smoothed(counts: Numbers) -> Numbers:
     """Counts along the last axis, spread among neighbours."""
     size = counts.shape[-1]
     distance = np.arange(size)[:, None] - np.arange(size)
     kernel = np.exp(-0.5 * (distance / SMOOTHING) ** 2)
-    return counts @ (kernel / kernel.sum(axis=1, keepdims=True))
+    smoothed: Numbers = counts @ (kernel / kernel.sum(axis=1, keepdims=True))
+    return smoothed
 
 
-def _cumulative(counts: Floats) -> Integers:
+def _cumulative(counts: Numbers) -> Integers:
     """Cumulative frequencies from 0 to 65536, each symbol at least 1: (..., values) -> (..., values + 1)."""
     size = counts.shape[-1]
     shares = counts / counts.sum(axis=-1, keepdims=True) * (1 - UNSEEN) + UNSEEN / size

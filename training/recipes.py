@@ -221,7 +221,7 @@ def lossless_sizes(model: Model, images: list[NDArray[np.uint8]]) -> dict[str, f
         ``stored_bytes``: if methods without a model code all images.
     """
     headers = [lossless_header(model, image.shape).to_bytes() for image in images]
-    symbols = pixel_symbols(model, images)
+    symbols = [each for each in pixel_symbols(model, images) if each is not None]
     payloads = encode_payloads(model, headers, images, symbols)
     means = {
         "file_bytes": encode_files(model, images, symbols),

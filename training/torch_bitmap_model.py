@@ -95,7 +95,7 @@ class BitmapModel(nn.Module):
 
     def matrices(self) -> list[nn.Parameter]:
         """The weights of hidden layers."""
-        return [self.enter.weight, *(part for part in self.middle.parameters() if part.ndim == 2)]
+        return [part for name, part in self.named_parameters() if part.ndim == 2 and not name.startswith("head")]
 
     def forward(self, x: Inputs) -> Tensor:
         """Bits of n pixels, shape (n,)."""

@@ -11,10 +11,10 @@ import numpy as np
 
 from mnistzip.coding.image_pixels import ImageSymbols, encode_payloads, image_check
 from mnistzip.engines.choice import current
-from mnistzip.errors import FormatError, ModelError
+from mnistzip.errors import FormatError
 from mnistzip.models.registry import Model
 from mnistzip.tiling import TILE
-from mnistzip.types import Pixels
+from mnistzip.types import Mode, Pixels
 
 __all__ = ["decode_payloads", "encode_payloads", "pixel_symbols"]  # what mnistzip.coding.lossless calls
 
@@ -41,7 +41,7 @@ def decode_payloads(
 ) -> list[list[Pixels] | FormatError]:
     """For each payload its images or its error: :func:`mnistzip.coding.lossless.decode_payloads`."""
     if max_error:
-        raise ModelError(f"the model {model.name} codes without loss only, not with a largest error")
+        model.require_mode(Mode.BOUNDED)
     out: list[list[Pixels] | FormatError] = [
         FormatError("a coded stream is empty or begins with an impossible state") for _ in payloads
     ]

@@ -47,7 +47,7 @@ BYTE = 8 * BIT  # a byte in the unit of bits
 # more than the second, which serves at effort 0.
 BYTES_PER_CHANGE, BYTES_PER_CHANGE_FAST = 0.3, 0.45
 PIXEL_MODEL_BYTES_MIN = 2  # of a tile
-BITMAP_BYTES_PER_GREY = 0.2  # nearly all bitmaps take more for each pixel of the digit at the edge of its ink
+BITMAP_BYTES_PER_EDGE, BITMAP_BYTES_PER_EDGE_FAST = 0.2, 0.4  # the same for bitmaps, for each pixel at the edge of the ink
 ADVANTAGE = 32  # a model other than the first must cost less by 1/32
 OVERHEAD = 4 * BYTE  # headers and checks of two modes differ by less
 INFEASIBLE = 1 << 60  # a cost
@@ -232,9 +232,10 @@ def _with_lossless(
     ]
     models = [candidate.model for candidate in candidates]
     coded = dict(zip(worth, plan_lossless([images[k] for k in worth], models), strict=True)) if worth else {}
-    if effort and _tries_bitmaps(models):
+    if _tries_bitmaps(models):
         tiles = [k for k, image in enumerate(images) if k not in coded and image.shape == (TILE, TILE)]
-        digits = [k for k in tiles if _least_bitmap_bits(images[k]) <= limits[k] + OVERHEAD]
+        rate = BITMAP_BYTES_PER_EDGE if effort else BITMAP_BYTES_PER_EDGE_FAST
+        digits = [k for k in tiles if rate * _edge_pixels(images[k]) * BYTE <= limits[k] + OVERHEAD]
         coded |= {k: plan for k, plan in zip(digits, _plan_bitmaps([images[k] for k in digits]), strict=True) if plan}
     rest = [k for k in range(len(images)) if k not in coded]
     stored = zip(rest, _stored([images[k] for k in rest], [limits[k] + OVERHEAD for k in rest]), strict=True)
@@ -307,10 +308,9 @@ def _plan_bitmaps(images: Sequence[Pixels]) -> list[Plan | None]:
     return out
 
 
-def _least_bitmap_bits(image: Pixels) -> int:
-    """A low estimate of the code length of a digit's bitmap."""
-    grey = np.count_nonzero((image > 0) & (image < SOLID))
-    return round(BITMAP_BYTES_PER_GREY * BYTE * grey)
+def _edge_pixels(image: Pixels) -> int:
+    """Pixels of a digit that are neither black nor ink throughout."""
+    return int(np.count_nonzero((image > 0) & (image < SOLID)))
 
 
 def _drop_symbols(choices: Sequence[dict[int, Plan]], k: int) -> None:

@@ -178,6 +178,15 @@ class Model:
 
         return read_bitmap_model(self.content, self.name)
 
+    def require_mode(self, mode: Mode) -> None:
+        """Raise :class:`~mnistzip.errors.ModelError` if the model does not code images in a mode."""
+        if mode is Mode.LOSSLESS:
+            self.require_pixel_model()
+        else:
+            self.require_lossy()
+        if mode is Mode.BOUNDED:
+            self.require_pixel_model()
+
     def require_lossy(self) -> None:
         """Raise :class:`~mnistzip.errors.ModelError` if the model codes nothing with loss."""
         if self.is_bitmap:

@@ -182,7 +182,7 @@ def test_other_images_are_coded_without_a_bitmap(digits: Pixels, change: str) ->
 def test_an_image_of_another_size_is_stored_by_the_model_of_bitmaps(digits: Pixels) -> None:
     x = np.hstack([digits[0], digits[1]])
     file = mnistzip.encode(x, lossless=True, model="mnist-bitmap")
-    assert mnistzip.info(file).model is None
+    assert str(mnistzip.info(file).model).startswith("none")
     assert (mnistzip.decode(file) == x).all()
 
 

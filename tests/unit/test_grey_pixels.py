@@ -83,7 +83,7 @@ def test_frequencies_are_positive_and_sum_to_the_total(max_error: int) -> None:
 def test_pixels_that_come_later_change_nothing_that_was_coded_before() -> None:
     model, random = shipped("grey").grey_pixels, np.random.default_rng(2)
     x = pictures(random, 1, 12, 17)
-    places, _ = steps([(12, 17)])
+    places, _ = steps([(12, 17)], ROW_STEPS)
     before = np.stack(model.intervals(x))[:, 0]
     for number in random.integers(0, 12 * 17, 8).tolist():
         changed = x.copy()
