@@ -156,7 +156,7 @@ static void note_runs(uint32_t seen, int row, mnz_signed_rows *rows)
 
 /* ---- Networks ---- */
 
-/* The sums of the first layer, and what it makes of them. */
+/* The sums of the first layer, and what it makes of them. A row of the window has at most 10 runs, so parts of a sum stay below 2^28. */
 static void enter(batch *b)
 {
     const mnz_bitmap_net *net = &b->model->bitmaps;

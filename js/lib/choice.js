@@ -12,7 +12,8 @@ const LMBDA_SCALE = 2 ** 14; // a model's lmbda weighs squared grey levels again
 const BYTES_PER_CHANGE = 0.3;
 const BYTES_PER_CHANGE_FAST = 0.45; // at effort 0
 const PIXEL_MODEL_BYTES_MIN = 2; // of a tile
-const BITMAP_BYTES_PER_GREY = 0.2;
+const BITMAP_BYTES_PER_EDGE = 0.2;
+const BITMAP_BYTES_PER_EDGE_FAST = 0.4; // at effort 0
 const SOLID = 250;
 const ADVANTAGE = 32;
 const OVERHEAD = 4 * BYTE;
@@ -31,7 +32,8 @@ export async function encodeAtQuality(coder, candidates) {
   const rate = BYTE * (effort ? BYTES_PER_CHANGE : BYTES_PER_CHANGE_FAST);
   const small = image.pixels.length <= DECODED_PIXELS_MAX[LOSSLESS];
   const leastLossless = small ? rate * changesOf(image) : Infinity;
-  const leastBitmap = effort && candidates.length > 1 ? leastBitmapBits(image) : Infinity;
+  const ofEdge = effort ? BITMAP_BYTES_PER_EDGE : BITMAP_BYTES_PER_EDGE_FAST;
+  const leastBitmap = candidates.length > 1 ? ofEdge * edgePixels(image) * BYTE : Infinity;
   const atMost = BYTE * lossy.length + OVERHEAD; // the bits of the file are more than those of its symbols
   if (!poor && Math.min(leastLossless, leastBitmap) > atMost && !(await storedWithin(image, atMost))) return lossy;
 
@@ -123,11 +125,10 @@ async function planBitmap(coder, exact) {
   return plan;
 }
 
-/** A low estimate of the code length of a digit's bitmap; infinite for images of other sizes. */
-function leastBitmapBits({ pixels, width, height }) {
+/** Pixels of a digit that are neither black nor ink throughout; infinitely many in images of other sizes. */
+function edgePixels({ pixels, width, height }) {
   if (width !== TILE || height !== TILE) return Infinity;
-  const grey = pixels.reduce((sum, level) => sum + (level > 0 && level < SOLID), 0);
-  return Math.round(BITMAP_BYTES_PER_GREY * BYTE * grey);
+  return pixels.reduce((sum, level) => sum + (level > 0 && level < SOLID), 0);
 }
 
 /** A stored plan of at most so many bits, or null; of any if `limit` is null. */
