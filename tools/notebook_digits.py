@@ -2,8 +2,8 @@
 
     python tools/notebook_digits.py TRAIN_IMAGES TRAIN_LABELS TEST_IMAGES TEST_LABELS
 
-The arguments are the IDX files of MNIST. ``digits.cae`` holds the first 5,000 training digits, ``test-digits.cae`` every tenth of
-the 10,000 test digits, since the first half of the test digits is easier than the second.
+The arguments are the IDX files of MNIST. ``digits.cae`` holds the first 5,000 training digits, ``test-digits.cae`` every tenth
+of the 10,000 test digits, since the first half of the test digits is easier than the second.
 """
 
 from __future__ import annotations
