@@ -15,8 +15,8 @@ PINNED = ("-c", "constraints.txt")
 # All extras but train, which would bring torchvision.
 EXTRAS = ",".join(extra for extra in PROJECT["project"]["optional-dependencies"] if extra != "train")
 OPTIONAL = (
-    "atheris", "datasets", "furo", "imagecodecs", "matplotlib", "myst_nb", "ray", "selenium", "skimage", "sphinx",
-    "sphinx_copybutton", "torch", "torchmetrics", "zarr", "ziglang",
+    "atheris", "datasets", "furo", "imagecodecs", "ipykernel", "matplotlib", "myst_nb", "nbclient", "ray", "selenium", "skimage",
+    "sphinx", "sphinx_copybutton", "torch", "torchmetrics", "zarr", "ziglang",
 )  # fmt: skip
 
 
@@ -103,3 +103,10 @@ def bench(session: nox.Session) -> None:
     for plot in Path("runs/bench/plots").glob("*.png"):
         shutil.copy(plot, "docs/bench")
     session.run("python", "-m", "mnistzip.bench.update_readme")
+
+
+@nox.session(default=False)
+def notebook(session: nox.Session) -> None:
+    """Execute the notebook in docs/notebooks, and write it back with its outputs."""
+    install(session, "bench,torch", "notebook")
+    session.run("python", "tools/run_notebook.py")

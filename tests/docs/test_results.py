@@ -35,7 +35,11 @@ def test_the_figures_of_a_page_are_those_of_the_results(page: str) -> None:
 
 
 def test_every_marker_of_a_page_has_its_figures() -> None:
-    by_others = {"README.md": {"tests"}, "docs/small-pictures.md": {"results", "curves", "archives"}}
+    by_others = {
+        "README.md": {"tests"},
+        "docs/small-pictures.md": {"results", "curves", "archives"},
+        "docs/notebooks/README.md": {"uses"},
+    }
     for path in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")):
         page = path.relative_to(ROOT).as_posix()
         result = set(re.findall(r"<!-- /?([\w-]+) -->", path.read_text()))

@@ -1,0 +1,35 @@
+"""Execute the notebook in ``docs/notebooks`` in a new kernel, and write it back with its outputs: ``nox -s notebook``.
+
+    python tools/run_notebook.py
+
+It needs the dependency group ``notebook``, torch and matplotlib.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+
+NOTEBOOK = Path(__file__).parents[1] / "docs" / "notebooks" / "from-autoencoder-to-codec.ipynb"
+CELL_SECONDS_MAX = 1800  # on a busy machine
+
+
+def executed() -> nbformat.NotebookNode:
+    """The notebook with new outputs. An error in a cell is raised."""
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    where = {"metadata": {"path": str(NOTEBOOK.parent)}}
+    client = NotebookClient(notebook, timeout=CELL_SECONDS_MAX, resources=where, record_timing=False)
+    return client.execute()
+
+
+def main() -> None:
+    notebook = executed()
+    notebook.metadata = {"kernelspec": notebook.metadata.kernelspec, "language_info": {"name": "python"}}
+    nbformat.write(notebook, NOTEBOOK)
+    print(f"{NOTEBOOK.name}: {NOTEBOOK.stat().st_size} bytes")
+
+
+if __name__ == "__main__":
+    main()
