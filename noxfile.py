@@ -15,8 +15,8 @@ PINNED = ("-c", "constraints.txt")
 # All extras but train, which would bring torchvision.
 EXTRAS = ",".join(extra for extra in PROJECT["project"]["optional-dependencies"] if extra != "train")
 OPTIONAL = (
-    "atheris", "datasets", "furo", "imagecodecs", "ipykernel", "matplotlib", "myst_nb", "nbclient", "ray", "selenium", "skimage",
-    "sphinx", "sphinx_copybutton", "torch", "torchmetrics", "zarr", "ziglang",
+    "atheris", "datasets", "furo", "imagecodecs", "ipykernel", "matplotlib", "myst_nb", "nbclient", "ray", "selenium",
+    "skimage", "sphinx", "sphinx_copybutton", "torch", "torchmetrics", "zarr", "ziglang",
 )  # fmt: skip
 
 
