@@ -24,6 +24,7 @@ from mnistzip.models.bitmap.bitmap_model import SIZES
 from mnistzip.models.bitmap.resampling import SIDE_MAX, SIDE_MIN, Bitmap
 from mnistzip.models.model import read_model
 from support import forge
+from support.binding_arguments import ArgumentTests
 from support.bitmap_models import a_bitmap, bitmap_file, random_bitmap_model
 from support.engine_cases import Comparison, damaged, final_states
 from support.engines import EXTENSION, INSTRUCTIONS, NATIVE_ENGINES, needs_extension
@@ -32,7 +33,6 @@ from support.paths import ROOT
 from support.random_models import random_model
 
 ENGINES: list[Engine] = [NUMPY, *NATIVE_ENGINES]
-BUFFERS_DIFFER = (ValueError, TypeError, BufferError)
 SEED = 1  # of the model whose arrays are changed: no layer of it is all 0
 NARROW = 100  # its largest weight
 
@@ -300,25 +300,6 @@ def test_what_a_stored_model_says_of_itself() -> None:
     assert kind == stored_models.BITMAP_KIND
 
 
-def test_a_prepared_model_that_is_cut_anywhere_is_refused() -> None:
-    assert EXTENSION is not None
-    good = content()
-    for size in [*range(0, 2000, 7), *range(0, len(good), 3001), len(good) - 1, len(good) - 64]:
-        cut = bytearray(good[:size])
-        with pytest.raises(ValueError, match="damaged"):
-            EXTENSION.Model(bytes(cut))
-        cut[8:12] = size.to_bytes(4, sys.byteorder)  # the size that it states
-        with pytest.raises(ValueError, match="damaged"):
-            EXTENSION.Model(bytes(cut))
-
-
-def test_a_prepared_model_of_the_other_byte_order_is_refused() -> None:
-    assert EXTENSION is not None
-    other = "big" if sys.byteorder == "little" else "little"
-    with pytest.raises(ValueError, match="byte order"):
-        EXTENSION.Model(prepared.prepare(random_bitmap_model(SEED), other))
-
-
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 3))])
 def test_damaged_prepared_models_are_refused_or_load(seed: int) -> None:
     count = 500 if seed == 0 else 3000
@@ -518,7 +499,6 @@ def arguments() -> dict[str, dict[str, Any]]:
     }
 
 
-FUNCTIONS = ("bitmap_symbols", "decode_bitmaps")
 INPUTS = {"bitmap_symbols": {"bitmaps", "ink"}, "decode_bitmaps": {"counts"}}
 
 
@@ -526,61 +506,11 @@ def call(function: str, values: dict[str, Any]) -> Any:
     return getattr(loaded(), function)(*values.values())
 
 
-@pytest.mark.parametrize("function", FUNCTIONS)
-class TestArguments:
-    def test_good_ones_are_taken(self, function: str) -> None:
-        call(function, arguments()[function])
-
-    def test_buffers_of_other_sizes_and_kinds_are_refused(self, function: str) -> None:
-        good = arguments()[function]
-        for name, value in good.items():
-            if not isinstance(value, np.ndarray):
-                continue
-            flat = value.reshape(-1)
-            odd = np.frombuffer(value.tobytes() + b"\0", np.uint8).copy()
-            for bad in (flat[:-1].copy(), np.concatenate([flat, flat[:1]]), odd, flat[:0].copy(), None, "text", 5, [1, 2]):
-                with pytest.raises(BUFFERS_DIFFER):
-                    call(function, good | {name: bad})
-
-    def test_outputs_that_cannot_be_written_are_refused(self, function: str) -> None:
-        good = arguments()[function]
-        for name, value in good.items():
-            if not isinstance(value, np.ndarray):
-                continue
-            fixed = value.copy()
-            fixed.flags.writeable = False
-            if name in INPUTS[function]:
-                call(function, arguments()[function] | {name: fixed})
-            else:
-                with pytest.raises(BUFFERS_DIFFER):
-                    call(function, good | {name: fixed})
-
-    def test_numbers_that_are_not_aligned_are_refused(self, function: str) -> None:
-        good = arguments()[function]
-        for name, value in good.items():
-            if isinstance(value, np.ndarray) and value.itemsize > 1:
-                room = bytearray(value.nbytes + 16)
-                start = -np.frombuffer(room, np.uint8).ctypes.data % 8 + 1
-                with pytest.raises(ValueError, match="not aligned"):
-                    call(function, good | {name: memoryview(room)[start : start + value.nbytes]})
-
-    def test_a_call_leaves_their_references_as_they_were(self, function: str) -> None:
-        good = arguments()[function]
-        arrays = [value for value in good.values() if isinstance(value, np.ndarray)]
-        before = [sys.getrefcount(array) for array in (loaded(), *arrays)]
-        for _ in range(20):
-            call(function, arguments()[function])
-            for name in good:
-                for bad in (None, b"", -1):
-                    with pytest.raises(BUFFERS_DIFFER):
-                        call(function, good | {name: bad})
-        assert [sys.getrefcount(array) for array in (loaded(), *arrays)] == before
-
-    def test_other_numbers_of_them_are_refused(self, function: str) -> None:
-        values = list(arguments()[function].values())
-        for bad in ([], values[:-1], [*values, None]):
-            with pytest.raises(TypeError):
-                getattr(loaded(), function)(*bad)
+@pytest.mark.parametrize("function", INPUTS)
+class TestArguments(ArgumentTests):
+    arguments = staticmethod(arguments)
+    owner = staticmethod(lambda _: loaded())
+    outputs = staticmethod(lambda function: set(arguments()[function]) - INPUTS[function])
 
 
 @pytest.mark.parametrize("column", range(3))

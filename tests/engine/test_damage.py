@@ -21,13 +21,15 @@ from mnistzip.models.model import Model
 from mnistzip.nn.exact import Range
 from mnistzip.nn.layer_base import Signal
 from mnistzip.nn.layers import Conv
+from support.binding_arguments import BUFFERS_DIFFER
+from support.bitmap_models import random_bitmap_model
 from support.engine_cases import Comparison, damaged, final_states, tiles
 from support.engines import EXTENSION, NATIVE_ENGINES, needs_extension
+from support.grey_models import random_grey_model
 from support.paths import ROOT
 from support.random_models import random_model
 
 ENGINES: list[Engine] = [NUMPY, *NATIVE_ENGINES]
-BUFFERS_DIFFER = (ValueError, TypeError, BufferError)
 
 pytestmark = needs_extension
 
@@ -111,9 +113,13 @@ def test_damaged_prepared_models_are_refused_or_load(seed: int) -> None:
     assert min(refused, loaded) > count // 10
 
 
-def test_a_prepared_model_that_is_cut_anywhere_is_refused() -> None:
+MODELS = {"tiles": lambda: random_model(4), "grey": lambda: random_grey_model(1), "bitmap": lambda: random_bitmap_model(1)}
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_prepared_model_that_is_cut_anywhere_is_refused(kind: str) -> None:
     assert EXTENSION is not None
-    content = prepared.prepare(random_model(4))
+    content = prepared.prepare(MODELS[kind]())
     for size in [*range(0, 2000, 7), *range(0, len(content), 4001), len(content) - 1, len(content) - 64]:
         cut = bytearray(content[:size])
         with pytest.raises(ValueError, match="damaged"):
@@ -123,11 +129,12 @@ def test_a_prepared_model_that_is_cut_anywhere_is_refused() -> None:
             EXTENSION.Model(bytes(cut))
 
 
-def test_a_prepared_model_of_the_other_byte_order_is_refused() -> None:
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_prepared_model_of_the_other_byte_order_is_refused(kind: str) -> None:
     assert EXTENSION is not None
     other = "big" if sys.byteorder == "little" else "little"
     with pytest.raises(ValueError, match="byte order"):
-        EXTENSION.Model(prepared.prepare(random_model(4), other))
+        EXTENSION.Model(prepared.prepare(MODELS[kind](), other))
 
 
 def numbers_at(content: bytes, table: np.ndarray[Any, Any]) -> int:

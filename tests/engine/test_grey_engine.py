@@ -24,6 +24,7 @@ from mnistzip.models.grey.prior import CHANNELS
 from mnistzip.models.model import Model, read_model
 from mnistzip.types import Integers
 from support import forge
+from support.binding_arguments import ArgumentTests
 from support.engine_cases import Comparison, compare_latents, compare_search, damaged, final_states, tiles
 from support.engines import EXTENSION, INSTRUCTIONS, NATIVE_ENGINES, needs_extension
 from support.grey_models import GreyMaker, pictures, plain_grey_file, plain_grey_model, random_grey_model, some_symbols
@@ -32,7 +33,6 @@ from support.random_models import random_model
 
 ENGINES: list[Engine] = [NUMPY, *NATIVE_ENGINES]
 SIZES = ((1, 1), (1, 9), (5, 3), (28, 28), (30, 20), (65, 66), (200, 40))
-BUFFERS_DIFFER = (ValueError, TypeError, BufferError)
 
 pytestmark = needs_extension
 
@@ -391,25 +391,6 @@ def test_damaged_prepared_models_are_refused_or_load(seed: int) -> None:
     assert min(refused, loaded) > count // 10
 
 
-def test_a_prepared_model_that_is_cut_anywhere_is_refused() -> None:
-    assert EXTENSION is not None
-    good = content()
-    for size in [*range(0, 2000, 7), *range(0, len(good), 9001), len(good) - 1, len(good) - 64]:
-        cut = bytearray(good[:size])
-        with pytest.raises(ValueError, match="damaged"):
-            EXTENSION.Model(bytes(cut))
-        cut[8:12] = size.to_bytes(4, sys.byteorder)  # the size that it states
-        with pytest.raises(ValueError, match="damaged"):
-            EXTENSION.Model(bytes(cut))
-
-
-def test_a_prepared_model_of_the_other_byte_order_is_refused() -> None:
-    assert EXTENSION is not None
-    other = "big" if sys.byteorder == "little" else "little"
-    with pytest.raises(ValueError, match="byte order"):
-        EXTENSION.Model(prepared.prepare(plain_grey_model(), other))
-
-
 def numbers(array: Any) -> bytes:
     """Numbers as they lie in a prepared model."""
     return np.ascontiguousarray(np.rint(array)).astype(np.int32).tobytes()
@@ -674,68 +655,19 @@ OUTPUTS = {"out", "finals", "start", "freq", "y"}
 INPUTS_OF = {"encode_streams": OUTPUTS, "synthesize_images": {"y"}, "image_symbols": {"y"}}
 
 
+def owner(function: str) -> Any:
+    return EXTENSION if function == "encode_streams" else loaded()
+
+
 def call(function: str, values: dict[str, Any]) -> Any:
-    owner = EXTENSION if function == "encode_streams" else loaded()
-    return getattr(owner, function)(*values.values())
+    return getattr(owner(function), function)(*values.values())
 
 
 @pytest.mark.parametrize("function", [*ON_IMAGES, "encode_streams", *ON_PIXELS])
-class TestArguments:
-    def test_good_ones_are_taken(self, function: str) -> None:
-        call(function, arguments()[function])
-
-    def test_buffers_of_other_sizes_and_kinds_are_refused(self, function: str) -> None:
-        good = arguments()[function]
-        for name, value in good.items():
-            if not isinstance(value, np.ndarray):
-                continue
-            flat = value.reshape(-1)
-            odd = np.frombuffer(value.tobytes() + b"\0", np.uint8).copy()
-            for bad in (flat[:-1].copy(), np.concatenate([flat, flat[:1]]), odd, flat[:0].copy(), None, "text", 5, [1, 2]):
-                with pytest.raises(BUFFERS_DIFFER):
-                    call(function, good | {name: bad})
-
-    def test_outputs_that_cannot_be_written_are_refused(self, function: str) -> None:
-        good = arguments()[function]
-        outputs = (OUTPUTS - INPUTS_OF.get(function, set())) & set(good)
-        for name, value in good.items():
-            if not isinstance(value, np.ndarray):
-                continue
-            fixed = value.copy()
-            fixed.flags.writeable = False
-            if name in outputs:
-                with pytest.raises(BUFFERS_DIFFER):
-                    call(function, good | {name: fixed})
-            else:
-                call(function, arguments()[function] | {name: fixed})
-
-    def test_numbers_that_are_not_aligned_are_refused(self, function: str) -> None:
-        good = arguments()[function]
-        for name, value in good.items():
-            if isinstance(value, np.ndarray) and value.itemsize > 1:
-                room = bytearray(value.nbytes + 16)
-                start = -np.frombuffer(room, np.uint8).ctypes.data % 8 + 1
-                with pytest.raises(ValueError, match="not aligned"):
-                    call(function, good | {name: memoryview(room)[start : start + value.nbytes]})
-
-    def test_a_call_leaves_their_references_as_they_were(self, function: str) -> None:
-        good = arguments()[function]
-        arrays = [value for value in good.values() if isinstance(value, np.ndarray)]
-        before = [sys.getrefcount(array) for array in (loaded(), *arrays)]
-        for _ in range(20):
-            call(function, good)
-            for name in good:
-                for bad in (None, b"", -1):
-                    with pytest.raises(BUFFERS_DIFFER):
-                        call(function, good | {name: bad})
-        assert [sys.getrefcount(array) for array in (loaded(), *arrays)] == before
-
-    def test_other_numbers_of_them_are_refused(self, function: str) -> None:
-        values = list(arguments()[function].values())
-        owner = EXTENSION if function == "encode_streams" else loaded()
-        for bad in ([], values[:-1], [*values, None]):
-            with pytest.raises(TypeError):
-                getattr(owner, function)(*bad)
+class TestArguments(ArgumentTests):
+    arguments = staticmethod(arguments)
+    owner = staticmethod(owner)
+    outputs = staticmethod(lambda function: OUTPUTS - INPUTS_OF.get(function, set()))
 
 
 def bad_values() -> list[tuple[str, str, Any]]:
