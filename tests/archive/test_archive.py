@@ -156,7 +156,7 @@ def test_the_callers_buffer_may_be_used_again(digits: Pixels) -> None:
 
 @pytest.mark.slow
 def test_one_image_of_many_reads_little(digits: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
-    data = mnistzip.encode_archive(np.tile(digits, (50, 1, 1)), lossless=True)  # 3,200 images, 4 groups
+    data = mnistzip.encode_archive(np.tile(digits, (50, 1, 1)), lossless=True, model="mnist")  # 3,200 images, 4 groups
     taken: list[int] = []
     whole = MemoryStorage.read
 
