@@ -70,10 +70,11 @@ def c_header(model: Model, name: str, qualities: range, encoder: bool = True, de
         encoder, decoder: which of the networks are needed; at least one.
 
     Raises:
-        ModelError: the model codes whole images, has a layer that micro.c does not know, or numbers of more than 16 bits.
+        ModelError: the model does not code tiles, has a layer that micro.c does not know, or numbers of more than 16 bits.
     """
-    if model.is_grey:
-        raise ModelError(f"{model.name} codes whole images; only models of tiles can be exported")
+    if not model.codes_tiles:
+        what = "the bitmaps of digits" if model.is_bitmap else "whole images"
+        raise ModelError(f"{model.name} codes {what}; only models of tiles can be exported")
     source = Source(name)
     transforms, prior, rows = model.transforms, model.prior, slice(qualities.start - 1, qualities.stop - 1)
     peak = int(np.abs(transforms.step[rows]).max()) * transforms.symbols.peak

@@ -96,6 +96,8 @@ def test_arrays_of_constants_have_all_numbers_and_short_lines() -> None:
 def test_models_that_cannot_be_exported_are_refused_with_a_reason() -> None:
     with pytest.raises(ModelError, match="grey codes whole images"):
         c_header(registry.shipped("grey"), "codec", range(25, 26))
+    with pytest.raises(ModelError, match="mnist-bitmap codes the bitmaps of digits"):
+        c_header(registry.shipped("mnist-bitmap"), "codec", range(25, 26))
     with pytest.raises(ModelError, match="heavy: weights of more than 16 bits cannot be exported"):
         pack("heavy", [np.array([[40_000]])], peak=1)
     first, arrays = forge.conv("made.first", np.ones((4, 16), np.int8), to=(0, 40_000))
