@@ -15,8 +15,8 @@ PINNED = ("-c", "constraints.txt")
 # All extras but train, which would bring torchvision.
 EXTRAS = ",".join(extra for extra in PROJECT["project"]["optional-dependencies"] if extra != "train")
 OPTIONAL = (
-    "atheris", "datasets", "imagecodecs", "ipykernel", "matplotlib", "nbclient", "ray", "selenium", "skimage", "torch",
-    "torchmetrics", "zarr", "ziglang",
+    "atheris", "datasets", "furo", "imagecodecs", "ipykernel", "matplotlib", "myst_nb", "nbclient", "ray", "selenium",
+    "skimage", "sphinx", "sphinx_copybutton", "torch", "torchmetrics", "zarr", "ziglang",
 )  # fmt: skip
 
 
@@ -73,8 +73,16 @@ def types(session: nox.Session) -> None:
 @nox.session(default=False)
 def docs(session: nox.Session) -> None:
     """Check the examples and the figures of the documentation."""
-    install(session, "test")
+    install(session, "test", "site")
     session.run("pytest", "-m", "", "tests/docs", "tests/plugins/test_plugins.py", *session.posargs)
+
+
+@nox.session(default=False)
+def site(session: nox.Session) -> None:
+    """Build the site of the documentation into ``runs/site``; warnings are errors."""
+    install(session, "", "site")
+    session.run("sphinx-build", "-W", "--keep-going", "-n", "-q", "-c", "docs", ".", "runs/site", *session.posargs)
+    session.log("open runs/site/index.html")
 
 
 @nox.session(default=False)

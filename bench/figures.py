@@ -18,7 +18,7 @@ README_ROWS = (
 BILLION, CLUSTER = 1_000_000_000, 64  # images and processors of docs/clusters.md
 
 
-PARTS = ("performance", "flat", "bounded", "measurements", "microcontrollers")  # in docs/, as in Sources
+PARTS = ("performance", "flat", "bounded", "measurements", "microcontrollers", "lossless")  # in docs/, as in Sources
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ class Sources:
         bounded: ``docs/bounded.json``, by ``benchmarks/bounded.py``.
         measurements: ``docs/measurements.json``, results of commands that print them.
         microcontrollers: ``docs/microcontrollers.json``, by ``benchmarks/microcontrollers.py``.
+        lossless: ``docs/lossless.json``, by ``benchmarks/lossless.py``.
     """
 
     results: Results
@@ -40,6 +41,7 @@ class Sources:
     bounded: dict[str, Any]
     measurements: dict[str, Any]
     microcontrollers: dict[str, Any]
+    lossless: dict[str, Any]
 
     def row(self, key: str) -> Row:
         """One codec at one setting of the benchmark."""

@@ -19,12 +19,13 @@ def memory(sources: Sources) -> str:
         quality = str(first) if first == last else f"{first} to {last}"
         ram = row["workspace"] + row["stack"]
         cells = (row["constants"], row["flash"], row["workspace"], row["stack"], ram)
-        rows.append([row["parts"], quality, *(f"{cell:,}" for cell in cells)])
-    header = ["", "qualities", "constants", "flash", "workspace", "stack", "RAM"]
+        rows.append([f"`{row['model']}`", row["parts"], quality, *(f"{cell:,}" for cell in cells)])
+    header = ["model", "part", "qualities", "constants", "flash", "workspace", "stack", "RAM"]
+    encoder, both = (_further(_of(measured, parts)) for parts in ("encoder", "encoder and decoder"))
     return (
-        f"`{measured['model']}` on a Cortex-M4, in bytes:\n\n{markdown_table(header, rows)}\n\n"
-        f"Each further quality takes {_further(measured['sizes'], 'encoder'):,} bytes of flash in an encoder, and "
-        f"{_further(measured['sizes'], 'encoder and decoder'):,} in both parts."
+        f"On a Cortex-M4, in bytes:\n\n{markdown_table(header, rows)}\n\n"
+        f"Each further quality of `{measured['model']}` takes {encoder:,} bytes of flash in an encoder, "
+        f"and {both:,} in both parts."
     )
 
 
@@ -44,9 +45,28 @@ def instructions(sources: Sources) -> str:
     )
 
 
-def _further(sizes: list[dict[str, Any]], parts: str) -> int:
+def budgets(sources: Sources) -> str:
+    """PSNR of both models at some sizes."""
+    measured = sources.microcontrollers
+    models = [name for name in measured["budgets"][0] if name != "bytes"]
+    rows = [[f"{row['bytes']} bytes", *(f"{row[name]:.2f} dB" for name in models)] for row in measured["budgets"]]
+    small = measured["small"]
+    return (
+        f"{markdown_table(['mean stream', *(f'`{name}`' for name in models)], rows)}\n\n"
+        f"`{models[1]}` at quality {small['quality']} takes {small['encode']['mean']:,} instructions to encode a digit on a "
+        f"{small['title']}, {small['encode']['mean'] / MEGAHERTZ / 1000:.1f} ms at {MEGAHERTZ} MHz; "
+        f"{small['digits']:,} digits gave Python's bytes."
+    )
+
+
+def _of(measured: dict[str, Any], parts: str) -> list[dict[str, Any]]:
+    """The sizes of some parts of the first model."""
+    return [row for row in measured["sizes"] if row["parts"] == parts and row["model"] == measured["model"]]
+
+
+def _further(sizes: list[dict[str, Any]]) -> int:
     """Bytes of one more quality."""
-    one, many = (row for row in sizes if row["parts"] == parts)
+    one, many = sizes
     first, last = many["qualities"]
     return round((many["constants"] - one["constants"]) / (last - first))
 

@@ -18,6 +18,7 @@ from mnistzip.coding.kinds import kind_of
 from mnistzip.coding.lossless import pixel_symbols
 from mnistzip.entropy.cost import BIT
 from mnistzip.limits import PIXELS_MAX
+from mnistzip.models import registry
 from mnistzip.models.registry import Model, candidates
 from mnistzip.types import Pixels
 
@@ -58,6 +59,8 @@ class MnistzipFiles:
             return None
         first, *others = models_of(self.options)
         by_name = {model.name: model for model in others}
+        if others:
+            by_name[registry.BITMAPS] = registry.shipped(registry.BITMAPS)
         groups: dict[tuple[str, int], list[Pixels]] = defaultdict(list)
         for image, file in zip(images, files, strict=True):
             header = api.info(file)
@@ -78,7 +81,7 @@ def _ideal_bits(model: Model, images: Pixels, quality: int) -> float | None:
     if not quality:
         if not model.has_pixel_model:
             return None
-        return sum(symbols.bits for symbols in pixel_symbols(model, list(images))) / BIT
+        return sum(symbols.bits for symbols in pixel_symbols(model, list(images)) if symbols is not None) / BIT
     latents = kind_of(model).images(list(images)).first(model, [quality] * len(images))
     return sum(latent.bits for latent in latents) / BIT
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from mnistzip.bench import figures, microcontroller_figures
+from mnistzip.bench import figures, lossless_figures, microcontroller_figures
 from mnistzip.bench.figures import Sources, read_sources
 
 Figure = Callable[[Sources], str]
@@ -22,14 +22,23 @@ FIGURES: dict[str, dict[str, Figure]] = {  # page -> marker -> function that wri
         "size": figures.digit_size,
         "results": figures.readme_results,
         "speed": figures.speed_sentence,
+        "exact": lossless_figures.exact_size,
+        "whole": lossless_figures.whole,
     },
     "docs/archives.md": {"bytes": figures.archive_bytes, "overhead": figures.overhead, "scale": figures.archive_scale},
     "docs/benchmark.md": {"results": figures.all_results, "bd-rate": figures.bd_rates},
     "docs/clusters.md": {"cost": figures.cluster_cost, "shards": figures.cluster_shards, "workers": figures.cluster_workers},
-    "docs/lossless.md": {"bounded": figures.bounded_files},
+    "docs/lossless.md": {
+        "digits": lossless_figures.digits,
+        "bitmaps": lossless_figures.bitmaps,
+        "changed": lossless_figures.changed_digits,
+        "cost": lossless_figures.cost,
+        "bounded": figures.bounded_files,
+    },
     "docs/microcontrollers.md": {
         "memory": microcontroller_figures.memory,
         "instructions": microcontroller_figures.instructions,
+        "budgets": microcontroller_figures.budgets,
     },
     "docs/performance.md": {
         "speed": figures.speed_table,

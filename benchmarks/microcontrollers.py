@@ -31,7 +31,7 @@ from support import micro
 from support.micro import BARE, Case, Machine
 
 MODEL, QUALITY, CHECK_BITS = "mnist-fast", 25, 8
-OPTIONS: dict[str, Any] = {"model": MODEL, "quality": QUALITY, "check_bits": CHECK_BITS}
+SMALL, SMALL_QUALITY = "mnist-micro", 40
 RANGE = range(20, 31)
 FUNCTIONS = {"encoder": "mnz_micro_encode", "decoder": "mnz_micro_decode"}
 PARTS = (
@@ -41,45 +41,73 @@ PARTS = (
     (("encoder",), RANGE),
     (("encoder", "decoder"), RANGE),
 )
+SMALL_PARTS = (
+    (("encoder",), range(SMALL_QUALITY, SMALL_QUALITY + 1)),
+    (("encoder",), range(SMALL_QUALITY - 5, SMALL_QUALITY + 6)),
+)
+BUDGETS = (8, 11, 14, 16, 20)  # bytes of streams at which models are compared
 FIRST, SIZES_OF = "m3", "m4"  # the machine that codes all digits, and the one whose flash is measured
 
 
-def export(folder: Path, parts: tuple[str, ...], qualities: range) -> dict[str, Any]:
+def options_of(model: str, quality: int) -> dict[str, Any]:
+    """What both ends of a bare stream agree on."""
+    return {"model": model, "quality": quality, "check_bits": CHECK_BITS}
+
+
+def export(folder: Path, model: str, parts: tuple[str, ...], qualities: range) -> dict[str, Any]:
     """Write the header of some parts; returns what is known of it."""
-    header = c_header(registry.shipped(MODEL), "digit_codec", qualities, "encoder" in parts, "decoder" in parts)
+    header = c_header(registry.shipped(model), "digit_codec", qualities, "encoder" in parts, "decoder" in parts)
     (folder / "digit_codec.h").write_text(header.text)
-    spans = {"parts": " and ".join(parts), "qualities": [qualities.start, qualities[-1]]}
+    spans = {"model": model, "parts": " and ".join(parts), "qualities": [qualities.start, qualities[-1]]}
     return spans | {"constants": header.model_bytes, "workspace": header.workspace_bytes}
 
 
 def sizes(folder: Path, machine: Machine) -> list[dict[str, Any]]:
     """Flash and RAM of each part."""
     rows, blank = [], np.zeros((28, 28), np.uint8)
-    stream = mnistzip.encode(blank, effort=0, bare=True, **OPTIONS)
-    for parts, qualities in PARTS:
-        row = export(folder, parts, qualities)
+    every = [*((MODEL, QUALITY, *part) for part in PARTS), *((SMALL, SMALL_QUALITY, *part) for part in SMALL_PARTS)]
+    for model, quality, parts, qualities in every:
+        stream = mnistzip.encode(blank, effort=0, bare=True, **options_of(model, quality))
+        row = export(folder, model, parts, qualities)
         row["flash"] = micro.flash(machine, folder, [FUNCTIONS[part] for part in parts])
         machine.build(folder)
-        cases = {"encoder": Case("E", QUALITY, CHECK_BITS, blank.tobytes()), "decoder": Case("D", QUALITY, CHECK_BITS, stream)}
+        cases = {"encoder": Case("E", quality, CHECK_BITS, blank.tobytes()), "decoder": Case("D", quality, CHECK_BITS, stream)}
         row["stack"] = machine.cases(folder, [*(cases[part] for part in parts), Case("S")])[-1].number
         rows.append(row)
     return rows
 
 
-def run(folder: Path, machine: Machine, images: Pixels) -> dict[str, Any]:
+def run(folder: Path, machine: Machine, images: Pixels, model: str, quality: int, parts: tuple[str, ...]) -> dict[str, Any]:
     """Code images; returns the instructions of a digit. Raises an error if a byte or a pixel differs from Python's."""
+    export(folder, model, parts, range(quality, quality + 1))
     machine.build(folder)
-    streams = mnistzip.encode_many(images, effort=0, bare=True, **OPTIONS)
-    pixels = [mnistzip.decode_bare(stream, **OPTIONS).tobytes() for stream in streams]
+    agreed = options_of(model, quality)
+    streams = mnistzip.encode_many(images, effort=0, bare=True, **agreed)
+    pixels = [mnistzip.decode_bare(stream, **agreed).tobytes() for stream in streams]
     row: dict[str, Any] = {"title": machine.title, "digits": len(images)}
     contents = [image.tobytes() for image in images]
     for name, kind, given, expected in (("encode", "E", contents, streams), ("decode", "D", streams, pixels)):
-        results = machine.cases(folder, [Case(kind, QUALITY, CHECK_BITS, content) for content in given])
+        if f"{name}r" not in parts:
+            continue
+        results = machine.cases(folder, [Case(kind, quality, CHECK_BITS, content) for content in given])
         if [result.content for result in results] != expected:
             raise SystemExit(f"{machine.title}: the results of {name} differ from Python's")
         counts = [result.instructions for result in results]
         row[name] = {"mean": round(sum(counts) / len(counts)), "max": max(counts)}
     return row
+
+
+def curves(images: Pixels) -> dict[str, list[tuple[float, float]]]:
+    """Mean bytes of bare streams and PSNR of both models, at every second quality."""
+    out: dict[str, list[tuple[float, float]]] = {}
+    for model in (MODEL, SMALL):
+        for quality in range(1, 101, 2):
+            agreed = options_of(model, quality)
+            streams = mnistzip.encode_many(images, effort=0, bare=True, **agreed)
+            decoded = np.stack([mnistzip.decode_bare(stream, **agreed) for stream in streams])
+            point = round(sum(map(len, streams)) / len(streams), 3), round(mnistzip.psnr(images, decoded), 3)
+            out.setdefault(model, []).append(point)
+    return out
 
 
 def version(program: str) -> str:
@@ -103,11 +131,20 @@ def main() -> None:
         out["sizes"] = sizes(folder, machines[SIZES_OF])
         for row in out["sizes"]:
             print(row, flush=True)
-        export(folder, ("encoder", "decoder"), range(QUALITY, QUALITY + 1))
         out["machines"] = {}
         for key, machine in machines.items():
-            out["machines"][key] = run(folder, machine, images if key == FIRST else images[: options.others])
+            some = images if key == FIRST else images[: options.others]
+            out["machines"][key] = run(folder, machine, some, MODEL, QUALITY, ("encoder", "decoder"))
             print(out["machines"][key], flush=True)
+        out["small"] = run(folder, machines[FIRST], images, SMALL, SMALL_QUALITY, ("encoder",)) | {"quality": SMALL_QUALITY}
+    points = curves(images)
+    out["budgets"] = [
+        {
+            "bytes": budget,
+            **{model: round(float(np.interp(budget, *zip(*curve, strict=True))), 2) for model, curve in points.items()},
+        }
+        for budget in BUDGETS
+    ]
     (ROOT / "docs" / "microcontrollers.json").write_text(json.dumps(out, indent=1) + "\n")
 
 

@@ -110,7 +110,7 @@ def sheet(sets: dict[str, list[Pixels]]) -> Image.Image:
 
 def measure(images: Sequence[Pixels]) -> dict[str, dict[str, Any]]:
     """All results of a set."""
-    others = [name for name in registry.SHIPPED if name not in registry.CANDIDATES]
+    others = [name for name in registry.SHIPPED if name not in (*registry.CANDIDATES, registry.BITMAPS)]
     every = candidates("auto", QUALITY)
     return {
         "default": of_ours(images),
@@ -130,7 +130,7 @@ def faults(rows: dict[str, dict[str, Any]]) -> list[str]:
     found = [
         f"{name} costs {1 - rows[name]['cost'] / default['cost']:.1%} less"
         for name in (*registry.SHIPPED, "lossless")
-        if default["cost"] > 1.03 * rows[name]["cost"]
+        if name in rows and default["cost"] > 1.03 * rows[name]["cost"]
     ]
     if default["bytes"] > rows["lossless"]["bytes"]:
         found.append("lossless files are smaller")

@@ -123,7 +123,7 @@ def models(as_json: bool, added: Path | None, force: bool) -> int:
         if as_json:
             click.echo(json.dumps({"name": name, "id": number, "fingerprint": fingerprint, "about": about}))
         else:
-            default = " (tried by default)" if name in registry.CANDIDATES else ""
+            default = " (tried by default)" if name in (*registry.CANDIDATES, registry.BITMAPS) else ""
             click.echo(f"{name}{default}: id {number}, fingerprint {fingerprint}\n  {about}")
     failed = 0
     for path in user_models.files():

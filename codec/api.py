@@ -42,8 +42,8 @@ def encode(image: ArrayLike, **options: Unpack[EncodeKeywords]) -> bytes:
         image: uint8 array of shape ``(H, W)``, or a greyscale image of Pillow.
         quality: 1 (smallest) to 100 (best). Not used when a budget is given.
         lossless: keep every pixel.
-        max_error: keep every pixel within so many grey levels, 1 to 64: smaller than lossless, and no surprises. Not with
-            ``quality``, ``lossless`` or ``min_psnr``.
+        max_error: keep every pixel within so many grey levels, 1 to 64. Files are smaller than lossless ones. Not with
+            ``lossless`` or ``min_psnr``; ``quality`` is not used.
         effort: 0 (fastest) to 9 (smallest). Decoding time does not depend on it.
         max_bytes: the best quality whose file has at most this many bytes. Bare streams have a fixed quality: for them, the
             best latent that fits.
@@ -145,7 +145,7 @@ def preview(data: bytes, *, model: str | Path | Model | None = None, max_pixels:
     """
     container.require_limit(max_pixels)
     header, payload = container.parse(_as_bytes(data), max_pixels)
-    if header.mode is not Mode.LOSSLESS or (used := _model_of(header, model, max_pixels)).is_grey:
+    if header.mode is not Mode.LOSSLESS or not (used := _model_of(header, model, max_pixels)).codes_tiles:
         return decode(data, model=model, max_pixels=max_pixels)
     from mnistzip.coding.tile_pixels import preview_file
 
@@ -283,8 +283,7 @@ def _model_of(header: Header, candidate: str | Path | Model | None, max_pixels: 
     """The model that decodes a file. Without ``max_pixels``, a model that would take more than some seconds is refused."""
     assert header.model is not None
     model = model_for(header.model, candidate)
-    if header.mode is not Mode.LOSSY:
-        model.require_pixel_model()
+    model.require_mode(header.mode)
     if max_pixels is None:
         model.require_default_limit(header.mode, [(header.height, header.width)])
     return model

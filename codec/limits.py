@@ -22,6 +22,8 @@ GREY_PIXELS_MAX = 1 << 20  # of a lossy image whose model codes it whole; --max-
 GREY_STEPS_MAX = 1 << 12  # width + 3 * height of an image that a pixel model codes whole; --max-pixels
 GREY_LANE_STEPS_MAX = 1 << 14  # of all images of a lane
 
+BITMAP_PIXELS_MAX = 1 << 14  # of the bitmap of a digit
+
 ERROR_MAX = 64  # grey levels, the largest bound of a bounded error
 
 # Streams

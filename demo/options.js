@@ -1,6 +1,7 @@
 /** What the controls say, as options of mnistzip, and as a command line. */
 
-const CANDIDATES = ["mnist", "glyph", "grey"]; // of the choice "auto"
+const BITMAPS = "mnist-bitmap"; // codes without loss only
+const CANDIDATES = ["mnist", "glyph", "grey", BITMAPS]; // of the choice "auto"
 const DEFAULT_QUALITY = 50;
 const DEFAULT_EFFORT = 3;
 const DIGIT_SIDE = 28;
@@ -8,8 +9,9 @@ const DIGIT_SIDE = 28;
 /** The models of the page, from the names of its files. */
 export class Models {
   constructor(files) {
-    this.names = files.filter((name) => /^[^.]+\.model$/.test(name)).map((name) => name.replace(".model", ""));
-    this.chooseLikePython = CANDIDATES.every((name) => this.names.includes(name));
+    const held = files.filter((name) => /^[^.]+\.model$/.test(name)).map((name) => name.replace(".model", ""));
+    this.names = held.filter((name) => name !== BITMAPS);
+    this.chooseLikePython = CANDIDATES.every((name) => held.includes(name));
   }
 
   /** The model for a picture: the one that the user chose, or else by a simple rule where the page cannot choose as Python does. */

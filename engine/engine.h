@@ -301,9 +301,37 @@ typedef struct {
     int components, widest;         /* numbers of the largest row of sums */
 } mnz_grey_pixels;
 
+/* ---- Section 14: models of the kind bitmap ---- */
+
+enum {
+    MNZ_SEEN_UP = 10,               /* rows above a pixel of a bitmap that it sees, and columns to both sides */
+    MNZ_SEEN_LEFT = 10,
+    MNZ_SEEN_RIGHT = 8,
+    MNZ_SEEN_ROW = MNZ_SEEN_LEFT + 1 + MNZ_SEEN_RIGHT,
+    MNZ_SEEN_ALL = MNZ_SEEN_UP * MNZ_SEEN_ROW + MNZ_SEEN_LEFT,
+    MNZ_BITMAP_EDGES = 4,           /* above, left, below, right */
+    MNZ_BITMAP_DISTANCES = 64,      /* from an edge of the bitmap */
+    MNZ_BITMAP_SIDES = MNZ_BITMAP_SIDE_MAX - MNZ_BITMAP_SIDE_MIN + 1,   /* values of the longer side */
+    MNZ_BITMAP_DIFFERENCES = 256,                                       /* of the difference of the sides, and which is the longer one */
+    MNZ_BITMAP_SHIFTS = MNZ_BITMAP_SHIFT_MAX - MNZ_BITMAP_SHIFT_MIN + 1,
+    MNZ_BITMAP_SIDE_BITS = 4,       /* longer sides that differ in these bits only share a table of differences */
+    MNZ_BITMAP_CLASSES = (MNZ_BITMAP_SIDE_MAX >> MNZ_BITMAP_SIDE_BITS) + 1
+};
+
+/* Rows of weights, biases and tables are of whole blocks. */
+typedef struct {
+    const int32_t *sides, *differences, *shifts;        /* cumulative frequencies */
+    int width, stride;                                  /* of the first layer: outputs, and numbers of a row */
+    const int32_t *reach;           /* [pixel of the window]: the sum of the weights of its row of the window, up to this pixel */
+    const int32_t *bias, *shift;
+    const int32_t *edges[MNZ_BITMAP_EDGES], *heights, *widths;          /* what is added to the bias */
+    mnz_affine middle[2], head;
+    int widest;                     /* numbers of the largest row of sums */
+} mnz_bitmap_net;
+
 /* ---- The model ---- */
 
-enum mnz_kind { MNZ_KIND_TILES, MNZ_KIND_GREY };
+enum mnz_kind { MNZ_KIND_TILES, MNZ_KIND_GREY, MNZ_KIND_BITMAP };
 
 struct mnz_model {
     const mnz_kernels *kernels;
@@ -316,7 +344,18 @@ struct mnz_model {
     mnz_pixel_model pixels;
     mnz_grey grey; /* of the kind grey: what follows analysis and synthesis, in place of prior and pixel model above */
     mnz_grey_pixels grey_pixels;
+    mnz_bitmap_net bitmaps; /* of the kind bitmap, which has nothing else */
 };
+
+/* The payload of a digit of a model of the kind bitmap, whose header is valid: what mnz_encode, mnz_measure and mnz_decode do. The arena
+   has mnz_bitmap_file_workspace bytes, and no file has more than mnz_bitmap_file_bound. */
+size_t mnz_bitmap_file_workspace(const mnz_model *model);
+size_t mnz_bitmap_file_bound(void);
+mnz_status mnz_bitmap_encode(const mnz_model *model, const mnz_header *h, const uint8_t *pixels, uint8_t *out, size_t capacity, size_t *size,
+                             mnz_arena arena);
+mnz_status mnz_bitmap_measure(const mnz_model *model, const mnz_header *h, const uint8_t *pixels, int64_t *bits, mnz_arena arena);
+mnz_status mnz_bitmap_decode(const mnz_model *model, const mnz_header *h, const uint8_t *payload, size_t size, int check_bits,
+                             uint8_t *pixels, mnz_arena arena);
 
 /* Inputs of the network of each plane: 122 - 2 windows and so on, see section 10. */
 extern const int mnz_plane_inputs[MNZ_PLANES], mnz_plane_outputs[MNZ_PLANES];

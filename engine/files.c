@@ -1,4 +1,4 @@
-/* FORMAT.md, sections 3, 8 and 10: the streams of one image, cut into tiles. Stored files (section 2) need deflate. */
+/* FORMAT.md, sections 3, 8 and 10: the streams of one image, cut into tiles; models of other kinds have files of their own. Stored files (section 2) need deflate. */
 #include "grey.h"
 
 #include <string.h>
@@ -76,6 +76,7 @@ static int take_buffers(mnz_arena arena, int lossless, buffers *b)
 size_t mnz_image_workspace(const mnz_model *model, const mnz_header *h)
 {
     if (!mnz_header_valid(h)) return 0;
+    if (model->kind == MNZ_KIND_BITMAP) return mnz_bitmap_file_workspace(model);
     if (model->kind == MNZ_KIND_GREY) return mnz_grey_file_workspace(model, h);
     const int lossless = h->mode != MNZ_LOSSY;
     const size_t tiles = MNZ_TILES_PER_STREAM, symbols = tiles * (lossless ? MNZ_PIXEL_SYMBOLS_MAX : MNZ_SYMBOLS);
@@ -153,6 +154,7 @@ mnz_status mnz_measure(const mnz_model *model, const mnz_header *h, const uint8_
     *bits = *error = 0;
     if (!mnz_header_valid(h)) return MNZ_ERROR_ARGUMENT;
     if (h->mode != MNZ_LOSSY && !model->has_pixels) return MNZ_ERROR_NO_PIXEL_MODEL;
+    if (model->kind == MNZ_KIND_BITMAP) return mnz_bitmap_measure(model, h, pixels, bits, arena);
     if (model->kind == MNZ_KIND_GREY) return mnz_grey_measure(model, h, pixels, effort, bits, error, arena);
     if (!take_buffers(arena, h->mode != MNZ_LOSSY, &b)) return MNZ_ERROR_MEMORY;
     const uint32_t tiles = tiles_of(h);
@@ -174,7 +176,8 @@ size_t mnz_file_bound(const mnz_header *h)
     const uint64_t tiles = tiles_of(h), streams = (tiles + MNZ_TILES_PER_STREAM - 1) / MNZ_TILES_PER_STREAM;
     const uint64_t symbols = h->mode != MNZ_LOSSY ? MNZ_PIXEL_SYMBOLS_MAX : MNZ_TILE_PIXELS; /* of a tile; grey has one for each pixel */
     const uint64_t size = MNZ_HEADER_MAX + 2 * symbols * tiles + streams * (4 + LENGTH_BYTES + sizeof(uint32_t));
-    return size <= SIZE_MAX / 2 ? (size_t)size : 0;
+    const size_t least = h->mode == MNZ_LOSSLESS && tiles == 1 ? mnz_bitmap_file_bound() : 0; /* the model may be of the kind bitmap */
+    return size <= SIZE_MAX / 2 ? size > least ? (size_t)size : least : 0;
 }
 
 mnz_status mnz_encode(const mnz_model *model, const mnz_header *h, const uint8_t *pixels, int effort, int bare_check_bits, uint8_t *out,
@@ -190,8 +193,11 @@ mnz_status mnz_encode(const mnz_model *model, const mnz_header *h, const uint8_t
     if (h->mode != MNZ_LOSSY && !model->has_pixels) return MNZ_ERROR_NO_PIXEL_MODEL;
     const mnz_arena arena = mnz_arena_of(workspace, workspace_size);
     memcpy(out, header, written);
-    if (model->kind == MNZ_KIND_GREY) {
-        const mnz_status status = mnz_grey_encode(model, h, pixels, effort, check_bits, out + written, capacity - written, out_size, arena);
+    if (model->kind != MNZ_KIND_TILES) {
+        const mnz_status status =
+            model->kind == MNZ_KIND_BITMAP
+                ? mnz_bitmap_encode(model, h, pixels, out + written, capacity - written, out_size, arena)
+                : mnz_grey_encode(model, h, pixels, effort, check_bits, out + written, capacity - written, out_size, arena);
         if (status == MNZ_OK) *out_size += written;
         return status;
     }
@@ -266,6 +272,7 @@ mnz_status mnz_decode(const mnz_model *model, const mnz_header *h, const uint8_t
     buffers b;
     if (!mnz_header_valid(h) || check_bits < 0 || check_bits > MNZ_CHECK_BITS_MAX) return MNZ_ERROR_ARGUMENT;
     if (h->mode != MNZ_LOSSY && !model->has_pixels) return MNZ_ERROR_NO_PIXEL_MODEL;
+    if (model->kind == MNZ_KIND_BITMAP) return mnz_bitmap_decode(model, h, payload, size, check_bits, pixels, arena);
     if (model->kind == MNZ_KIND_GREY) return mnz_grey_decode(model, h, payload, size, check_bits, pixels, arena);
     if (!take_buffers(arena, h->mode != MNZ_LOSSY, &b)) return MNZ_ERROR_MEMORY;
     const uint32_t tiles = tiles_of(h), streams = (tiles + MNZ_TILES_PER_STREAM - 1) / MNZ_TILES_PER_STREAM;

@@ -168,30 +168,10 @@ void mnz_read_grey_prior(mnz_reader *r, mnz_grey *grey, int64_t *sums)
 
 enum { ENTER, MIDDLE, HEAD = 3, LINEAR, LAYERS }; /* fields of its record: the outputs of each layer, then whether weights are wide */
 
-/* Some rows that are added to a bias. Their padding is 0, so that sums of rows cannot overflow there, either. */
-static const int32_t *read_rows(mnz_reader *r, const mnz_matrix *m, size_t rows, int64_t *sums)
-{
-    const int stride = mnz_stride(m);
-    const int32_t *table = mnz_read_numbers(r, rows * (size_t)stride);
-    if (!table) return NULL;
-    mnz_bound_bias(r, table, rows, (size_t)stride, m->outputs, sums);
-    for (size_t row = 0; row < rows; row++)
-        for (int o = m->outputs; o < stride; o++)
-            if (table[row * (size_t)stride + o]) mnz_fail(r, MNZ_ERROR_MODEL);
-    return table;
-}
-
-/* A layer, and what its sums reach without the tables that follow it. */
+/* A layer of the record. */
 static mnz_affine read_dense(mnz_reader *r, const int32_t *fields, int number, int inputs, int peak, int64_t *sums)
 {
-    const int outputs = fields[number];
-    mnz_affine layer = {mnz_read_matrix(r, 1, inputs, outputs, fields[LAYERS + number]), NULL, NULL};
-    if (r->status != MNZ_OK) return layer;
-    memset(sums, 0, (size_t)outputs * sizeof *sums);
-    mnz_bound_products(r, &layer.weight, (mnz_peaks){peak, NULL}, sums);
-    layer.bias = read_rows(r, &layer.weight, 1, sums);
-    layer.shift = mnz_read_shifts(r, (size_t)outputs);
-    return layer;
+    return mnz_read_dense(r, inputs, fields[number], fields[LAYERS + number], peak, sums);
 }
 
 /* Factors for each spread. */
@@ -213,20 +193,20 @@ void mnz_read_grey_pixels(mnz_reader *r, mnz_grey_pixels *p, int64_t *sums)
     if (r->status != MNZ_OK) return;
 
     p->enter = read_dense(r, fields, ENTER, MNZ_WINDOW, MNZ_INPUT_MAX, sums);
-    p->spread = read_rows(r, &p->enter.weight, MNZ_SPREADS, sums);
-    p->prediction = read_rows(r, &p->enter.weight, MNZ_PREDICTIONS, sums);
-    p->error = read_rows(r, &p->enter.weight, MNZ_BOUNDS, sums);
-    p->rows = read_rows(r, &p->enter.weight, MNZ_DISTANCES, sums);
-    p->left = read_rows(r, &p->enter.weight, MNZ_DISTANCES, sums);
-    p->right = read_rows(r, &p->enter.weight, MNZ_DISTANCES, sums);
+    p->spread = mnz_read_rows(r, fields[ENTER], MNZ_SPREADS, sums);
+    p->prediction = mnz_read_rows(r, fields[ENTER], MNZ_PREDICTIONS, sums);
+    p->error = mnz_read_rows(r, fields[ENTER], MNZ_BOUNDS, sums);
+    p->rows = mnz_read_rows(r, fields[ENTER], MNZ_DISTANCES, sums);
+    p->left = mnz_read_rows(r, fields[ENTER], MNZ_DISTANCES, sums);
+    p->right = mnz_read_rows(r, fields[ENTER], MNZ_DISTANCES, sums);
     mnz_require_bounded(r, sums, fields[ENTER]);
     for (int k = 0; k < 2; k++) {
         p->middle[k] = read_dense(r, fields, MIDDLE + k, fields[MIDDLE + k - 1], MNZ_ACTIVATION_MAX, sums);
         mnz_require_bounded(r, sums, fields[MIDDLE + k]);
     }
     p->head = read_dense(r, fields, HEAD, fields[HEAD - 1], MNZ_ACTIVATION_MAX, sums);
-    p->head_spread = read_rows(r, &p->head.weight, MNZ_SPREADS, sums);
-    p->head_error = read_rows(r, &p->head.weight, MNZ_BOUNDS, sums);
+    p->head_spread = mnz_read_rows(r, fields[HEAD], MNZ_SPREADS, sums);
+    p->head_error = mnz_read_rows(r, fields[HEAD], MNZ_BOUNDS, sums);
     mnz_require_bounded(r, sums, fields[HEAD]);
     p->linear = read_dense(r, fields, LINEAR, MNZ_WINDOW, MNZ_INPUT_MAX, sums);
     mnz_require_bounded(r, sums, fields[LINEAR]);

@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { MNZ_BLOCK = 16, MNZ_WEIGHED_MAX = 256, MNZ_ROWS = 6 };
+enum { MNZ_BLOCK = 16, MNZ_WEIGHED_MAX = 256, MNZ_ROWS = 6, MNZ_SIGNED_MAX = 112 };
 
 typedef struct {
     int inputs;             /* of a run */
@@ -33,6 +33,12 @@ typedef struct {
     uint16_t *pair;         /* the index of each */
     int32_t *value;         /* the two inputs, as they lie in memory */
 } mnz_sparse;
+
+/* Rows of a table to add and to subtract, by their numbers. */
+typedef struct {
+    int added, subtracted;
+    uint8_t add[MNZ_SIGNED_MAX], subtract[MNZ_SIGNED_MAX];
+} mnz_signed_rows;
 
 typedef struct {
     const char *name;
@@ -112,6 +118,10 @@ typedef struct {
     /* out[k] = clip(((levels[k] - prediction) * factor + 128) >> 8, -1023, 1023), and 0 where levels[k] is negative. factor is at most
        2^18; levels are at most 255. */
     void (*magnify)(const int16_t *levels, int32_t prediction, int32_t factor, int count, int16_t *out);
+
+    /* Of the kind bitmap. out[o] = one[o] + other[o] + some rows of a table - some others; rows have 16 * blocks numbers. */
+    void (*sum_signed)(const int32_t *one, const int32_t *other, const int32_t *table, const mnz_signed_rows *rows, int blocks,
+                       int32_t *out);
 
     /* For gradients: out[k] = g[k] where low < value[k] < high, elsewhere 0. */
     void (*mask)(const float *g, const int32_t *value, int count, int32_t low, int32_t high, float *out);

@@ -21,6 +21,7 @@
 #define PLACES_OF_ONE 14
 #define GATHER
 #define COLUMNS 8
+#define SIGNED_BLOCKS 6
 
 typedef __m512i vec;
 
@@ -37,6 +38,16 @@ static inline vec load(const void *p)
 static inline void store(int32_t *p, vec v)
 {
     _mm512_storeu_si512(p, v);
+}
+
+static inline vec plus(vec a, vec b)
+{
+    return _mm512_add_epi32(a, b);
+}
+
+static inline vec minus(vec a, vec b)
+{
+    return _mm512_sub_epi32(a, b);
 }
 
 static inline vec pair_of(const void *x)

@@ -12,6 +12,8 @@
  *     pair_of(x)               the two int16 at x, in every lane
  *     multiply_add(sum, w, x)  sum + the products of the pairs in w and x, for many sums at once
  *     add_products(sum, w, x)  the same, for few sums: with less latency
+ *     plus(a, b), minus(a, b)  the sum and the difference of each lane
+ *     SIGNED_BLOCKS            how many blocks of a sum of rows fit the registers
  *     gather(table, i)         table[i] of each lane, if there is GATHER
  */
 #include <string.h>
@@ -440,6 +442,33 @@ static void magnify(const int16_t *restrict levels, int32_t prediction, int32_t 
     }
 }
 
+/* Some blocks of the rows, whose sums stay in registers. blocks is a constant where it is called. */
+ALWAYS_INLINE void sum_some(const int32_t *one, const int32_t *other, const int32_t *table, const mnz_signed_rows *rows, ptrdiff_t stride,
+                            const int blocks, int32_t *out)
+{
+    vec sum[SIGNED_BLOCKS * VECTORS];
+    for (int v = 0; v < blocks * VECTORS; v++) sum[v] = plus(load(one + v * LANES), load(other + v * LANES));
+    for (int k = 0; k < rows->added; k++) {
+        const int32_t *row = table + rows->add[k] * stride;
+        for (int v = 0; v < blocks * VECTORS; v++) sum[v] = plus(sum[v], load(row + v * LANES));
+    }
+    for (int k = 0; k < rows->subtracted; k++) {
+        const int32_t *row = table + rows->subtract[k] * stride;
+        for (int v = 0; v < blocks * VECTORS; v++) sum[v] = minus(sum[v], load(row + v * LANES));
+    }
+    for (int v = 0; v < blocks * VECTORS; v++) store(out + v * LANES, sum[v]);
+}
+
+static void sum_signed(const int32_t *one, const int32_t *other, const int32_t *table, const mnz_signed_rows *rows, int blocks,
+                       int32_t *out)
+{
+    const ptrdiff_t stride = (ptrdiff_t)MNZ_BLOCK * blocks;
+    ptrdiff_t at = 0;
+    for (; blocks >= SIGNED_BLOCKS; blocks -= SIGNED_BLOCKS, at += SIGNED_BLOCKS * MNZ_BLOCK)
+        sum_some(one + at, other + at, table + at, rows, stride, SIGNED_BLOCKS, out + at);
+    for (; blocks; blocks--, at += MNZ_BLOCK) sum_some(one + at, other + at, table + at, rows, stride, 1, out + at);
+}
+
 static void mask(const float *restrict g, const int32_t *restrict value, int count, int32_t low, int32_t high, float *restrict out)
 {
     for (int k = 0; k < count; k++) out[k] = g[k] * (float)((value[k] > low) & (value[k] < high));
@@ -476,5 +505,5 @@ static void scale_sums(const int32_t *restrict sums, int count, float scale, flo
 const mnz_kernels KERNELS = {
     INSTRUCTIONS, products,  products_at, sparse_products, accumulate,  requantize, weigh,      gain,      add,        narrow,
     pair_rows,    depthwise, settle,      settle_wide,     gain_narrow, add_narrow, edges,      see,       resolve,    sum_rows,
-    magnify,      mask,      largest,     round_scaled,    scale_sums,
+    magnify,      sum_signed, mask,       largest,     round_scaled,    scale_sums,
 };

@@ -14,6 +14,7 @@
 #define LEFT 1
 #define PLACES_OF_ONE 4
 #define COLUMNS 2
+#define SIGNED_BLOCKS 6
 
 typedef int32x4_t vec;
 
@@ -30,6 +31,16 @@ static inline vec load(const void *p)
 static inline void store(int32_t *p, vec v)
 {
     vst1q_s32(p, v);
+}
+
+static inline vec plus(vec a, vec b)
+{
+    return vaddq_s32(a, b);
+}
+
+static inline vec minus(vec a, vec b)
+{
+    return vsubq_s32(a, b);
 }
 
 static inline vec pair_of(const void *x)

@@ -12,6 +12,7 @@
 #define LEFT 1
 #define PLACES_OF_ONE 1
 #define COLUMNS 1
+#define SIGNED_BLOCKS 1
 
 typedef union {
     int32_t sum;
@@ -33,6 +34,16 @@ static inline vec load(const void *p)
 static inline void store(int32_t *p, vec v)
 {
     *p = v.sum;
+}
+
+static inline vec plus(vec a, vec b)
+{
+    return (vec){.sum = a.sum + b.sum};
+}
+
+static inline vec minus(vec a, vec b)
+{
+    return (vec){.sum = a.sum - b.sum};
 }
 
 static inline vec pair_of(const void *x)

@@ -14,6 +14,7 @@
 #define LEFT 1
 #define PLACES_OF_ONE 3
 #define COLUMNS 1
+#define SIGNED_BLOCKS 3
 
 typedef __m128i vec;
 
@@ -30,6 +31,16 @@ static inline vec load(const void *p)
 static inline void store(int32_t *p, vec v)
 {
     _mm_storeu_si128((__m128i *)p, v);
+}
+
+static inline vec plus(vec a, vec b)
+{
+    return _mm_add_epi32(a, b);
+}
+
+static inline vec minus(vec a, vec b)
+{
+    return _mm_sub_epi32(a, b);
 }
 
 static inline vec pair_of(const void *x)

@@ -14,6 +14,7 @@
 #define LEFT 1
 #define PLACES_OF_ONE 2
 #define COLUMNS 1
+#define SIGNED_BLOCKS 3
 
 typedef v128_t vec;
 
@@ -30,6 +31,16 @@ static inline vec load(const void *p)
 static inline void store(int32_t *p, vec v)
 {
     wasm_v128_store(p, v);
+}
+
+static inline vec plus(vec a, vec b)
+{
+    return wasm_i32x4_add(a, b);
+}
+
+static inline vec minus(vec a, vec b)
+{
+    return wasm_i32x4_sub(a, b);
 }
 
 static inline vec pair_of(const void *x)

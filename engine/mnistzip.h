@@ -13,7 +13,8 @@
  *
  * Most models code tiles: an image is cut into tiles of 28 x 28 pixels, and a lossy tile is a latent of 196 symbols. A stream is a
  * state of the entropy coder, and holds up to 16 tiles. Models of the kind grey code whole images of any size instead: the latent
- * of an image has 16 symbols for each square of 4 x 4 pixels, and a stream holds any number of images.
+ * of an image has 16 symbols for each square of 4 x 4 pixels, and a stream holds any number of images. Models of the kind bitmap code
+ * MNIST's digits without loss, as the black and white bitmaps that they were made from.
  */
 #ifndef MNISTZIP_H
 #define MNISTZIP_H
@@ -49,7 +50,8 @@ typedef enum {
     MNZ_ERROR_NO_FILE,          /* the bytes do not begin like a file of mnistzip */
     MNZ_ERROR_UNSUPPORTED,      /* an archive, a stored image, or a file of a later version */
     MNZ_ERROR_DAMAGED,          /* a file is cut short, or its content does not match its check */
-    MNZ_ERROR_KIND              /* the model codes whole images, not tiles, or the other way round */
+    MNZ_ERROR_KIND,             /* the model is of another kind: it codes tiles, whole images, or bitmaps */
+    MNZ_ERROR_IMAGE             /* the model cannot code this image */
 } mnz_status;
 
 typedef struct mnz_model mnz_model;
@@ -93,7 +95,7 @@ size_t mnz_search_workspace(const mnz_model *model);
 /* Bytes of workspace that lossless functions need for a number of tiles. */
 size_t mnz_lossless_workspace(const mnz_model *model, int tiles);
 
-/* ---- Images: FORMAT.md, sections 1, 3, 8, 10, 12 and 13 ---- */
+/* ---- Images: FORMAT.md, sections 1, 3, 8, 10 and 12 to 14 ---- */
 
 enum { MNZ_LOSSY = 0, MNZ_LOSSLESS = 1, MNZ_BOUNDED = 3, MNZ_HEADER_MAX = 14, MNZ_ERROR_MAX = 64 };
 
@@ -126,7 +128,8 @@ size_t mnz_image_workspace(const mnz_model *model, const mnz_header *header);
  * Encode an image of width * height grey levels, row by row, into a file. Python's encode(model=...) writes the same bytes, unless it
  * chooses another mode for an image that this one does not fit.
  *
- * effort: 0 to 9, how long to search; not used without loss.
+ * effort: 0 to 9, how long to search; not used without loss. A model of the kind bitmap fails with MNZ_ERROR_IMAGE for an image that no
+ * bitmap gives exactly.
  * bare_check_bits: -1 for a file; 0 to 23 for a bare stream, which is lossy and has no header.
  */
 mnz_status mnz_encode(const mnz_model *model, const mnz_header *header, const uint8_t *pixels, int effort, int bare_check_bits,
@@ -286,6 +289,57 @@ mnz_status mnz_image_pixel_symbols(const mnz_model *model, const uint8_t *x, int
    so on. The workspace is that of the image that needs most. */
 mnz_status mnz_decode_pixel_images(const mnz_model *model, const uint8_t *stream, size_t stream_size, int max_error, int images,
                                    const int32_t *shapes, uint8_t *x, mnz_final *final, void *workspace, size_t size);
+
+/*
+ * ---- Bitmaps of digits: FORMAT.md, section 14 ----
+ *
+ * MNIST's digits of 28 x 28 grey levels were made from black and white bitmaps. A bitmap has height * width bytes of ink, row by row, 0 if
+ * white. Its longer side is MNZ_BITMAP_SIDE_MIN to MNZ_BITMAP_SIDE_MAX pixels; the shorter one lies in the middle of as many pixels, moved
+ * by `shift`.
+ */
+enum {
+    MNZ_BITMAP_SIDE_MIN = 20,
+    MNZ_BITMAP_SIDE_MAX = 128,
+    MNZ_BITMAP_PIXELS_MAX = MNZ_BITMAP_SIDE_MAX * MNZ_BITMAP_SIDE_MAX,
+    MNZ_BITMAP_SHIFT_MIN = -8,
+    MNZ_BITMAP_SHIFT_MAX = 7
+};
+
+typedef struct {
+    int height, width, shift;
+} mnz_bitmap;
+
+/* The digit that MNIST would have made of a bitmap: x has MNZ_TILE_PIXELS grey levels. */
+mnz_status mnz_digit_of(const mnz_bitmap *bitmap, const uint8_t *ink, uint8_t *x);
+
+/* Bytes of workspace that mnz_find_bitmap needs. */
+size_t mnz_bitmap_workspace(void);
+
+/* Search for a bitmap that gives a digit exactly. Its height is 0 if none is found. ink: room for MNZ_BITMAP_PIXELS_MAX bytes. */
+mnz_status mnz_find_bitmap(const uint8_t *x, mnz_bitmap *bitmap, uint8_t *ink, void *workspace, size_t size);
+
+/*
+ * Models of the kind bitmap code bitmaps: MNZ_BITMAP_EXTENT_SYMBOLS symbols of size and shift, then one for each pixel. A stream holds any
+ * number of them, which follow each other.
+ */
+enum { MNZ_BITMAP_EXTENT_SYMBOLS = 3 };
+
+/* Bytes of workspace that the functions below need; 0 if the model is of another kind. */
+size_t mnz_bitmap_coding_workspace(const mnz_model *model);
+
+/* The intervals of the symbols of a bitmap in coding order: arrays of MNZ_BITMAP_EXTENT_SYMBOLS + height * width numbers.
+   mnz_encode_intervals codes them. */
+mnz_status mnz_bitmap_symbols(const mnz_model *model, const mnz_bitmap *bitmap, const uint8_t *ink, uint16_t *start,
+                              uint16_t *freq_less_one, void *workspace, size_t size);
+
+/* Decode the bitmaps of a stream. ink: of the first bitmap, then of the second, and so on; it has room for MNZ_BITMAP_PIXELS_MAX bytes for
+   each of them. possible: whether all sizes are possible; those that are not are replaced by others, and the stream is damaged. */
+mnz_status mnz_decode_bitmaps(const mnz_model *model, const uint8_t *stream, size_t stream_size, int bitmaps, mnz_bitmap *bitmap,
+                              uint8_t *ink, int *possible, mnz_final *final, void *workspace, size_t size);
+
+/* The same, to the digits that MNIST would have made of them: x has MNZ_TILE_PIXELS grey levels for each. */
+mnz_status mnz_decode_digits(const mnz_model *model, const uint8_t *stream, size_t stream_size, int digits, uint8_t *x, int *possible,
+                             mnz_final *final, void *workspace, size_t size);
 
 #ifdef __cplusplus
 }

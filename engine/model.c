@@ -384,6 +384,7 @@ static const int32_t *header_of(const void *prepared, size_t size)
     const int32_t *fields = prepared;
     if (prepared == NULL || (uintptr_t)prepared % MNZ_ALIGNMENT || size % MNZ_ALIGNMENT || size < MNZ_RECORD * sizeof(int32_t)) return NULL;
     if (fields[0] != MAGIC || fields[1] != VERSION || (uint32_t)fields[SIZE] != size) return NULL;
+    if (fields[KIND] == MNZ_KIND_BITMAP) return fields[PIXELS] ? fields : NULL;
     if (fields[ANALYSIS] < 1 || fields[SYNTHESIS] < 1 || fields[ANALYSIS] > MNZ_LAYERS_MAX || fields[SYNTHESIS] > MNZ_LAYERS_MAX) return NULL;
     if (fields[LOW] < -127 || fields[LOW] > 0 || fields[HIGH] < 0 || fields[HIGH] > 127) return NULL;
     if (fields[FINE_SHIFT] < 1 || fields[FINE_SHIFT] > MNZ_SHIFT_MAX) return NULL;
@@ -394,12 +395,25 @@ static const int32_t *header_of(const void *prepared, size_t size)
     return fields;
 }
 
+/* Numbers that a model of the kind bitmap keeps, beyond those of its prepared model. */
+static size_t numbers_kept(const int32_t *fields)
+{
+    return fields[KIND] == MNZ_KIND_BITMAP ? (size_t)MNZ_SEEN_ALL * MNZ_WIDTH_MAX : 0;
+}
+
+/* Layers of a network; a model of the kind bitmap has other ones. */
+static size_t layers_of(const int32_t *fields, int field)
+{
+    return fields[KIND] == MNZ_KIND_BITMAP ? 0 : (size_t)fields[field];
+}
+
 size_t mnz_model_memory(const void *prepared, size_t size)
 {
     const int32_t *fields = header_of(prepared, size);
     if (!fields) return 0;
-    return mnz_aligned(sizeof(mnz_model)) + mnz_aligned((size_t)fields[ANALYSIS] * sizeof(mnz_layer)) +
-           mnz_aligned((size_t)fields[SYNTHESIS] * sizeof(mnz_layer)) + mnz_aligned(MNZ_SIGNAL_MAX * sizeof(int64_t));
+    return mnz_aligned(sizeof(mnz_model)) + mnz_aligned(layers_of(fields, ANALYSIS) * sizeof(mnz_layer)) +
+           mnz_aligned(layers_of(fields, SYNTHESIS) * sizeof(mnz_layer)) + mnz_aligned(MNZ_SIGNAL_MAX * sizeof(int64_t)) +
+           mnz_aligned(numbers_kept(fields) * sizeof(int32_t));
 }
 
 /* The largest magnitude of a symbol times its factor, for tiles and for whole images. */
@@ -471,20 +485,23 @@ mnz_status mnz_model_load(const void *prepared, size_t size, const char *instruc
     if (!kernels) return MNZ_ERROR_ARGUMENT;
     mnz_arena arena = mnz_arena_of(memory, memory_size);
     mnz_model *m = mnz_take(&arena, 1, sizeof *m);
-    mnz_layer *analysis = mnz_take(&arena, fields[ANALYSIS], sizeof *analysis);
-    mnz_layer *synthesis = mnz_take(&arena, fields[SYNTHESIS], sizeof *synthesis);
+    mnz_layer *analysis = mnz_take(&arena, layers_of(fields, ANALYSIS), sizeof *analysis);
+    mnz_layer *synthesis = mnz_take(&arena, layers_of(fields, SYNTHESIS), sizeof *synthesis);
     int64_t *sums = mnz_take(&arena, MNZ_SIGNAL_MAX, sizeof *sums);
+    int32_t *kept = mnz_take(&arena, numbers_kept(fields), sizeof *kept);
     if (arena.failed) return MNZ_ERROR_MEMORY;
     memset(m, 0, sizeof *m);
     m->kernels = kernels;
     m->kind = fields[KIND];
     m->low = fields[LOW], m->high = fields[HIGH], m->fine_shift = fields[FINE_SHIFT], m->has_pixels = fields[PIXELS] != 0;
     m->grey.step_shift = fields[STEP_SHIFT], m->grey.within_shift = fields[WITHIN_SHIFT];
-    m->analysis.count = fields[ANALYSIS], m->analysis.layer = analysis;
-    m->synthesis.count = fields[SYNTHESIS], m->synthesis.layer = synthesis;
+    m->analysis.count = (int)layers_of(fields, ANALYSIS), m->analysis.layer = analysis;
+    m->synthesis.count = (int)layers_of(fields, SYNTHESIS), m->synthesis.layer = synthesis;
     mnz_reader all = {prepared, (const unsigned char *)prepared + size, MNZ_OK}, *r = &all;
     mnz_read_record(r);
-    if (m->kind == MNZ_KIND_GREY)
+    if (m->kind == MNZ_KIND_BITMAP)
+        mnz_read_bitmap_net(r, &m->bitmaps, kept, sums);
+    else if (m->kind == MNZ_KIND_GREY)
         read_grey(r, m, sums);
     else
         read_tiles(r, m, sums);
@@ -530,7 +547,8 @@ const char *mnz_status_text(mnz_status status)
     case MNZ_ERROR_OUTPUT: return "the output is too small";
     case MNZ_ERROR_NO_FILE: return "the bytes do not begin like a file of mnistzip";
     case MNZ_ERROR_UNSUPPORTED: return "an archive, a stored image, or a file of a later version";
-    case MNZ_ERROR_KIND: return "the model is of another kind: it codes tiles, or whole images";
+    case MNZ_ERROR_KIND: return "the model is of another kind: it codes tiles, whole images, or bitmaps";
+    case MNZ_ERROR_IMAGE: return "the model cannot code this image";
     case MNZ_ERROR_DAMAGED: return "the file is cut short, or its content does not match its check";
     default: return "an unknown error";
     }

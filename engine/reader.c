@@ -1,6 +1,8 @@
 /* Reading prepared models, and bounding the sums of their matrices. */
 #include "reader.h"
 
+#include <string.h>
+
 enum { INPUTS_MAX = 1 << 20 }; /* of a matrix; those of valid models have fewer */
 
 void mnz_fail(mnz_reader *r, mnz_status status)
@@ -150,3 +152,25 @@ void mnz_require_bounded(mnz_reader *r, const int64_t *sums, int outputs)
         if (sums[o] > MNZ_SUM_MAX) mnz_fail(r, MNZ_ERROR_INEXACT);
 }
 
+const int32_t *mnz_read_rows(mnz_reader *r, int outputs, size_t rows, int64_t *sums)
+{
+    const size_t stride = ((size_t)outputs + MNZ_BLOCK - 1) / MNZ_BLOCK * MNZ_BLOCK;
+    const int32_t *table = mnz_read_numbers(r, rows * stride);
+    if (!table) return NULL;
+    mnz_bound_bias(r, table, rows, stride, outputs, sums);
+    for (size_t row = 0; row < rows; row++)
+        for (size_t o = (size_t)outputs; o < stride; o++)
+            if (table[row * stride + o]) mnz_fail(r, MNZ_ERROR_MODEL);
+    return table;
+}
+
+mnz_affine mnz_read_dense(mnz_reader *r, int inputs, int outputs, int wide, int peak, int64_t *sums)
+{
+    mnz_affine layer = {mnz_read_matrix(r, 1, inputs, outputs, wide), NULL, NULL};
+    if (r->status != MNZ_OK) return layer;
+    memset(sums, 0, (size_t)outputs * sizeof *sums);
+    mnz_bound_products(r, &layer.weight, (mnz_peaks){peak, NULL}, sums);
+    layer.bias = mnz_read_rows(r, outputs, 1, sums);
+    layer.shift = mnz_read_shifts(r, (size_t)outputs);
+    return layer;
+}

@@ -52,4 +52,15 @@ void mnz_bound_bias(mnz_reader *r, const int32_t *bias, size_t rows, size_t stri
 
 void mnz_require_bounded(mnz_reader *r, const int64_t *sums, int outputs);
 
+/* Rows of whole blocks that are added to a bias of some outputs. Their padding is 0, so that sums of rows cannot overflow there, either. */
+const int32_t *mnz_read_rows(mnz_reader *r, int outputs, size_t rows, int64_t *sums);
+
+/* A layer whose inputs reach a peak. Sets `sums` to what its sums reach without the tables that follow it. */
+mnz_affine mnz_read_dense(mnz_reader *r, int inputs, int outputs, int wide, int peak, int64_t *sums);
+
+/* ---- Models of the kind bitmap ---- */
+
+/* All behind the first record. reach: room for MNZ_SEEN_ALL * MNZ_WIDTH_MAX numbers, which stay with the model. */
+void mnz_read_bitmap_net(mnz_reader *r, mnz_bitmap_net *net, int32_t *reach, int64_t *sums);
+
 #endif

@@ -29,7 +29,9 @@ FLAGS += ["-ffp-contract=off", "-nostdlib", "-Wall", "-Wextra", "-Werror", f"-I{
 STACK = 1 << 19  # bytes
 EXPORTS = (
     "__heap_base",
+    "mnz_bitmap_coding_workspace",
     "mnz_decode",
+    "mnz_decode_digits",
     "mnz_decode_images",
     "mnz_decode_latents",
     "mnz_decode_pixel_images",

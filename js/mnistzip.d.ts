@@ -8,7 +8,7 @@ export interface Image {
 }
 
 /** The name of a model; that of one added by addModel, too. */
-export type ModelName = "mnist" | "mnist-fast" | "glyph" | "grey" | "classic" | (string & {});
+export type ModelName = "mnist" | "mnist-fast" | "mnist-micro" | "mnist-bitmap" | "glyph" | "grey" | "classic" | (string & {});
 
 export interface DecodeOptions {
   /** Larger images are refused before memory is allocated. The default depends on how the file codes its image. */

@@ -1,7 +1,9 @@
 """A codec for numcodecs, and so for Zarr v2. numcodecs finds it by its entry point, id ``mnistzip``.
 
-codec = numcodecs.get_codec({"id": "mnistzip", "quality": 50, "effort": 0})
-pixels = codec.decode(codec.encode(digits))  # digits, pixels: uint8, shape (N, 28, 28)
+::
+
+    codec = numcodecs.get_codec({"id": "mnistzip", "quality": 50, "effort": 0})
+    pixels = codec.decode(codec.encode(digits))  # digits, pixels: uint8, shape (N, 28, 28)
 """
 
 from __future__ import annotations

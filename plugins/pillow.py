@@ -1,5 +1,7 @@
 """Pillow reads and writes ``.cae`` files; imageio does so through Pillow.
 
+::
+
     import mnistzip.plugins.pillow
     im = Image.open("d.cae")                # reads the header; the pixels are decoded when they are needed
     im.save("e.cae", quality=80, effort=5)  # any option of mnistzip.encode

@@ -1,5 +1,7 @@
 """Pack sources that are too large for one machine: Ray Data writes them into shards of archives or Parquet.
 
+::
+
     from mnistzip.plugins.ray import pack_shards
     summary = pack_shards(["tests/data/digits-idx3-ubyte.gz"], "packed", to="parquet", shard_size=32, effort=0)
 

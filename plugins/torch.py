@@ -1,5 +1,7 @@
 """A map-style PyTorch data set over an archive. It can replace ``torchvision.datasets.MNIST``.
 
+::
+
     from mnistzip.plugins.torch import ArchiveDataset
     loader = DataLoader(ArchiveDataset("train.cae", transform=ToTensor()), batch_size=64, shuffle=True, num_workers=2)
 

@@ -1,5 +1,7 @@
 """A Zarr v3 codec that stores chunks of images as ``.cae`` files. Zarr finds it by its entry point, name ``mnistzip``.
 
+::
+
     array = zarr.create_array("digits.zarr", shape=(64, 28, 28), dtype="uint8", chunks=(32, 28, 28),
                               serializer=MnistzipCodec(quality=50, effort=0), compressors=None)
 

@@ -113,6 +113,9 @@ def child(how: str, path: Path) -> None:
     """Read an input and print the outcome as JSON."""
     for name in registry.SHIPPED:
         model = registry.shipped(name)
+        if model.is_bitmap:
+            _ = model.bitmaps
+            continue
         _ = model.has_pixel_model and (model.grey_pixels if model.is_grey else model.pixels)
     for name in ("mnist-q1", "lossless-blank", "stored-up"):
         mnistzip.decode((VECTORS / "valid" / f"{name}.cae").read_bytes())

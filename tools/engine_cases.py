@@ -28,21 +28,25 @@ from mnistzip.entropy import rans
 from mnistzip.errors import FormatError
 from mnistzip.idx import read_idx
 from mnistzip.models import prepared
+from mnistzip.models.bitmap.resampling import SHIFT_MAX, SHIFT_MIN, SIDE_MAX, SIDE_MIN, Bitmap
 from mnistzip.models.registry import SHIPPED, Model, read_model, shipped
 from mnistzip.types import Bools, Integers, Pixels
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from support.bitmap_models import a_bitmap, random_bitmap_model
+from support.bitmaps import drawings
 from support.grey_models import pictures, plain_grey_model, random_grey_model, some_symbols
 
 TESTS = Path(__file__).parents[1] / "tests"
 OWN = TESTS / "vectors" / "own" / "own.npz"
 GREY = {"plain-grey": plain_grey_model, "random-grey": lambda: random_grey_model(5)}
-MODELS = (*SHIPPED, "own", "glyph-wide", "own-wide", *GREY, "plain-grey-wide")
+BITMAPS = {"random-bitmap": lambda: random_bitmap_model(1), "other-bitmap": lambda: random_bitmap_model(3, 100)}
+MODELS = (*SHIPPED, "own", "glyph-wide", "own-wide", *GREY, "plain-grey-wide", *BITMAPS, "random-bitmap-wide")
 (
     END, MODEL, ANALYSE, FIRST_LATENT, REFINE, REFINE_TO_BUDGET, LATENT_SYMBOLS, SYNTHESIZE, ENCODE_LATENTS, DECODE_LATENTS,
     PIXEL_SYMBOLS, ENCODE_PIXELS, DECODE_PIXELS, ENCODE_INTERVALS, ANALYSE_IMAGE, REFINE_IMAGE, IMAGE_SYMBOLS, SYNTHESIZE_IMAGE,
-    DECODE_IMAGES, IMAGE_PIXEL_SYMBOLS, DECODE_PIXEL_IMAGES,
-) = range(21)  # fmt: skip
+    DECODE_IMAGES, IMAGE_PIXEL_SYMBOLS, DECODE_PIXEL_IMAGES, FIND_BITMAP, DIGIT_OF, BITMAP_SYMBOLS, DECODE_BITMAPS,
+) = range(25)  # fmt: skip
 OK, ERROR_STREAM = 0, 6  # of mnz_status
 ALIGNMENT, PARAMETERS, ARRAYS = 64, 7, 8
 EFFORTS = (0, 1, 2, 3)
@@ -53,6 +57,7 @@ TILES_OF_STREAMS = (1, 3, 16)
 CHECK_BITS = (0, 5, 16, 23)
 MAX_ERRORS = (0, 4, 40)  # 0: without loss
 SIZES = ((1, 1), (28, 28), (5, 9), (30, 20), (41, 3), (3, 70))  # of images of models of the kind grey
+SIZES_OF_BITMAPS = ((20, 1), (1, 21), (30, 24), (55, 60), (128, 70))
 
 
 class Writer:
@@ -83,10 +88,10 @@ class Writer:
 
 
 def find(name: str) -> Model:
-    """A shipped model, the one of the golden files that has a layer of each kind, or one of the kind grey made for tests."""
+    """A shipped model, the one of the golden files that has a layer of each kind, or one of another kind made for tests."""
     name = name.removesuffix("-wide")
-    if name in GREY:
-        return GREY[name]()
+    if made := (GREY | BITMAPS).get(name):
+        return made()
     return read_model(OWN.read_bytes(), "own") if name == "own" else shipped(name)
 
 
@@ -279,6 +284,29 @@ def grey_pixel_cases(out: Writer, model: Model, random: np.random.Generator) -> 
             out.case(DECODE_PIXEL_IMAGES, max_error, len(SIZES), OK, arrays=(coded, shapes, joined, final))
 
 
+def bitmap_model_cases(out: Writer, model: Model, random: np.random.Generator) -> None:
+    """Bitmaps: intervals, and streams of some of them, whole and damaged."""
+    bitmaps = [a_bitmap(random, size) for size in SIZES_OF_BITMAPS]
+    symbols = NUMPY.bitmap_symbols(model, bitmaps)
+    for (ink, shift), of_bitmap in zip(bitmaps, symbols, strict=True):
+        out.case(BITMAP_SYMBOLS, *ink.shape, shift, arrays=(ink.astype(np.uint8), *of_bitmap))
+    for count in (0, 1, len(bitmaps)):
+        check = random.integers(0, 1 << 32, 1)
+        nothing = np.zeros(0, np.uint16)
+        (stream,) = NUMPY.encode_streams([LatentSymbols.join([LatentSymbols(nothing, nothing), *symbols[:count]])], check)
+        for coded in damaged(stream, random):
+            try:
+                (decoded,), (possible,), finals = NUMPY.decode_bitmaps(model, [coded], [count])
+            except FormatError:
+                out.case(DECODE_BITMAPS, count, ERROR_STREAM, arrays=(coded,))
+                continue
+            final = np.array([finals.x[0], finals.used_up[0], check[0], finals.verify(check)[0]], np.uint32)
+            sizes = np.array([(*ink.shape, shift) for ink, shift in decoded], np.int32)
+            joined = np.concatenate([np.zeros(0, bool), *(ink.ravel() for ink, _ in decoded)]).astype(np.uint8)
+            arrays = coded, sizes, joined, NUMPY.digits_of(decoded), final
+            out.case(DECODE_BITMAPS, count, OK, possible, arrays=arrays)
+
+
 def interval_cases(out: Writer, random: np.random.Generator) -> None:
     """Streams of intervals of all lengths, those of 1 and 65536 included."""
     for bits in range(24):
@@ -291,11 +319,32 @@ def interval_cases(out: Writer, random: np.random.Generator) -> None:
         out.case(ENCODE_INTERVALS, bits, arrays=expected)
 
 
+def bitmap_cases(out: Writer, random: np.random.Generator) -> None:
+    """Digits, those of drawn bitmaps and changed ones; the bitmaps that are found, and digits of any bitmaps."""
+    smallest = Bitmap(random.random((SIDE_MIN, SIDE_MIN)) < 0.5, 0)
+    drawn = NUMPY.digits_of([*drawings(random, 12), smallest])
+    x = np.concatenate([read_idx(TESTS / "data" / "digits-idx3-ubyte.gz")[:8], drawn])
+    x = np.concatenate([x, x ^ (random.random(x.shape) < 2e-3) * (x > 1), tiles(8)[0]]).astype(np.uint8)
+    for digit, bitmap in zip(x, NUMPY.find_bitmaps(x), strict=True):
+        found = (0, 0, 0) if bitmap is None else (*bitmap.ink.shape, bitmap.shift)
+        ink = np.empty(0, np.uint8) if bitmap is None else bitmap.ink.astype(np.uint8)
+        out.case(FIND_BITMAP, *found, arrays=(digit, ink))
+    for side in range(SIDE_MIN, SIDE_MAX + 1):
+        ink = random.random(random.permutation([side, int(random.integers(1, side + 1))])) < random.choice([0.1, 0.5, 1])
+        bitmap = Bitmap(ink, int(random.integers(SHIFT_MIN, SHIFT_MAX + 1)))
+        out.case(DIGIT_OF, *ink.shape, bitmap.shift, arrays=(ink.astype(np.uint8), NUMPY.digits_of([bitmap])))
+
+
 def write(path: Path, names: list[str], byteorder: str, count: int, report: Callable[[str], None] = lambda _: None) -> int:
     """Write the cases of some models, and return their number."""
     out, random = Writer(path, byteorder), np.random.default_rng(2)
     for name in names:
         model = find(name)
+        if model.is_bitmap:
+            report(name)
+            out.case(MODEL, model.has_pixel_model, arrays=(prepare(name, byteorder),))
+            bitmap_model_cases(out, model, random)
+            continue
         if model.is_grey:
             report(name)
             out.case(MODEL, model.has_pixel_model, arrays=(prepare(name, byteorder),))
@@ -313,6 +362,7 @@ def write(path: Path, names: list[str], byteorder: str, count: int, report: Call
             pixel_cases(out, model, x, inside, random)
         if name == names[0]:
             interval_cases(out, random)  # without a model, so once
+            bitmap_cases(out, random)
     out.close()
     return out.cases
 

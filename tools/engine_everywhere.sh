@@ -33,7 +33,8 @@ run() {
 for name in "${@:-all}"; do
   case $name in all) set -- gcc sanitizers clang aarch64 s390x ;; esac
 done
-few=(--model own --model own-wide --model mnist-fast --model plain-grey --model plain-grey-wide --model random-grey)
+few=(--model own --model own-wide --model mnist-fast --model plain-grey --model plain-grey-wide --model random-grey
+  --model random-bitmap --model random-bitmap-wide)
 python tools/engine_cases.py "$folder/all" > /dev/null
 python tools/engine_cases.py "$folder/some" --tiles 3 "${few[@]}" > /dev/null
 python tools/engine_cases.py "$folder/big" --tiles 3 "${few[@]}" --byteorder big > /dev/null

@@ -61,7 +61,7 @@ def valid() -> dict[str, bytes]:
         f"classic-q{quality}": mnistzip.encode(digits[quality % 64], quality=quality, model="classic")
         for quality in (1, 50, 100)
     }
-    for model in ("mnist-fast", "glyph"):
+    for model in ("mnist-fast", "glyph", "mnist-micro"):
         files |= {
             f"{model}-q{quality}": mnistzip.encode(digits[quality % 64], quality=quality, model=model)
             for quality in (1, 50, 100)
@@ -81,13 +81,14 @@ def valid() -> dict[str, bytes]:
         "grey-bounded-digit": mnistzip.encode(digits[15], max_error=4, model="grey"),
         "grey-bounded-90x61": mnistzip.encode(slope, max_error=2, model="grey"),
         "grey-bounded-20x9": mnistzip.encode(digits[9][4:13, 4:24], max_error=64, model="grey"),
+        **{f"bitmap-digit-{k}": mnistzip.encode(digits[k], lossless=True) for k in (3, 14, 15, 16, 22)},
         "mnist-effort0": mnistzip.encode(digits[7], effort=0),
         "mnist-effort9": mnistzip.encode(digits[7], effort=9),
         "mnist-51-bytes": mnistzip.encode(digits[8], max_bytes=51),
         "mnist-wide-digits": mnistzip.encode(np.hstack(list(digits[:20])), quality=30),  # 20 tiles, two streams
         "mnist-plaid-90x61": mnistzip.encode(plaid, effort=0),
         "mnist-20x9": mnistzip.encode(digits[9][4:13, 4:24], effort=0),
-        "lossless-digit": mnistzip.encode(digits[10], lossless=True),
+        "lossless-digit": mnistzip.encode(digits[10], lossless=True, model="mnist"),
         "stored-digit": mnistzip.encode(digits[10], lossless=True, model="classic"),  # which has no pixel model
         "lossless-wide-digits": mnistzip.encode(np.hstack(list(digits[:20])), lossless=True),  # 20 tiles, two streams
         "lossless-20x9": mnistzip.encode(digits[9][4:13, 4:24], lossless=True),
@@ -123,6 +124,7 @@ def bare() -> dict[str, tuple[Pixels, dict[str, Any]]]:
         "classic": (digits[1], {"quality": 50, "check_bits": 8, "model": "classic"}),
         "mnist-row": (row, {"quality": 20, "check_bits": 8}),  # 17 tiles, two streams
         "grey": (digits[2], {"quality": 30, "check_bits": 4, "model": "grey"}),
+        "mnist-micro": (digits[4], {"quality": 60, "check_bits": 8, "model": "mnist-micro"}),
     }
 
 
@@ -179,7 +181,7 @@ def with_level_beyond(max_error: int) -> bytes:
 
 
 def invalid(
-    good: bytes, stored: bytes, tiled: bytes, kept: bytes, near: bytes, whole: bytes, within: bytes
+    good: bytes, stored: bytes, tiled: bytes, kept: bytes, near: bytes, whole: bytes, within: bytes, drawn: bytes
 ) -> dict[str, tuple[bytes, str, str]]:
     """One fault each: bytes, kind of error, part of its message."""
     levels = mnistzip.decode(stored).tobytes()
@@ -270,8 +272,8 @@ def invalid(
         ),
         "weak-check": (with_check_of(8), "FormatError", "does not match its check"),
         "strong-check": (with_check_of(24), "FormatError", "does not match its check"),
-        "lossless-weak-check": (with_check_of(8, lossless=True), "FormatError", "does not match its check"),
-        "lossless-strong-check": (with_check_of(24, lossless=True), "FormatError", "does not match its check"),
+        "lossless-weak-check": (with_check_of(8, lossless=True, model="mnist"), "FormatError", "does not match its check"),
+        "lossless-strong-check": (with_check_of(24, lossless=True, model="mnist"), "FormatError", "does not match its check"),
         "lossless-solid-shade-of-6": (with_shade_of(6, 255), "FormatError", "does not match its check"),
         "lossless-shade-of-25": (with_shade_of(25, 249), "FormatError", "does not match its check"),
         "bounded-within-0": (near[:3] + b"\0" + near[4:], "FormatError", "largest error"),
@@ -299,6 +301,18 @@ def invalid(
         "grey-lossless-trailing-byte": (whole + b"\0", "FormatError", "does not match its check"),
         "grey-lossless-of-ones": (whole[:3] + b"\xff" * 30, "FormatError", "does not match its check"),
         "grey-bounded-within-another": (within[:3] + b"\5" + within[4:], "FormatError", "does not match its check"),
+        "bitmap-header-only": (drawn[:3], "FormatError", "empty"),
+        "bitmap-truncated": (drawn[:-1], "FormatError", "does not match its check"),
+        "bitmap-flipped-bit": (
+            drawn[:-2] + bytes([drawn[-2] ^ 1]) + drawn[-1:],
+            "FormatError",
+            "does not match its check",
+        ),
+        "bitmap-trailing-byte": (drawn + b"\0", "FormatError", "does not match its check"),
+        "bitmap-of-ones": (drawn[:3] + b"\xff" * 30, "FormatError", "does not match its check"),
+        "bitmap-lossy": (b"\xca\xe1\x86\x32" + drawn[3:], "ModelError", "codes without loss only"),
+        "bitmap-bounded": (b"\xca\xe1\xb6\x04" + drawn[3:], "ModelError", "codes without loss only"),
+        "bitmap-of-29x28": (b"\xca\xe1\xd6\x1d\x1c" + drawn[3:], "FormatError", "images of 28x28 pixels only"),
         "stored-nothing": (row % 0xE0, "FormatError", "holds 0 pixels"),
         "stored-too-few": (forge.stored(row % 0xE0, b"ab", b"ab"), "FormatError", "holds 2 pixels, not the 3"),
         "stored-too-many": (forge.stored(row % 0xE0, b"abcd", b"abcd"), "FormatError", "holds 4 pixels, not the 3"),
@@ -347,7 +361,7 @@ def archives() -> dict[str, bytes]:
         "two": mnistzip.encode_archive(digits[:2]),
         "digits": mnistzip.encode_archive(digits[:30], labels=np.arange(30) * 9 - 1, effort=0),
         "sizes": mnistzip.encode_archive(sizes, names=["a.png", "b/c.png", "", "b/d", "ä", "e.png"], effort=0),
-        "lossless": mnistzip.encode_archive(digits[:20], labels=np.arange(20) % 10, lossless=True),
+        "lossless": mnistzip.encode_archive(digits[:20], labels=np.arange(20) % 10, lossless=True, model="mnist"),
         "lossless-sizes": mnistzip.encode_archive(sizes, lossless=True),
         "bounded": mnistzip.encode_archive(digits[:20], labels=np.arange(20) % 10, max_error=6),
         "bounded-sizes": mnistzip.encode_archive(sizes, max_error=20),
@@ -355,6 +369,7 @@ def archives() -> dict[str, bytes]:
         "mnist-fast": mnistzip.encode_archive(digits[:9], model="mnist-fast"),
         "mnist-fast-lossless": mnistzip.encode_archive(digits[:9], model="mnist-fast", lossless=True),
         "grey": mnistzip.encode_archive([digits[0], digits[1][3:20], *digits[2:9]], model="grey", quality=60),
+        "bitmaps": mnistzip.encode_archive(digits[:20], lossless=True),
         "grey-lossless": mnistzip.encode_archive([digits[0], digits[1][3:20], *digits[2:9]], model="grey", lossless=True),
         "grey-bounded": mnistzip.encode_archive(digits[:9], model="grey", max_error=3),
         "glyph-lossless": mnistzip.encode_archive(digits[:9], model="glyph", lossless=True),
@@ -650,7 +665,7 @@ def main() -> None:
         keep(VECTORS / "own" / f"{name}.pgm", pgm(mnistzip.decode(content, model=VECTORS / "own" / "own.npz")))
     expected = {}
     intact = ["mnist-q50", "stored-digit", "mnist-wide-digits", "lossless-digit", "bounded-digit"]
-    intact += ["grey-lossless-digit", "grey-bounded-digit"]
+    intact += ["grey-lossless-digit", "grey-bounded-digit", "bitmap-digit-14"]
     broken = invalid(*(files[name] for name in intact))
     for name, (content, kind, says) in broken.items():
         (VECTORS / "invalid" / f"{name}.cae").write_bytes(content)

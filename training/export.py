@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from mnistzip.nn.exact import ACTIVATION_MAX
 from mnistzip.training.classic import SIGMOID_PEAK, Classic
 from mnistzip.training.rd_model import Coder
 from mnistzip.training.torch_codec import FINE_SHIFT, LATENT_PEAK, Block, Codec, Head, Prior, Transform
-from mnistzip.training.torch_layers import TwinLayer
+from mnistzip.training.torch_layers import TwinLayer, exact_shift
 from mnistzip.training.torch_pixel_model import Affine, PixelModel, PlaneNet
 
 Arrays = dict[str, NDArray[np.generic]]
@@ -156,6 +157,38 @@ def _affine(layer: Affine, name: str, arrays: Arrays) -> None:
     """The arrays of one layer of the pixel model."""
     weight, bias = layer.integers()
     arrays |= {f"{name}.weight": integers(weight.T), f"{name}.bias": integers(bias), f"{name}.shift": integers(layer.shift)}
+
+
+def affine_arrays(
+    arrays: Arrays,
+    name: str,
+    weight: Tensor,
+    bias: Tensor,
+    inputs: tuple[float, int],
+    out: Tensor,
+    tables: Mapping[str, Tensor],
+) -> None:
+    """The arrays of a layer and of what is added to its bias, all with one shift for each output.
+
+    Args:
+        weight: ``(outputs, inputs)``.
+        inputs: float units of an integer step of an input, and its largest magnitude.
+        out: integer steps of an output per float unit.
+        tables: whose last axis is that of the outputs.
+    """
+    unit, peak = inputs
+    scaled = weight * unit * out[:, None]
+    largest = [table.abs().flatten(0, -2) for table in tables.values() if table.ndim == 2]
+    largest += [part.abs() for table in tables.values() if table.ndim == 3 for part in table]
+    most = bias.abs() + sum((table.amax(0) for table in largest), torch.zeros(len(bias)))
+    shift = exact_shift(scaled, torch.full(scaled.shape[1:], float(peak)), most * out)
+    scale = torch.exp2(shift)
+    arrays |= {
+        f"{name}.weight": integers(torch.round(scaled * scale[:, None]).T),
+        f"{name}.bias": integers(torch.round(bias * out * scale)),
+        f"{name}.shift": integers(shift),
+    }
+    arrays |= {f"{name}.{key}": integers(torch.round(table * out * scale)) for key, table in tables.items()}
 
 
 def pack(meta: dict[str, Any], arrays: Arrays) -> bytes:

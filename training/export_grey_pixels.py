@@ -5,10 +5,7 @@ No fine-tuning follows the rounding: weights have as many bits as exact sums all
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
-from torch import Tensor
 
 from mnistzip.entropy.cdf import LOGITS_PER_OCTAVE
 from mnistzip.entropy.cost import TOTAL
@@ -23,9 +20,9 @@ from mnistzip.models.grey.distribution import (
 from mnistzip.models.grey.grey_pixels import AMPLITUDE_BITS, INPUTS, MAGNIFY_BITS, SCALE_BITS
 from mnistzip.models.model_file import PIXEL_PREFIX, description, read_arrays
 from mnistzip.nn.exact import ACTIVATION_MAX
-from mnistzip.training.export import Arrays, integers, pack
+from mnistzip.training.export import Arrays, affine_arrays, integers, pack
 from mnistzip.training.torch_grey_pixels import INPUT_PEAK, SCALES, GreyPixels
-from mnistzip.training.torch_layers import SCALE, exact_shift
+from mnistzip.training.torch_layers import SCALE
 
 INPUT_UNIT = (INPUTS.high + 1) / INPUT_PEAK  # integer steps of an input per spread
 TABLE_REACH = 12  # scales to both sides that the table covers
@@ -57,14 +54,16 @@ def export_pixels(model: GreyPixels) -> Arrays:
         }
         inputs, activations = (1 / INPUT_UNIT, INPUTS.high), (1 / SCALE, ACTIVATION_MAX)
         out = torch.full((len(model.enter.bias),), SCALE)
-        _affine(arrays, "enter", model.enter.weight, model.enter.bias, inputs, out, tables)
+        affine_arrays(arrays, "pixels.enter", model.enter.weight, model.enter.bias, inputs, out, tables)
         for number, layer in enumerate(model.middle):
             assert isinstance(layer, torch.nn.Linear)
-            _affine(arrays, str(number), layer.weight, layer.bias, activations, torch.full((len(layer.bias),), SCALE), {})
+            affine_arrays(
+                arrays, f"pixels.{number}", layer.weight, layer.bias, activations, torch.full((len(layer.bias),), SCALE), {}
+            )
         heads = {"spread": of_spread, "error": model.head_error}
-        _affine(arrays, "head", model.head.weight, model.head.bias, activations, units, heads)
+        affine_arrays(arrays, "pixels.head", model.head.weight, model.head.bias, activations, units, heads)
         nothing = torch.zeros(components)
-        _affine(arrays, "linear", model.linear.T, nothing, inputs, torch.full((components,), mean_unit), {})
+        affine_arrays(arrays, "pixels.linear", model.linear.T, nothing, inputs, torch.full((components,), mean_unit), {})
         arrays["pixels.magnify"] = integers(torch.round(INPUT_UNIT * 2**MAGNIFY_BITS / model.amplitude))
         arrays["pixels.amplitude"] = integers(torch.round(model.amplitude * 2**AMPLITUDE_BITS))
         position = torch.arange(SEGMENTS + 1, dtype=torch.float64) * 2**SEGMENT_BITS - REACH
@@ -80,35 +79,3 @@ def with_pixels(content: bytes, name: str, pixels: Arrays) -> bytes:
     arrays, _ = read_arrays(content, name, lambda array: not array.startswith(PIXEL_PREFIX))
     meta = description(arrays.pop("meta"), name)
     return pack(meta, {**arrays, **pixels})
-
-
-def _affine(
-    arrays: Arrays,
-    name: str,
-    weight: Tensor,
-    bias: Tensor,
-    inputs: tuple[float, int],
-    out: Tensor,
-    tables: Mapping[str, Tensor],
-) -> None:
-    """The arrays of a layer and of what is added to its bias, all with one shift for each output.
-
-    Args:
-        weight: ``(outputs, inputs)``.
-        inputs: float units of an integer step of an input, and its largest magnitude.
-        out: integer steps of an output per float unit.
-        tables: whose last axis is that of the outputs.
-    """
-    unit, peak = inputs
-    scaled = weight * unit * out[:, None]
-    largest = [table.abs().flatten(0, -2) for table in tables.values() if table.ndim == 2]
-    largest += [part.abs() for table in tables.values() if table.ndim == 3 for part in table]
-    most = bias.abs() + sum((table.amax(0) for table in largest), torch.zeros(len(bias)))
-    shift = exact_shift(scaled, torch.full(scaled.shape[1:], float(peak)), most * out)
-    scale = torch.exp2(shift)
-    arrays |= {
-        f"pixels.{name}.weight": integers(torch.round(scaled * scale[:, None]).T),
-        f"pixels.{name}.bias": integers(torch.round(bias * out * scale)),
-        f"pixels.{name}.shift": integers(shift),
-    }
-    arrays |= {f"pixels.{name}.{key}": integers(torch.round(table * out * scale)) for key, table in tables.items()}

@@ -19,6 +19,12 @@ ABOUT = {
     "It is not trained for rate and serves as a baseline.",
     "grey": "A variable-rate codec for small greyscale pictures of any kind and size, fully convolutional, without tiles.\n"
     "FORMAT.md, sections 12 and 13, specifies it.",
+    "mnist-micro": "A small encoder with a larger decoder, for microcontrollers with 160 kB of flash.\n"
+    "Its prior and its analysis have weights of 8 bits; docs/microcontrollers.md has their sizes.\n"
+    "It reaches from 6 to 25 bytes; it has no pixel model.",
+    "mnist-bitmap": "A model of the black and white bitmaps that MNIST's digits were made from, for lossless files.\n"
+    "It is a causal network on 200 earlier pixels, shared by all pixels.\n"
+    "FORMAT.md, section 14, specifies it.",
     "glyph": "A small model for letters, digits and symbols of 28x28 pixels, for users without images to train on.",
 }
 
@@ -55,18 +61,10 @@ def card(report: dict[str, Any], command: str) -> str:
     lines += map(_phase, report["phases"])
     if "float_psnr_db" in report:
         lines.append(f"- As a float autoencoder, before rounding: {report['float_psnr_db']:.2f} dB on held-out images.")
-    lines += ["", "Whole files of held-out images at effort 0; PSNR is computed from the mean squared error:", ""]
-    lines += ["| quality | mean size | PSNR |", "|---|---|---|"]
-    lines += [f"| {row['quality']} | {row['bytes']:.2f} B | {row['psnr_db']:.2f} dB |" for row in report["held_out"]]
-    lines += [
-        "",
-        "Cost of integers: the same weights in float and as integers, ideal code length, held-out images:",
-        "",
-    ]
-    lines += ["| quality | float | integer |", "|---|---|---|"]
-    for row in report["integers"]:
-        both = [f"{row[f'{kind}_bytes']:.3f} B, {row[f'{kind}_psnr_db']:.3f} dB" for kind in ("float", "integer")]
-        lines.append(f"| {row['quality']} | {both[0]} | {both[1]} |")
+    if "held_out" in report:
+        lines += _lossy_tables(report)
+    if "bitmaps" in report:
+        lines += _bitmaps_table(report["bitmaps"])
     if "beside" in report:
         lines += [
             "",
@@ -79,6 +77,36 @@ def card(report: dict[str, Any], command: str) -> str:
     if "pixel_model" in report:
         lines += _pixel_model(report["pixel_model"])
     return "\n".join(lines) + "\n"
+
+
+def _lossy_tables(report: dict[str, Any]) -> list[str]:
+    """Lines on sizes and PSNR of lossy files."""
+    lines = ["", "Whole files of held-out images at effort 0; PSNR is computed from the mean squared error:", ""]
+    lines += ["| quality | mean size | PSNR |", "|---|---|---|"]
+    lines += [f"| {row['quality']} | {row['bytes']:.2f} B | {row['psnr_db']:.2f} dB |" for row in report["held_out"]]
+    lines += ["", "Cost of integers: the same weights in float and as integers, ideal code length, held-out images:", ""]
+    lines += ["| quality | float | integer |", "|---|---|---|"]
+    for row in report["integers"]:
+        both = [f"{row[f'{kind}_bytes']:.3f} B, {row[f'{kind}_psnr_db']:.3f} dB" for kind in ("float", "integer")]
+        lines.append(f"| {row['quality']} | {both[0]} | {both[1]} |")
+    return lines
+
+
+def _bitmaps_table(results: dict[str, Any]) -> list[str]:
+    """Lines on the bitmaps of held-out digits."""
+    share = results["bitmaps"] / results["digits"]
+    return [
+        "",
+        f"{results['bitmaps']} of {results['digits']} held-out digits ({share:.2%}) follow exactly from a bitmap.",
+        "Mean bytes of these digits:",
+        "",
+        "| | bytes |",
+        "|---|---|",
+        f"| pixels of the bitmap, ideal code length, float | {results['pixels_float']:.2f} B |",
+        f"| the same, integers | {results['pixels_integer']:.2f} B |",
+        f"| size and shift | {results['sizes']:.2f} B |",
+        f"| whole file | {results['files']:.2f} B |",
+    ]
 
 
 def _phase(phase: dict[str, Any]) -> str:

@@ -33,7 +33,7 @@ from mnistzip.training.rd_model import Coder
 from mnistzip.training.run_folder import report_paths
 from mnistzip.training.splits import Split
 from mnistzip.training.stages import Stage, cost_of_integers, train_stage
-from mnistzip.training.torch_codec import Codec, Config, qualities
+from mnistzip.training.torch_codec import Codec, Config, Sizes, qualities
 from mnistzip.training.torch_layers import dequantize, quantize
 from mnistzip.training.torch_pixel_model import PixelConfig, PixelModel
 from mnistzip.training.trainer import FlushDenormals, Phase, Run, Schedule
@@ -90,6 +90,24 @@ RECIPES = {
         ),
         pixels=PixelConfig(ink=32, solid=48, level=64, shade=96, key=8),
         pixel_stages=(PixelStage("pixels", Schedule(epochs=8, batch=96, rate=2e-3, matrix_rate=0.02, warm_up=200)),),
+    ),
+    # An encoder for microcontrollers: a small analysis, a small prior, weights of 8 bits. Its streams are not searched.
+    "mnist-micro": Recipe(
+        Config(
+            width=96,
+            hidden=48,
+            blocks=2,
+            prior_width=4,
+            prior_hidden=2,
+            symbol_max=6,
+            lmbda_high=400.0,
+            analysis=Sizes(width=32, hidden=24, blocks=1),
+            encoder_weight_max=128,
+        ),
+        (
+            Stage("rounded", Schedule(epochs=70, batch=256, rate=8e-3, matrix_rate=0.02, end=0.02), changed=0.5),
+            Stage("integers", Schedule(epochs=6, batch=256, rate=4e-4, matrix_rate=1e-3, warm_up=50), quantized=True),
+        ),
     ),
     # For images from mnistzip.training.glyphs; with 150,000 images none needs to be varied.
     "glyph": Recipe(
@@ -203,7 +221,7 @@ def lossless_sizes(model: Model, images: list[NDArray[np.uint8]]) -> dict[str, f
         ``stored_bytes``: if methods without a model code all images.
     """
     headers = [lossless_header(model, image.shape).to_bytes() for image in images]
-    symbols = pixel_symbols(model, images)
+    symbols = [each for each in pixel_symbols(model, images) if each is not None]
     payloads = encode_payloads(model, headers, images, symbols)
     means = {
         "file_bytes": encode_files(model, images, symbols),

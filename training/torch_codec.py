@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,18 @@ from mnistzip.entropy.cdf import LOGITS_PER_OCTAVE
 from mnistzip.metrics import PEAK as WHITE
 from mnistzip.models.latent_prior import CHANNELS, POSITIONS, SYMBOLS
 from mnistzip.nn.exact import ACTIVATION_MAX
-from mnistzip.training.torch_layers import SCALE, Conv, Gain, LevelTable, Quantizable, Units, exact_shift, levels, round_ste
+from mnistzip.training.torch_layers import (
+    SCALE,
+    WEIGHT_MAX,
+    Conv,
+    Gain,
+    LevelTable,
+    Quantizable,
+    Units,
+    exact_shift,
+    levels,
+    round_ste,
+)
 
 LATENT_SCALE = 1024  # integer steps per float unit of the output of the analysis, before the quantizer
 LATENT_PEAK = 32 * LATENT_SCALE - 1
@@ -36,8 +48,21 @@ QUALITY_POWER = 0.84  # with it quality 50, the default, takes about 24 bytes
 
 
 @dataclass(frozen=True)
+class Sizes:
+    """Channels of a transform, channels inside its residual blocks, and how many blocks it has."""
+
+    width: int
+    hidden: int
+    blocks: int
+
+
+@dataclass(frozen=True)
 class Config:
     """Sizes of the variable-rate model. The defaults are those of the shipped ``mnist``.
+
+    ``width``, ``hidden`` and ``blocks`` are the sizes of both transforms; ``analysis`` replaces those of the analysis, for an
+    encoder smaller than its decoder. ``encoder_weight_max`` limits the integer weights that an encoder needs, those of the
+    analysis and the prior: 128 makes them fit 8 bits.
 
     ``lmbda_low`` and ``lmbda_high`` are the weights of the squared error (pixels in 0..1, summed over an image) against bits
     at levels 0 and 1. The weight grows geometrically between them.
@@ -52,9 +77,13 @@ class Config:
     symbol_max: int = 20
     lmbda_low: float = 1.6
     lmbda_high: float = 2400.0
+    analysis: Sizes | None = None
+    encoder_weight_max: int = WEIGHT_MAX
 
-    def as_dict(self) -> dict[str, float]:
-        return asdict(self)
+    def as_dict(self) -> dict[str, Any]:
+        """The fields, without those that are as usual."""
+        usual = {"analysis": None, "encoder_weight_max": WEIGHT_MAX}
+        return {name: value for name, value in asdict(self).items() if usual.get(name, ...) != value}
 
     def lmbda(self, level: Tensor) -> Tensor:
         """The weight of the squared error at levels in 0..1: (N,) -> (N,)."""
@@ -69,11 +98,11 @@ def qualities() -> Tensor:
 class Block(Quantizable):
     """Residual block: convolution, gain per level, convolution, sum with the input: (N, width, 7, 7) -> same shape."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, sizes: Sizes, anchors: int, weight_max: int) -> None:
         super().__init__()
-        self.enter = Conv(config.width, config.hidden, 3, config.anchors, per_position=True)
-        self.gain = Gain(config.hidden, config.anchors)
-        self.leave = Conv(config.hidden, config.width, 1)
+        self.enter = Conv(sizes.width, sizes.hidden, 3, anchors, per_position=True, weight_max=weight_max)
+        self.gain = Gain(sizes.hidden, anchors)
+        self.leave = Conv(sizes.hidden, sizes.width, 1, weight_max=weight_max)
         with torch.no_grad():
             self.leave.weight.mul_(0.5)
 
@@ -88,15 +117,16 @@ class Transform(Quantizable):
     Gains per level follow the first convolution and precede the last one.
     """
 
-    def __init__(self, config: Config, inputs: int, outputs: int, units: Units) -> None:
+    def __init__(
+        self, sizes: Sizes, anchors: int, inputs: int, outputs: int, units: Units, weight_max: int = WEIGHT_MAX
+    ) -> None:
         super().__init__()
-        self.enter = Conv(
-            inputs, config.width, 3, config.anchors, per_position=True, units=Units(units.inputs, peak=units.peak)
-        )
-        self.first = Gain(config.width, config.anchors)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.blocks))
-        self.last = Gain(config.width, config.anchors)
-        self.leave = Conv(config.width, outputs, 3, config.anchors, units=Units(outputs=units.outputs))
+        enter, leave = Units(units.inputs, peak=units.peak), Units(outputs=units.outputs)
+        self.enter = Conv(inputs, sizes.width, 3, anchors, per_position=True, units=enter, weight_max=weight_max)
+        self.first = Gain(sizes.width, anchors)
+        self.blocks = nn.ModuleList(Block(sizes, anchors, weight_max) for _ in range(sizes.blocks))
+        self.last = Gain(sizes.width, anchors)
+        self.leave = Conv(sizes.width, outputs, 3, anchors, units=leave, weight_max=weight_max)
 
     def forward(self, x: Tensor, level: Tensor) -> Tensor:
         x = self.first(self.activate(self.enter(x.contiguous(memory_format=torch.channels_last), level)), level)
@@ -146,22 +176,31 @@ class Prior(Quantizable):
         }.items():
             self.register_buffer(name, value, persistent=False)
 
+    def from_symbols(self) -> tuple[Tensor, Tensor]:
+        """The weights of near and skip, within the limit of the encoder; gradients pass the limit unchanged."""
+        limit = 0.95 * self.config.encoder_weight_max / SCALE  # integers cannot be scaled down, as shifts are not negative
+        near, skip = self.near_weight * self.near_mask, self.skip_weight * self.skip_mask
+        return near + (near.clamp(-limit, limit) - near).detach(), skip + (skip.clamp(-limit, limit) - skip).detach()
+
     def calibrate(self) -> None:
         symbol = float(self.config.symbol_max)
-        near = (self.near_weight * self.near_mask * SCALE).T
-        far = torch.cat([self.far_weight * self.far_mask, self.skip_weight * self.skip_mask * SCALE]).T
+        near_weight, skip_weight = self.from_symbols()
+        near = (near_weight * SCALE).T
+        far = torch.cat([self.far_weight * self.far_mask, skip_weight * SCALE]).T
         peak = torch.full(near.shape[1:], symbol)
-        self.near_shift.copy_(exact_shift(near, peak, self.near_level(levels()).abs().amax(0) * SCALE))
+        largest = self.config.encoder_weight_max
+        self.near_shift.copy_(exact_shift(near, peak, self.near_level(levels()).abs().amax(0) * SCALE, largest))
         peak = torch.cat([torch.full((len(self.far_weight),), float(ACTIVATION_MAX)), peak])
-        self.far_shift.copy_(exact_shift(far, peak, self.far_level(levels()).abs().amax(0) * SCALE))
+        self.far_shift.copy_(exact_shift(far, peak, self.far_level(levels()).abs().amax(0) * SCALE, largest))
 
     def integers(self) -> tuple[Tensor, Tensor, Tensor]:
         """Integer weights of near, far and skip."""
         near, far = torch.exp2(self.near_shift), torch.exp2(self.far_shift)
+        near_weight, skip_weight = self.from_symbols()
         return (
-            round_ste(self.near_weight * self.near_mask * SCALE * near),
+            round_ste(near_weight * SCALE * near),
             round_ste(self.far_weight * self.far_mask * far),
-            round_ste(self.skip_weight * self.skip_mask * SCALE * far),
+            round_ste(skip_weight * SCALE * far),
         )
 
     def biases(self, level: Tensor) -> tuple[Tensor, Tensor]:
@@ -177,9 +216,9 @@ class Prior(Quantizable):
             far = (near @ far_weight + y @ skip_weight + far_bias) * torch.exp2(-self.far_shift)
         else:
             dtype = y.dtype
-            near = y @ (self.near_weight * self.near_mask).to(dtype)
-            near = self.activate(near + self.near_level(level).to(dtype))
-            far = near @ (self.far_weight * self.far_mask).to(dtype) + y @ (self.skip_weight * self.skip_mask).to(dtype)
+            near_weight, skip_weight = self.from_symbols()
+            near = self.activate(y @ near_weight.to(dtype) + self.near_level(level).to(dtype))
+            far = near @ (self.far_weight * self.far_mask).to(dtype) + y @ skip_weight.to(dtype)
             far = far + self.far_level(level).to(dtype)
         return self.activate(far).view(len(y), SYMBOLS, -1)
 
@@ -195,6 +234,7 @@ class Head(Quantizable):
         self.raw_bias = nn.Parameter((-far / HEAD_PACE).repeat(SYMBOLS, 1))
         self.register_buffer("shift", torch.zeros(SYMBOLS, values), persistent=False)
         self.shift: Tensor
+        self.weight_max = config.encoder_weight_max
 
     @property
     def weight(self) -> Tensor:
@@ -209,7 +249,8 @@ class Head(Quantizable):
     def calibrate(self) -> None:
         weight = self.weight.transpose(1, 2).flatten(0, 1) * (LOGIT_SCALE / SCALE)
         peak = torch.full(weight.shape[1:], float(ACTIVATION_MAX))
-        self.shift.copy_(exact_shift(weight, peak, self.bias.flatten().abs() * LOGIT_SCALE).view_as(self.shift))
+        bias = self.bias.flatten().abs() * LOGIT_SCALE
+        self.shift.copy_(exact_shift(weight, peak, bias, self.weight_max).view_as(self.shift))
 
     def integers(self) -> tuple[Tensor, Tensor]:
         """Integer weights (196, hidden, values) and biases (196, values)."""
@@ -230,8 +271,10 @@ class Codec(Quantizable):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.analysis = Transform(config, 16, CHANNELS, Units(WHITE, LATENT_SCALE, WHITE))
-        self.synthesis = Transform(config, CHANNELS, 16, Units(STEP_SCALE, WHITE, 0))
+        sizes, narrow = Sizes(config.width, config.hidden, config.blocks), config.encoder_weight_max
+        pixels, latents = Units(WHITE, LATENT_SCALE, WHITE), Units(STEP_SCALE, WHITE, 0)
+        self.analysis = Transform(config.analysis or sizes, config.anchors, 16, CHANNELS, pixels, narrow)
+        self.synthesis = Transform(sizes, config.anchors, CHANNELS, 16, latents)
         self.prior = Prior(config)
         self.fine = LevelTable(config.anchors, CHANNELS)  # log of the quantizer's gain
         self.step = LevelTable(config.anchors, CHANNELS)  # log of the factor of symbols before the synthesis

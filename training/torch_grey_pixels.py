@@ -29,14 +29,15 @@ from mnistzip.models.grey.grey_pixels import (
     POSITIONS,
     PREDICTION_BITS,
     PREDICTIONS,
-    SIDE,
     SPREADS,
     UNKNOWN,
-    UP,
     WINDOW,
     level_table,
 )
+from mnistzip.models.slanted import margins
 from mnistzip.training.torch_layers import ACTIVATION_PEAK
+
+UP, SIDE = margins(WINDOW)
 
 WIDTHS = (256, 64, 64)
 COMPONENTS = 5

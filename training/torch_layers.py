@@ -30,6 +30,7 @@ from mnistzip.nn.layers import GAIN_SHIFT
 ACTIVATION_PEAK = 4.0  # float value of the largest activation
 SCALE = (ACTIVATION_MAX + 1) / ACTIVATION_PEAK  # integer steps per float unit of activations
 SHIFT_MAX = 20
+WEIGHT_MAX = 2**15  # magnitude of integer weights
 
 
 def round_ste(x: Tensor) -> Tensor:
@@ -37,13 +38,14 @@ def round_ste(x: Tensor) -> Tensor:
     return x + (torch.floor(x + 0.5) - x).detach()
 
 
-def exact_shift(weight: Tensor, peak: Tensor, bias: Tensor) -> Tensor:
+def exact_shift(weight: Tensor, peak: Tensor, bias: Tensor, weight_max: int = WEIGHT_MAX) -> Tensor:
     """The bits by which the weights of each output can be scaled up before rounding, with all sums below 2^24.
 
     Args:
         weight: shape ``(outputs, inputs)``, in integer steps of output per integer step of input.
         peak: largest magnitude of each input, shape ``(inputs,)``.
         bias: largest magnitude of the bias in integer steps of output, shape ``(outputs,)``.
+        weight_max: largest magnitude of a scaled weight.
 
     Returns:
         Bits, shape ``(outputs,)``. Some percent stay free for weights that change in fine-tuning.
@@ -53,7 +55,7 @@ def exact_shift(weight: Tensor, peak: Tensor, bias: Tensor) -> Tensor:
     for bits in range(1, SHIFT_MAX + 1):
         rounded = (weight * 2**bits).round().abs()
         total = rounded @ peak + bias * 2**bits + 2.0 ** (bits - 1) + 4
-        fits = (total <= 0.95 * SUM_MAX) & (rounded.amax(1) < 0.95 * 2**15)
+        fits = (total <= 0.95 * SUM_MAX) & (rounded.amax(1) < 0.95 * weight_max)
         shift = torch.where(fits, float(bits), shift)
     return shift
 
@@ -141,7 +143,14 @@ class Conv(TwinLayer):
     kind = layers.Conv.kind
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int, anchors: int = 0, per_position: bool = False, units: Units | None = None
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        anchors: int = 0,
+        per_position: bool = False,
+        units: Units | None = None,
+        weight_max: int = WEIGHT_MAX,
     ) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(outputs, inputs, kernel, kernel))
@@ -149,6 +158,7 @@ class Conv(TwinLayer):
         self.bias = nn.Parameter(torch.zeros(outputs, SIDE, SIDE) if per_position else torch.zeros(outputs, 1, 1))
         self.level = LevelTable(anchors, outputs) if anchors else None
         self.units = units or Units()
+        self.weight_max = weight_max
         self.register_buffer("shift", torch.zeros(outputs), persistent=False)
         self.shift: Tensor
 
@@ -158,7 +168,7 @@ class Conv(TwinLayer):
         if self.level is not None:
             bias = bias + self.level(levels()).abs().amax(0)
         peak = torch.full(weight.shape[1:], float(self.units.peak))
-        self.shift.copy_(exact_shift(weight, peak, bias * self.units.outputs))
+        self.shift.copy_(exact_shift(weight, peak, bias * self.units.outputs, self.weight_max))
 
     def integers(self, level: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
         """Integer weights, biases per position and, for levels of shape (N,), biases per level of shape (N, outputs)."""

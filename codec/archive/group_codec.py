@@ -96,7 +96,7 @@ def encode_group(
     for numbers, plans in grouped(_plan(options, images, progress)):
         originals, part_shapes = [images[k] for k in numbers], [shapes[k] for k in numbers]
         codec = LANE_CODECS[plans[0].mode]
-        coding = _coding_of(plans[0], codec.images_per_lane(originals))
+        coding = _coding_of(plans[0], codec.images_per_lane(originals, plans[0].model))
         seed = coding.seed(len(numbers), width, height, b"" if width else write_sizes(part_shapes))
         seeds = [checksum_seed(seed, lane) for lane in range(-(-len(numbers) // coding.per_lane))]
         parts.append(EncodedPart(coding, numbers, codec.encode(originals, plans, coding.per_lane, seeds)))

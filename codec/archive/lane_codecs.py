@@ -26,6 +26,7 @@ from mnistzip.tiling import tiles_in
 from mnistzip.types import Integers, Mode, Pixels
 
 TILES_PER_LANE = 4  # an image of more tiles has a separate lane
+BITMAPS_PER_LANE = 8
 STORED_IMAGES_PER_LANE, STORED_PIXELS_PER_LANE = 16, 1 << 16  # an image of more pixels has a separate lane
 
 Decoded = list[Pixels] | FormatError  # the images of a lane, uint8 (H, W) each, or the error of a damaged lane
@@ -49,8 +50,8 @@ class Lane:
 class LaneCodec(Protocol):
     """Codes and decodes the lanes of one mode."""
 
-    def images_per_lane(self, images: Sequence[Pixels]) -> int:
-        """How many of these images share a lane."""
+    def images_per_lane(self, images: Sequence[Pixels], model: Model | None) -> int:
+        """How many of these images, coded by this model, share a lane."""
 
     def encode(self, images: Sequence[Pixels], plans: Sequence[Plan], per_lane: int, seeds: Sequence[bytes]) -> list[bytes]:
         """Code images into lanes.
@@ -85,7 +86,7 @@ def reconstruct(images: Sequence[Pixels], plans: Sequence[Plan]) -> list[Pixels]
 class _LatentLanes:
     """Lossy lanes: the latents of several images."""
 
-    def images_per_lane(self, images: Sequence[Pixels]) -> int:
+    def images_per_lane(self, images: Sequence[Pixels], model: Model | None) -> int:
         return _tiled_images_per_lane(images)
 
     def encode(self, images: Sequence[Pixels], plans: Sequence[Plan], per_lane: int, seeds: Sequence[bytes]) -> list[bytes]:
@@ -127,8 +128,9 @@ def decode_latents(coding: PartCoding, model: Model, lanes: Sequence[Lane]) -> l
 class _PixelModelLanes:
     """Lossless and bounded lanes: the symbols of the pixel model."""
 
-    def images_per_lane(self, images: Sequence[Pixels]) -> int:
-        return _tiled_images_per_lane(images)
+    def images_per_lane(self, images: Sequence[Pixels], model: Model | None) -> int:
+        assert model is not None
+        return min(BITMAPS_PER_LANE, len(images)) if model.is_bitmap else _tiled_images_per_lane(images)
 
     def encode(self, images: Sequence[Pixels], plans: Sequence[Plan], per_lane: int, seeds: Sequence[bytes]) -> list[bytes]:
         model, levels = plans[0].model, [nearest(image, plans[0].max_error) for image in images]
@@ -144,7 +146,7 @@ class _PixelModelLanes:
 class _StoredLanes:
     """Lanes without a model: a storage method, a body, and a check of two bytes."""
 
-    def images_per_lane(self, images: Sequence[Pixels]) -> int:
+    def images_per_lane(self, images: Sequence[Pixels], model: Model | None) -> int:
         fitting = STORED_PIXELS_PER_LANE // max(image.size for image in images)
         return max(1, min(STORED_IMAGES_PER_LANE, fitting, len(images)))
 

@@ -180,7 +180,7 @@ class Archive:
 
     @property
     def latents(self) -> ArchiveLatents:
-        """The latents of lossy images, without decoding a pixel: ``archive.latents[i]``, ``[a:b]``, ``.read(indices)``."""
+        """The latents of lossy images. ``archive.latents[i]``, ``[a:b]`` and ``.read(indices)`` decode no pixels."""
         return ArchiveLatents(self)
 
     def group_of(self, index: int) -> range:

@@ -53,7 +53,7 @@ def encode_payloads(
     starts = range(0, len(images), group)
     streams = [LatentSymbols.join([each.intervals for each in symbols[start : start + group]]) for start in starts]
     pairs = zip(checksum_seeds, starts, strict=True)
-    checks = [_check(seed, images[start : start + group]) for seed, start in pairs]
+    checks = [image_check(seed, images[start : start + group]) for seed, start in pairs]
     return current().encode_streams(streams, np.array(checks, np.int64))
 
 
@@ -71,13 +71,13 @@ def decode_payloads(
         images, ends = current().decode_pixel_images(
             model, [payloads[k] for k in possible], [shapes[k] for k in possible], max_error
         )
-        checks = np.array([_check(checksum_seeds[k], each) for k, each in zip(possible, images, strict=True)], np.int64)
+        checks = np.array([image_check(checksum_seeds[k], each) for k, each in zip(possible, images, strict=True)], np.int64)
         for k, each, intact in zip(possible, images, ends.verify(checks).tolist(), strict=True):
             out[k] = each if intact else FormatError("its content does not match its check")
     damaged = FormatError("a coded stream is empty or begins with an impossible state")
     return [out.get(k, damaged) for k in range(len(payloads))]
 
 
-def _check(seed: bytes, images: Sequence[Pixels]) -> int:
+def image_check(seed: bytes, images: Sequence[Pixels]) -> int:
     """CRC-32 of the seed, four zeros, and the grey levels of all images."""
     return crc32((seed, bytes(4), *(np.ascontiguousarray(image).tobytes() for image in images)))

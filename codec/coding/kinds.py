@@ -8,6 +8,7 @@ from mnistzip.models.registry import Model
 
 def kind_of(model: Model) -> Kind:
     """The kind of a model."""
+    model.require_lossy()
     if model.is_grey:
         from mnistzip.coding.grey_latents import WHOLE_IMAGES  # digits do without
 

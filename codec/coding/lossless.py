@@ -4,7 +4,8 @@ With ``max_error`` N, 1 to 64, images have only the grey levels of :func:`mnistz
 within N of the originals. With 0 they have any grey levels.
 
 The pixel model of a model of tiles codes tiles (:mod:`mnistzip.coding.tile_pixels`), that of a model of the kind ``grey`` codes
-whole images (:mod:`mnistzip.coding.image_pixels`).
+whole images (:mod:`mnistzip.coding.image_pixels`), and a model of the kind ``bitmap`` codes the bitmaps of digits
+(:mod:`mnistzip.coding.bitmaps`).
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ class Symbols(Protocol):
         """Ideal code length in units of 1 / :data:`~mnistzip.entropy.cost.BIT` bits."""
 
 
-def pixel_symbols(model: Model, images: Sequence[Pixels], max_error: int = 0) -> list[Symbols]:
-    """The symbols of each image."""
-    symbols: list[Symbols] = _coding_of(model).pixel_symbols(model, images, max_error)
+def pixel_symbols(model: Model, images: Sequence[Pixels], max_error: int = 0) -> list[Symbols | None]:
+    """The symbols of each image; None if the model cannot code it."""
+    symbols: list[Symbols | None] = _coding_of(model).pixel_symbols(model, images, max_error)
     return symbols
 
 
@@ -97,6 +98,10 @@ def decode_payloads(
 
 def _coding_of(model: Model) -> ModuleType:
     """The functions of these names for a model's kind."""
+    if model.is_bitmap:
+        from mnistzip.coding import bitmaps
+
+        return bitmaps
     if model.is_grey:
         from mnistzip.coding import image_pixels  # digits do without
 

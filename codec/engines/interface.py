@@ -23,6 +23,7 @@ from mnistzip.types import Bools, Integers, Pixels
 if TYPE_CHECKING:
     from mnistzip.bitstream.stream_layout import Streams
     from mnistzip.entropy.states import FinalStates
+    from mnistzip.models.bitmap.resampling import Bitmap
     from mnistzip.models.registry import Model
 
 
@@ -251,6 +252,25 @@ class Engine(Protocol):
             ModelError: the model has no pixel model.
         """
 
+    def bitmap_symbols(self, model: Model, bitmaps: Sequence[Bitmap]) -> list[LatentSymbols]:
+        """The intervals of the symbols of each bitmap in coding order, shape ``(symbols,)`` each.
+
+        Raises:
+            ValueError: a side or a shift of a bitmap is out of its range.
+        """
+
+    def decode_bitmaps(
+        self, model: Model, coded: Sequence[bytes], counts: Sequence[int]
+    ) -> tuple[list[list[Bitmap]], list[bool], FinalStates]:
+        """The bitmaps of each stream, whether all of them have possible sizes, and where each stream ended.
+
+        Args:
+            counts: bitmaps of each stream, which follow each other.
+
+        Raises:
+            FormatError: as for :meth:`decode_latents`.
+        """
+
     def encode_streams(
         self, symbols: Sequence[LatentSymbols], checks: Integers, check_bits: int = CHECK_BITS_MIN
     ) -> list[bytes]:
@@ -267,4 +287,14 @@ class Engine(Protocol):
 
         Raises:
             FormatError: as for :meth:`decode_latents`.
+        """
+
+    def find_bitmaps(self, x: Pixels) -> list[Bitmap | None]:
+        """For each digit ``(N, 28, 28)`` a bitmap that it follows from exactly; None if the search finds none."""
+
+    def digits_of(self, bitmaps: Sequence[Bitmap]) -> Pixels:
+        """The digits that MNIST would have made of bitmaps, shape ``(N, 28, 28)``.
+
+        Raises:
+            ValueError: a side or a shift of a bitmap is out of its range.
         """

@@ -6,7 +6,7 @@ when it is first used.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -25,14 +25,18 @@ if TYPE_CHECKING:
     from mnistzip._engine import Model as NativeModel
     from mnistzip.bitstream.stream_layout import Streams
     from mnistzip.engines.interface import LatentSymbols, PixelSymbols
+    from mnistzip.models.bitmap.resampling import Bitmap
     from mnistzip.models.registry import Model
 
-ABI = "4"  # of the extension that this version needs
+ABI = "6"  # of the extension that this version needs
 SYMBOLS = 196
 PIXEL_SYMBOLS_MAX = 4 * TILE**2  # of a tile
 GREY_CHANNELS, GREY_BLOCK = 16, 4  # of a position, and pixels of its sides, of models of the kind ``grey``
 # Tiles searched in one call, by effort. An interrupt and a report of progress wait for them.
 TILES_OF_SEARCH = (256, 64, 64, 32, 16, 8, 4, 2, 1, 1)
+DIGITS_OF_SEARCH = 64  # whose bitmaps are searched in one call
+BITMAPS_OF_CALL = 256  # that are coded in one call, unless a stream has more
+EXTENT_SYMBOLS = 3  # of the size and shift of a bitmap
 
 
 def extension() -> ModuleType | None:
@@ -233,6 +237,51 @@ class NativeEngine:
         latents = iter([part.reshape(*shape, GREY_CHANNELS) for part, shape in parts])
         return [[next(latents) for _ in of_stream] for of_stream in shapes], _final_states(finals)
 
+    def find_bitmaps(self, x: Pixels) -> list[Bitmap | None]:
+        from mnistzip.models.bitmap.resampling import SIDE_MAX, Bitmap
+
+        sizes = np.empty((len(x), 3), np.int32)
+        found: list[Bitmap | None] = []
+        for part in chunks(len(x), DIGITS_OF_SEARCH):
+            go_on()
+            ink = np.empty((len(x[part]), SIDE_MAX**2), np.uint8)
+            self._module.find_bitmaps(_octets(x[part]), sizes[part], ink)
+            for (height, width, shift), pixels in zip(sizes[part].tolist(), ink, strict=True):
+                whole = pixels[: height * width].reshape(height, width).astype(bool)
+                found.append(Bitmap(whole, shift) if height else None)
+        return found
+
+    def digits_of(self, bitmaps: Sequence[Bitmap]) -> Pixels:
+        x = np.empty((len(bitmaps), TILE, TILE), np.uint8)
+        self._module.digits_of(*_bitmaps(bitmaps), x)
+        return x
+
+    def bitmap_symbols(self, model: Model, bitmaps: Sequence[Bitmap]) -> list[LatentSymbols]:
+        from mnistzip.engines.interface import LatentSymbols
+
+        loaded = self._load(model)
+        symbols: list[LatentSymbols] = []
+        for part in chunks(len(bitmaps), BITMAPS_OF_CALL):
+            go_on()
+            counts = [EXTENT_SYMBOLS + bitmap.ink.size for bitmap in bitmaps[part]]
+            start, freq_less_one = np.empty((2, sum(counts)), np.uint16)
+            loaded.bitmap_symbols(*_bitmaps(bitmaps[part]), start, freq_less_one)
+            cuts = np.cumsum(counts)[:-1]
+            of_each = zip(np.split(start, cuts), np.split(freq_less_one, cuts), strict=True)
+            symbols += [LatentSymbols(*(column.copy() for column in each)) for each in of_each]
+        return symbols
+
+    def decode_bitmaps(
+        self, model: Model, coded: Sequence[bytes], counts: Sequence[int]
+    ) -> tuple[list[list[Bitmap]], list[bool], FinalStates]:
+        finals, possible, bitmaps = _finals(coded), np.empty(len(coded), np.uint8), []
+        loaded = self._load(model)
+        for part in _parts(counts, BITMAPS_OF_CALL):
+            go_on()
+            of_part = counts[part]
+            bitmaps += _decode_some(loaded, coded[part], of_part, possible[part], finals[part])
+        return bitmaps, possible.astype(bool).tolist(), _final_states(finals)
+
     def _load(self, model: Model) -> NativeModel:
         loaded = self._loaded.get(model)
         if loaded is None:
@@ -255,6 +304,43 @@ class NativeEngine:
             return self._module.Model(prepared.prepare(model), self.instructions)
         except ValueError as cause:
             raise ModelError(f"model {model.name}: the native engine cannot load it: {cause}") from cause
+
+
+def _bitmaps(bitmaps: Sequence[Bitmap]) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+    """Height, width and shift of each bitmap, and the ink of all of them."""
+    sizes = np.array([(*bitmap.ink.shape, bitmap.shift) for bitmap in bitmaps], np.int32)
+    ink = np.concatenate([np.empty(0, np.uint8), *(bitmap.ink.ravel() for bitmap in bitmaps)], dtype=np.uint8)
+    return sizes, ink
+
+
+def _parts(counts: Sequence[int], most: int) -> Iterator[slice]:
+    """Streams in parts that have at most so many bitmaps together, or one stream."""
+    first = together = 0
+    for k, count in enumerate(counts):
+        if together and together + count > most:
+            yield slice(first, k)
+            first, together = k, 0
+        together += count
+    if first < len(counts):
+        yield slice(first, len(counts))
+
+
+def _decode_some(
+    loaded: NativeModel, coded: Sequence[bytes], counts: Sequence[int], possible: NDArray[np.uint8], finals: NDArray[np.uint32]
+) -> list[list[Bitmap]]:
+    """The bitmaps of some streams."""
+    from mnistzip.models.bitmap.resampling import SIDE_MAX, Bitmap
+
+    sizes = np.empty((sum(counts), 3), np.int32)
+    ink = np.empty(len(sizes) * SIDE_MAX**2, np.uint8)  # of which a part is used
+    loaded.decode_bitmaps(coded, np.array(counts, np.int32), sizes, ink, possible, finals)
+    starts = np.cumsum([0, *(height * width for height, width, _ in sizes.tolist())]).tolist()
+    each = [
+        Bitmap(ink[start : start + height * width].reshape(height, width).astype(bool), shift)
+        for start, (height, width, shift) in zip(starts, sizes.tolist(), strict=False)
+    ]
+    bitmaps = iter(each)
+    return [[next(bitmaps) for _ in range(count)] for count in counts]
 
 
 def _octets(values: NDArray[Any]) -> NDArray[np.uint8]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mnistzip.bitstream.stream_layout import Streams
     from mnistzip.engines.interface import LatentSymbols, PixelSymbols
     from mnistzip.entropy.states import FinalStates
+    from mnistzip.models.bitmap.resampling import Bitmap
     from mnistzip.models.registry import Model
 
 
@@ -145,6 +146,20 @@ class NumpyEngine:
 
         return grey_streams.decode_pixels(model.grey_pixels, coded, shapes, max_error)
 
+    @one_thread
+    def bitmap_symbols(self, model: Model, bitmaps: Sequence[Bitmap]) -> list[LatentSymbols]:
+        from mnistzip.engines.reference import bitmap_streams
+
+        return bitmap_streams.bitmap_symbols(model.bitmaps, bitmaps)
+
+    @one_thread
+    def decode_bitmaps(
+        self, model: Model, coded: Sequence[bytes], counts: Sequence[int]
+    ) -> tuple[list[list[Bitmap]], list[bool], FinalStates]:
+        from mnistzip.engines.reference import bitmap_streams
+
+        return bitmap_streams.decode(model.bitmaps, coded, counts)
+
     def encode_streams(
         self, symbols: Sequence[LatentSymbols], checks: Integers, check_bits: int = CHECK_BITS_MIN
     ) -> list[bytes]:
@@ -159,6 +174,16 @@ class NumpyEngine:
         from mnistzip.engines.reference import grey_streams
 
         return grey_streams.decode(model.grey.prior, coded, quality_index, shapes)
+
+    def find_bitmaps(self, x: Pixels) -> list[Bitmap | None]:
+        from mnistzip.engines.reference import bitmap_search
+
+        return bitmap_search.find_bitmaps(x)
+
+    def digits_of(self, bitmaps: Sequence[Bitmap]) -> Pixels:
+        from mnistzip.models.bitmap import resampling
+
+        return resampling.digits_of(bitmaps)
 
 
 NUMPY = NumpyEngine()

@@ -14,6 +14,7 @@ from mnistzip import pretrained
 from mnistzip.bitstream.container import HASH_BYTES, require_pixels
 from mnistzip.errors import LimitError, ModelError
 from mnistzip.limits import (
+    BITMAP_PIXELS_MAX,
     GREY_LANE_STEPS_MAX,
     GREY_PIXELS_MAX,
     GREY_STEPS_MAX,
@@ -26,8 +27,10 @@ from mnistzip.tiling import TILE, tiles_in
 from mnistzip.types import Mode
 
 GREY_NUMBERS = frozenset({4})  # of shipped models of the kind grey
+BITMAP_NUMBERS = frozenset({6})  # of the kind bitmap
 
 if TYPE_CHECKING:
+    from mnistzip.models.bitmap.bitmap_model import BitmapModel
     from mnistzip.models.grey.grey_file import GreyParts
     from mnistzip.models.grey.grey_model import GreyModel
     from mnistzip.models.grey.grey_pixels import GreyPixels
@@ -92,11 +95,23 @@ class Model:
     @cached_property
     def is_grey(self) -> bool:
         """Whether it codes whole pictures of any size, not tiles."""
-        if self.number is not None:
-            return self.number in GREY_NUMBERS
+        return self.number in GREY_NUMBERS if self.number is not None else self._kind == "grey"
+
+    @property
+    def codes_tiles(self) -> bool:
+        """Whether it codes images tile by tile."""
+        return not (self.is_grey or self.is_bitmap)
+
+    @cached_property
+    def is_bitmap(self) -> bool:
+        """Whether it codes nothing but the bitmaps of digits, without loss."""
+        return self.number in BITMAP_NUMBERS if self.number is not None else self._kind == "bitmap"
+
+    @cached_property
+    def _kind(self) -> str | None:
         from mnistzip.models import model_file
 
-        return model_file.is_grey(self.content, self.name)
+        return model_file.kind(self.content, self.name)
 
     @cached_property
     def _grey_parts(self) -> GreyParts:
@@ -121,7 +136,12 @@ class Model:
 
     @cached_property
     def lmbda(self) -> NDArray[np.int64]:
-        """Weight of the squared error that each quality was trained for, shape ``(100,)``; only encoders use it."""
+        """Weight of the squared error that each quality was trained for, shape ``(100,)``; only encoders use it.
+
+        Raises:
+            ModelError: the model codes nothing with loss.
+        """
+        self.require_lossy()
         if self.stored is not None:
             return stored_models.lmbda_of(self.stored)
         return self._grey_parts.lmbda if self.is_grey else self.lossy_parts.lmbda
@@ -129,6 +149,8 @@ class Model:
     @cached_property
     def has_pixel_model(self) -> bool:
         """Whether it can code images without loss."""
+        if self.is_bitmap:
+            return True
         if self.stored is not None:
             return stored_models.has_pixel_model(self.stored)
         return self._grey_parts.has_pixel_model if self.is_grey else self.lossy_parts.has_pixel_model
@@ -149,6 +171,27 @@ class Model:
 
         return read_grey_pixels(self.content, self.name)
 
+    @cached_property
+    def bitmaps(self) -> BitmapModel:
+        """The model of bitmaps, if it is of the kind ``bitmap``."""
+        from mnistzip.models.bitmap.bitmap_file import read_bitmap_model
+
+        return read_bitmap_model(self.content, self.name)
+
+    def require_mode(self, mode: Mode) -> None:
+        """Raise :class:`~mnistzip.errors.ModelError` if the model does not code images in a mode."""
+        if mode is Mode.LOSSLESS:
+            self.require_pixel_model()
+        else:
+            self.require_lossy()
+        if mode is Mode.BOUNDED:
+            self.require_pixel_model()
+
+    def require_lossy(self) -> None:
+        """Raise :class:`~mnistzip.errors.ModelError` if the model codes nothing with loss."""
+        if self.is_bitmap:
+            raise ModelError(f"the model {self.name} codes without loss only (lossless, --lossless)")
+
     def require_pixel_model(self) -> None:
         """Raise :class:`~mnistzip.errors.ModelError` if the model has no pixel model."""
         if not self.has_pixel_model:
@@ -158,6 +201,8 @@ class Model:
         """Tiles that are decoded without ``max_pixels``: some seconds of work. Shipped models have a limit of pixels only."""
         if mode is Mode.STORED or self.number is not None or not (self.has_pixel_model or mode is Mode.LOSSY):
             return PIXELS_MAX
+        if self.is_bitmap:
+            return MACS_MAX[mode] // (self.bitmaps.macs * BITMAP_PIXELS_MAX)
         if self.is_grey:
             macs = self.grey.macs if mode is Mode.LOSSY else self.grey_pixels.macs
             return MACS_MAX[mode] // (macs * TILE**2)
@@ -227,7 +272,11 @@ def read_model(content: bytes, name: str, number: int | None = None) -> Model:
         ModelError: it is no model file, or not for this version, or damaged, or its sums are not provably exact.
     """
     model = Model(name, number, content)
-    _ = model.grey if model.is_grey else model.transforms, model.fingerprint
+    _ = model.fingerprint
+    if model.is_bitmap:
+        _ = model.bitmaps
+        return model
+    _ = model.grey if model.is_grey else model.transforms
     if model.has_pixel_model:
         _ = model.grey_pixels if model.is_grey else model.pixels
     return model

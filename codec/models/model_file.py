@@ -35,7 +35,8 @@ FILE_VERSION = 1
 FINGERPRINT_BYTES = 8
 QUALITIES = 100
 SHIFT_MAX = 30  # bits that a sum is divided by
-GREY = "grey"  # the kind of models for pictures of any size; others code tiles, and name no kind
+GREY = "grey"  # the kind of models for pictures of any size
+BITMAP = "bitmap"  # the kind of models for the bitmaps of digits; models that code tiles name no kind
 PIXEL_PREFIX = "pixels."  # of the names of the pixel model's arrays
 READ_ERRORS = (KeyError, TypeError, ValueError, IndexError, RecursionError)  # raised while a damaged description is read
 
@@ -133,15 +134,18 @@ def read_pixel_model(content: bytes, name: str) -> PixelModel:
     return pixel_model
 
 
-def is_grey(content: bytes, name: str) -> bool:
-    """Whether a model file is of the kind ``grey``, by its description.
+def kind(content: bytes, name: str) -> str | None:
+    """The kind that the description of a model file names, or None.
 
     Raises:
         ModelError: as :func:`read_lossy_parts`.
     """
     arrays, _ = read_arrays(content, name, lambda array: array == "meta")
     try:
-        return description(arrays["meta"], name).get("kind") == GREY
+        named = description(arrays["meta"], name).get("kind")
+        if named not in (None, GREY, BITMAP):
+            raise ValueError(f"it is of the kind {named!r}")
+        return named
     except READ_ERRORS as cause:
         raise damaged(name, repr(cause)) from cause
 

@@ -10,6 +10,8 @@ A packed model is up to three files, because a decoder needs less than an encode
 | ``NAME.search.model`` | the gradients of the search |
 | ``NAME.pixels.model`` | the pixel model, for images without loss or within a bound |
 
+A model of the kind ``bitmap`` is one file, ``NAME.model``.
+
 Each is a gzip stream of a line of JSON and the arrays of the prepared model that it adds (:mod:`mnistzip.models.prepared`). The
 line lists them: offset in the prepared model, bytes of a number, number of rows, and how many numbers. An array with a row for
 each quality is stored as differences from row to row. Numbers are stored as 2n, or -2n - 1 if negative, the low bytes of all of
@@ -72,14 +74,26 @@ def _head(model: Model, use: Use, uses: list[str], size: int) -> dict[str, Any]:
     head: dict[str, Any] = {"mnistzip": "packed model", "layout": LAYOUT, "use": use.value}
     head["fingerprint"] = model.fingerprint.hex()
     if use is Use.CODING:
-        head |= {"name": model.name, "number": model.number, "grey": model.is_grey, "uses": uses, "size": size}
+        head |= {
+            "name": model.name,
+            "number": model.number,
+            "kind": _kind(model),
+            "grey": model.is_grey,
+            "uses": uses,
+            "size": size,
+        }
     if use is Use.CODING and model.number is None:
         head["tileLimits"] = [model.default_tile_limit(mode) for mode in Mode]
-    elif use is Use.CODING:
+    elif use is Use.CODING and not model.is_bitmap:
         qualities = range(1, QUALITIES + 1)
         head["typicalBits"] = [typical_bits(model, quality) for quality in qualities]
         head["typicalPsnr"] = [typical_psnr(model.name, quality) for quality in qualities]
     return head
+
+
+def _kind(model: Model) -> str:
+    """What a model codes; readers of earlier versions know only whether it is grey."""
+    return "tiles" if model.codes_tiles else "grey" if model.is_grey else "bitmap"
 
 
 def _file(head: dict[str, Any], arrays: list[tuple[int, NDArray[Any]]]) -> bytes:

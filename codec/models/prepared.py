@@ -8,7 +8,8 @@ A matrix is laid out in blocks of 16 outputs, and within a block in pairs of inp
 Runs are the rows of a convolution's kernel. A matrix is *wide* if its weights or its inputs need more than 16 bits: it is then
 laid out as ``(runs, inputs, outputs)`` of int32.
 
-The first record says the kind of the model. Models of tiles and those of the kind ``grey`` share the layout of layers.
+The first record says the kind of the model. Models of tiles and those of the kind ``grey`` share the layout of layers. Those of
+the kind ``bitmap`` have a few matrices only.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from mnistzip.models.model import Model
 from mnistzip.models.pixel.pixel_model import PixelModel
 from mnistzip.models.pixel.planes import RANGES, Plane
 from mnistzip.models.registry import SHIPPED
-from mnistzip.models.stored_models import ALIGNMENT, GREY_KIND, LAYOUT, RECORD
+from mnistzip.models.stored_models import ALIGNMENT, BITMAP_KIND, GREY_KIND, LAYOUT, RECORD
 from mnistzip.models.transforms import GREY_LEVELS, Transforms
 from mnistzip.nn.backward import GradientMatmul
 from mnistzip.nn.exact import Affine, Range, integers_of, shifts_of
@@ -98,7 +99,8 @@ def prepare(model: Model, byteorder: str = sys.byteorder) -> bytes:
 def prepare_sections(model: Model, byteorder: str = sys.byteorder) -> tuple[bytes, list[Section]]:
     """The prepared model of a model, and the records and arrays that it consists of; the first record without its size."""
     writer = _Writer(">" if byteorder == "big" else "<")
-    size_at = _write_grey(writer, model) if model.is_grey else _write_tiles(writer, model)
+    write = _write_bitmaps if model.is_bitmap else _write_grey if model.is_grey else _write_tiles
+    size_at = write(writer, model)
     return writer.finish(size_at), writer.sections
 
 
@@ -463,3 +465,26 @@ def _write_grey_pixels(writer: _Writer, pixels: GreyPixels) -> None:
             writer.rows(integers_of(table, layer.unit))
     for numbers in (pixels.magnify, pixels.amplitude, pixels.shape.cumulative, pixels.shape.inverse_scale):
         writer.numbers(numbers)
+
+
+# ---- Models of the kind bitmap ----
+
+
+def _write_bitmaps(writer: _Writer, model: Model) -> int:
+    """A model that codes the bitmaps of digits. Returns the index of the first record."""
+    bitmaps = model.bitmaps
+    enter, others = bitmaps.enter, (*bitmaps.middle, bitmaps.head)
+    size_at = writer.record(MAGIC, LAYOUT, 0, 0, 0, 0, 0, 0, model.has_pixel_model, BITMAP_KIND)
+    widths, wide = [layer.weight.shape[0] for layer in others], [_is_wide(_affine_weight(layer)) for layer in others]
+    writer.record(*widths, *wide)
+    for frequencies in (bitmaps.sides, bitmaps.differences, bitmaps.shifts):
+        writer.numbers(frequencies)
+    writer.rows(_affine_weight(enter))
+    writer.rows(integers_of(enter.bias, enter.unit))
+    writer.numbers(shifts_of(enter.unit))
+    for table in (bitmaps.edges, bitmaps.sizes):
+        for rows in table:
+            writer.rows(integers_of(rows, enter.unit))
+    for layer, layer_wide in zip(others, wide, strict=True):
+        _write_dense(writer, layer, layer_wide)
+    return size_at

@@ -16,7 +16,7 @@ static const char *const names[KINDS] = {
     "end",        "model",          "analyse",        "first_latent",  "refine",        "refine_to_budget", "latent_symbols",
     "synthesize", "encode_latents", "decode_latents", "pixel_symbols", "encode_pixels", "decode_pixels",    "encode_intervals",
     "analyse_image", "refine_image", "image_symbols", "synthesize_image", "decode_images", "image_pixel_symbols",
-    "decode_pixel_images"};
+    "decode_pixel_images", "find_bitmap", "digit_of", "bitmap_symbols", "decode_bitmaps"};
 
 void stop(const char *message)
 {
@@ -233,6 +233,30 @@ static int run_encode_intervals(const test_case *c)
     return passed;
 }
 
+/* Parameters: height, width and shift of the bitmap, all 0 if none is found. Arrays: digit, ink. */
+static int run_find_bitmap(const test_case *c)
+{
+    const int32_t *p = c->head.parameter;
+    memory space = allocate(mnz_bitmap_workspace());
+    uint8_t *ink = malloc(MNZ_BITMAP_PIXELS_MAX);
+    mnz_bitmap found;
+    if (!ink) stop("out of memory");
+    mnz_status status = mnz_find_bitmap(c->array[0], &found, ink, space.at, space.size);
+    int passed = status == MNZ_OK && found.height == p[0] && found.width == p[1] && found.shift == p[2] &&
+                 same(c, 1, ink, (size_t)p[0] * (size_t)p[1]);
+    free(ink);
+    free(space.raw);
+    return passed;
+}
+
+/* Parameters: the bitmap. Arrays: ink, digit. */
+static int run_digit_of(const test_case *c)
+{
+    const mnz_bitmap bitmap = {c->head.parameter[0], c->head.parameter[1], c->head.parameter[2]};
+    uint8_t x[MNZ_TILE_PIXELS];
+    return mnz_digit_of(&bitmap, c->array[0], x) == MNZ_OK && same(c, 1, x, sizeof x);
+}
+
 static int run_case(const mnz_model *model, const test_case *c, memory lossy, memory search, memory lossless)
 {
     switch (c->head.kind) {
@@ -242,6 +266,8 @@ static int run_case(const mnz_model *model, const test_case *c, memory lossy, me
     case ENCODE_PIXELS: return run_encode_pixels(c);
     case DECODE_PIXELS: return run_decode_pixels(model, c);
     case ENCODE_INTERVALS: return run_encode_intervals(c);
+    case FIND_BITMAP: return run_find_bitmap(c);
+    case DIGIT_OF: return run_digit_of(c);
     case ANALYSE_IMAGE:
     case REFINE_IMAGE:
     case IMAGE_SYMBOLS:
@@ -249,6 +275,8 @@ static int run_case(const mnz_model *model, const test_case *c, memory lossy, me
     case DECODE_IMAGES:
     case IMAGE_PIXEL_SYMBOLS:
     case DECODE_PIXEL_IMAGES: return run_grey(model, c);
+    case BITMAP_SYMBOLS:
+    case DECODE_BITMAPS: return run_bitmap(model, c);
     default: return run_lossy(model, c, lossy, search);
     }
 }
@@ -304,6 +332,10 @@ static void use(const mnz_model *model, uint64_t *seed)
 {
     if (mnz_model_is_grey(model)) {
         use_grey(model, seed);
+        return;
+    }
+    if (mnz_bitmap_coding_workspace(model)) {
+        use_bitmaps(model, seed);
         return;
     }
     memory lossy = allocate(mnz_lossy_workspace(model)), search = allocate(mnz_search_workspace(model));

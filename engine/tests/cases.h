@@ -27,6 +27,10 @@ enum {
     DECODE_IMAGES,
     IMAGE_PIXEL_SYMBOLS,
     DECODE_PIXEL_IMAGES,
+    FIND_BITMAP,
+    DIGIT_OF,
+    BITMAP_SYMBOLS,
+    DECODE_BITMAPS,
     KINDS
 };
 
@@ -64,5 +68,9 @@ uint32_t pick(uint64_t *seed, uint32_t below);
 /* Models of the kind grey: run a case, and compute something of everything with a model that loads. */
 int run_grey(const mnz_model *model, const test_case *c);
 void use_grey(const mnz_model *model, uint64_t *seed);
+
+/* The same for models of the kind bitmap. */
+int run_bitmap(const mnz_model *model, const test_case *c);
+void use_bitmaps(const mnz_model *model, uint64_t *seed);
 
 #endif

@@ -8,7 +8,7 @@ import { BY_FINGERPRINT, requireLimit } from "./header.js";
 import { Index } from "./index.js";
 import { decodeLane } from "./lanes.js";
 import { BOUNDED, LOSSLESS, STORED } from "./limits.js";
-import { requirePixelModel } from "./models.js";
+import { requireMode } from "./models.js";
 import { setUp } from "./setup.js";
 import { openStorage } from "./storage.js";
 
@@ -190,7 +190,7 @@ export class Archive {
     if (here !== fingerprint) {
       throw new ModelError(`the archive was written with the model ${model.name} ${fingerprint}, but the model here is ${here}`);
     }
-    if (uses.length) requirePixelModel(model);
+    requireMode(model, mode);
     if (this.#maxPixels === undefined) requireModelLimit(model, mode, sizes, perLane);
     return model;
   }

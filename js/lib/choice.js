@@ -4,7 +4,7 @@
  */
 import { BIT, TILES_PER_STREAM } from "./engine.js";
 import { BOUNDED, DECODED_PIXELS_MAX, GREY_PIXELS_MAX, GREY_STEPS_MAX, LOSSLESS, LOSSY, TILE, stepsOf, tilesIn } from "./limits.js";
-import { DIGITS } from "./models.js";
+import { BITMAPS, DIGITS } from "./models.js";
 import { changesOf, smallestStored } from "./stored.js";
 
 const BYTE = 8 * BIT;
@@ -12,6 +12,9 @@ const LMBDA_SCALE = 2 ** 14; // a model's lmbda weighs squared grey levels again
 const BYTES_PER_CHANGE = 0.3;
 const BYTES_PER_CHANGE_FAST = 0.45; // at effort 0
 const PIXEL_MODEL_BYTES_MIN = 2; // of a tile
+const BITMAP_BYTES_PER_EDGE = 0.2;
+const BITMAP_BYTES_PER_EDGE_FAST = 0.4; // at effort 0
+const SOLID = 250;
 const ADVANTAGE = 32;
 const OVERHEAD = 4 * BYTE;
 const POOR_DB = 4;
@@ -29,15 +32,17 @@ export async function encodeAtQuality(coder, candidates) {
   const rate = BYTE * (effort ? BYTES_PER_CHANGE : BYTES_PER_CHANGE_FAST);
   const small = image.pixels.length <= DECODED_PIXELS_MAX[LOSSLESS];
   const leastLossless = small ? rate * changesOf(image) : Infinity;
+  const ofEdge = effort ? BITMAP_BYTES_PER_EDGE : BITMAP_BYTES_PER_EDGE_FAST;
+  const leastBitmap = candidates.length > 1 ? ofEdge * edgePixels(image) * BYTE : Infinity;
   const atMost = BYTE * lossy.length + OVERHEAD; // the bits of the file are more than those of its symbols
-  if (!poor && leastLossless > atMost && !(await storedWithin(image, atMost))) return lossy;
+  if (!poor && Math.min(leastLossless, leastBitmap) > atMost && !(await storedWithin(image, atMost))) return lossy;
 
   const measured = await coder.measure(plan);
   let limit = measured.bits; // lossless coding wins below
   if (poor) limit += Math.floor(lmbdaOf(candidates[0]) * measured.error / LMBDA_SCALE);
   const lossless = leastLossless <= limit + OVERHEAD
     ? await planLossless(coder, candidates.map((candidate) => candidate.model.name), 0, poor)
-    : await storedWithin(image, limit + OVERHEAD);
+    : (leastBitmap <= limit + OVERHEAD && await planBitmap(coder, poor)) || await storedWithin(image, limit + OVERHEAD);
   if (!lossless) return lossy;
   const file = await coder.file(lossless);
   return (poor && lossless.bits < limit) || file.length <= lossy.length ? file : lossy;
@@ -84,13 +89,14 @@ export async function planLossless(coder, names, maxError, exact = false) {
     if (plain && plain.bits <= PIXEL_MODEL_BYTES_MIN * tiles * BYTE) return plain;
   }
   const levels = { ...image, pixels: nearest(image.pixels, maxError) };
-  let best = null;
+  let best = !maxError && names.length > 1 ? await planBitmap(coder, exact) : null;
   let first = null;
-  for (const name of names) {
+  for (const name of best ? [] : names) {
     if (first && isTypicalLossless(levels, first)) break;
     const model = await coder.model(name, ["pixels"]);
     if (!model.hasPixels || (model.grey && stepsOf(image.width, image.height) > GREY_STEPS_MAX)) continue;
     const plan = { mode: maxError ? BOUNDED : LOSSLESS, model, maxError };
+    if (model.bitmap && (maxError || !(await coder.code(plan)))) continue;
     if (!first && !exact) {
       // Nearly always this file is the result, and its size says so without a measurement.
       const bits = BYTE * (await coder.code(plan)).length;
@@ -103,6 +109,26 @@ export async function planLossless(coder, names, maxError, exact = false) {
   }
   const stored = await storedWithin(image, best && best.bits);
   return stored && (!best || stored.bits < best.bits) ? stored : best;
+}
+
+/**
+ * The plan that codes a digit as the bitmap that it was made from, or null if there is none. Its bits can be a few too many unless `exact`
+ * is true or the image might be stored in fewer.
+ */
+async function planBitmap(coder, exact) {
+  if (coder.image.width !== TILE || coder.image.height !== TILE) return null;
+  const plan = { mode: LOSSLESS, model: await coder.model(BITMAPS), maxError: 0 };
+  const file = await coder.code(plan);
+  if (!file) return null;
+  plan.bits = BYTE * file.length;
+  if (exact || (await storedWithin(coder.image, plan.bits))) plan.bits = (await coder.measure(plan)).bits;
+  return plan;
+}
+
+/** Pixels of a digit that are neither black nor ink throughout; infinitely many in images of other sizes. */
+function edgePixels({ pixels, width, height }) {
+  if (width !== TILE || height !== TILE) return Infinity;
+  return pixels.reduce((sum, level) => sum + (level > 0 && level < SOLID), 0);
 }
 
 /** A stored plan of at most so many bits, or null; of any if `limit` is null. */

@@ -6,7 +6,7 @@ import {
   CHECK_BITS_MAX, CHECK_BITS_MIN, GREY_LANE_STEPS_MAX, GREY_PIXELS_MAX, GREY_STEPS_MAX, LOSSY, MODES, QUALITY_MAX, SIDE_MAX, STORED, TILE,
   stepsOf, tilesIn,
 } from "./limits.js";
-import { AUTO, DIGITS, SHIPPED, requirePixelModel } from "./models.js";
+import { AUTO, DIGITS, SHIPPED, requireMode, requireSizes } from "./models.js";
 import { Reader, equalBytes, varint } from "./reader.js";
 import { setUp } from "./setup.js";
 import { unstore } from "./stored.js";
@@ -26,7 +26,7 @@ export async function decode(data, options = {}) {
   const model = header.model === BY_FINGERPRINT
     ? await models.byFingerprint(header.fingerprint, uses)
     : await models.byNumber(header.model, uses);
-  if (usesPixelModel(mode)) requirePixelModel(model);
+  requireMode(model, mode);
   return { width, height, pixels: decodePayload(engine, model, header, payload, options.maxPixels) };
 }
 
@@ -42,6 +42,7 @@ export async function decodeBare(stream, options = {}) {
   requirePixels(LOSSY, width, height, maxPixels);
   const { engine, models } = await setUp();
   const model = await models.byName(name === AUTO ? DIGITS : name);
+  requireMode(model, LOSSY);
   const header = { mode: LOSSY, width, height, quality, ...model.named };
   return { width, height, pixels: decodePayload(engine, model, header, asBytes(stream, "a stream"), maxPixels, checkBits) };
 }
@@ -50,7 +51,8 @@ function decodePayload(engine, model, header, payload, maxPixels, checkBits) {
   const { mode, width, height } = header;
   if (maxPixels === undefined) requireModelLimit(model, mode, [[width, height]]);
   try {
-    if (!model.grey) splitStreams(payload, streamsOf(tilesIn(width, height)));
+    requireSizes(model, [[width, height]]);
+    if (model.tiles) splitStreams(payload, streamsOf(tilesIn(width, height)));
     else requireStart(payload);
     return engine.decode(model, header, payload, checkBits);
   } catch (error) {

@@ -2,7 +2,7 @@
 import { encodeAtQuality, planLossless } from "./choice.js";
 import { ImageError, OptionError, asBytes, requireKnown, requireWithin } from "./errors.js";
 import { CHECK_BITS_MAX, ERROR_MAX, LOSSY, PIXELS_MAX, QUALITY_MAX, SIDE_MAX } from "./limits.js";
-import { AUTO, CANDIDATES, DIGITS } from "./models.js";
+import { AUTO, CANDIDATES, DIGITS, requireMode } from "./models.js";
 import { setUp } from "./setup.js";
 import { smallestStored } from "./stored.js";
 
@@ -39,6 +39,7 @@ export async function encodeBare(pixels, width, height, options = {}) {
   requireWithin("checkBits", checkBits, 0, CHECK_BITS_MAX);
   const { engine, models } = await setUp();
   const model = await models.byName(name === AUTO ? DIGITS : name, effort ? ["search"] : []);
+  requireMode(model, LOSSY);
   return engine.encode(model, { mode: LOSSY, width, height, quality, ...model.named }, image.pixels, effort, checkBits);
 }
 
@@ -78,6 +79,7 @@ class Coder {
   /** Models at the quality of the nearest lmbda to that of the first model's quality. */
   async candidates(names, quality) {
     const models = await Promise.all(names.map((name) => this.model(name)));
+    requireMode(models[0], LOSSY);
     const wanted = Math.log2(models[0].lmbda[quality - 1]);
     return models.map((model, number) => {
       if (number === 0) return { model, quality };
@@ -102,7 +104,7 @@ class Coder {
     else if (effort) await this.model(model.name, ["search"]);
   }
 
-  /** The file of a plan as its model codes it. */
+  /** The file of a plan as its model codes it; null if it cannot. */
   async code(plan) {
     await this.#prepare(plan, this.effort);
     plan.coded ??= this.#engine.encode(plan.model, this.#header(plan), this.image.pixels, this.effort);

@@ -18,6 +18,7 @@ export const BIT = 256; // code lengths count in 1/256 bits
 const OK = 0;
 const ERROR_STREAM = 6;
 const ERROR_DAMAGED = 10;
+const ERROR_IMAGE = 12;
 const MODEL_ERRORS = { 3: "the packed model is damaged, or for another version", 4: "a sum of the model could overflow" };
 
 const DAMAGED = "its content does not match its check";
@@ -119,7 +120,7 @@ export class Engine {
     });
   }
 
-  /** Encode an image into a file; with checkBits, into a bare stream. */
+  /** Encode an image into a file; with checkBits, into a bare stream. Null if the model cannot code this image. */
   encode(model, header, pixels, effort, checkBits = -1) {
     return this.#scoped(() => {
       const h = this.#header(header);
@@ -128,7 +129,9 @@ export class Engine {
       const out = this.#workspace(bound)[0];
       const size = this.reserve(4);
       const space = this.#workspace(this.#wasm.mnz_image_workspace(model.handle, h));
-      require(this.#wasm.mnz_encode(model.handle, h, from, effort, checkBits, out, bound, size, ...space));
+      const status = this.#wasm.mnz_encode(model.handle, h, from, effort, checkBits, out, bound, size, ...space);
+      if (status === ERROR_IMAGE) return null;
+      require(status);
       return this.bytes(out, this.#int32(size)).slice();
     });
   }
@@ -216,6 +219,20 @@ export class Engine {
       const space = this.#workspace(needed.includes(0) ? 0 : Math.max(...needed));
       require(this.#wasm.mnz_decode_pixel_images(model.handle, from, stream.length, maxError, sizes.length, of, x, final, ...space));
       return { x: this.bytes(x, total).slice(), final: this.#final(final) };
+    });
+  }
+
+  /** The grey levels of the digits of a stream of a model of the kind bitmap, one digit after the other. */
+  decodeDigits(model, stream, digits) {
+    return this.#scoped(() => {
+      const from = this.#put(stream);
+      const x = this.reserve(digits * TILE_PIXELS);
+      const possible = this.reserve(4);
+      const final = this.reserve(8);
+      const space = this.#workspace(this.#wasm.mnz_bitmap_coding_workspace(model.handle));
+      require(this.#wasm.mnz_decode_digits(model.handle, from, stream.length, digits, x, possible, final, ...space));
+      if (!this.#int32(possible)) throw new FormatError(DAMAGED);
+      return { x: this.bytes(x, digits * TILE_PIXELS).slice(), final: this.#final(final) };
     });
   }
 

@@ -6,6 +6,7 @@ import { FormatError, UnsupportedError } from "./errors.js";
 import { METHODS } from "./header.js";
 import { inflate } from "./inflate.js";
 import { BOUNDED, LOSSY, TILE, tilesIn } from "./limits.js";
+import { requireSizes } from "./models.js";
 import { concat } from "./reader.js";
 import { undone } from "./stored.js";
 
@@ -18,7 +19,7 @@ export function decodeLane(engine, model, part, lane, content) {
   const { coding, stored, inParts, seed } = part;
   const sizes = part.sizes.slice(lane * coding.perLane, (lane + 1) * coding.perLane);
   const laneSeed = concat([seed, bytesOf32(lane)]);
-  const decodeAll = stored[lane] ? decodeStored : model.grey ? decodeGrey : decodeTiles;
+  const decodeAll = stored[lane] ? decodeStored : model.tiles ? decodeTiles : model.grey ? decodeGrey : decodeBitmaps;
   const images = decodeAll({ engine, model, coding, sizes, seed: laneSeed, content, inParts });
   return images.map((pixels, k) => ({ width: sizes[k][0], height: sizes[k][1], pixels }));
 }
@@ -85,6 +86,15 @@ function decodeGrey({ engine, model, coding, sizes, seed, content }) {
   const { symbols, counts, final } = engine.decodeImages(model, content, coding.quality, sizes);
   requireCheck(final, checkOf(seed, 0, symbols));
   return sizes.map((size, k) => engine.synthesizeImage(model, symbols.subarray(offset, offset += counts[k]), size, coding.quality));
+}
+
+/** Lanes of digits that are coded as bitmaps: one stream. */
+function decodeBitmaps({ engine, model, sizes, seed, content }) {
+  requireSizes(model, sizes);
+  requireStart(content);
+  const { x, final } = engine.decodeDigits(model, content, sizes.length);
+  requireCheck(final, checkOf(seed, 0, x));
+  return sizes.map((_, k) => x.slice(k * TILE_PIXELS, (k + 1) * TILE_PIXELS));
 }
 
 /** The largest error of a part, which takes the place of its quality. */

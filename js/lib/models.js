@@ -1,7 +1,8 @@
 /** Models: packed files (codec/models/packed.py describes them) to prepared models in the engine's memory. */
-import { ModelError, asBytes } from "./errors.js";
+import { usesPixelModel } from "./engine.js";
+import { FormatError, ModelError, asBytes } from "./errors.js";
 import { gunzip } from "./inflate.js";
-import { LOSSY } from "./limits.js";
+import { LOSSLESS, LOSSY, TILE } from "./limits.js";
 
 /**
  * The models that ship: their numbers in files, and their fingerprints. They never change, but grey had no pixel model at first: lossy
@@ -13,17 +14,24 @@ export const SHIPPED = [
   { name: "mnist-fast", number: 2, fingerprint: "a7ca3dab0a7bb19b" },
   { name: "glyph", number: 3, fingerprint: "4944a3bf1db645b1" },
   { name: "grey", number: 4, fingerprint: "7314795c1427d0fb", lossyFingerprint: "0321fae5ce869be1" },
+  { name: "mnist-micro", number: 5, fingerprint: "277a2ffcf9ab980a" },
+  { name: "mnist-bitmap", number: 6, fingerprint: "0aed5300090f4f5c" },
 ];
 
 export const CANDIDATES = ["mnist", "glyph", "grey"]; // of the choice "auto"
 export const AUTO = "auto";
+export const BITMAPS = "mnist-bitmap"; // what auto tries first on digits that are to be coded without loss
 export const DIGITS = "mnist"; // the model of bare streams where nobody names one
 
 const SUFFIXES = { coding: ".model", search: ".search.model", pixels: ".pixels.model" };
 const LAYOUT = 3;
 const SIZE_MAX = 2 ** 27; // bytes of a prepared model
 const QUALITIES = 100;
-const LMBDA_OFFSET = { false: 64 + 2 * 4 * QUALITIES * 4, true: 64 + 2 * 4 * QUALITIES * 16 };
+const TILES = "tiles";
+const GREY = "grey";
+const BITMAP = "bitmap";
+const KINDS = [TILES, GREY, BITMAP];
+const LMBDA_OFFSET = { [TILES]: 64 + 2 * 4 * QUALITIES * 4, [GREY]: 64 + 2 * 4 * QUALITIES * 16 };
 
 /** A model in the memory of an engine. `uses` says what it can be used for, `ready` for what it is loaded. */
 class Model {
@@ -31,7 +39,7 @@ class Model {
     this.name = head.name;
     this.number = head.number;
     this.fingerprint = head.fingerprint;
-    this.grey = head.grey;
+    this.kind = kindOf(head);
     this.uses = head.uses;
     this.typicalBits = head.typicalBits;
     this.typicalPsnr = head.typicalPsnr;
@@ -43,8 +51,23 @@ class Model {
     this.room = head.size;
   }
 
+  /** Whether it codes tiles. */
+  get tiles() {
+    return this.kind === TILES;
+  }
+
+  /** Whether it codes whole images of any size. */
+  get grey() {
+    return this.kind === GREY;
+  }
+
+  /** Whether it codes nothing but the bitmaps of digits, without loss. */
+  get bitmap() {
+    return this.kind === BITMAP;
+  }
+
   get hasPixels() {
-    return this.uses.includes("pixels");
+    return this.bitmap || this.uses.includes("pixels");
   }
 
   /** The fingerprint that names it in parts of archives of a mode. */
@@ -77,9 +100,15 @@ class Model {
     if (this.size > this.room) throw new ModelError(`the packed model ${this.name} is damaged`);
     Object.assign(this, engine.loadModel(this.at, this.size, this.memory));
     this.ready.add(head.use);
-    const lmbda = engine.bytes(this.at + LMBDA_OFFSET[this.grey], 4 * QUALITIES).slice();
+    if (this.bitmap) return;
+    const lmbda = engine.bytes(this.at + LMBDA_OFFSET[this.kind], 4 * QUALITIES).slice();
     this.lmbda = new Int32Array(lmbda.buffer);
   }
+}
+
+/** What a model codes; packed files of earlier versions say only whether it is grey. */
+function kindOf({ kind, grey }) {
+  return kind ?? (grey ? GREY : TILES);
 }
 
 /** The numbers of an array: differences from row to row, folded to unsigned numbers, all low bytes first. */
@@ -96,11 +125,13 @@ function unpackArray(packed, item, rows, count, engine, at) {
 }
 
 /** Whether the first line of a packed file has the fields that it must have. The engine checks the model itself. */
-function isValid({ use, fingerprint, arrays, name, number, uses, size }) {
+function isValid(head) {
+  const { use, fingerprint, arrays, name, number, uses, size } = head;
   const isCount = (value) => Number.isInteger(value) && value >= 0 && value <= SIZE_MAX;
   if (!Object.hasOwn(SUFFIXES, use) || !/^[0-9a-f]{16}$/.test(fingerprint)) return false;
   if (!Array.isArray(arrays) || !arrays.every((array) => array.length === 4 && array.every(isCount))) return false;
   if (use !== "coding") return true;
+  if (!KINDS.includes(kindOf(head))) return false;
   return typeof name === "string" && (number === null || isCount(number)) && Array.isArray(uses) && isCount(size) && size >= 64;
 }
 
@@ -216,7 +247,15 @@ export class Models {
   }
 }
 
-/** Throw ModelError if a model has no pixel model. */
-export function requirePixelModel(model) {
-  if (!model.hasPixels) throw new ModelError(`the file needs the pixel model of ${model.name}, which has none`);
+/** Throw ModelError if a model cannot code in a mode. */
+export function requireMode(model, mode) {
+  if (model.bitmap && mode !== LOSSLESS) throw new ModelError(`the model ${model.name} codes without loss only`);
+  if (usesPixelModel(mode) && !model.hasPixels) throw new ModelError(`the file needs the pixel model of ${model.name}, which has none`);
+}
+
+/** Throw FormatError if a model codes no images of some sizes, [width, height] each. */
+export function requireSizes(model, sizes) {
+  if (model.bitmap && sizes.some(([width, height]) => width !== TILE || height !== TILE)) {
+    throw new FormatError(`the model ${model.name} codes images of ${TILE}x${TILE} pixels only`);
+  }
 }

@@ -217,6 +217,8 @@ test("a damaged packed model is refused", async () => {
     (head) => { head.arrays[0] = [0, 4, 1, 4]; },
     (head) => { head.arrays = null; },
     (head) => { head.use = "other"; },
+    (head) => { head.kind = "other"; },
+    (head) => { head.kind = "bitmap"; },
     (head) => { head.fingerprint = "x"; },
   ];
   for (const change of changes) {
@@ -228,6 +230,50 @@ test("a damaged packed model is refused", async () => {
       await mnistzip.addModel(packed);
       await decode(file);
     }, mnistzip.ModelError, change.toString());
+  }
+});
+
+test("packed models of earlier versions, which name no kind, still work", async () => {
+  const folder = process.env.MNISTZIP_MODELS ? `${process.env.MNISTZIP_MODELS}/` : new URL("../models/", import.meta.url).pathname;
+  for (const [name, file] of [["mnist-fast", "mnist-fast-q50"], ["grey", "grey-q50"]]) {
+    const content = gunzipSync(await readFile(`${folder}${name}.model`));
+    const end = content.indexOf(10);
+    const { kind, ...older } = JSON.parse(content.subarray(0, end).toString());
+    assert.ok(kind);
+    const packed = gzipSync(Buffer.concat([Buffer.from(`${JSON.stringify(older)}\n`), content.subarray(end + 1)]));
+    const expected = await decode(await read(`vectors/valid/${file}.cae`));
+    mnistzip.configure({ models: async () => packed });
+    assert.deepEqual(await decode(await read(`vectors/valid/${file}.cae`)), expected);
+    mnistzip.configure({ models: new URL(`file://${folder}`) });
+  }
+});
+
+test("digits without loss are coded as their bitmaps, and nothing else is", async () => {
+  const { pixels } = await decode(await read("vectors/valid/lossless-digit.cae"));
+  const { FormatError, ModelError } = mnistzip;
+  const file = await encode(pixels, 28, 28, { lossless: true });
+  assert.deepEqual([info(file).mode, info(file).model], ["lossless", "mnist-bitmap"]);
+  assert.deepEqual((await decode(file)).pixels, pixels);
+  assert.deepEqual(await encode(pixels, 28, 28, { lossless: true, model: "mnist-bitmap" }), file);
+  const changed = pixels.map((grey, k) => (k === 400 ? grey ^ 64 : grey));
+  for (const options of [{ lossless: true }, { lossless: true, model: "mnist-bitmap" }]) {
+    const other = await encode(changed, 28, 28, options);
+    assert.notEqual(info(other).model, "mnist-bitmap");
+    assert.deepEqual((await decode(other)).pixels, changed);
+  }
+  const stream = file.subarray(3);
+  const refused = [
+    [() => encode(pixels, 28, 28, { model: "mnist-bitmap" }), ModelError, "without loss only"],
+    [() => encodeBare(pixels, 28, 28, { model: "mnist-bitmap" }), ModelError, "without loss only"],
+    [() => decodeBare(stream, { model: "mnist-bitmap" }), ModelError, "without loss only"],
+    [() => decode(Uint8Array.of(0xca, 0xe1, 0x86, 50, ...stream)), ModelError, "without loss only"],
+    [() => decode(Uint8Array.of(0xca, 0xe1, 0xb6, 4, ...stream)), ModelError, "without loss only"],
+    [() => decode(Uint8Array.of(0xca, 0xe1, 0xd6, 29, 28, ...stream)), FormatError, "28x28 pixels only"],
+    [() => decode(file.subarray(0, 3)), FormatError, "empty"],
+    [() => decode(file.subarray(0, -1)), FormatError, "does not match its check"],
+  ];
+  for (const [action, type, says] of refused) {
+    await assert.rejects(action, (error) => error.constructor === type && error.message.includes(says));
   }
 });
 

@@ -62,7 +62,8 @@ def test_every_entry_of_the_list_codes_and_decodes_digits(digits: Pixels) -> Non
         images = digits[:2] if job.codec.on_request else np.concatenate([digits, digits])[: 100 if "dict" in job.key else 8]
         measured = measure(job, list(images), [0, 1], quietly)
         assert measured.sizes.min() > 1, job.key
-        assert (measured.sse.sum() > 0) == (job.codec.kind is Kind.LOSSY), job.key
+        if job.key != "auto@q100":  # which keeps every pixel of digits in fewer bytes
+            assert (measured.sse.sum() > 0) == (job.codec.kind is Kind.LOSSY), job.key
         if job.codec.kind is Kind.LOSSY:
             assert 0.5 < np.mean(measured.ssim) <= 1, job.key
             assert np.square(measured.samples[0].astype(int) - digits[0]).sum() == measured.sse[0], job.key

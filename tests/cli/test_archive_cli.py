@@ -259,15 +259,15 @@ def test_damaged_images_are_named_and_the_others_saved(packed: Path, digits: Pix
     data[group.lanes_offset + 100] ^= 4
     packed.write_bytes(bytes(data))
     assert mz("test", packed) == 1
-    assert "images 16 to 19 are damaged" in capsys.readouterr().err
+    assert "images 16 to 23 are damaged" in capsys.readouterr().err
     out = tmp_path / "x-idx"
     assert mz("decompress", packed, "-o", out) == 1
     assert "--keep-going" in capsys.readouterr().err
     assert not out.exists()
     assert mz("decompress", packed, "-o", out, "--keep-going") == 1
-    assert "images 16 to 19 are damaged" in capsys.readouterr().err
-    assert (read_idx(out) == np.concatenate([digits[:16], digits[20:]])).all()
-    saved = [*range(16), *range(20, 64)]
+    assert "images 16 to 23 are damaged" in capsys.readouterr().err
+    assert (read_idx(out) == np.concatenate([digits[:16], digits[24:]])).all()
+    saved = [*range(16), *range(24, 64)]
     assert read_idx(tmp_path / "x-idx-labels-idx1-ubyte").tolist() == saved
     assert mz("decompress", packed, "-o", f"{tmp_path}/pngs/", "--keep-going") == 1
     assert sorted(os.listdir(tmp_path / "pngs")) == [*(f"{k:06}.png" for k in saved), "labels.csv"]
@@ -277,7 +277,7 @@ def test_damaged_images_are_named_and_the_others_saved(packed: Path, digits: Pix
     capsys.readouterr()
     assert mz("decompress", packed, "-o", tmp_path / "rest.npy", "--keep-going") == 1
     assert "its index is damaged" in capsys.readouterr().err
-    assert len(np.load(tmp_path / "rest.npy")) == 60
+    assert len(np.load(tmp_path / "rest.npy")) == 56
 
 
 def test_names_that_fall_together_do_not_overwrite_each_other(digits: Pixels, tmp_path: Path, capsys: Out) -> None:
@@ -331,7 +331,7 @@ def test_info_lists_and_show_draws(packed: Path, folder: Path, tmp_path: Path, c
     assert mz("info", packed, "--json") == 0
     row = json.loads(capsys.readouterr().out)
     assert (row["images"], row["groups"], row["bytes"], row["origin"]) == (64, 4, packed.stat().st_size, "idx")
-    assert row["parts"] == [{"mode": "lossless", "model": "mnist", "quality": None, "max_error": None, "images": 64}]
+    assert row["parts"] == [{"mode": "lossless", "model": "mnist-bitmap", "quality": None, "max_error": None, "images": 64}]
     assert mz("compress", folder, "-e", 0, "-o", tmp_path / "s.cae", "--quiet") == 0
     assert mz("info", "-v", tmp_path / "s.cae") == 0
     output = capsys.readouterr().out
@@ -367,7 +367,7 @@ def test_labels_of_another_number_are_refused(tmp_path: Path, capsys: Out) -> No
 def test_an_archive_is_repacked(packed: Path, tmp_path: Path, digits: Pixels) -> None:
     assert mz("compress", packed, "-e", 0, "-q", 20, "-o", tmp_path / "small.cae") == 0
     small = mnistzip.Archive(tmp_path / "small.cae")
-    assert small.size < packed.stat().st_size / 4
+    assert small.size < packed.stat().st_size / 1.5
     assert small.labels is not None
     assert small.labels.tolist() == list(range(64))
 

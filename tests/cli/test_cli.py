@@ -351,7 +351,8 @@ def test_info_and_test_and_models(digit_png: Path, capsys: pytest.CaptureFixture
     assert capsys.readouterr().out == f"{packed}: ok\n"
     assert run(["models", "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [row["name"] for row in rows] == ["mnist", "classic", "mnist-fast", "glyph", "grey"]
+    names = ["mnist", "classic", "mnist-fast", "glyph", "grey", "mnist-micro", "mnist-bitmap"]
+    assert [row["name"] for row in rows] == names
 
 
 def test_show_draws_what_is_there(digit_png: Path, digit: Pixels, capsys: pytest.CaptureFixture[str]) -> None:

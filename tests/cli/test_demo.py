@@ -322,7 +322,7 @@ def test_an_archive_opens_and_each_of_its_images_can_be_taken(shown: Page) -> No
 def test_a_page_with_all_candidates_chooses_as_python_does(
     chromium: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digits: Pixels
 ) -> None:
-    monkeypatch.setattr("mnistzip.demo.page.ALL_MODELS", ("mnist", "glyph", "grey"))  # the others are not asked for
+    monkeypatch.setattr("mnistzip.demo.page.ALL_MODELS", ("mnist", "glyph", "grey", "mnist-bitmap"))  # all that it needs
     path = tmp_path / "all.html"
     assert run(["demo", "--all-models", "--no-open", "-o", str(path)]) == 0
     shown = Page(chromium)

@@ -254,16 +254,23 @@ def arguments() -> dict[str, dict[str, Any]]:
             "possible": np.empty(N, np.uint8),
             "finals": finals,
         },
+        "find_bitmaps": {"x": x, "bitmaps": np.empty((N, 3), np.int32), "ink": np.empty((N, 1 << 14), np.uint8)},
+        "digits_of": {
+            "sizes": np.array([[20, 3, -8], [1, 128, 0], [33, 33, 7]], np.int32),
+            "ink": np.ones(20 * 3 + 128 + 33 * 33, np.uint8),
+            "out": np.empty_like(x),
+        },
     }
 
 
-OUTPUTS = {"y", "out", "finals", "possible", "turn", "start", "freq", "counts"}
+OUTPUTS = {"y", "out", "finals", "possible", "turn", "start", "freq", "counts", "bitmaps", "ink"}
+OF_MODULE = ("encode_latents", "encode_pixels", "find_bitmaps", "digits_of")
 INPUTS_OF = {"encode_latents": OUTPUTS, "encode_pixels": OUTPUTS, "latent_symbols": {"y"}, "synthesize": {"y"}}
-INPUTS_OF |= {"decode_latents": {"counts"}, "decode_pixels": {"counts"}}
+INPUTS_OF |= {"decode_latents": {"counts"}, "decode_pixels": {"counts"}, "digits_of": {"ink"}}
 
 
 def call(function: str, values: dict[str, Any]) -> None:
-    owner = EXTENSION if function in ("encode_latents", "encode_pixels") else loaded()
+    owner = EXTENSION if function in OF_MODULE else loaded()
     getattr(owner, function)(*values.values())
 
 
@@ -375,6 +382,9 @@ def bad_values() -> list[tuple[str, str, Any]]:
         cases.append(("encode_pixels", "of_tile", np.array(of_tile, np.int32)))
     for turn in ([0, 9, 5, 9, 1, 2, 3], [-1, 0, 5, 9, 1, 2, 3], [0, 0, 5, 436, 1, 2, 3], [0, 0, 5, 32767, 1, 2, 3]):
         cases.append(("encode_pixels", "turn", np.array(turn, np.int16)))
+    for bad in ([33, 33, 8], [33, 33, -9], [129, 1, 0], [0, 33, 0], [33, -33, 0], [2**31 - 1, 2**31 - 1, 0], [19, 19, 0]):
+        sizes = np.array([[20, 3, -8], [1, 128, 0], bad], np.int32)
+        cases.append(("digits_of", "sizes", sizes))
     return cases
 
 
@@ -395,7 +405,7 @@ def test_streams_are_bytes(function: str, coded: Any) -> None:
 @pytest.mark.parametrize("function", arguments())
 def test_other_numbers_of_arguments_are_refused(function: str) -> None:
     values = list(arguments()[function].values())
-    owner = EXTENSION if function in ("encode_latents", "encode_pixels") else loaded()
+    owner = EXTENSION if function in OF_MODULE else loaded()
     for bad in ([], values[:-1], [*values, None]):
         with pytest.raises(TypeError):
             getattr(owner, function)(*bad)

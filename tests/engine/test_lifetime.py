@@ -54,11 +54,13 @@ def calls(model: Any) -> dict[str, tuple[Callable[..., Any], list[Any]]]:
         ),
         "encode_latents": (EXTENSION.encode_latents, [start, freq, counts, checks, 16, True]),
         "encode_pixels": (EXTENSION.encode_pixels, [*pixels, counts, checks]),
+        "find_bitmaps": (EXTENSION.find_bitmaps, [x, np.empty((N, 3), np.int32), np.empty((N, 1 << 14), np.uint8)]),
+        "digits_of": (EXTENSION.digits_of, [np.array([[20, 2, 1]] * N, np.int32), np.ones(N * 40, np.uint8), x.copy()]),
     }
 
 
 FUNCTIONS = ("first_latents", "refine", "refine_to_budget", "latent_symbols", "synthesize", "decode_latents", "pixel_symbols")
-FUNCTIONS += ("decode_pixels", "encode_latents", "encode_pixels")
+FUNCTIONS += ("decode_pixels", "encode_latents", "encode_pixels", "find_bitmaps", "digits_of")
 
 
 def references(model: Any, arguments: list[Any]) -> list[int]:

@@ -20,6 +20,7 @@ from PIL import Image
 import mnistzip
 from mnistzip.models import packed, prepared, registry
 from mnistzip.types import Mode, Pixels
+from support.bitmap_models import random_bitmap_model
 from support.js_package import JS, build_models, build_script, encodings, names, serve
 from support.paths import VECTORS
 
@@ -95,6 +96,19 @@ def unpacked(files: dict[str, bytes], upto: int) -> bytes:
 def test_a_packed_model_is_the_prepared_model(name: str) -> None:
     model = registry.shipped(name)
     assert unpacked(packed.pack(model), 3 if model.has_pixel_model else 2) == prepared.prepare(model, "little")
+
+
+def test_a_packed_model_of_bitmaps_is_one_file() -> None:
+    for model in (registry.shipped(registry.BITMAPS), random_bitmap_model(1)):
+        files = packed.pack(model)
+        assert list(files) == [".model"]
+        assert unpacked(files, 1) == prepared.prepare(model, "little")
+
+
+@pytest.mark.parametrize(("name", "kind"), [("mnist-fast", "tiles"), ("grey", "grey"), ("mnist-bitmap", "bitmap")])
+def test_packed_models_say_what_they_code_also_to_programs_that_know_no_kinds(name: str, kind: str) -> None:
+    head = json.loads(gzip.decompress(packed.pack(registry.shipped(name))[".model"]).split(b"\n", 1)[0])
+    assert (head["kind"], head["grey"]) == (kind, kind == "grey")
 
 
 def test_the_page_on_the_package_states_the_sizes_of_the_files(models: Path) -> None:

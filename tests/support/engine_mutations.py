@@ -1,7 +1,7 @@
 """Load damaged prepared models and compute with those that load: no process may die of it.
 
-``python engine_mutations.py SEED COUNT`` makes so many of them, and ``SEED COUNT grey`` of the kind ``grey``. It prints how
-many were refused, and how many were loaded.
+``python engine_mutations.py SEED COUNT`` makes so many of them, and with ``grey`` or ``bitmap`` behind it of these kinds. It
+prints how many were refused, and how many were loaded.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from mnistzip import _engine
 from mnistzip.models import prepared
+from mnistzip.models.model import Model
+from support.bitmap_models import a_bitmap, random_bitmap_model
 from support.engine_cases import tiles
 from support.grey_models import random_grey_model
 from support.random_models import random_model
@@ -23,7 +25,14 @@ EXTREMES = (0, 1, -1, 2, 3, 7, 8, 15, 16, 17, 100, 127, 128, 196, 200, 201, 255,
 EXTREMES += (1 << 17, (1 << 17) + 1, 1 << 24, (1 << 24) + 1, 1 << 30, 2**31 - 1, -(2**31), -(2**31) + 1, -2, -127, -128)
 
 
-def records_of(seed: int, grey: bool) -> tuple[bytes, list[int]]:
+def made(kind: str, seed: int) -> Model:
+    """A random model of a kind."""
+    if kind == "bitmap":
+        return random_bitmap_model(seed)
+    return (random_grey_model if kind == "grey" else random_model)(seed, pixels=seed % 2 == 0)
+
+
+def records_of(kind: str, seed: int) -> tuple[bytes, list[int]]:
     """A prepared model, and where its records begin."""
     offsets: list[int] = []
     record = prepared._Writer.record
@@ -34,8 +43,7 @@ def records_of(seed: int, grey: bool) -> tuple[bytes, list[int]]:
 
     prepared._Writer.record = noting  # type: ignore[method-assign]
     try:
-        model = (random_grey_model if grey else random_model)(seed, pixels=seed % 2 == 0)
-        return prepared.prepare(model), offsets
+        return prepared.prepare(made(kind, seed)), offsets
     finally:
         prepared._Writer.record = record  # type: ignore[method-assign]
 
@@ -121,11 +129,25 @@ def use_grey(random: np.random.Generator, model: _engine.Model) -> None:
             raise
 
 
-def main(seed: int, count: int, grey: bool = False) -> None:
+def use_bitmaps(random: np.random.Generator, model: _engine.Model) -> None:
+    """Call every method of a model of the kind ``bitmap`` that was loaded."""
+    bitmaps = [a_bitmap(random) for _ in range(2)]
+    symbols = np.empty((2, 6 + sum(bitmap.ink.size for bitmap in bitmaps)), np.uint16)
+    sizes = np.array([(*bitmap.ink.shape, bitmap.shift) for bitmap in bitmaps], np.int32)
+    model.bitmap_symbols(sizes, np.concatenate([bitmap.ink.ravel() for bitmap in bitmaps]), *symbols)
+    stream = [bytes([random.integers(1, 256)]) + random.bytes(60)]
+    ink, possible, finals = np.empty((2, 1 << 14), np.uint8), np.empty(1, np.uint8), np.empty((1, 2), np.uint32)
+    model.decode_bitmaps(stream, np.full(1, 2, np.int32), sizes, ink, possible, finals)
+
+
+USES = {"tiles": use, "grey": use_grey, "bitmap": use_bitmaps}
+
+
+def main(seed: int, count: int, kind: str = "tiles") -> None:
     """Try damaged models."""
     random = np.random.default_rng(seed)
     instructions = _engine.instructions()
-    models = [records_of(k, grey) for k in range(12)]
+    models = [records_of(kind, k) for k in range(12)]
     refused = loaded = 0
     for k in range(count):
         content, records = models[k % len(models)]
@@ -135,9 +157,9 @@ def main(seed: int, count: int, grey: bool = False) -> None:
             refused += 1
             continue
         loaded += 1
-        (use_grey if grey else use)(random, model)
+        USES[kind](random, model)
     print(refused, loaded)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), "grey" in sys.argv[3:])
+    main(int(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])

@@ -71,6 +71,8 @@ def encodings(digits: Pixels) -> list[dict[str, Any]]:
             cases.append((name, image, {"model": model, "effort": (0, 1, 3)[k % 3], "quality": (15, 50, 90)[k % 3]}))
         cases += [(name, image, {"lossless": True}), (name, image, {"max_error": 1 + 9 * (k % 5)})]
         cases.append((name, image, {"model": "grey", **({"lossless": True} if k % 2 else {"max_error": 1 + 5 * k})}))
+        cases.append((name, image, {"model": "mnist-bitmap", **({"max_error": 3} if k == 4 else {"lossless": True})}))
+    cases += [(f"digit {k}", digits[k], {"quality": (70, 85, 95, 100)[k % 4], "effort": 1 + k % 3}) for k in range(12)]
     tall = np.random.default_rng(2).normal(128, 4, (1400, 5)).astype(np.uint8)  # too many steps for grey without loss
     cases += [("tall", tall, {"lossless": True}), ("tall", tall, {"model": "grey", "max_error": 2})]
     cases += [(f"digit {k}", digits[k], {"bare": True, "quality": 25, "check_bits": k, "effort": 1}) for k in range(3)]

@@ -223,7 +223,7 @@ def test_training_lowers_its_loss(tmp_path: Path, split: splits.Split) -> None:
 def test_the_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "x.npz"
     assert run(["train", str(DIGITS), "-o", str(out), "--recipe", "nonsense"]) == 2
-    assert "own, mnist, mnist-fast, glyph, classic" in capsys.readouterr().err
+    assert "own, mnist, mnist-fast, mnist-micro, glyph, classic" in capsys.readouterr().err
     out.write_bytes(b"precious")
     assert run(["train", str(DIGITS), "-o", str(out)]) == 1
     assert "-f overwrites it" in capsys.readouterr().err

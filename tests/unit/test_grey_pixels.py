@@ -14,11 +14,13 @@ from mnistzip.engines.choice import use
 from mnistzip.entropy.cost import TOTAL
 from mnistzip.errors import FormatError, LimitError
 from mnistzip.limits import GREY_LANE_STEPS_MAX, GREY_STEPS_MAX
-from mnistzip.models.grey.grey_pixels import REACH, ROW_STEPS, UP, WINDOW, level_table, steps
+from mnistzip.models.grey.grey_pixels import REACH, ROW_STEPS, WINDOW, level_table
 from mnistzip.models.registry import shipped
+from mnistzip.models.slanted import margins, steps
 from mnistzip.types import Mode, Pixels
 from support.grey_models import pictures
 
+UP, _ = margins(WINDOW)
 LEVELS = [0, 1, 60, 61, 128, 250, 255]
 
 
@@ -30,7 +32,7 @@ def rough(random: np.random.Generator, count: int, height: int, width: int) -> l
 
 @pytest.mark.parametrize("shapes", [[(1, 1)], [(9, 7)], [(3, 20), (20, 3), (1, 5)]], ids=str)
 def test_every_pixel_is_in_one_step_and_sees_only_earlier_ones(shapes: list[tuple[int, int]]) -> None:
-    places, first = steps(shapes)
+    places, first = steps(shapes, ROW_STEPS)
     found = list(zip(places.image.tolist(), places.row.tolist(), places.column.tolist(), strict=True))
     assert sorted(found) == [
         (image, row, column) for image, (height, width) in enumerate(shapes) for row in range(height) for column in range(width)
@@ -81,7 +83,7 @@ def test_frequencies_are_positive_and_sum_to_the_total(max_error: int) -> None:
 def test_pixels_that_come_later_change_nothing_that_was_coded_before() -> None:
     model, random = shipped("grey").grey_pixels, np.random.default_rng(2)
     x = pictures(random, 1, 12, 17)
-    places, _ = steps([(12, 17)])
+    places, _ = steps([(12, 17)], ROW_STEPS)
     before = np.stack(model.intervals(x))[:, 0]
     for number in random.integers(0, 12 * 17, 8).tolist():
         changed = x.copy()

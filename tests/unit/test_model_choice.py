@@ -89,7 +89,8 @@ def test_no_other_option_is_much_cheaper_than_the_default(
     chosen = cost(images, mnistzip.encode_many(images, quality=quality, effort=effort), quality)
     others = [mnistzip.encode_many(images, quality=each.quality or 0, effort=effort, model=each.model)
               for each in candidates("auto", quality)]  # fmt: skip
-    if quality < 90 or kind not in ("digits", "letters"):  # what a model was made for stays lossy, at whatever quality
+    # What a model was made for stays lossy at whatever quality, unless a lossless file is no larger.
+    if (quality < 90 or kind != "letters") and (quality < 50 or kind != "digits"):
         others.append(mnistzip.encode_many(images, lossless=True))
     assert chosen <= 1.03 * min(cost(images, files, quality) for files in others)
 
@@ -139,9 +140,11 @@ def test_of_files_within_a_budget_the_truer_is_kept(pictures: dict[str, list[Pix
     chosen = mnistzip.encode_many(images, max_bytes=24, effort=0, model="auto")
     every = [mnistzip.encode_many(images, max_bytes=24, effort=0, model=name) for name in registry.CANDIDATES]
     for image, file, pair in zip(images, chosen, zip(*every, strict=True), strict=True):
-        assert squared_error([image], [mnistzip.decode(file)]) == min(
-            squared_error([image], [mnistzip.decode(f)]) for f in pair
-        )
+        least = min(squared_error([image], [mnistzip.decode(f)]) for f in pair)
+        if mnistzip.info(file).model == registry.BITMAPS:
+            assert (mnistzip.decode(file) == image).all()
+        else:
+            assert squared_error([image], [mnistzip.decode(file)]) == least
 
 
 def test_a_budget_that_none_meets_names_the_image() -> None:
@@ -184,7 +187,12 @@ def test_an_archive_chooses_for_each_picture(lossless: bool, pictures: dict[str,
     if lossless:
         assert all((a == b).all() for a, b in zip(decoded, images, strict=True))
     else:
-        assert squared_error(images, decoded) <= 1.05 * squared_error(images, mnistzip.decode_many(singles))
+        lossy = [
+            k for k, file in enumerate(singles) if mnistzip.info(file).mode == "lossy"
+        ]  # some digits are lossless in a file
+        alone = mnistzip.decode_many([singles[k] for k in lossy])
+        some_images = [images[k] for k in lossy]
+        assert squared_error(some_images, [decoded[k] for k in lossy]) <= 1.05 * squared_error(some_images, alone)
     for k in (0, 17, 30, 63):
         assert (opened[k] == decoded[k]).all()
     some = opened.read([9, 3, 40, 3])

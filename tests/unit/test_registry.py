@@ -65,13 +65,16 @@ def test_shipped_models_are_those_of_their_cards(name: str) -> None:
 
 
 def test_ids_of_shipped_models_never_change() -> None:
-    assert registry.SHIPPED == {"mnist": 0, "classic": 1, "mnist-fast": 2, "glyph": 3, "grey": 4}
+    numbers = {"mnist": 0, "classic": 1, "mnist-fast": 2, "glyph": 3, "grey": 4, "mnist-micro": 5, "mnist-bitmap": 6}
+    assert numbers == registry.SHIPPED
     assert {name: registry.shipped(name).fingerprint.hex() for name in registry.SHIPPED} == {
         "mnist": "fbf156a675eb1d37",
         "classic": "f8d161057cb0519e",
         "mnist-fast": "a7ca3dab0a7bb19b",
         "glyph": "4944a3bf1db645b1",
         "grey": "7314795c1427d0fb",
+        "mnist-micro": "277a2ffcf9ab980a",
+        "mnist-bitmap": "0aed5300090f4f5c",
     }  # a better model gets a number of its own
     assert registry.shipped("grey").fingerprint_for(Mode.LOSSY).hex() == "0321fae5ce869be1"  # of older archives
 

@@ -14,9 +14,11 @@ import pytest
 import mnistzip
 from mnistzip import pretrained
 from mnistzip.engines.native_engine import NATIVE
+from mnistzip.idx import read_idx
 from mnistzip.models import model_file, prepared, registry, stored_models
 from mnistzip.models.grey.grey_file import read_grey
 from mnistzip.models.registry import Model
+from support.paths import ROOT
 
 NAMES = sorted(registry.SHIPPED)
 
@@ -51,6 +53,9 @@ def test_a_stored_model_equals_its_model_file(folder: Path, name: str) -> None:
     stored = stored_models.read(folder / f"{name}.prepared", model_file_of(name))
     assert stored == prepared.prepare(plain)
     model = Model(name, plain.number, plain.content, stored)
+    if plain.is_bitmap:
+        assert model.has_pixel_model
+        return
     if plain.is_grey:
         _, lmbda, has_pixel_model = read_grey(plain.content, name)
     else:
@@ -115,10 +120,12 @@ def test_a_stored_model_for_other_code_or_another_machine_is_not_used(
 def test_models_with_and_without_stored_models_give_the_same_files(folder: Path) -> None:
     image = np.random.default_rng(1).integers(0, 256, (28, 28)).astype(np.uint8)
     image[:, 5:] = 0
+    digit = read_idx(ROOT / "tests" / "data" / "digits-idx3-ubyte.gz")[0]
     for name in NAMES:
         plain = from_file(name)
         stored = Model(name, plain.number, plain.content, stored_models.read(folder / f"{name}.prepared", model_file_of(name)))
-        files = [mnistzip.encode(image, model=model) for model in (plain, stored)]
+        x, options = (digit, {"lossless": True}) if plain.is_bitmap else (image, {})
+        files = [mnistzip.encode(x, model=model, **options) for model in (plain, stored)]
         assert files[0] == files[1]
 
 

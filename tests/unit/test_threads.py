@@ -99,7 +99,7 @@ def test_files_and_images_do_not_depend_on_threads(threads: int, digits: Pixels)
 def test_errors_number_images_of_all_parts(threads: int, digits: Pixels) -> None:
     images = [np.zeros((28, 28), np.uint8)] * 20 + [digits[0]]
     with pytest.raises(mnistzip.LimitError, match="image 20 takes"):
-        mnistzip.encode_many(images, lossless=True, max_bytes=30, threads=threads)
+        mnistzip.encode_many(images, lossless=True, max_bytes=20, threads=threads)
     files = [*mnistzip.encode_many(images), b"no file"]
     with pytest.raises(mnistzip.FormatError, match="file 21"):
         mnistzip.decode_many(files, threads=threads)

@@ -48,7 +48,7 @@ def test_a_file_finds_its_model_where_the_path_leads(
         assert mnistzip.encode(digit, model="mine") == file
     archive = mnistzip.encode_archive([digit, digit], model="mine")
     assert (mnistzip.Archive(archive)[1] == expected).all()
-    with pytest.raises(ModelError, match="mnist-fast, glyph, grey, auto, broken, mine or the path"):
+    with pytest.raises(ModelError, match="mnist-fast, glyph, grey, mnist-micro, mnist-bitmap, auto, broken, mine or the path"):
         mnistzip.encode(digit, model="yours")
 
 

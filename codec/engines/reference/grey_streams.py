@@ -12,8 +12,9 @@ from mnistzip.entropy.cost import TOTAL
 from mnistzip.entropy.states import FinalStates
 from mnistzip.models.grey.distribution import Distributions
 from mnistzip.models.grey.grey_model import latent_shape
-from mnistzip.models.grey.grey_pixels import CELLS_TOGETHER, GreyPixels, Mixtures, cells
+from mnistzip.models.grey.grey_pixels import CELLS_TOGETHER, WINDOW, GreyPixels, Mixtures
 from mnistzip.models.grey.prior import GreyPrior
+from mnistzip.models.slanted import cells
 from mnistzip.types import Integers, Pixels
 
 Shape = tuple[int, int]
@@ -72,7 +73,7 @@ def decode_pixels(
     images: list[list[Pixels]] = [[] for _ in coded]
     for depth in range(max(map(len, shapes), default=0)):
         alive = [stream for stream, of_stream in enumerate(shapes) if depth < len(of_stream)]
-        for streams in _batches(alive, [cells(shapes[stream][depth]) for stream in alive]):
+        for streams in _batches(alive, [cells(shapes[stream][depth], WINDOW) for stream in alive]):
 
             def next_symbols(mixtures: Mixtures, image: Integers, streams: Integers = streams) -> Integers:
                 return decoder.decode(mixtures, streams[image])

@@ -13,9 +13,9 @@
     v
     weights, means and scales of some logistic distributions, whose mixture is that of the grey level
 
-Pixels of a step, :func:`steps`, see none of each other, so a decoder computes them together. An encoder computes all pixels
-together. Sums of integers do not depend on order, so both get the same frequencies bit for bit. FORMAT.md, section 13,
-specifies all of it.
+Pixels follow each other in slanted steps (:mod:`mnistzip.models.slanted`). Those of a step see none of each other, so a decoder
+computes them together. An encoder computes all pixels together. Sums of integers do not depend on order, so both get the same
+frequencies bit for bit. FORMAT.md, section 13, specifies all of it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
 
@@ -34,11 +33,11 @@ from mnistzip.entropy.cost import PROBABILITY_BITS, TOTAL
 from mnistzip.errors import ModelError
 from mnistzip.limits import PIXEL_WIDTH_MAX
 from mnistzip.models.grey.distribution import MEAN_BITS, SEGMENT_BITS, Shape
+from mnistzip.models.slanted import Canvas, ImageShape, Places, cells, steps
 from mnistzip.nn.exact import ACTIVATIONS, SUM_MAX, Affine, Numbers, Range, exact_matmul, requantize, require_shape
 from mnistzip.threads import go_on
 from mnistzip.types import Floats, Integers, Pixels
 
-UP, SIDE = 6, 8  # rows above a pixel and columns to both sides that it sees
 REACH = ((8, -1), (7, 2), (6, 5), (5, 5), (5, 5), (4, 4), (3, 3))  # columns to the left and right, by the rows above
 WINDOW = tuple((-up, column) for up, (left, right) in enumerate(REACH) for column in range(-left, right + 1))
 NEAREST = ((0, -2), (0, -1), (-1, -1), (-1, 0), (-1, 1), (-1, 2), (-2, 0), (-2, 1))  # of which the spread is
@@ -65,7 +64,6 @@ FACTOR_MAX = 1 << 24  # of ``magnify`` and ``amplitude``
 PIXELS_PER_BATCH = 1 << 14  # that are computed together
 CELLS_TOGETHER = 1 << 20  # grey levels with the margins around images that are coded together
 
-ImageShape = tuple[int, int]  # height, width
 NextSymbols = Callable[["Mixtures", Integers], Integers]
 
 
@@ -73,30 +71,6 @@ def quarter_octaves(number: Integers) -> Integers:
     """The whole quarters of octaves of numbers of at least 1: ``4 * floor(log2 m)``, and the two bits below the highest one."""
     exponent = np.frexp(number.astype(np.float64))[1].astype(np.int64) - 1
     return 4 * exponent + (((number << 2) >> exponent) & 3)
-
-
-class Places(NamedTuple):
-    """Where pixels of some images are, shape ``(n,)`` each."""
-
-    image: Integers
-    row: Integers
-    column: Integers
-
-    def select(self, which: slice | Integers) -> Places:
-        """Some of them."""
-        return Places(*(part[which] for part in self))
-
-
-def steps(shapes: Sequence[ImageShape]) -> tuple[Places, Integers]:
-    """The pixels of images of shapes ``(H, W)``, sorted by step, image and row; and where each step begins, with the end."""
-    sizes = np.array([height * width for height, width in shapes], np.int64)
-    width = np.repeat(np.array([width for _, width in shapes], np.int64), sizes)
-    within = np.arange(len(width)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    row, column = np.divmod(within, np.maximum(width, 1))
-    step = column + ROW_STEPS * row
-    order = np.argsort(step, kind="stable")  # images and rows are in order already
-    places = Places(np.repeat(np.arange(len(sizes)), sizes), row, column)
-    return places.select(order), np.searchsorted(step[order], np.arange(step.max(initial=-1) + 2))
 
 
 @cache
@@ -156,38 +130,6 @@ class Mixtures:
     def select(self, which: Integers) -> Mixtures:
         """Some of the n alphabets."""
         return Mixtures(self.shape, self.levels, self.weight[which], self.mean[which], self.scale[which])
-
-
-def cells(shape: ImageShape) -> int:
-    """The grey levels of an image and of the margin around it."""
-    height, width = shape
-    return (height + UP) * (width + 2 * SIDE)
-
-
-class _Canvas:
-    """The grey levels of images of any shapes, one after the other, each with a margin of unknown ones."""
-
-    def __init__(self, shapes: Sequence[ImageShape]) -> None:
-        self._shapes = shapes
-        self.width = np.array([width for _, width in shapes], np.int64)
-        self._stride = self.width + 2 * SIDE
-        self._size = np.array([cells(shape) for shape in shapes], np.int64)
-        self._first = np.cumsum(self._size) - self._size
-        self.levels = np.full(int(self._size.sum()), UNKNOWN, np.int64)
-
-    def index(self, places: Places) -> Integers:
-        """The index of pixels."""
-        return self._first[places.image] + (places.row + UP) * self._stride[places.image] + places.column + SIDE
-
-    def around(self, places: Places) -> Integers:
-        """The grey levels of the windows of pixels, ``(n, 68)``."""
-        return self.levels[self.index(places)[:, None] + self._stride[places.image, None] * _ROWS + _COLUMNS]
-
-    def images(self) -> list[Integers]:
-        """The grey levels of each image, ``(H, W)``."""
-        parts = zip(self._first, self._size, self._stride, self._shapes, strict=True)
-        whole = [(self.levels[first : first + size].reshape(-1, stride), shape) for first, size, stride, shape in parts]
-        return [levels[UP:, SIDE : SIDE + width] for levels, (_, width) in whole]
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,7 +202,7 @@ class GreyPixels:
         Args:
             x: grey levels, ``(n, H, W)``: if there is a ``max_error``, only those that it leaves.
         """
-        together = max(1, CELLS_TOGETHER // cells((x.shape[1], x.shape[2])))
+        together = max(1, CELLS_TOGETHER // cells((x.shape[1], x.shape[2]), WINDOW))
         parts = [self._intervals(x[first : first + together], max_error) for first in range(0, len(x), together)]
         starts, freqs = zip(*parts, strict=True)
         return np.concatenate(starts), np.concatenate(freqs)
@@ -268,12 +210,12 @@ class GreyPixels:
     def _intervals(self, x: Pixels, max_error: int) -> tuple[Integers, Integers]:
         """As :meth:`intervals`, all images together."""
         n, height, width = x.shape
-        canvas = _Canvas([(height, width)] * n)
+        canvas = Canvas([(height, width)] * n, WINDOW, UNKNOWN)
         for levels, image in zip(canvas.images(), x, strict=True):
             levels[...] = image
-        one, _ = steps([(height, width)])
+        one, _ = steps([(height, width)], ROW_STEPS)
         places = Places(np.repeat(np.arange(n), height * width), np.tile(one.row, n), np.tile(one.column, n))
-        symbol = level_table(max_error)[1][canvas.levels[canvas.index(places)]]
+        symbol = level_table(max_error)[1][canvas.values[canvas.index(places)]]
         start, freq = np.empty((2, len(symbol)), np.int64)
         for first in range(0, len(symbol), PIXELS_PER_BATCH):
             go_on()
@@ -290,16 +232,16 @@ class GreyPixels:
         Returns:
             Grey levels of each image, ``(H, W)``.
         """
-        canvas, levels = _Canvas(shapes), level_table(max_error)[0]
-        places, first = steps(shapes)
+        canvas, levels = Canvas(shapes, WINDOW, UNKNOWN), level_table(max_error)[0]
+        places, first = steps(shapes, ROW_STEPS)
         for start, end in pairwise(first.tolist()):
             for some in range(start, end, PIXELS_PER_BATCH):
                 go_on()
                 part = places.select(slice(some, min(some + PIXELS_PER_BATCH, end)))
-                canvas.levels[canvas.index(part)] = levels[next_symbols(self._mixtures(canvas, part, max_error), part.image)]
+                canvas.values[canvas.index(part)] = levels[next_symbols(self._mixtures(canvas, part, max_error), part.image)]
         return [image.astype(np.uint8) for image in canvas.images()]
 
-    def _mixtures(self, canvas: _Canvas, places: Places, max_error: int) -> Mixtures:
+    def _mixtures(self, canvas: Canvas, places: Places, max_error: int) -> Mixtures:
         """The distributions of n pixels, whose windows are known."""
         around = canvas.around(places)
         prediction = _predict(around)
@@ -334,7 +276,6 @@ class GreyPixels:
         return Mixtures(self.shape, level_table(max_error)[0], weight, mean, scale)
 
 
-_ROWS, _COLUMNS = np.array(WINDOW).T
 _NEAREST = [WINDOW.index(offset) for offset in NEAREST]
 _LEFT, _ABOVE, _ABOVE_LEFT = (WINDOW.index(offset) for offset in ((0, -1), (-1, 0), (-1, -1)))
 
