@@ -13,14 +13,22 @@ import nbformat
 from nbclient import NotebookClient
 
 NOTEBOOK = Path(__file__).parents[1] / "docs" / "notebooks" / "from-autoencoder-to-codec.ipynb"
-CELL_SECONDS_MAX = 1800  # on a busy machine
+SECONDS_MAX = 1800  # of a cell, the start of the kernel, and the wait for outputs, on a busy machine
 
 
 def executed() -> nbformat.NotebookNode:
     """The notebook with new outputs. An error in a cell is raised."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     where = {"metadata": {"path": str(NOTEBOOK.parent)}}
-    client = NotebookClient(notebook, timeout=CELL_SECONDS_MAX, resources=where, record_timing=False)
+    client = NotebookClient(
+        notebook,
+        timeout=SECONDS_MAX,
+        startup_timeout=SECONDS_MAX,
+        iopub_timeout=SECONDS_MAX,
+        raise_on_iopub_timeout=True,  # rather than leave out outputs
+        resources=where,
+        record_timing=False,
+    )
     return client.execute()
 
 
