@@ -2,8 +2,8 @@
 
     OPENBLAS_NUM_THREADS=1 python benchmarks/round_trip.py train-images-idx3-ubyte.gz t10k-images-idx3-ubyte.gz
 
-Lossless images must equal the digits. Lossy images must equal the reconstruction of the encoder, from single files and from the
-archive. Prints the number of mismatches of each kind; their sum is the exit code. 70,000 digits take about ten minutes.
+Lossless images must equal the digits, also those of lossy files that became lossless because that took no more bytes. Lossy
+images must equal the reconstruction of the encoder, from single files and from the archive. Prints the number of mismatches of each kind; their sum is the exit code. 70,000 digits take about ten minutes.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ def main(sources: tuple[Path, ...], quality: int, model: str) -> None:
             how = {"lossless": True} if lossless else {"quality": quality}
             files = mnistzip.encode_many(some, effort=0, model=model, **how)
             packed = mnistzip.encode_archive(some, effort=0, model=model, **how)
-            wrong[0] += mismatches(mnistzip.decode_many(files), expected)
+            exact = [mnistzip.info(file).mode == "lossless" for file in files]  # also lossy ones where that took no more bytes
+            singles = np.where(np.array(exact)[:, None, None], some, expected)
+            wrong[0] += mismatches(mnistzip.decode_many(files), singles)
             wrong[1] += mismatches(list(mnistzip.Archive(packed)), expected)
             size = [size[0] + sum(map(len, files)), size[1] + len(packed)]
         for kind, bad, taken in zip(("single files", "archive"), wrong, size, strict=True):
