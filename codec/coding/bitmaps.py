@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mnistzip.coding.image_pixels import ImageSymbols, encode_payloads, image_check
+from mnistzip.coding.image_pixels import Decoded, ImageSymbols, decode_checked, encode_payloads
 from mnistzip.engines.choice import current
 from mnistzip.errors import FormatError
 from mnistzip.models.registry import Model
@@ -42,22 +42,15 @@ def decode_payloads(
     """For each payload its images or its error: :func:`mnistzip.coding.lossless.decode_payloads`."""
     if max_error:
         model.require_mode(Mode.BOUNDED)
-    out: list[list[Pixels] | FormatError] = [
-        FormatError("a coded stream is empty or begins with an impossible state") for _ in payloads
-    ]
-    for k, of_payload in enumerate(shapes):
-        if any(shape != (TILE, TILE) for shape in of_payload):
-            out[k] = FormatError(f"the model {model.name} codes images of {TILE}x{TILE} pixels only")
-    coded = [
-        k for k, payload in enumerate(payloads) if payload and payload[0] and all(shape == (TILE, TILE) for shape in shapes[k])
-    ]
-    if not coded:
-        return out
-    bitmaps, possible, ends = current().decode_bitmaps(model, [payloads[k] for k in coded], [len(shapes[k]) for k in coded])
-    digits = iter(current().digits_of([bitmap for of_stream in bitmaps for bitmap in of_stream]))
-    images = [[next(digits) for _ in of_stream] for of_stream in bitmaps]
-    checks = np.array([image_check(checksum_seeds[k], each) for k, each in zip(coded, images, strict=True)], np.int64)
-    intact = np.logical_and(ends.verify(checks), possible)
-    for k, each, valid in zip(coded, images, intact.tolist(), strict=True):
-        out[k] = each if valid else FormatError("its content does not match its check")
-    return out
+
+    def decode(which: Sequence[int]) -> Decoded:
+        engine = current()
+        bitmaps, possible, ends = engine.decode_bitmaps(model, [payloads[k] for k in which], [len(shapes[k]) for k in which])
+        digits = iter(engine.digits_of([bitmap for of_stream in bitmaps for bitmap in of_stream]))
+        return [[next(digits) for _ in of_stream] for of_stream in bitmaps], possible, ends
+
+    refused = FormatError(f"the model {model.name} codes images of {TILE}x{TILE} pixels only")
+    fits = [all(shape == (TILE, TILE) for shape in of_payload) for of_payload in shapes]
+    fitting = [payload if is_fit else b"" for payload, is_fit in zip(payloads, fits, strict=True)]
+    decoded = decode_checked(checksum_seeds, fitting, decode)
+    return [images if is_fit else refused for images, is_fit in zip(decoded, fits, strict=True)]

@@ -5,7 +5,7 @@ A payload is one stream, whose images follow each other. FORMAT.md, section 13, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,12 +14,15 @@ from mnistzip.bitstream.checksums import crc32
 from mnistzip.engines.choice import current
 from mnistzip.engines.interface import LatentSymbols
 from mnistzip.entropy.cost import COST
+from mnistzip.entropy.states import FinalStates
 from mnistzip.errors import FormatError
 from mnistzip.models.registry import Model
 from mnistzip.tiling import by_shape
 from mnistzip.types import Pixels
 
 PIXELS_TOGETHER = 1 << 18  # whose symbols are computed together
+
+Decoded = tuple[list[list[Pixels]], list[bool], FinalStates]  # the images of streams, whether possible, and their ends
 
 
 class ImageSymbols(NamedTuple):
@@ -53,7 +56,7 @@ def encode_payloads(
     starts = range(0, len(images), group)
     streams = [LatentSymbols.join([each.intervals for each in symbols[start : start + group]]) for start in starts]
     pairs = zip(checksum_seeds, starts, strict=True)
-    checks = [image_check(seed, images[start : start + group]) for seed, start in pairs]
+    checks = [_check(seed, images[start : start + group]) for seed, start in pairs]
     return current().encode_streams(streams, np.array(checks, np.int64))
 
 
@@ -65,19 +68,34 @@ def decode_payloads(
     max_error: int = 0,
 ) -> list[list[Pixels] | FormatError]:
     """For each payload its images or its error: :func:`mnistzip.coding.lossless.decode_payloads`."""
+
+    def decode(which: Sequence[int]) -> Decoded:
+        images, ends = current().decode_pixel_images(model, [payloads[k] for k in which], [shapes[k] for k in which], max_error)
+        return images, [True] * len(which), ends
+
+    return decode_checked(checksum_seeds, payloads, decode)
+
+
+def decode_checked(
+    checksum_seeds: Sequence[bytes], payloads: Sequence[bytes], decode: Callable[[Sequence[int]], Decoded]
+) -> list[list[Pixels] | FormatError]:
+    """For each payload of one stream its images, or its error.
+
+    Args:
+        decode: for the payloads of these numbers their images, whether all symbols are possible, and where each stream ended.
+    """
     out: dict[int, list[Pixels] | FormatError] = {}
-    possible = [k for k, payload in enumerate(payloads) if payload and payload[0]]
-    if possible:
-        images, ends = current().decode_pixel_images(
-            model, [payloads[k] for k in possible], [shapes[k] for k in possible], max_error
-        )
-        checks = np.array([image_check(checksum_seeds[k], each) for k, each in zip(possible, images, strict=True)], np.int64)
-        for k, each, intact in zip(possible, images, ends.verify(checks).tolist(), strict=True):
-            out[k] = each if intact else FormatError("its content does not match its check")
+    which = [k for k, payload in enumerate(payloads) if payload and payload[0]]
+    if which:
+        images, possible, ends = decode(which)
+        checks = np.array([_check(checksum_seeds[k], each) for k, each in zip(which, images, strict=True)], np.int64)
+        intact = np.logical_and(ends.verify(checks), possible)
+        for k, each, is_intact in zip(which, images, intact.tolist(), strict=True):
+            out[k] = each if is_intact else FormatError("its content does not match its check")
     damaged = FormatError("a coded stream is empty or begins with an impossible state")
     return [out.get(k, damaged) for k in range(len(payloads))]
 
 
-def image_check(seed: bytes, images: Sequence[Pixels]) -> int:
+def _check(seed: bytes, images: Sequence[Pixels]) -> int:
     """CRC-32 of the seed, four zeros, and the grey levels of all images."""
     return crc32((seed, bytes(4), *(np.ascontiguousarray(image).tobytes() for image in images)))

@@ -11,8 +11,8 @@ To try every model on every image would take several times as long as coding it.
 low estimate of its bytes lets it win. Images that look like MNIST's digits are not tried with models of the kind ``grey``, and
 at effort 0 they go to ``mnist`` without a comparison.
 
-Where several models are candidates, a digit is first coded as the bitmap that it was made from. If there is one, no other
-lossless coding is tried: it takes less than half the bytes of any other.
+Where several models are candidates, a digit is first coded as the bitmap that it was made from. If there is one, no
+pixel model is tried: they take more than twice the bytes.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ BYTE = 8 * BIT  # a byte in the unit of bits
 # Lossless bytes for each pixel that differs from its neighbours: nearly all images take more than the first figure, most take
 # more than the second, which serves at effort 0.
 BYTES_PER_CHANGE, BYTES_PER_CHANGE_FAST = 0.3, 0.45
-PIXEL_MODEL_BYTES_MIN = 2  # of a tile
 BITMAP_BYTES_PER_EDGE, BITMAP_BYTES_PER_EDGE_FAST = 0.2, 0.4  # the same for bitmaps, for each pixel at the edge of the ink
+PIXEL_MODEL_BYTES_MIN = 2  # of a tile
 ADVANTAGE = 32  # a model other than the first must cost less by 1/32
 OVERHEAD = 4 * BYTE  # headers and checks of two modes differ by less
 INFEASIBLE = 1 << 60  # a cost
