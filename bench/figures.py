@@ -18,7 +18,8 @@ README_ROWS = (
 BILLION, CLUSTER = 1_000_000_000, 64  # images and processors of docs/clusters.md
 
 
-PARTS = ("performance", "flat", "bounded", "measurements", "microcontrollers", "lossless")  # in docs/, as in Sources
+# In docs/, as in Sources.
+PARTS = ("performance", "flat", "bounded", "measurements", "microcontrollers", "lossless", "lossless-sets")
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Sources:
         measurements: ``docs/measurements.json``, results of commands that print them.
         microcontrollers: ``docs/microcontrollers.json``, by ``benchmarks/microcontrollers.py``.
         lossless: ``docs/lossless.json``, by ``benchmarks/lossless.py``.
+        lossless_sets: ``docs/lossless-sets.json``, by ``benchmarks/lossless_sets.py``.
     """
 
     results: Results
@@ -42,6 +44,7 @@ class Sources:
     measurements: dict[str, Any]
     microcontrollers: dict[str, Any]
     lossless: dict[str, Any]
+    lossless_sets: dict[str, Any]
 
     def row(self, key: str) -> Row:
         """One codec at one setting of the benchmark."""

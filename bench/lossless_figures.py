@@ -77,3 +77,17 @@ def whole(sources: Sources) -> str:
 def exact_size(sources: Sources) -> str:
     """The size of a digit without loss."""
     return f"keeps every pixel of a digit of MNIST in {sources.lossless['digits']['as they are']['auto']['bytes']:.0f} bytes"
+
+
+def other_sets(sources: Sources) -> str:
+    """Lossless files of sets like MNIST, and those of other codecs."""
+    measured = sources.lossless_sets
+    rows = []
+    for name, each in measured["sets"].items():
+        sizes = each["others"] | {"**mnistzip, single files**": each["files"], "**mnistzip, archive**": each["archive"]}
+        rows += [[name, codec, f"{size:.1f}", f"{8 * size / each['pixels']:.3f}"] for codec, size in sizes.items()]
+    return (
+        markdown_table(["all test images", "codec", "bytes per image", "bits per pixel"], rows)
+        + f"\n\nMeasured {measured['measured']} with `{measured['command']}`, which decodes each file and compares it with "
+        "the image."
+    )

@@ -33,6 +33,7 @@ FIGURES: dict[str, dict[str, Figure]] = {  # page -> marker -> function that wri
         "bitmaps": lossless_figures.bitmaps,
         "changed": lossless_figures.changed_digits,
         "cost": lossless_figures.cost,
+        "sets": lossless_figures.other_sets,
         "bounded": figures.bounded_files,
     },
     "docs/microcontrollers.md": {
