@@ -12,14 +12,15 @@ from mnistzip.bench.report.tables import named
 from mnistzip.bench.results import Results, Row, read_results
 
 README_ROWS = (
-    *("mnist@q10", "mnist@q50", "mnist@q100", "mnist-fast-e0@q50", "mnistzip-lossless"),
+    *("auto@q10", "auto@q25", "auto@q50", "mnist-e0@q50", "mnist-fast-e0@q50", "mnistzip-lossless"),
     *("webp@q10", "jpegxl-lossless@e10", "png"),
 )
+LOSSLESS = "mnistzip-lossless"
 BILLION, CLUSTER = 1_000_000_000, 64  # images and processors of docs/clusters.md
 
 
 # In docs/, as in Sources.
-PARTS = ("performance", "flat", "bounded", "measurements", "microcontrollers", "lossless", "lossless-sets")
+PARTS = ("performance", "flat", "bounded", "measurements", "microcontrollers", "lossless", "lossless-sets", "rate-distortion")
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Sources:
         microcontrollers: ``docs/microcontrollers.json``, by ``benchmarks/microcontrollers.py``.
         lossless: ``docs/lossless.json``, by ``benchmarks/lossless.py``.
         lossless_sets: ``docs/lossless-sets.json``, by ``benchmarks/lossless_sets.py``.
+        rate_distortion: ``docs/rate-distortion.json``, by ``benchmarks/rate_distortion.py``.
     """
 
     results: Results
@@ -45,6 +47,7 @@ class Sources:
     microcontrollers: dict[str, Any]
     lossless: dict[str, Any]
     lossless_sets: dict[str, Any]
+    rate_distortion: dict[str, Any]
 
     def row(self, key: str) -> Row:
         """One codec at one setting of the benchmark."""
@@ -82,16 +85,15 @@ def bd_rates(sources: Sources) -> str:
 
 
 def digit_size(sources: Sources) -> str:
-    """The size of a digit by default."""
-    row = sources.row("mnist@q50")
-    assert round(number(row.ratio_png)) == 12
-    return f"about {row.mean_bytes:.0f} bytes, a twelfth of its PNG"
+    """The size of a digit at a low quality and at the default one."""
+    low, usual, png = (number(sources.row(key).mean_bytes) for key in ("auto@q10", "auto@q50", "png"))
+    return f"{low:.0f} to {usual:.0f} bytes, depending on the quality (its PNG takes {png:.0f})"
 
 
 def speed_sentence(sources: Sources) -> str:
     """The speed of encoding in one sentence."""
     default, fast, webp = (
-        f"{number(sources.row(key).encode_per_second):,.0f}" for key in ("mnist@q50", "mnist-e0@q50", "webp@q10")
+        f"{number(sources.row(key).encode_per_second):,.0f}" for key in ("auto@q50", "auto-e0@q50", "webp@q10")
     )
     return (
         f"At the default effort it encodes {default} images per second of processor time, and {fast} at effort 0; "
@@ -101,7 +103,8 @@ def speed_sentence(sources: Sources) -> str:
 
 def speed_table(sources: Sources) -> str:
     """Images a second of the models, and of WebP and PNG."""
-    keys = ("mnist@q50", "mnist-e0@q50", "mnist-fast@q50", "mnist-fast-e0@q50", "mnistzip-lossless", "webp@q10", "png")
+    models = ("auto", "mnist", "mnist-fast")
+    keys = (*(f"{model}{effort}@q50" for model in models for effort in ("", "-e0")), LOSSLESS, "webp@q10", "png")
     rows = [
         [named(row), f"{number(row.encode_per_second):,.0f}", f"{number(row.decode_per_second):,.0f}"]
         for row in map(sources.row, keys)

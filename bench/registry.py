@@ -202,7 +202,7 @@ def _of_mnistzip(model: str | None) -> list[Codec]:
     """The codecs of mnistzip."""
     lossy = [
         _ours("auto", "auto", DEFAULT_EFFORT, SPARSE, 9),
-        _ours("auto-e0", "auto", 0, CURVE, 4, on_request=True),
+        _ours("auto-e0", "auto", 0, CURVE, 4),
         _ours("mnist", "mnist", DEFAULT_EFFORT, SPARSE, 6),
         _ours("mnist-e0", "mnist", 0, CURVE, 2),
         _ours("mnist-e6", "mnist", 6, SPARSE, 22, on_request=True),

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from mnistzip.bench import figures, lossless_figures, microcontroller_figures
+from mnistzip.bench import figures, lossless_figures, microcontroller_figures, rate_distortion_figures
 from mnistzip.bench.figures import Sources, read_sources
 
 Figure = Callable[[Sources], str]
@@ -52,6 +52,14 @@ FIGURES: dict[str, dict[str, Figure]] = {  # page -> marker -> function that wri
         "blas": figures.blas_threads,
     },
     "docs/plugins.md": {"torch": figures.torch_speed, "parquet": figures.parquet_bytes, "zarr": figures.zarr_chunks},
+    "docs/rate-distortion.md": {
+        "default": rate_distortion_figures.by_default,
+        "mnist": rate_distortion_figures.by_mnist,
+        "steps": rate_distortion_figures.steps,
+        "bare": rate_distortion_figures.bare_streams,
+        "readable": rate_distortion_figures.readable,
+        "work": rate_distortion_figures.work,
+    },
     "docs/small-pictures.md": {"choice": figures.choice_cost},
     "docs/train-your-own.md": {"glyphs": figures.unseen_glyphs, "fashion": figures.fashion, "strokes": figures.strokes},
 }

@@ -5,6 +5,7 @@
     python benchmarks/rate_distortion.py packets  IMAGES --max-bytes 51 --count 1000
     python benchmarks/rate_distortion.py packets  IMAGES --max-bytes 11 --bare -q 20 --count 1000
     python benchmarks/rate_distortion.py readable TRAIN_IMAGES TRAIN_LABELS IMAGES LABELS -q 20 -q 50
+    python benchmarks/rate_distortion.py work
     python benchmarks/rate_distortion.py plot
 
 IMAGES and LABELS are IDX files. Sizes are of whole files (with ``--bare``, whole streams). PSNR is computed from the mean
@@ -30,6 +31,11 @@ from numpy.typing import NDArray
 import mnistzip
 from mnistzip import metrics
 from mnistzip.idx import read_idx
+from mnistzip.models.latent_prior import SIDE
+from mnistzip.models.registry import shipped
+from mnistzip.nn.layer_base import Layer
+from mnistzip.nn.layers import Conv, DepthToSpace, Residual, SpaceToDepth
+from mnistzip.tiling import TILE
 from mnistzip.types import Pixels
 
 ROOT = Path(__file__).parents[1]
@@ -61,7 +67,7 @@ def code(images: Pixels, options: dict[str, Any]) -> tuple[list[int], Pixels, fl
     return [len(file) for file in files], np.stack(decoded), seconds
 
 
-def measure(images: Pixels, **options: Any) -> tuple[dict[str, float], Pixels]:
+def measure(images: Pixels, **options: Any) -> tuple[dict[str, float | None], Pixels]:
     """Mean and largest size, PSNR and time of images with some options, and the decoded images."""
     parts = [images[start : start + PART] for start in range(0, len(images), PART)]
     with ProcessPoolExecutor() as processes:
@@ -72,7 +78,8 @@ def measure(images: Pixels, **options: Any) -> tuple[dict[str, float], Pixels]:
         "images": len(images),
         "mean_bytes": round(float(np.mean(sizes)), 3),
         "most_bytes": max(sizes),
-        "psnr_db": round(metrics.psnr(images, decoded), 3),
+        "psnr_db": None if (images == decoded).all() else round(metrics.psnr(images, decoded), 3),
+        "lossless": round(float((images == decoded).all((1, 2)).mean()), 4),
         "ms": round(1000 * sum(seconds for _, _, seconds in coded) / len(images), 2),
     }
     return row, decoded
@@ -187,6 +194,36 @@ def readable(
         _, decoded = measure(pixels, **options)
         results[f"bare, quality {quality}, at most {most} B"] = round(float((read(decoded) == truth).mean()), 4)
     keep(f"{model}, readable, effort {effort}", results)
+
+
+@main.command()
+@click.option("--model", "models", multiple=True, default=("mnist", "mnist-fast"), show_default=True)
+def work(models: tuple[str, ...]) -> None:
+    """Count the multiply-adds of a digit: those of convolutions, and of weights of the prior that are not 0."""
+    counts = {}
+    for name in models:
+        model = shipped(name)
+        parts = {"analysis": products(model.transforms.analysis, TILE), "synthesis": products(model.transforms.synthesis, SIDE)}
+        prior = model.prior
+        weights = (prior.near_weight, prior.far_weight, prior.skip_weight, prior.head_weight)
+        parts["prior"] = sum(int(np.count_nonzero(weight)) for weight in weights)
+        counts[name] = parts | {"decoding": parts["synthesis"] + parts["prior"]}
+    keep("work", counts)
+
+
+def products(layers: Sequence[Layer], side: int) -> int:
+    """Multiply-adds of the convolutions of some layers, for an input of ``side`` x ``side``."""
+    total = 0
+    for layer in layers:
+        if isinstance(layer, Conv):
+            total += layer.weight.size * side**2
+        elif isinstance(layer, Residual):
+            total += products(layer.layers, side)
+        elif isinstance(layer, SpaceToDepth):
+            side //= layer.size
+        elif isinstance(layer, DepthToSpace):
+            side *= layer.size
+    return total
 
 
 @main.command()

@@ -124,7 +124,7 @@ def _plan(options: GroupOptions, images: list[Pixels], progress: Progress | None
     for plan in plans:
         if (other := _cheaper_alternative(plan)) is not None:
             key = other.mode, other.model
-            saved[key] = saved.get(key, 0) + plan.bits - other.bits
+            saved[key] = saved.get(key, 0) + max(plan.saving, plan.bits - other.bits)
     worth = {key for key, bits in saved.items() if bits > PART_BITS}
     others = map(_cheaper_alternative, plans)
     return [
@@ -134,9 +134,9 @@ def _plan(options: GroupOptions, images: list[Pixels], progress: Progress | None
 
 
 def _cheaper_alternative(plan: Plan) -> Plan | None:
-    """The plan that keeps every pixel, if it takes no more bits than the lossy plan."""
+    """The plan that keeps every pixel, if it costs less than the lossy plan, or takes no more bits."""
     other = plan.alternative
-    return other if other is not None and other.bits <= plan.bits else None
+    return other if other is not None and (plan.saving or other.bits <= plan.bits) else None
 
 
 def _coding_of(plan: Plan, per_lane: int) -> PartCoding:

@@ -207,8 +207,9 @@ def _errors(batch: LossyBatch, files: dict[int, bytes]) -> dict[int, float]:
 
 
 def _files_of_plans(images: list[Pixels], plans: Sequence[Plan]) -> list[bytes]:
-    """The file of each image by its plan, or by the plan's alternative if that file is no larger."""
+    """The file of each image by its plan, or by the plan's alternative if that costs less or its file is no larger."""
     out: dict[int, bytes] = {}
+    plans = [plan.alternative if plan.alternative is not None and plan.saving else plan for plan in plans]
     for which, alike in grouped(plans):
         some, model = [images[k] for k in which], alike[0].model
         if model is None:

@@ -4,15 +4,17 @@ Among several models, the one of least cost wins: bits + lmbda * squared error, 
 trained for. The others code at their quality of the nearest lmbda. A first look at effort 0 (the latents of the analysis, their
 ideal code length and their error) picks the model, and only its latents are searched.
 
-An image becomes lossless, by a pixel model or deflated, in two cases. Either the lossless file is no larger than the lossy
+Where several models are candidates, a digit that was made from a bitmap can be coded as this bitmap, which keeps every pixel.
+It becomes lossless where that costs less by the same measure: from medium qualities on, most digits do. If it clearly costs
+less than the first latent, that latent is not searched.
+
+Other images become lossless, by a pixel model or deflated, in two cases. Either the lossless file is no larger than the lossy
 one. Or the lossy picture is far worse than its quality stands for, and lossless coding costs less by the same measure.
 
 To try every model on every image would take several times as long as coding it. Therefore a pixel model is tried only where a
-low estimate of its bytes lets it win. Images that look like MNIST's digits are not tried with models of the kind ``grey``, and
-at effort 0 they go to ``mnist`` without a comparison.
-
-Where several models are candidates, a digit is first coded as the bitmap that it was made from. If there is one, no
-pixel model is tried: they take more than twice the bytes.
+low estimate of its bytes lets it win. Images that look like MNIST's digits are not tried with models of the kind ``grey``. At
+effort 0 they go to ``mnist`` without a comparison, and become lossless only if that takes no more bytes, as their
+error is not known.
 """
 
 from __future__ import annotations
@@ -49,6 +51,7 @@ BYTES_PER_CHANGE, BYTES_PER_CHANGE_FAST = 0.3, 0.45
 BITMAP_BYTES_PER_EDGE, BITMAP_BYTES_PER_EDGE_FAST = 0.2, 0.4  # the same for bitmaps, for each pixel at the edge of the ink
 PIXEL_MODEL_BYTES_MIN = 2  # of a tile
 ADVANTAGE = 32  # a model other than the first must cost less by 1/32
+SURELY_LESS = 0.8  # a bitmap of less than this share of the first latent's cost costs less than any searched latent
 OVERHEAD = 4 * BYTE  # headers and checks of two modes differ by less
 INFEASIBLE = 1 << 60  # a cost
 
@@ -80,7 +83,9 @@ class Plan:
         latent: if lossy.
         symbols: if a pixel model codes the image.
         max_error: 1..64 if the mode is bounded, else 0.
-        alternative: lossless plan that might take no more bytes than this lossy one.
+        alternative: lossless plan that might replace this lossy one: if it costs less, or if its file is no larger.
+        saving: what the alternative costs less than this plan, squared error included, in the unit of ``bits``; 0 if it costs
+            no less, or if only bytes are compared.
     """
 
     mode: Mode
@@ -91,6 +96,7 @@ class Plan:
     symbols: Symbols | None = None
     max_error: int = 0
     alternative: Plan | None = None
+    saving: int = 0
 
 
 def candidates(model: str | Path | Model, quality: int | None) -> tuple[Candidate, ...]:
@@ -133,8 +139,12 @@ def plan_lossy(
         tick: called with the number of tiles whose search has ended.
     """
     best, latents, error = _first_look(images, candidates, effort, use_bits)
+    lmbda = _lmbda(candidates[0])
+    costs = [latent.bits + (lmbda * squared >> LMBDA_SHIFT) for latent, squared in zip(latents, error, strict=True)]
+    bitmaps = _bitmaps_below(images, costs, candidates, effort)
+    searched = [k for k in range(len(images)) if k not in bitmaps or bitmaps[k].bits > SURELY_LESS * costs[k]]
     for number, candidate in enumerate(candidates):
-        which = [k for k, chosen in enumerate(best) if chosen == number]
+        which = [k for k in searched if best[k] == number]
         if effort and which:
             laid_out = kind_of(candidate.model).images([images[k] for k in which])
             first = [latents[k] for k in which]
@@ -145,7 +155,12 @@ def plan_lossy(
         Plan(Mode.LOSSY, candidates[number].model, candidates[number].quality, latent.bits, latent)
         for number, latent in zip(best, latents, strict=True)
     ]
-    return _with_lossless(images, plans, error, candidates, effort)
+    return _with_lossless(images, plans, error, candidates, effort, bitmaps)
+
+
+def _lmbda(candidate: Candidate) -> int:
+    """The weight of the squared error, in squared grey levels, against bits; the unit is that of model files."""
+    return int(candidate.model.lmbda[candidate.model.quality_index(candidate.quality or 1)])
 
 
 def _qualities(candidate: Candidate, count: int) -> list[int]:
@@ -168,7 +183,7 @@ def _first_look(
     compared = [k for k in range(len(images)) if effort or not typical[k]]
     if not compared:
         return best, latents, error
-    lmbda = int(first.model.lmbda[first.model.quality_index(first.quality or 1)])
+    lmbda = _lmbda(first)
     looks: list[dict[int, tuple[Latent, int]]] = []  # latent and error
     cost = np.zeros((len(candidates), len(images)), np.int64)
     cost[1:] = INFEASIBLE
@@ -215,35 +230,64 @@ def _cheapest(cost: Integers, use: int) -> Integers:
 
 
 def _with_lossless(
-    images: Sequence[Pixels], plans: list[Plan], error: Sequence[int], candidates: Sequence[Candidate], effort: int
+    images: Sequence[Pixels],
+    plans: Sequence[Plan],
+    error: Sequence[int],
+    candidates: Sequence[Candidate],
+    effort: int,
+    bitmaps: dict[int, Plan],
 ) -> list[Plan]:
-    """The plans; those where lossless coding costs less are replaced, and those where it might get alternatives."""
-    first = candidates[0]
-    lmbda = int(first.model.lmbda[first.model.quality_index(first.quality or 1)])
-    poor = [_is_poor(image, plan, squared) for image, plan, squared in zip(images, plans, error, strict=True)]
-    limits = [plan.bits for plan in plans]  # bits below which lossless coding wins
-    for k in np.flatnonzero(poor).tolist():
-        limits[k] += lmbda * _error(images[k], plans[k]) >> LMBDA_SHIFT
+    """The plans, with alternatives where lossless coding might cost less."""
+    lmbda = _lmbda(candidates[0])
+    weighed = set(bitmaps if effort else ()) | {
+        k for k, squared in enumerate(error) if _is_poor(images[k], plans[k], squared)
+    }  # with their error
+    squared = _errors(images, plans, sorted(weighed))
+    limits = [plan.bits + (lmbda * squared.get(k, 0) >> LMBDA_SHIFT) for k, plan in enumerate(plans)]
     rate = BYTES_PER_CHANGE if effort else BYTES_PER_CHANGE_FAST
     worth = [
         k
         for k, changes in enumerate(_changes(images))
-        if images[k].size <= DECODED_PIXELS_MAX[Mode.LOSSLESS] and rate * changes * BYTE <= limits[k] + OVERHEAD
+        if k not in bitmaps
+        and images[k].size <= DECODED_PIXELS_MAX[Mode.LOSSLESS]
+        and rate * changes * BYTE <= limits[k] + OVERHEAD
     ]
     models = [candidate.model for candidate in candidates]
-    coded = dict(zip(worth, plan_lossless([images[k] for k in worth], models), strict=True)) if worth else {}
-    if _tries_bitmaps(models):
-        tiles = [k for k, image in enumerate(images) if k not in coded and image.shape == (TILE, TILE)]
-        rate = BITMAP_BYTES_PER_EDGE if effort else BITMAP_BYTES_PER_EDGE_FAST
-        digits = [k for k in tiles if rate * _edge_pixels(images[k]) * BYTE <= limits[k] + OVERHEAD]
-        coded |= {k: plan for k, plan in zip(digits, _plan_bitmaps([images[k] for k in digits]), strict=True) if plan}
+    coded = bitmaps | dict(zip(worth, plan_lossless([images[k] for k in worth], models), strict=True)) if worth else bitmaps
     rest = [k for k in range(len(images)) if k not in coded]
     stored = zip(rest, _stored([images[k] for k in rest], [limits[k] + OVERHEAD for k in rest]), strict=True)
-    for k, lossless in [*coded.items(), *stored]:
-        if lossless is not None:
-            wins = poor[k] and lossless.bits < limits[k]
-            plans[k] = lossless if wins else replace(plans[k], alternative=lossless)
-    return plans
+    lossless = coded | {k: plan for k, plan in stored if plan is not None}
+    return [
+        replace(plan, alternative=lossless[k], saving=max(0, limits[k] - lossless[k].bits) if k in weighed else 0)
+        if k in lossless
+        else plan
+        for k, plan in enumerate(plans)
+    ]
+
+
+def _errors(images: Sequence[Pixels], plans: Sequence[Plan], which: Sequence[int]) -> dict[int, int]:
+    """Squared errors of the images that some lossy plans decode to."""
+    out: dict[int, int] = {}
+    for indices, alike in grouped([plans[k] for k in which]):
+        model, some = alike[0].model, [which[k] for k in indices]
+        assert model is not None
+        latents = [plan.latent for plan in alike if plan.latent is not None]
+        laid_out = kind_of(model).images([images[k] for k in some])
+        out |= zip(some, laid_out.errors(model, latents, [plan.quality or 0 for plan in alike]), strict=True)
+    return out
+
+
+def _bitmaps_below(
+    images: Sequence[Pixels], costs: Sequence[int], candidates: Sequence[Candidate], effort: int
+) -> dict[int, Plan]:
+    """Lossless plans of digits made from bitmaps, by their indices, where one might cost less than the first latent."""
+    if not _tries_bitmaps([candidate.model for candidate in candidates]):
+        return {}
+    rate = BITMAP_BYTES_PER_EDGE if effort else BITMAP_BYTES_PER_EDGE_FAST
+    tiles = [k for k, image in enumerate(images) if image.shape == (TILE, TILE)]
+    worth = [k for k in tiles if rate * _edge_pixels(images[k]) * BYTE <= costs[k] + OVERHEAD]
+    plans = zip(worth, _plan_bitmaps([images[k] for k in worth]), strict=True)
+    return {k: plan for k, plan in plans if plan is not None}
 
 
 def plan_lossless(images: Sequence[Pixels], models: Sequence[Model], use_bits: int = 0, max_error: int = 0) -> list[Plan]:
@@ -357,13 +401,6 @@ def _is_poor(image: Pixels, plan: Plan, error: int) -> bool:
     if plan.model is None or plan.quality is None or not is_poor(plan.model, plan.quality, error, image.size):
         return False
     return not (_is_digit_model(plan.model) and looks_like_a_digit(image))
-
-
-def _error(image: Pixels, plan: Plan) -> int:
-    """Squared error of the image that a lossy plan decodes to."""
-    assert plan.model is not None
-    assert plan.latent is not None
-    return kind_of(plan.model).images([image]).errors(plan.model, [plan.latent], [plan.quality or 0])[0]
 
 
 def _changes(images: Sequence[Pixels]) -> list[int]:

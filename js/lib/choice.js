@@ -15,6 +15,7 @@ const PIXEL_MODEL_BYTES_MIN = 2; // of a tile
 const BITMAP_BYTES_PER_EDGE = 0.2;
 const BITMAP_BYTES_PER_EDGE_FAST = 0.4; // at effort 0
 const SOLID = 250;
+const SURELY_LESS = 0.8;
 const ADVANTAGE = 32;
 const OVERHEAD = 4 * BYTE;
 const POOR_DB = 4;
@@ -26,40 +27,48 @@ const DIGIT_BYTES_PER_GREY = 0.9;
 /** The file of an image at the quality of the candidates, {model, quality} each. `coder` measures plans and makes their files. */
 export async function encodeAtQuality(coder, candidates) {
   const { image, effort } = coder;
-  const { plan, error } = await firstLook(coder, candidates);
+  const { plan, error, cost } = await firstLook(coder, candidates);
+  const bitmap = await bitmapBelow(coder, candidates, cost + OVERHEAD);
+  if (bitmap && effort && bitmap.bits <= SURELY_LESS * cost) return coder.file(bitmap);
+
   const lossy = await coder.file(plan);
-  const poor = isPoor(image, plan, error);
+  const weighed = isPoor(image, plan, error) || (effort > 0 && bitmap !== null); // with the error
   const rate = BYTE * (effort ? BYTES_PER_CHANGE : BYTES_PER_CHANGE_FAST);
   const small = image.pixels.length <= DECODED_PIXELS_MAX[LOSSLESS];
-  const leastLossless = small ? rate * changesOf(image) : Infinity;
-  const ofEdge = effort ? BITMAP_BYTES_PER_EDGE : BITMAP_BYTES_PER_EDGE_FAST;
-  const leastBitmap = candidates.length > 1 ? ofEdge * edgePixels(image) * BYTE : Infinity;
+  const leastLossless = small && !bitmap ? rate * changesOf(image) : Infinity;
   const atMost = BYTE * lossy.length + OVERHEAD; // the bits of the file are more than those of its symbols
-  if (!poor && Math.min(leastLossless, leastBitmap) > atMost && !(await storedWithin(image, atMost))) return lossy;
+  if (!weighed && !bitmap && leastLossless > atMost && !(await storedWithin(image, atMost))) return lossy;
 
   const measured = await coder.measure(plan);
   let limit = measured.bits; // lossless coding wins below
-  if (poor) limit += Math.floor(lmbdaOf(candidates[0]) * measured.error / LMBDA_SCALE);
-  const lossless = leastLossless <= limit + OVERHEAD
-    ? await planLossless(coder, candidates.map((candidate) => candidate.model.name), 0, poor)
-    : (leastBitmap <= limit + OVERHEAD && await planBitmap(coder, poor)) || await storedWithin(image, limit + OVERHEAD);
+  if (weighed) limit += Math.floor(lmbdaOf(candidates[0]) * measured.error / LMBDA_SCALE);
+  const lossless = bitmap ?? (leastLossless <= limit + OVERHEAD
+    ? await planLossless(coder, candidates.map((candidate) => candidate.model.name), 0, weighed)
+    : await storedWithin(image, limit + OVERHEAD));
   if (!lossless) return lossy;
   const file = await coder.file(lossless);
-  return (poor && lossless.bits < limit) || file.length <= lossy.length ? file : lossy;
+  return (weighed && lossless.bits < limit) || file.length <= lossy.length ? file : lossy;
 }
 
-/** The candidate of least cost at effort 0, as a plan, and its squared error; 0 if it was not measured. */
+/** The plan of a digit made from a bitmap, if several models are candidates and it might take no more bits than a limit; or null. */
+async function bitmapBelow(coder, candidates, limit) {
+  const rate = BYTE * (coder.effort ? BITMAP_BYTES_PER_EDGE : BITMAP_BYTES_PER_EDGE_FAST);
+  if (candidates.length === 1 || rate * edgePixels(coder.image) > limit) return null;
+  return planBitmap(coder, true);
+}
+
+/** The candidate of least cost at effort 0, as a plan, with its squared error, 0 if it was not measured, and its cost in bits. */
 async function firstLook(coder, candidates) {
   const plans = candidates.map((candidate) => ({ mode: LOSSY, ...candidate }));
-  if (plans.length === 1) return { plan: plans[0], error: 0 };
+  if (plans.length === 1) return { plan: plans[0], error: 0, cost: 0 };
   const { image, effort } = coder;
   const first = await coder.measure(plans[0], 0);
   const { model, quality } = plans[0];
   const typical = model.name === DIGITS && first.bits <= DIGIT_BITS * BIT * model.typicalBits[quality - 1] && looksLikeDigit(image);
-  if (typical && !effort) return { plan: plans[0], error: 0 };
+  if (typical && !effort) return { plan: plans[0], error: 0, cost: first.bits };
   const lmbda = lmbdaOf(candidates[0]);
   const costOf = ({ bits, error }) => bits * LMBDA_SCALE + lmbda * error;
-  let best = { plan: plans[0], error: first.error };
+  let best = { plan: plans[0], ...first };
   let least = costOf(first);
   least -= Math.floor(least / ADVANTAGE);
   for (const plan of plans.slice(1)) {
@@ -67,10 +76,10 @@ async function firstLook(coder, candidates) {
     const look = await coder.measure(plan, 0);
     if (costOf(look) < least) {
       least = costOf(look);
-      best = { plan, error: look.error };
+      best = { plan, ...look };
     }
   }
-  return best;
+  return { plan: best.plan, error: best.error, cost: best.bits + Math.floor(lmbda * best.error / LMBDA_SCALE) };
 }
 
 function lmbdaOf({ model, quality }) {

@@ -403,7 +403,7 @@ def test_a_model_is_named_as_compress_names_it(tmp_path: Path, monkeypatch: pyte
     added = {job.codec.name for job in select_jobs([], "my.meters")} - {job.codec.name for job in select_jobs([])}
     assert added == {"my.meters", "my.meters-e0", "my.meters-lossless"}
     assert {job.codec.name for job in select_jobs([], str(tmp_path / "my.meters.npz"))} >= added
-    for name, more in (("glyph", {"glyph", "glyph-e0", "glyph-lossless"}), ("auto", {"auto-e0", "auto-lossless"})):
+    for name, more in (("glyph", {"glyph", "glyph-e0", "glyph-lossless"}), ("auto", {"auto-lossless"})):
         assert {job.codec.name for job in select_jobs([], name)} - {job.codec.name for job in select_jobs([])} == more
     with pytest.raises(ModelError, match="no model 'nonsense'"):
         select_jobs([], "nonsense")
