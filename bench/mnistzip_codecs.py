@@ -65,7 +65,8 @@ class MnistzipFiles:
         for image, file in zip(images, files, strict=True):
             header = api.info(file)
             name = header.model if header.model in by_name else first.name
-            quality = 0 if lossless else header.quality or self.options["quality"]
+            exact = lossless or (header.model is not None and header.quality is None)
+            quality = 0 if exact else header.quality or self.options["quality"]
             groups[name, quality].append(image)
         total = 0.0
         for (name, quality), members in groups.items():
