@@ -55,7 +55,15 @@ MODELS = (*SHIPPED, "own", "glyph-wide", "own-wide", *GREY, "plain-grey-wide", *
     DECODE_IMAGES, IMAGE_PIXEL_SYMBOLS, DECODE_PIXEL_IMAGES, FIND_BITMAP, DIGIT_OF, BITMAP_SYMBOLS, DECODE_BITMAPS,
     READ_HEADER, ENCODE_FILE, DECODE_FILE, MEASURE_FILE,
 ) = range(29)  # fmt: skip
-OK, ERROR_STREAM, ERROR_NO_FILE, ERROR_UNSUPPORTED, ERROR_DAMAGED, ERROR_KIND, ERROR_IMAGE = 0, 6, 8, 9, 10, 11, 12  # of mnz_status
+OK, ERROR_STREAM, ERROR_NO_FILE, ERROR_UNSUPPORTED, ERROR_DAMAGED, ERROR_KIND, ERROR_IMAGE = (
+    0,
+    6,
+    8,
+    9,
+    10,
+    11,
+    12,
+)  # of mnz_status
 ALIGNMENT, PARAMETERS, ARRAYS = 64, 7, 8
 EFFORTS = (0, 1, 2, 3)
 BUDGETS = ((0, 0.5), (1, 0.7))  # effort, and the part of the bits of the first latent that is allowed
@@ -363,7 +371,9 @@ def header_cases(out: Writer, random: np.random.Generator) -> None:
         _header_case(out, header[: int(random.integers(len(header)))])
         for at in range(len(header)):
             changed = bytearray(header + b"\0")
-            changed[at] = random.choice([0, 1, changed[at] ^ 1 << int(random.integers(8)), changed[at] ^ 128, 100, 101, 102, 255])
+            changed[at] = random.choice(
+                [0, 1, changed[at] ^ 1 << int(random.integers(8)), changed[at] ^ 128, 100, 101, 102, 255]
+            )
             _header_case(out, bytes(changed))
     for size in ((1 << 28) - 1, 1 << 28, 65536, 0):
         _header_case(out, container.MAGIC + b"\xd0" + container.varint(size) + b"\5")
@@ -411,9 +421,7 @@ def file_cases(out: Writer, model: Model, random: np.random.Generator) -> None:
                     _lossless_file_cases(out, model, image, max_error, random)
 
 
-def _lossy_file_cases(
-    out: Writer, model: Model, image: Pixels, quality: int, effort: int, random: np.random.Generator
-) -> None:
+def _lossy_file_cases(out: Writer, model: Model, image: Pixels, quality: int, effort: int, random: np.random.Generator) -> None:
     header, images = lossy_header(model, image.shape, quality), kind_of(model).images([image])
     latents = images.refine(model, images.first(model, [quality]), [quality], effort)
     *numbers, name = _numbers(header)

@@ -31,7 +31,13 @@ from support.paths import TESTS
 MODULE = "support.engine_targets"
 TARGETS = ("single", "bare", "archive", "model", "prepared", "pixels", "digit", "stream", "library")
 CORPUS = TESTS / "fuzz" / "engines"
-SANITIZERS = ("-O1", "-g", "-fno-omit-frame-pointer", "-fsanitize=address,undefined,fuzzer-no-link", "-fno-sanitize-recover=all")
+SANITIZERS = (
+    "-O1",
+    "-g",
+    "-fno-omit-frame-pointer",
+    "-fsanitize=address,undefined,fuzzer-no-link",
+    "-fno-sanitize-recover=all",
+)
 TIMEOUT = 1200  # seconds of an input: sanitizers take time, and numpy does so
 EXAMPLES = 12
 

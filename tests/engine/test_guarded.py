@@ -42,5 +42,7 @@ def test_an_access_beyond_an_array_ends_the_program(program: Path) -> None:
     changed.write_text(source.replace(check, ""))
     build = Build(program.parent, ["-O1"])
     build.compile(changed, program.with_name("headers.o"))
-    done = subprocess.run([str(build.cases()), str(program.with_name("cases.bin")), "0", "end"], capture_output=True, check=False)
+    done = subprocess.run(
+        [str(build.cases()), str(program.with_name("cases.bin")), "0", "end"], capture_output=True, check=False
+    )
     assert done.returncode == -signal.SIGSEGV

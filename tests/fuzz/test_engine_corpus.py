@@ -1,0 +1,63 @@
+"""The inputs that fuzzing of both engines found to reach something. ``tools/fuzz_engines.py`` finds more."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+import fuzz_engines as run
+from engine_build import Build
+from support.engines import EXTENSION, needs_extension
+from support.paths import ROOT
+
+SEEDS = 30
+
+pytestmark = needs_extension
+
+
+@pytest.mark.parametrize("target", run.TARGETS)
+def test_engines_agree_on_the_corpus(target: str) -> None:
+    from support.c_library import is_visible
+    from support.engine_targets import TARGETS
+
+    assert EXTENSION is not None
+    if target == "library" and not is_visible(EXTENSION.__file__ or ""):
+        pytest.skip("an installed extension shows no functions of the library: a slow test builds one that does")
+    inputs = [path.read_bytes() for path in sorted((run.CORPUS / target).iterdir())]
+    assert inputs
+    for data in [*inputs, *islice(run.seeds(target), 0, None, SEEDS)]:
+        TARGETS[target](data)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
+def test_the_library_agrees_with_python_on_the_corpus(tmp_path: Path) -> None:
+    extension = Build(tmp_path, ["-O1"]).extension()
+    script = f"""
+import engine_build
+from pathlib import Path
+engine_build.install(Path({str(extension)!r}))
+import fuzz_engines
+from support.engine_targets import TARGETS
+inputs = fuzz_engines.campaign({{}}).inputs("library", fuzz_engines.CORPUS / "library")
+for data in inputs:
+    TARGETS["library"](data)
+print(len(inputs))
+"""
+    path = {"PYTHONPATH": f"{ROOT / 'tools'}:{ROOT / 'tests'}", "OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert int(done.stdout) > 100
+
+
+def test_the_corpus_is_small() -> None:
+    assert sum(path.stat().st_size for path in run.CORPUS.rglob("*") if path.is_file()) < 1 << 20
+    assert {path.name for path in run.CORPUS.iterdir()} == set(run.TARGETS)
+    assert run.CORPUS.is_relative_to(ROOT)
