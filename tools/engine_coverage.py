@@ -2,9 +2,9 @@
 
     python tools/engine_coverage.py [--missing] [FOLDER...]     # corpora besides those in tests/fuzz; prints a table
 
-The native engine alone runs the inputs. ``kernels_body.h`` is compiled for each kind of instructions: a line of it counts once, as
-reached if any kind reached it. Kernels of instructions that this processor lacks are left out. ``--missing`` lists the lines that
-no input reaches. The exit code is 1 if fewer than 90% are reached.
+The native engine alone runs the inputs. ``kernels_body.h`` is compiled for each kind of instructions: a line of it counts once,
+as reached if any kind reached it. Kernels of instructions that this processor lacks are left out. ``--missing`` lists the lines
+that no input reaches. The exit code is 1 if fewer than 90% are reached.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def replay(extension: Path, folders: list[Path]) -> None:
     engine_build.install(extension)
     from support import engine_targets
 
-    engine_targets.reference = engine_targets.first_native
+    engine_targets.reference = engine_targets.NATIVE_ENGINES[0]
     running = fuzz_engines.campaign({})
     for name, target in engine_targets.TARGETS.items():
         corpora = [folder / name for folder in (fuzz_engines.CORPUS, fuzz_parsers.CORPUS, *folders)]

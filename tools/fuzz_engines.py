@@ -1,4 +1,4 @@
-"""Fuzz both engines with the same bytes: they must give the same pixels, bytes and kinds of errors, and the native one no finding.
+"""Fuzz both engines with the same bytes: they must give the same pixels, bytes and kinds of errors.
 
     apt-get install clang; pip install atheris
     python tools/fuzz_engines.py --seconds 900               # of processor time for each target; prints a table at the end
@@ -6,9 +6,9 @@
     python tools/fuzz_engines.py --seconds 0 --keep          # add inputs with new coverage to tests/fuzz/engines
     python tools/fuzz_engines.py --replay runs/fuzz-engines/findings/stream-crash-0123abcd
 
-The first run builds the extension with clang into ``--out``: with address and undefined-behaviour sanitizers, and with the counters
-that guide libFuzzer, so that the code of both engines guides it. New inputs and findings are in ``--out``, findings under names by
-target and hash; a later run continues from them. ``tools/engine_coverage.py`` tells which lines of C the inputs reach.
+The first run builds the extension with clang into ``--out``: with address and undefined-behaviour sanitizers, and with the
+counters of libFuzzer: the code of both engines guides it. New inputs and findings are in ``--out``, findings under names
+by target and hash; a later run continues from them. ``tools/engine_coverage.py`` tells which lines of C the inputs reach.
 """
 
 from __future__ import annotations

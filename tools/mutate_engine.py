@@ -4,7 +4,7 @@
 
 Operators change tokens: comparisons, arithmetic, shifts, constants by 1, conditions (negated) and statements (left out). Each
 mutant is compiled in ``--out``, and nothing in the checkout changes. ``engine/tests`` runs it on cases of
-``tools/engine_cases.py``, between protected pages; what survives that is built into the extension, for tests in ``tests/engine``.
+``tools/engine_cases.py``, between protected pages; what survives is built into the extension, for tests in ``tests/engine``.
 Mutants that do not compile, or whose object is the same at ``-O2``, do not count. Survivors are printed as diffs. The exit code
 is 1 if fewer than 85% were noticed. Seconds are those of a processor.
 """
@@ -202,16 +202,9 @@ class Trial:
 
     def _watch(self, what: str, command: list[str]) -> str:
         """Run tests until the first difference; those of the unchanged library set the limit of time."""
-        limit = self._limits.get(what)
-
-        def restrict() -> None:
-            if limit is not None:
-                resource.setrlimit(resource.RLIMIT_CPU, (int(limit), int(limit)))
-
-        before = _spent()
-        with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, preexec_fn=restrict, cwd=ROOT
-        ) as running:
+        limit, before = self._limits.get(what), _spent()
+        limited = command if limit is None else ["prlimit", f"--cpu={limit:.0f}", *command]
+        with subprocess.Popen(limited, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT) as running:
             assert running.stdout is not None
             for line in running.stdout:
                 if what == "cases" and ("differs" in line or "not load" in line):

@@ -1,4 +1,4 @@
-"""Arrays of a caller between pages that nothing may read or write: no case, damaged stream or damaged model reaches beyond them."""
+"""Arrays of a caller between pages that nothing may read or write: no case and no damaged model reaches beyond them."""
 
 from __future__ import annotations
 
