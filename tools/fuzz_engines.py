@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import fuzz_parsers
 from engine_build import Build
 from fuzz_campaign import WORKER, Campaign
-from support.paths import TESTS
+from support.paths import TESTS, VECTORS
 
 MODULE = "support.engine_targets"
 TARGETS = ("single", "bare", "archive", "model", "prepared", "pixels", "digit", "stream", "library")
@@ -43,8 +43,8 @@ EXAMPLES = 12
 
 
 def seeds(target: str) -> Iterator[bytes]:
-    """Initial inputs of a target: golden files, and random ones of the sizes that it reads."""
-    from support.engine_targets import example
+    """Initial inputs of a target: golden files, parts of them, and random ones of the sizes that it reads."""
+    from support.engine_targets import example, single_changes
 
     if target == "library":
         yield from (b"\0" + file for file in fuzz_parsers.seeds("single"))
@@ -52,6 +52,12 @@ def seeds(target: str) -> Iterator[bytes]:
         yield from fuzz_parsers.seeds(target)
     elif target == "model":
         yield from (bytes([number % 4, 7]) + seed[1:] for number, seed in enumerate(fuzz_parsers.seeds("model")))
+    elif target == "prepared":
+        yield from single_changes()
+    elif target == "stream":
+        payloads = [path.read_bytes()[3:] for path in sorted((VECTORS / "bare").glob("*.bare"))]
+        for number, (which, way) in enumerate((which, way) for which in range(6) for way in range(4)):
+            yield bytes([which, way | number % 4 << 2, 29, 11, 30]) + payloads[number % len(payloads)]
     if target not in ("single", "archive"):
         yield from (example(target, seed) for seed in range(EXAMPLES))
 

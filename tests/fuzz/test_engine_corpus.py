@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -55,6 +57,17 @@ print(len(inputs))
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=os.environ | path)
     assert done.returncode == 0, done.stderr[-3000:]
     assert int(done.stdout) > 100
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris has no wheels for this Python or system")
+def test_fuzzing_of_engines_runs(tmp_path: Path) -> None:
+    """Without sanitizers, which take minutes to build."""
+    worker = [sys.executable, str(ROOT / "tools" / "fuzz_worker.py"), run.MODULE, "stream"]
+    options = ["-runs=40", "-seed=1", "-rss_limit_mb=8192", f"-artifact_prefix={tmp_path}/", str(run.CORPUS / "stream")]
+    done = subprocess.run([*worker, *options], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert re.search(r"Done \d+ runs", done.stderr)
 
 
 def test_the_corpus_is_small() -> None:

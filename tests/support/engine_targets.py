@@ -11,7 +11,7 @@ import io
 import random
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
@@ -41,6 +41,7 @@ PIXELS_MAX = 900  # of an image: numpy decodes it in some 10 milliseconds
 IMAGES_MAX = 6
 SIDE = 40  # the largest one of an image that is encoded
 EDITS_MAX = 6  # of a prepared model
+RECORDS, FIELDS = 24, 6  # of a prepared model, that single changes reach
 QUALITIES = 100
 LOSSY_MODELS = ("mnist", "mnist-fast", "mnist-micro", "glyph", "classic", "grey")
 DIGIT_MODEL = "mnist-bitmap"
@@ -419,6 +420,15 @@ def _encode_by_library(data: bytes) -> None:
 TARGETS: dict[str, Callable[[bytes], None]] = {
     target.__name__: target for target in (single, bare, archive, model, prepared, pixels, digit, stream, library)
 }
+
+
+def single_changes() -> Iterator[bytes]:
+    """Inputs of :func:`prepared` that change one field of one record each."""
+    for kind in range(len(engine_mutations.USES)):
+        for record in range(RECORDS):
+            for field in range(FIELDS):
+                value = 1 + (7 * record + 11 * field) % (len(engine_mutations.EXTREMES) - 1)
+                yield bytes([kind, record % 2]) + struct.pack("<HBB", record, field, value)
 
 
 def example(target: str, seed: int) -> bytes:
