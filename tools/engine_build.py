@@ -29,17 +29,18 @@ class Build:
     """Objects of one compiler and one list of flags, in a folder.
 
     Args:
-        engine: the folder of the sources of the library, for changed copies of it.
+        linked: flags of linking; None for the same.
     """
 
-    def __init__(self, folder: Path, flags: Sequence[str], compiler: str = "gcc", engine: Path = ENGINE) -> None:
-        self.folder, self._flags, self.compiler, self._engine = folder, [*STANDARD, *flags], compiler, engine
+    def __init__(self, folder: Path, flags: Sequence[str], compiler: str = "gcc", linked: Sequence[str] | None = None) -> None:
+        self.folder, self._flags, self.compiler = folder, [*STANDARD, *flags], compiler
+        self._linked = self._flags if linked is None else linked
         folder.mkdir(parents=True, exist_ok=True)
         kept = folder / "flags"
         wanted = " ".join([compiler, *self._flags])
         if not kept.exists() or kept.read_text() != wanted:
             kept.write_text(wanted)
-        newest = [kept, *engine.glob("*.h"), *(ENGINE / "tests").glob("*.h")]
+        newest = [kept, *ENGINE.glob("*.h"), *(ENGINE / "tests").glob("*.h")]
         self._changed = max(path.stat().st_mtime for path in newest)
 
     def object_of(self, source: Path) -> Path:
@@ -55,7 +56,7 @@ class Build:
         Raises:
             subprocess.CalledProcessError: it does not compile.
         """
-        include = [f"-I{self._engine}", f"-I{ENGINE}", f"-I{sysconfig.get_path('include')}"]
+        include = [f"-I{ENGINE}", f"-I{sysconfig.get_path('include')}"]
         _run([self.compiler, *self._flags, *include, "-c", str(source), "-o", str(out)])
 
     def objects(self, sources: Iterable[Path]) -> list[Path]:
@@ -64,7 +65,7 @@ class Build:
 
     def link(self, objects: Iterable[Path], out: Path, *flags: str) -> Path:
         """A program, or with ``-shared`` an extension."""
-        _run([self.compiler, *self._flags, *flags, *map(str, objects), "-o", str(out)])
+        _run([self.compiler, *self._linked, *flags, *map(str, objects), "-o", str(out)])
         return out
 
     def extension(self) -> Path:

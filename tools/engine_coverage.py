@@ -4,8 +4,8 @@
 
 The native engine alone runs the inputs, and the library counts, without the code that Python calls it by. ``kernels_body.h``
 is compiled for each kind of instructions: a line of it counts once, as reached if any kind reached it. Kernels of instructions
-that this processor lacks are left out. ``--missing`` lists the lines that no input reaches. The exit code is 1 if fewer than 90%
-are reached.
+that this processor lacks are left out. ``--missing`` lists the lines that no input reaches. The exit code is 1 if fewer than
+90% are reached.
 """
 
 from __future__ import annotations

@@ -34,7 +34,6 @@ CORPUS = TESTS / "fuzz" / "engines"
 SANITIZERS = (
     "-O1",
     "-g",
-    "-fno-omit-frame-pointer",
     "-fsanitize=address,undefined,fuzzer-no-link",
     "-fno-sanitize-recover=all",
 )
@@ -64,7 +63,7 @@ def seeds(target: str) -> Iterator[bytes]:
 
 def sanitized(out: Path) -> dict[str, str]:
     """Build the extension, and return the environment of processes that fuzz it."""
-    extension = Build(out / "build", SANITIZERS, "clang").extension()
+    extension = Build(out / "build", SANITIZERS, "clang", linked=()).extension()  # atheris has the runtime
     spec = importlib.util.find_spec("atheris")
     if spec is None or spec.origin is None:
         sys.exit("atheris is not installed: pip install atheris")
