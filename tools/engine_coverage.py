@@ -33,9 +33,9 @@ Lines = dict[str, dict[int, bool]]  # file -> line -> whether it was reached
 def replay(extension: Path, folders: list[Path]) -> None:
     """Run all inputs with an extension, which must happen in a process of its own: counters are written at its end."""
     engine_build.install(extension)
-    from support import engine_targets
+    from support import both_engines, engine_targets
 
-    engine_targets.reference = engine_targets.NATIVE_ENGINES[0]
+    both_engines.reference = both_engines.NATIVE_ENGINES[0]
     running = fuzz_engines.campaign({})
     for name, target in engine_targets.TARGETS.items():
         corpora = [folder / name for folder in (fuzz_engines.CORPUS, fuzz_parsers.CORPUS, *folders)]

@@ -18,23 +18,19 @@ from typing import Any
 import numpy as np
 
 import mnistzip
-from mnistzip.bitstream.container import Header
 from mnistzip.bitstream.stream_layout import Streams
-from mnistzip.engines import choice
 from mnistzip.engines.interface import Engine
-from mnistzip.engines.numpy_engine import NUMPY
 from mnistzip.entropy.states import FinalStates
 from mnistzip.models.bitmap.resampling import SHIFT_MAX, SHIFT_MIN, SIDE_MAX, SIDE_MIN, Bitmap
 from mnistzip.models.model import Model
 from mnistzip.models.registry import read_model, shipped
-from mnistzip.types import Mode, Pixels
 from support import engine_mutations, fuzz_targets
 from support.bitmap_models import random_bitmap_model
-from support.c_library import CLibrary
-from support.engine_cases import require_equal
-from support.engines import EXTENSION, INSTRUCTIONS, NATIVE_ENGINES
+from support.both_engines import both, target
+from support.engines import EXTENSION, INSTRUCTIONS
 from support.fuzz_targets import DIGIT, Arrays, good
 from support.grey_models import random_grey_model
+from support.library_target import library
 from support.paths import VECTORS
 
 PIXELS_MAX = 900  # of an image: numpy decodes it in some 10 milliseconds
@@ -47,69 +43,17 @@ LOSSY_MODELS = ("mnist", "mnist-fast", "mnist-micro", "glyph", "classic", "grey"
 DIGIT_MODEL = "mnist-bitmap"
 
 
-reference: Engine = NUMPY  # what the native engine must agree with; a measurement of coverage takes a faster one
-
-
-class _RefusedError(Exception):
-    """Both engines raised the same kind of error."""
-
-
-def _native(data: bytes) -> Engine:
-    return NATIVE_ENGINES[zlib.crc32(data) % len(NATIVE_ENGINES)]
-
-
-def _kinds_of_errors(result: Any) -> Any:
-    """A result in which errors are the names of their classes."""
-    if isinstance(result, (list, tuple)):
-        return [_kinds_of_errors(part) for part in result]
-    return type(result).__name__ if isinstance(result, mnistzip.MnistzipError) else result
-
-
-def both(data: bytes, compute: Callable[[Engine], Any]) -> Any:
-    """What numpy makes of an input, if the native engine makes the same of it.
-
-    Raises:
-        AssertionError: it makes something else.
-        _RefusedError: both raised errors of one class.
-    """
-    results = []
-    for engine in (reference, native := _native(data)):
-        with choice.use(engine):
-            try:
-                results.append(compute(engine))
-            except mnistzip.MnistzipError as error:
-                results.append(error)
-    expected, found = map(_kinds_of_errors, results)
-    require_equal(expected, found, f"numpy and {native.instructions}")
-    if isinstance(results[0], mnistzip.MnistzipError):
-        raise _RefusedError(expected)
-    return results[0]
-
-
-def _target(function: Callable[[bytes], None]) -> Callable[[bytes], None]:
-    """A target, which ends well where both engines refuse an input."""
-
-    def run(data: bytes) -> None:
-        try:
-            function(data)
-        except _RefusedError:
-            return
-
-    run.__name__ = function.__name__
-    return run
-
-
 # ---- Files ----
 
 
-@_target
+@target
 def single(data: bytes) -> None:
     """A file: together with another, and its preview."""
     both(data, lambda _: mnistzip.decode_each([data, good()], max_pixels=PIXELS_MAX))
     both(data, lambda _: mnistzip.preview(data, max_pixels=PIXELS_MAX))
 
 
-@_target
+@target
 def bare(data: bytes) -> None:
     """A stream without a header; its first four bytes are what both ends agree on, and the number of the model."""
     if len(data) < 4:
@@ -124,7 +68,7 @@ def bare(data: bytes) -> None:
     both(data, lambda _: mnistzip.decode_bare(data[4:], max_pixels=PIXELS_MAX, **agreed))
 
 
-@_target
+@target
 def archive(data: bytes) -> None:
     """An archive, if its first byte is odd with its checks put right."""
     content = fuzz_targets.mended(data[1:]) if data[:1] and data[0] & 1 else data[1:]
@@ -153,7 +97,7 @@ def _base(number: int) -> Arrays:
         return dict(file)
 
 
-@_target
+@target
 def model(data: bytes) -> None:
     """A model file made of changed arrays, and images coded by it."""
     if len(data) < 2:
@@ -201,7 +145,7 @@ def _prepared(kind: str, seed: int) -> tuple[bytes, list[int]]:
 # ---- Pixels ----
 
 
-@_target
+@target
 def pixels(data: bytes) -> None:
     """An image to encode: model, way, quality, effort and size from the first bytes, then its grey levels."""
     if len(data) < 6:
@@ -232,7 +176,7 @@ def pixels(data: bytes) -> None:
         both(data, lambda _: mnistzip.decode(file))
 
 
-@_target
+@target
 def digit(data: bytes) -> None:
     """The digit of a bitmap, if the third byte says so with a grey level changed: found, coded and decoded."""
     if len(data) < 5:
@@ -273,7 +217,7 @@ def _ends(final: FinalStates) -> list[Any]:
     return [final.x, final.used_up, final.verify(np.zeros(len(final.x), np.int64), 0)]
 
 
-@_target
+@target
 def stream(data: bytes) -> None:
     """A stream for the decoder of a model's kind, and the pixels of what it decodes to."""
     if len(data) < 5:
@@ -342,83 +286,8 @@ def _tiles(data: bytes, used: Model, coded: list[bytes], way: int, index: int) -
     both(data, latents)
 
 
-# ---- The library in C ----
-
-
-@cache
-def _library() -> CLibrary:
-    assert EXTENSION is not None
-    return CLibrary(EXTENSION.__file__ or "")
-
-
-@_target
-def library(data: bytes) -> None:
-    """A file for the functions of the library that take whole files, and if its first byte is odd pixels for them."""
-    if data[:1] and data[0] & 1:
-        _encode_by_library(data)
-        return
-    file = data[1:]
-    header = _library().read_header(file)
-    with choice.use(reference):
-        try:
-            parsed, payload = mnistzip.bitstream.container.parse(file, 1 << 32)
-        except mnistzip.MnistzipError:
-            parsed = payload = None
-    if parsed is None or parsed.mode is Mode.STORED:
-        assert header is None, "the library reads a header that Python refuses"
-        return
-    assert header is not None, "the library refuses a header that Python reads"
-    assert (header.width, header.height, header.mode) == (parsed.width, parsed.height, parsed.mode)
-    if isinstance(parsed.model, bytes) or parsed.width * parsed.height > PIXELS_MAX:
-        return
-    with choice.use(reference):
-        try:
-            used = mnistzip.api.model_for(parsed.model or 0, None)
-            used.require_mode(parsed.mode)
-        except mnistzip.MnistzipError:
-            return
-        expected = mnistzip.decode_each([file], max_pixels=PIXELS_MAX)[0]
-    found = _library().decode(used, header, payload or b"")
-    if isinstance(expected, mnistzip.FormatError):
-        assert found is None, "the library decodes what Python refuses"
-    else:
-        assert found is not None, "the library refuses what Python decodes"
-        assert np.array_equal(found, expected), "the library decodes to other pixels"
-
-
-def _encode_by_library(data: bytes) -> None:
-    """Pixels to a file of the library, which Python decodes to what the library does."""
-    if len(data) < 6:
-        return
-    _, which, way, quality, height, width = data[:6]
-    shape = (28, 28) if way & 4 else (height % SIDE + 1, width % SIDE + 1)
-    x: Pixels = np.resize(np.frombuffer(data[6:] or b"\0", np.uint8), shape[0] * shape[1]).reshape(shape)
-    used = shipped((*LOSSY_MODELS, DIGIT_MODEL)[which % 7])
-    if used.is_bitmap and way & 8:
-        x = DIGIT
-    mode = (Mode.LOSSY, Mode.LOSSLESS, Mode.BOUNDED)[way % 3]
-    header = Header(
-        mode,
-        *shape[::-1],
-        model=used.named,
-        quality=quality % QUALITIES + 1 if mode is Mode.LOSSY else None,
-        max_error=quality % 64 + 1 if mode is Mode.BOUNDED else None,
-    )
-    file = _library().encode(used, header, x, effort=way // 16 % 3)
-    if file is None:
-        assert used.is_bitmap or not used.has_pixel_model, "the library does not code an image"
-        return
-    assert file.startswith(header.to_bytes())
-    decoded = both(data, lambda _: mnistzip.decode(file, max_pixels=SIDE**2))
-    again = _library().decode(used, header, file[len(header.to_bytes()) :])
-    assert again is not None
-    assert np.array_equal(decoded, again)
-    if mode is not Mode.LOSSY:
-        assert np.abs(decoded.astype(int) - x).max() <= (header.max_error or 0)
-
-
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    target.__name__: target for target in (single, bare, archive, model, prepared, pixels, digit, stream, library)
+    each.__name__: each for each in (single, bare, archive, model, prepared, pixels, digit, stream, library)
 }
 
 
