@@ -155,8 +155,9 @@ class Trial:
             write_cases(self._cases)
         self._objects = {path.name: self._fast.object_of(path) for path in (*LIBRARY, *CASES, EXTENSION)}
         self._limits: dict[str, float] = {}
-        if (found := self._run(self._objects)) != "survives":
-            raise SystemExit(f"the tests fail without any change: {found}")
+        for found in (self._by_cases(self._objects), self._by_tests(self._objects)):
+            if found != "survives":
+                raise SystemExit("the tests fail without any change")
 
     def tried(self, mutant: Mutant) -> str:
         """``no program``, ``same``, ``noticed``, ``hangs`` or ``survives``."""
@@ -164,16 +165,20 @@ class Trial:
         (self._changed / mutant.file).write_text(mutant.applied(source))
         compiled = KINDS_OF_KERNELS if mutant.file.endswith(".h") else (mutant.file,)
         try:
-            objects = {name: self._compile(self._fast, name) for name in compiled}
-            same = all(
-                self._compile(self._optimized, name).read_bytes() == self._optimized.object_of(ENGINE / name).read_bytes()
-                for name in compiled
-            )
+            objects = self._objects | {name: self._compile(self._fast, name) for name in compiled}
+            found = self._by_cases(objects)
+            if found == "survives" and all(self._is_same(name) for name in compiled):
+                return "same"
         except subprocess.CalledProcessError:
             return "no program"
         finally:
             (self._changed / mutant.file).unlink()
-        return "same" if same else self._run(self._objects | objects)
+        return self._by_tests(objects) if found == "survives" else found
+
+    def _is_same(self, name: str) -> bool:
+        """Whether an optimized object is that of the unchanged source."""
+        changed, unchanged = self._compile(self._optimized, name), self._optimized.object_of(ENGINE / name)
+        return changed.read_bytes() == unchanged.read_bytes()
 
     def _compile(self, build: Build, name: str) -> Path:
         """The object of a changed source, or of a source that includes a changed header."""
@@ -183,13 +188,15 @@ class Trial:
         build.compile(source, out)
         return out
 
-    def _run(self, objects: dict[str, Path]) -> str:
-        tests = [path.name for path in CASES]
+    def _by_cases(self, objects: dict[str, Path]) -> str:
+        """What the cases say of a program."""
         program = [path for name, path in objects.items() if name != EXTENSION.name]
         self._fast.link(program, self._changed / "cases")
-        found = self._watch("cases", [str(self._changed / "cases"), str(self._cases), str(CHANGED_MODELS), "end"])
-        if found != "survives":
-            return found
+        return self._watch("cases", [str(self._changed / "cases"), str(self._cases), str(CHANGED_MODELS), "end"])
+
+    def _by_tests(self, objects: dict[str, Path]) -> str:
+        """What the tests in Python say of an extension."""
+        tests = {path.name for path in CASES}
         extension = [path for name, path in objects.items() if name not in tests]
         self._fast.link(extension, self._changed / "_engine.so", "-shared")
         files = [str(ROOT / "tests" / "engine" / name) for name in TESTS]

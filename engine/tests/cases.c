@@ -421,6 +421,7 @@ static int load_damaged(const memory *prepared, size_t size, int changes, uint64
 int main(int count, char **arguments)
 {
     if (count < 2) stop("give the file of cases");
+    setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* who waits for a difference sees it at once */
     const int changes = count > 2 ? atoi(arguments[2]) : 200;
     place_arrays(count > 3 ? arguments[3] : NULL);
     memory file = read_file(arguments[1]);
