@@ -82,7 +82,13 @@ def _run(command: list[str]) -> None:
 
 
 def install(extension: Path) -> ModuleType:
-    """Import an extension, and let mnistzip find it in place of its own: call this before ``import mnistzip``."""
+    """Import an extension, and let mnistzip find it in place of its own.
+
+    Raises:
+        RuntimeError: mnistzip has been imported, and with it another extension.
+    """
+    if any(name.partition(".")[0] == "mnistzip" for name in sys.modules):
+        raise RuntimeError("mnistzip has been imported before its extension was chosen")
     spec = importlib.util.spec_from_file_location(NAME, extension)
     assert spec is not None
     assert spec.loader is not None

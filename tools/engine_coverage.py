@@ -30,9 +30,8 @@ FLAGS = ("-O0", "-g", "--coverage")
 Lines = dict[str, dict[int, bool]]  # file -> line -> whether it was reached
 
 
-def replay(extension: Path, folders: list[Path]) -> None:
-    """Run all inputs with an extension, which must happen in a process of its own: counters are written at its end."""
-    engine_build.install(extension)
+def replay(folders: list[Path]) -> None:
+    """Run all inputs with the extension of this process, which writes its counters when it ends."""
     from support import both_engines, engine_targets
 
     both_engines.reference = both_engines.NATIVE_ENGINES[0]
@@ -83,8 +82,9 @@ def main() -> int:
     for counters in options.out.glob("*.gcda"):
         counters.unlink()
     script = (
-        f"import sys; sys.path.insert(0, {str(HERE)!r})\nfrom pathlib import Path\nimport engine_coverage\n"
-        f"engine_coverage.replay(Path({str(extension)!r}), [Path(each) for each in {[*map(str, options.folders)]!r}])"
+        f"import sys; sys.path.insert(0, {str(HERE)!r})\nfrom pathlib import Path\nimport engine_build\n"
+        f"engine_build.install(Path({str(extension)!r}))\nimport engine_coverage\n"
+        f"engine_coverage.replay([Path(each) for each in {[*map(str, options.folders)]!r}])"
     )
     done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, check=True)
     lines = lines_of(options.out, done.stdout.split())

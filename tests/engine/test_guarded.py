@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.skipif(shutil.which("gcc") is None, 
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program that runs cases, and next to it their file."""
     folder = tmp_path_factory.mktemp("guarded")
-    assert engine_cases.write(folder / "cases.bin", MODELS, "little", 1) > 1000
+    assert engine_cases.write(folder / "cases.bin", MODELS, sys.byteorder, 1) > 1000
     return Build(folder, ["-O1"]).cases()
 
 
