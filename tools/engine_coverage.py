@@ -25,7 +25,7 @@ import fuzz_engines
 import fuzz_parsers
 
 ENOUGH = 0.9
-FLAGS = ("-O0", "-g", "--coverage")
+FLAGS = ("-O1", "-g", "--coverage")
 
 Lines = dict[str, dict[int, bool]]  # file -> line -> whether it was reached
 
