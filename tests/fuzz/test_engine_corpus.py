@@ -18,6 +18,7 @@ from support.engines import EXTENSION, needs_extension
 from support.paths import ROOT
 
 SEEDS = 30
+UNDEFINED = ["-fsanitize=undefined", "-fsanitize-trap=undefined"]  # which needs no library of clang
 
 pytestmark = needs_extension
 
@@ -37,10 +38,13 @@ def test_engines_agree_on_the_corpus(target: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
-def test_the_library_agrees_with_python(tmp_path: Path) -> None:
-    extension = Build(tmp_path, ["-O1"]).extension()
-    tests = [f"{__file__}::test_engines_agree_on_the_corpus[library]", str(ROOT / "tests" / "engine" / "test_whole_files.py")]
+@pytest.mark.parametrize(("compiler", "flags"), [("gcc", []), ("clang", UNDEFINED)], ids=["gcc", "undefined behaviour"])
+def test_engines_agree_as_built_for_fuzzing(compiler: str, flags: list[str], tmp_path: Path) -> None:
+    """The extension shows the functions of the library; undefined behaviour ends the process."""
+    if shutil.which(compiler) is None:
+        pytest.skip(f"needs {compiler}")
+    extension = Build(tmp_path, ["-O1", *flags], compiler, linked=()).extension()
+    tests = [f"{__file__}::test_engines_agree_on_the_corpus", str(ROOT / "tests" / "engine" / "test_whole_files.py")]
     script = f"""
 import sys
 sys.path.insert(0, {str(ROOT / "tools")!r})
@@ -52,7 +56,7 @@ sys.exit(pytest.main(["-q", "-n", "0", "-p", "no:cacheprovider", "--rootdir", {s
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stdout[-3000:]
-    assert "2 passed" in done.stdout
+    assert f"{len(run.TARGETS) + 1} passed" in done.stdout
 
 
 @pytest.mark.slow
