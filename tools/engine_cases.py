@@ -20,17 +20,24 @@ from unittest.mock import patch
 import numpy as np
 
 from mnistzip import tiling
+from mnistzip.bitstream import container
 from mnistzip.bitstream.bounded import nearest
+from mnistzip.bitstream.container import Header
 from mnistzip.bitstream.stream_layout import Streams
+from mnistzip.coding import lossless
+from mnistzip.coding.kinds import kind_of
+from mnistzip.coding.lossy_decoder import decode_images, lossy_header
+from mnistzip.engines import choice
 from mnistzip.engines.interface import LatentSymbols
 from mnistzip.engines.numpy_engine import NUMPY
 from mnistzip.entropy import rans
-from mnistzip.errors import FormatError
+from mnistzip.errors import FormatError, UnsupportedError
 from mnistzip.idx import read_idx
+from mnistzip.limits import CHECK_BITS_MIN
 from mnistzip.models import prepared
 from mnistzip.models.bitmap.resampling import SHIFT_MAX, SHIFT_MIN, SIDE_MAX, SIDE_MIN, Bitmap
 from mnistzip.models.registry import SHIPPED, Model, read_model, shipped
-from mnistzip.types import Bools, Integers, Pixels
+from mnistzip.types import Bools, Integers, Mode, Pixels
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from support.bitmap_models import a_bitmap, random_bitmap_model
@@ -46,8 +53,17 @@ MODELS = (*SHIPPED, "own", "glyph-wide", "own-wide", *GREY, "plain-grey-wide", *
     END, MODEL, ANALYSE, FIRST_LATENT, REFINE, REFINE_TO_BUDGET, LATENT_SYMBOLS, SYNTHESIZE, ENCODE_LATENTS, DECODE_LATENTS,
     PIXEL_SYMBOLS, ENCODE_PIXELS, DECODE_PIXELS, ENCODE_INTERVALS, ANALYSE_IMAGE, REFINE_IMAGE, IMAGE_SYMBOLS, SYNTHESIZE_IMAGE,
     DECODE_IMAGES, IMAGE_PIXEL_SYMBOLS, DECODE_PIXEL_IMAGES, FIND_BITMAP, DIGIT_OF, BITMAP_SYMBOLS, DECODE_BITMAPS,
-) = range(25)  # fmt: skip
-OK, ERROR_STREAM = 0, 6  # of mnz_status
+    READ_HEADER, ENCODE_FILE, DECODE_FILE, MEASURE_FILE,
+) = range(29)  # fmt: skip
+OK, ERROR_STREAM, ERROR_NO_FILE, ERROR_UNSUPPORTED, ERROR_DAMAGED, ERROR_KIND, ERROR_IMAGE = (
+    0,
+    6,
+    8,
+    9,
+    10,
+    11,
+    12,
+)  # of mnz_status
 ALIGNMENT, PARAMETERS, ARRAYS = 64, 7, 8
 EFFORTS = (0, 1, 2, 3)
 BUDGETS = ((0, 0.5), (1, 0.7))  # effort, and the part of the bits of the first latent that is allowed
@@ -58,6 +74,9 @@ CHECK_BITS = (0, 5, 16, 23)
 MAX_ERRORS = (0, 4, 40)  # 0: without loss
 SIZES = ((1, 1), (28, 28), (5, 9), (30, 20), (41, 3), (3, 70))  # of images of models of the kind grey
 SIZES_OF_BITMAPS = ((20, 1), (1, 21), (30, 24), (55, 60), (128, 70))
+SIZES_OF_FILES = ((28, 28), (5, 33), (1, 1), (29, 233))  # the last has 18 tiles, and so two streams
+FILE, BARE_BITS = -1, (0, 23)
+SIZES_OF_HEADERS = ((28, 28), (1, 1), (65535, 127), (128, 16384), (28, 29))
 
 
 class Writer:
@@ -335,6 +354,127 @@ def bitmap_cases(out: Writer, random: np.random.Generator) -> None:
         out.case(DIGIT_OF, *ink.shape, bitmap.shift, arrays=(ink.astype(np.uint8), NUMPY.digits_of([bitmap])))
 
 
+def header_cases(out: Writer, random: np.random.Generator) -> None:
+    """Headers of all forms; each of them cut short, and with each byte changed."""
+    kinds = [(Mode.LOSSY, 1, None), (Mode.LOSSY, 100, None), (Mode.LOSSLESS, None, None)]
+    kinds += [(Mode.BOUNDED, None, 1), (Mode.BOUNDED, None, 64)]
+    named = [0, 5, 13, b"\1\2\3\xff"]
+    headers = [
+        Header(mode, *size, model=model, quality=quality, max_error=max_error).to_bytes()
+        for mode, quality, max_error in kinds
+        for model in named
+        for size in SIZES_OF_HEADERS
+    ]
+    for header in headers:
+        for data in (header, header + b"\5"):
+            _header_case(out, data)
+        _header_case(out, header[: int(random.integers(len(header)))])
+        for at in range(len(header)):
+            changed = bytearray(header + b"\0")
+            changed[at] = random.choice(
+                [0, 1, changed[at] ^ 1 << int(random.integers(8)), changed[at] ^ 128, 100, 101, 102, 255]
+            )
+            _header_case(out, bytes(changed))
+    for size in ((1 << 28) - 1, 1 << 28, 65536, 0):
+        _header_case(out, container.MAGIC + b"\xd0" + container.varint(size) + b"\5")
+    _header_case(out, container.MAGIC + b"\xd0\x85\x80\0\5")
+
+
+def _header_case(out: Writer, data: bytes) -> None:
+    try:
+        header, payload = container.parse(data, 1 << 32)
+    except FormatError as error:
+        status = ERROR_UNSUPPORTED if isinstance(error, UnsupportedError) else ERROR_DAMAGED
+        if not container.is_cae(data):
+            status = ERROR_NO_FILE
+        elif data[1] == container.MAGIC[1] and data[2:3] >= b"\x80" and data[2] >> 4 & 3 == Mode.STORED:
+            status = ERROR_UNSUPPORTED  # the library stops here
+        out.case(READ_HEADER, status, arrays=(data,))
+        return
+    if header.mode is Mode.STORED:
+        out.case(READ_HEADER, ERROR_UNSUPPORTED, arrays=(data,))
+        return
+    *numbers, fingerprint = _numbers(header)
+    fields = np.array([*numbers, len(data) - len(payload)], np.int32)
+    out.case(READ_HEADER, OK, arrays=(data, fields, fingerprint))
+
+
+def _numbers(header: Header) -> tuple[int, int, int, int, int, int, bytes]:
+    """A header as the library has it: mode, width, height, number, quality, largest error, fingerprint."""
+    number, name = (15, header.model) if isinstance(header.model, bytes) else (int(header.model or 0), bytes(4))
+    return int(header.mode), header.width, header.height, number, header.quality or 0, header.max_error or 0, name
+
+
+def file_cases(out: Writer, model: Model, random: np.random.Generator) -> None:
+    """Whole images of all modes: what they measure, their files and bare streams, and payloads, whole and damaged."""
+    digits = read_idx(TESTS / "data" / "digits-idx3-ubyte.gz")
+    sheet = np.concatenate([np.concatenate(row, axis=1) for row in digits[:20].reshape(2, 10, 28, 28)])
+    with choice.use(NUMPY):
+        if model.is_bitmap:
+            _bitmap_file_cases(out, model, digits, random)
+            return
+        for k, (height, width) in enumerate(SIZES_OF_FILES):
+            image = np.ascontiguousarray(sheet[:height, 10 : 10 + width] if k else digits[1])
+            _lossy_file_cases(out, model, image, int(random.integers(1, 101)), k % 2, random)
+            if model.has_pixel_model:
+                for max_error in MAX_ERRORS[: 1 + (k > 0)]:
+                    _lossless_file_cases(out, model, image, max_error, random)
+
+
+def _lossy_file_cases(out: Writer, model: Model, image: Pixels, quality: int, effort: int, random: np.random.Generator) -> None:
+    header, images = lossy_header(model, image.shape, quality), kind_of(model).images([image])
+    latents = images.refine(model, images.first(model, [quality]), [quality], effort)
+    *numbers, name = _numbers(header)
+    parameters = *numbers, effort
+    measured = np.array([latents[0].bits, images.errors(model, latents, [quality])[0]], np.int64)
+    out.case(MEASURE_FILE, *parameters, arrays=(name, image, measured))
+    for bits in (FILE, *BARE_BITS):
+        check_bits = CHECK_BITS_MIN if bits == FILE else bits
+        (payload,) = kind_of(model).encode([header.to_bytes()], [[latent] for latent in latents], check_bits)
+        file = header.to_bytes() + payload if bits == FILE else payload
+        out.case(ENCODE_FILE, *parameters, arrays=(name, image, np.array([bits, OK], np.int32), file))
+        for coded in damaged(payload, random)[: 6 if bits == FILE else 2]:
+            (result,) = decode_images(model, [(header, coded)], check_bits)
+            _decode_case(out, parameters, name, coded, check_bits, result)
+
+
+def _lossless_file_cases(out: Writer, model: Model, image: Pixels, max_error: int, random: np.random.Generator) -> None:
+    header, near = lossless.lossless_header(model, image.shape, max_error), nearest(image, max_error)
+    symbols = lossless.pixel_symbols(model, [near], max_error)
+    *numbers, name = _numbers(header)
+    parameters = *numbers, 0
+    if (of_image := symbols[0]) is None:
+        arrays = name, image, np.array([FILE, ERROR_IMAGE], np.int32), b""
+        out.case(ENCODE_FILE, *parameters, arrays=arrays)
+        return
+    measured = np.array([of_image.bits, ((near.astype(int) - image) ** 2).sum()], np.int64)
+    out.case(MEASURE_FILE, *parameters, arrays=(name, image, measured))
+    (payload,) = lossless.encode_payloads(model, [header.to_bytes()], [near], [of_image])
+    file = header.to_bytes() + payload
+    out.case(ENCODE_FILE, *parameters, arrays=(name, image, np.array([FILE, OK], np.int32), file))
+    for coded in damaged(payload, random)[:6]:
+        (result,) = lossless.decode_files(model, [(header, coded)], max_error)
+        _decode_case(out, parameters, name, coded, CHECK_BITS_MIN, result)
+
+
+def _decode_case(
+    out: Writer, parameters: Sequence[int], name: bytes, payload: bytes, check_bits: int, result: Pixels | FormatError
+) -> None:
+    is_damaged = isinstance(result, FormatError)
+    more = np.array([check_bits, ERROR_DAMAGED if is_damaged else OK], np.int32)
+    out.case(DECODE_FILE, *parameters, arrays=(name, payload, more, b"" if isinstance(result, FormatError) else result))
+
+
+def _bitmap_file_cases(out: Writer, model: Model, digits: Pixels, random: np.random.Generator) -> None:
+    for image in (*digits[:3], 255 - digits[0], digits[0][:27]):
+        _lossless_file_cases(out, model, np.ascontiguousarray(image), 0, random)
+    *numbers, name = _numbers(Header(Mode.BOUNDED, 28, 28, model=model.named, max_error=2))
+    out.case(ENCODE_FILE, *numbers, 0, arrays=(name, digits[0], np.array([FILE, ERROR_KIND], np.int32), b""))
+    out.case(DECODE_FILE, *numbers, 0, arrays=(name, b"\1\2", np.array([16, ERROR_KIND], np.int32), b""))
+    *numbers, name = _numbers(Header(Mode.LOSSLESS, 28, 27, model=model.named))
+    out.case(DECODE_FILE, *numbers, 0, arrays=(name, b"\1\2", np.array([16, ERROR_DAMAGED], np.int32), b""))
+
+
 def write(path: Path, names: list[str], byteorder: str, count: int, report: Callable[[str], None] = lambda _: None) -> int:
     """Write the cases of some models, and return their number."""
     out, random = Writer(path, byteorder), np.random.default_rng(2)
@@ -344,6 +484,7 @@ def write(path: Path, names: list[str], byteorder: str, count: int, report: Call
             report(name)
             out.case(MODEL, model.has_pixel_model, arrays=(prepare(name, byteorder),))
             bitmap_model_cases(out, model, random)
+            file_cases(out, model, random)
             continue
         if model.is_grey:
             report(name)
@@ -351,6 +492,7 @@ def write(path: Path, names: list[str], byteorder: str, count: int, report: Call
             grey_cases(out, model, random)
             if model.has_pixel_model:
                 grey_pixel_cases(out, model, random)
+            file_cases(out, model, random)
             continue
         x, inside = tiles(min(count, TILES_IF_WIDE) if name.endswith("-wide") else count)
         report(name)
@@ -360,7 +502,9 @@ def write(path: Path, names: list[str], byteorder: str, count: int, report: Call
         latent_stream_cases(out, model, y, random)
         if model.has_pixel_model:
             pixel_cases(out, model, x, inside, random)
+        file_cases(out, model, random)
         if name == names[0]:
+            header_cases(out, random)
             interval_cases(out, random)  # without a model, so once
             bitmap_cases(out, random)
     out.close()

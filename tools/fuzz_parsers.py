@@ -14,8 +14,6 @@ from __future__ import annotations
 import argparse
 import gzip
 import io
-import re
-import resource
 import struct
 import subprocess
 import sys
@@ -28,14 +26,13 @@ from PIL import Image
 HERE = Path(__file__).parent
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from fuzz_campaign import Campaign
 from mnistzip.idx import idx_header
 from mnistzip.plugins.chunk_format import join
 from support.fuzz_targets import DIGIT, TARGETS, good
 from support.paths import TESTS, VECTORS
 
 CORPUS = TESTS / "fuzz" / "corpus"
-LONGEST = 16384  # bytes of an input
-RUNS = 8000  # of one process: code instrumented by atheris takes up to 0.4 MB more memory at each run
 
 
 def seeds(target: str) -> Iterator[bytes]:
@@ -73,62 +70,12 @@ def seeds(target: str) -> Iterator[bytes]:
                 yield from (out.getvalue(), out.getvalue() + b"\0")
 
 
-def fuzz(target: str, seconds: int, out: Path) -> tuple[float, int, int]:
-    """Processor seconds used, the number of inputs tried, and the number of findings."""
-    findings = out / "findings"
-    for folder in (out / target, out / "seeds" / target, findings):
-        folder.mkdir(parents=True, exist_ok=True)
-    for number, seed in enumerate(seeds(target)):
-        (out / "seeds" / target / f"{number:04}").write_bytes(seed)
-    tried, start = 0, _spent()
-    while (left := seconds + start - _spent()) > 1:  # libFuzzer stops at a finding; the next process has another seed
-        options = [
-            f"-max_total_time={left:.0f}",
-            f"-runs={RUNS}",
-            f"-max_len={LONGEST}",
-            "-timeout=60",
-            "-report_slow_units=60",
-            "-rss_limit_mb=4096",
-            "-print_final_stats=1",
-        ]
-        folders = [out / target, CORPUS / target, out / "seeds" / target]
-        done = _atheris(target, [*options, f"-artifact_prefix={findings}/{target}-"], folders)
-        tried += sum(map(int, re.findall(r"number_of_executed_units: (\d+)", done.stderr)))
-        (out / f"{target}.log").write_text(done.stderr)
-        if not re.search(r"Done \d+ runs", done.stderr) and not list(findings.glob(f"{target}-*")):
-            raise RuntimeError(f"{target} did not run: {done.stderr[-2000:]}")
-    return _spent() - start, tried, len(list(findings.glob(f"{target}-*")))
-
-
-def _spent() -> float:
-    """Processor seconds of all child processes that have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def keep(target: str, out: Path) -> None:
-    """Add inputs to the corpus that reach code which the corpus does not reach."""
-    (CORPUS / target).mkdir(parents=True, exist_ok=True)
-    done = _atheris(target, ["-merge=1", f"-max_len={LONGEST}"], [CORPUS / target, out / target])
-    if done.returncode:
-        raise RuntimeError(f"merging {target} failed: {done.stderr[-2000:]}")
-    for path in (CORPUS / target).iterdir():
-        path.rename(path.with_name(path.name[:12]))
-
-
-def _atheris(target: str, options: list[str], folders: list[Path]) -> subprocess.CompletedProcess[str]:
-    there = [str(folder) for folder in folders if folder.is_dir()]
-    return subprocess.run(
-        [sys.executable, str(HERE / "fuzz_worker.py"), target, *options, *there], capture_output=True, text=True, check=False
-    )
+CAMPAIGN = Campaign("support.fuzz_targets", (CORPUS,), seeds)
 
 
 def replay(target: str, *folders: Path) -> int:
     """Run a target over its seeds and all inputs in folders; returns their number."""
-    inputs = [
-        *seeds(target),
-        *(path.read_bytes() for folder in folders if folder.is_dir() for path in sorted(folder.iterdir())),
-    ]
+    inputs = CAMPAIGN.inputs(target, *folders)
     for data in inputs:
         TARGETS[target](data)
     return len(inputs)
@@ -162,16 +109,9 @@ def main() -> None:
     if unknown := set(chosen) - set(TARGETS):
         parser.error(f"no target {', '.join(unknown)}: there are {', '.join(TARGETS)}")
     options.out.mkdir(parents=True, exist_ok=True)
-    failed = 0
-    if options.seconds:
-        print("| target | processor seconds | executions | corpus | findings |\n|---|---|---|---|---|", flush=True)
-        for target in chosen:
-            spent, tried, findings = fuzz(target, options.seconds, options.out)
-            size = len(list((options.out / target).iterdir()))
-            print(f"| {target} | {spent:.0f} | {tried} | {size} | {findings} |", flush=True)
-            failed += findings
+    failed = CAMPAIGN.table(chosen, options.seconds, options.out) if options.seconds else 0
     for target in chosen if options.keep else []:
-        keep(target, options.out)
+        CAMPAIGN.keep(target, options.out)
     if options.coverage:
         covered(chosen, options.out)
     sys.exit(min(failed, 100))

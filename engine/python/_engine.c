@@ -212,16 +212,22 @@ enum { X, INSIDE, QUALITY, Y, LIMIT, BUFFERS }; /* buffers of a call on tiles */
 
 typedef enum { FIRST_LATENTS, REFINE, REFINE_TO_BUDGET, SYNTHESIZE } work;
 
+/* The k-th item of a buffer; NULL of a buffer that the call does not have, as no offset may be added to its null pointer. */
+static void *item(const Py_buffer *buffer, Py_ssize_t k, size_t size)
+{
+    return buffer->buf ? (uint8_t *)buffer->buf + (size_t)k * size : NULL;
+}
+
 /* Work on each of some tiles. */
 static mnz_status each_tile(const mnz_model *model, work kind, Py_buffer *buffers, Py_ssize_t tiles, int effort, block *space)
 {
     mnz_status status = MNZ_OK;
     for (Py_ssize_t k = 0; k < tiles && status == MNZ_OK; k++) {
-        uint8_t *x = (uint8_t *)buffers[X].buf + k * MNZ_TILE_PIXELS;
-        const uint8_t *inside = (const uint8_t *)buffers[INSIDE].buf + k * MNZ_TILE_PIXELS;
-        int8_t *y = (int8_t *)buffers[Y].buf + k * MNZ_SYMBOLS;
+        uint8_t *x = item(&buffers[X], k, MNZ_TILE_PIXELS);
+        const uint8_t *inside = item(&buffers[INSIDE], k, MNZ_TILE_PIXELS);
+        int8_t *y = item(&buffers[Y], k, MNZ_SYMBOLS);
         const int q = ((const uint8_t *)buffers[QUALITY].buf)[k];
-        const int64_t *limit = (const int64_t *)buffers[LIMIT].buf + k;
+        const int64_t *limit = item(&buffers[LIMIT], k, sizeof *limit);
         switch (kind) {
         case FIRST_LATENTS: status = mnz_first_latent(model, x, inside, q, y, space->at, space->size); break;
         case REFINE: status = mnz_refine(model, x, inside, q, effort, y, space->at, space->size); break;

@@ -6,13 +6,6 @@
 
 enum { STREAM = 64 }; /* random bytes that are decoded */
 
-static void *room(size_t size)
-{
-    void *taken = malloc(size ? size : 1);
-    if (!taken) stop("out of memory");
-    return taken;
-}
-
 /* Parameters: height, width, shift. A workspace that is too small or not aligned is refused. */
 static int run_symbols(const mnz_model *model, const test_case *c)
 {
@@ -21,15 +14,15 @@ static int run_symbols(const mnz_model *model, const test_case *c)
     const size_t size = (MNZ_BITMAP_EXTENT_SYMBOLS + (size_t)p[0] * (size_t)p[1]) * sizeof(uint16_t);
     const size_t needed = mnz_bitmap_coding_workspace(model);
     memory space = allocate(needed);
-    uint16_t *start = room(size), *freq = room(size);
+    uint16_t *start = take(size), *freq = take(size);
     int passed = mnz_bitmap_symbols(model, &bitmap, c->array[0], start, freq, space.at, needed) == MNZ_OK;
     passed = passed && same(c, 1, start, size) && same(c, 2, freq, size);
     passed = passed && mnz_bitmap_symbols(model, &bitmap, c->array[0], start, freq, space.at, needed - 1) == MNZ_ERROR_MEMORY;
     passed = passed && mnz_bitmap_symbols(model, &bitmap, c->array[0], start, freq, NULL, needed) == MNZ_ERROR_MEMORY;
     passed = passed && mnz_bitmap_symbols(model, &bitmap, c->array[0], start, freq, space.at + 4, needed) == MNZ_ERROR_MEMORY;
-    free(start);
-    free(freq);
-    free(space.raw);
+    give(start);
+    give(freq);
+    give(space.at);
     return passed;
 }
 
@@ -39,8 +32,8 @@ static int run_decode(const mnz_model *model, const test_case *c)
     const int32_t *p = c->head.parameter;
     const size_t count = (size_t)p[0];
     memory space = allocate(mnz_bitmap_coding_workspace(model));
-    mnz_bitmap *bitmap = room(count * sizeof *bitmap);
-    uint8_t *ink = room(count * MNZ_BITMAP_PIXELS_MAX), *x = room(count * MNZ_TILE_PIXELS);
+    mnz_bitmap *bitmap = take(count * sizeof *bitmap);
+    uint8_t *ink = take(count * MNZ_BITMAP_PIXELS_MAX), *x = take(count * MNZ_TILE_PIXELS);
     mnz_final final = {0, 0}, of_digits = {0, 0};
     int possible = -1, possible_digits = -1;
     const mnz_status status =
@@ -54,10 +47,10 @@ static int run_decode(const mnz_model *model, const test_case *c)
                  same(c, 3, x, count * MNZ_TILE_PIXELS) && same_final(c, 4, final, MNZ_CHECK_BITS_MIN) &&
                  same_final(c, 4, of_digits, MNZ_CHECK_BITS_MIN);
     }
-    free(x);
-    free(ink);
-    free(bitmap);
-    free(space.raw);
+    give(x);
+    give(ink);
+    give(bitmap);
+    give(space.at);
     return passed;
 }
 
@@ -71,8 +64,8 @@ void use_bitmaps(const mnz_model *model, uint64_t *seed)
 {
     memory space = allocate(mnz_bitmap_coding_workspace(model));
     const size_t most = (MNZ_BITMAP_EXTENT_SYMBOLS + MNZ_BITMAP_PIXELS_MAX) * sizeof(uint16_t);
-    uint8_t stream[STREAM], *ink = room(MNZ_BITMAP_PIXELS_MAX), x[MNZ_TILE_PIXELS];
-    uint16_t *start = room(most), *freq = room(most);
+    uint8_t *stream = take(STREAM), *ink = take(MNZ_BITMAP_PIXELS_MAX), *x = take(MNZ_TILE_PIXELS);
+    uint16_t *start = take(most), *freq = take(most);
     mnz_bitmap bitmap;
     mnz_final final;
     int possible;
@@ -81,8 +74,10 @@ void use_bitmaps(const mnz_model *model, uint64_t *seed)
         mnz_bitmap_symbols(model, &bitmap, ink, start, freq, space.at, space.size) ||
         mnz_decode_digits(model, stream, STREAM, 1, x, &possible, &final, space.at, space.size))
         stop("a model that loads does not code bitmaps");
-    free(start);
-    free(freq);
-    free(ink);
-    free(space.raw);
+    give(stream);
+    give(x);
+    give(start);
+    give(freq);
+    give(ink);
+    give(space.at);
 }

@@ -1,10 +1,11 @@
 /*
  * Run the cases that tools/engine_cases.py writes, through mnistzip.h, with all instructions of this processor:
  *
- *     cases FILE [changes]
+ *     cases FILE [changes [end | start]]
  *
  * Then load each prepared model with bytes changed at random, as many times as told (200), and compute with those that load.
- * Exit status 1 if a result differs. Every array has its own block of memory, so that sanitizers notice each access beyond one.
+ * Exit status 1 if a result differs. Every array has its own block of memory, so that sanitizers notice each access beyond one. With
+ * "end", each array ends where a page begins that nothing may read or write, and with "start" it begins behind one.
  */
 #include "cases.h"
 
@@ -12,35 +13,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { STREAM = 64 }; /* random bytes that are decoded */
+
 static const char *const names[KINDS] = {
     "end",        "model",          "analyse",        "first_latent",  "refine",        "refine_to_budget", "latent_symbols",
     "synthesize", "encode_latents", "decode_latents", "pixel_symbols", "encode_pixels", "decode_pixels",    "encode_intervals",
     "analyse_image", "refine_image", "image_symbols", "synthesize_image", "decode_images", "image_pixel_symbols",
-    "decode_pixel_images", "find_bitmap", "digit_of", "bitmap_symbols", "decode_bitmaps"};
+    "decode_pixel_images", "find_bitmap", "digit_of", "bitmap_symbols", "decode_bitmaps", "read_header",
+    "encode_file", "decode_file", "measure_file"};
 
 void stop(const char *message)
 {
     fprintf(stderr, "cases: %s\n", message);
     exit(2);
-}
-
-memory allocate(size_t size)
-{
-    memory m;
-    m.size = (size + MNZ_ALIGNMENT - 1) / MNZ_ALIGNMENT * MNZ_ALIGNMENT;
-    m.raw = malloc(m.size + MNZ_ALIGNMENT);
-    if (!m.raw) stop("out of memory");
-    m.at = m.raw + (MNZ_ALIGNMENT - (uintptr_t)m.raw % MNZ_ALIGNMENT);
-    memset(m.raw, 0xa5, m.size + MNZ_ALIGNMENT);
-    return m;
-}
-
-static void *copy_of(const void *from, size_t size)
-{
-    void *copy = malloc(size ? size : 1);
-    if (!copy) stop("out of memory");
-    if (size) memcpy(copy, from, size);
-    return copy;
 }
 
 static memory read_file(const char *path)
@@ -68,7 +53,8 @@ static test_case next_case(const memory *file, size_t *at)
         if (c.head.size[k] < 0) continue;
         c.size[k] = (size_t)c.head.size[k];
         if (file->size - *at < c.size[k]) stop("the file is cut short");
-        c.array[k] = copy_of(file->at + *at, c.size[k]);
+        c.array[k] = take(c.size[k]);
+        memcpy(c.array[k], file->at + *at, c.size[k]);
         *at += (c.size[k] + MNZ_ALIGNMENT - 1) / MNZ_ALIGNMENT * MNZ_ALIGNMENT;
     }
     return c;
@@ -76,7 +62,7 @@ static test_case next_case(const memory *file, size_t *at)
 
 static void free_case(test_case *c)
 {
-    for (int k = 0; k < ARRAYS; k++) free(c->array[k]);
+    for (int k = 0; k < ARRAYS; k++) give(c->array[k]);
 }
 
 /* ---- Comparing ---- */
@@ -98,12 +84,12 @@ int same_final(const test_case *c, int array, mnz_final final, int check_bits)
 static int run_lossy(const mnz_model *model, const test_case *c, memory lossy, memory search)
 {
     const int32_t *p = c->head.parameter;
-    int8_t *y = malloc(MNZ_SYMBOLS);
-    uint8_t *x = malloc(MNZ_TILE_PIXELS);
-    uint16_t start[MNZ_SYMBOLS], freq_less_one[MNZ_SYMBOLS];
+    int8_t *y = take(MNZ_SYMBOLS);
+    uint8_t *x = take(MNZ_TILE_PIXELS);
+    const size_t size = MNZ_SYMBOLS * sizeof(uint16_t);
+    uint16_t *start = take(size), *freq_less_one = take(size);
     int64_t limit;
     int passed = 0;
-    if (!x || !y) stop("out of memory");
     switch (c->head.kind) {
     case ANALYSE:
         passed = mnz_analyse(model, c->array[0], p[0], y, lossy.at, lossy.size) == MNZ_OK && same(c, 1, y, MNZ_SYMBOLS);
@@ -124,14 +110,16 @@ static int run_lossy(const mnz_model *model, const test_case *c, memory lossy, m
         break;
     case LATENT_SYMBOLS:
         passed = mnz_latent_symbols(model, c->array[0], p[0], start, freq_less_one, lossy.at, lossy.size) == MNZ_OK &&
-                 same(c, 1, start, sizeof start) && same(c, 2, freq_less_one, sizeof freq_less_one);
+                 same(c, 1, start, size) && same(c, 2, freq_less_one, size);
         break;
     default: /* SYNTHESIZE */
         passed = mnz_synthesize(model, c->array[0], p[0], x, lossy.at, lossy.size) == MNZ_OK && same(c, 1, x, MNZ_TILE_PIXELS);
         break;
     }
-    free(x);
-    free(y);
+    give(start);
+    give(freq_less_one);
+    give(x);
+    give(y);
     return passed;
 }
 
@@ -139,15 +127,14 @@ static int run_encode_latents(const test_case *c, memory lossy)
 {
     const int32_t *p = c->head.parameter;
     const size_t capacity = mnz_stream_bound((size_t)p[0] * MNZ_SYMBOLS);
-    uint8_t *out = malloc(capacity);
+    uint8_t *out = take(capacity);
     uint32_t check;
     size_t size = 0;
-    if (!out) stop("out of memory");
     memcpy(&check, c->array[2], sizeof check);
     mnz_status status = mnz_encode_latents(c->array[0], c->array[1], p[0], p[1], check, p[2], out,
                                            capacity, &size, lossy.at, lossy.size);
     int passed = status == MNZ_OK && same(c, 3, out, size);
-    free(out);
+    give(out);
     return passed;
 }
 
@@ -155,30 +142,28 @@ static int run_decode_latents(const mnz_model *model, const test_case *c, memory
 {
     const int32_t *p = c->head.parameter;
     const size_t symbols = (size_t)p[1] * MNZ_SYMBOLS;
-    int8_t *y = malloc(symbols);
+    int8_t *y = take(symbols);
     mnz_final final = {0, 0};
-    if (!y) stop("out of memory");
     mnz_status status = mnz_decode_latents(model, c->array[0], c->size[0], p[0], p[1], p[2], y, &final, lossy.at, lossy.size);
     int passed = (int32_t)status == p[4];
     if (status == MNZ_OK) passed = passed && same(c, 1, y, symbols) && same_final(c, 2, final, p[3]);
-    free(y);
+    give(y);
     return passed;
 }
 
 static int run_pixel_symbols(const mnz_model *model, const test_case *c, memory lossless)
 {
     const size_t most = MNZ_PIXEL_SYMBOLS_MAX * sizeof(uint16_t);
-    int16_t *turn = malloc(most);
-    uint16_t *start = malloc(most), *freq = malloc(most);
+    int16_t *turn = take(most);
+    uint16_t *start = take(most), *freq = take(most);
     int symbols = 0;
-    if (!turn || !start || !freq) stop("out of memory");
     mnz_status status = mnz_pixel_symbols(model, c->array[0], c->array[1], c->head.parameter[0], &symbols, turn, start, freq,
                                           lossless.at, lossless.size);
     const size_t size = (size_t)symbols * sizeof *start;
     int passed = status == MNZ_OK && same(c, 2, turn, size) && same(c, 3, start, size) && same(c, 4, freq, size);
-    free(turn);
-    free(start);
-    free(freq);
+    give(turn);
+    give(start);
+    give(freq);
     return passed;
 }
 
@@ -186,16 +171,15 @@ static int run_encode_pixels(const test_case *c)
 {
     const size_t symbols = c->size[2] / sizeof(uint16_t), capacity = mnz_stream_bound(symbols);
     memory space = allocate(4 * symbols + 2 * MNZ_ALIGNMENT);
-    uint8_t *out = malloc(capacity);
+    uint8_t *out = take(capacity);
     uint32_t check;
     size_t size = 0;
-    if (!out) stop("out of memory");
     memcpy(&check, c->array[4], sizeof check);
     mnz_status status = mnz_encode_pixels(c->array[0], c->head.parameter[0], c->array[1], c->array[2], c->array[3], check, out,
                                           capacity, &size, space.at, space.size);
     int passed = status == MNZ_OK && same(c, 5, out, size);
-    free(out);
-    free(space.raw);
+    give(out);
+    give(space.at);
     return passed;
 }
 
@@ -204,32 +188,30 @@ static int run_decode_pixels(const mnz_model *model, const test_case *c)
     const int32_t *p = c->head.parameter;
     const size_t tiles = (size_t)p[0];
     memory space = allocate(mnz_lossless_workspace(model, p[0]));
-    uint8_t *x = malloc(tiles * MNZ_TILE_PIXELS), *possible = malloc(tiles);
+    uint8_t *x = take(tiles * MNZ_TILE_PIXELS), *possible = take(tiles);
     mnz_final final = {0, 0};
-    if (!x || !possible) stop("out of memory");
     mnz_status status = mnz_decode_pixels(model, c->array[0], c->size[0], c->array[1], p[0], p[3], p[1], x, possible, &final,
                                           space.at, space.size);
     int passed = (int32_t)status == p[2];
     if (status == MNZ_OK)
         passed = passed && same(c, 2, x, tiles * MNZ_TILE_PIXELS) && same(c, 3, possible, tiles) &&
                  same_final(c, 4, final, MNZ_CHECK_BITS_MIN);
-    free(x);
-    free(possible);
-    free(space.raw);
+    give(x);
+    give(possible);
+    give(space.at);
     return passed;
 }
 
 static int run_encode_intervals(const test_case *c)
 {
     const size_t symbols = c->size[0] / sizeof(uint16_t), capacity = mnz_stream_bound(symbols);
-    uint8_t *out = malloc(capacity);
+    uint8_t *out = take(capacity);
     uint32_t check;
     size_t size = 0;
-    if (!out) stop("out of memory");
     memcpy(&check, c->array[2], sizeof check);
     mnz_status status = mnz_encode_intervals(c->array[0], c->array[1], symbols, check, c->head.parameter[0], out, capacity, &size);
     int passed = status == MNZ_OK && same(c, 3, out, size);
-    free(out);
+    give(out);
     return passed;
 }
 
@@ -238,14 +220,13 @@ static int run_find_bitmap(const test_case *c)
 {
     const int32_t *p = c->head.parameter;
     memory space = allocate(mnz_bitmap_workspace());
-    uint8_t *ink = malloc(MNZ_BITMAP_PIXELS_MAX);
+    uint8_t *ink = take(MNZ_BITMAP_PIXELS_MAX);
     mnz_bitmap found;
-    if (!ink) stop("out of memory");
     mnz_status status = mnz_find_bitmap(c->array[0], &found, ink, space.at, space.size);
     int passed = status == MNZ_OK && found.height == p[0] && found.width == p[1] && found.shift == p[2] &&
                  same(c, 1, ink, (size_t)p[0] * (size_t)p[1]);
-    free(ink);
-    free(space.raw);
+    give(ink);
+    give(space.at);
     return passed;
 }
 
@@ -253,8 +234,10 @@ static int run_find_bitmap(const test_case *c)
 static int run_digit_of(const test_case *c)
 {
     const mnz_bitmap bitmap = {c->head.parameter[0], c->head.parameter[1], c->head.parameter[2]};
-    uint8_t x[MNZ_TILE_PIXELS];
-    return mnz_digit_of(&bitmap, c->array[0], x) == MNZ_OK && same(c, 1, x, sizeof x);
+    uint8_t *x = take(MNZ_TILE_PIXELS);
+    const int passed = mnz_digit_of(&bitmap, c->array[0], x) == MNZ_OK && same(c, 1, x, MNZ_TILE_PIXELS);
+    give(x);
+    return passed;
 }
 
 static int run_case(const mnz_model *model, const test_case *c, memory lossy, memory search, memory lossless)
@@ -277,6 +260,10 @@ static int run_case(const mnz_model *model, const test_case *c, memory lossy, me
     case DECODE_PIXEL_IMAGES: return run_grey(model, c);
     case BITMAP_SYMBOLS:
     case DECODE_BITMAPS: return run_bitmap(model, c);
+    case READ_HEADER:
+    case ENCODE_FILE:
+    case DECODE_FILE:
+    case MEASURE_FILE: return run_file(model, c);
     default: return run_lossy(model, c, lossy, search);
     }
 }
@@ -292,7 +279,7 @@ static int run_model(const memory *file, size_t at, const memory *prepared, size
     mnz_status status = mnz_model_load(prepared->at, size, instructions, of_model.at, of_model.size, &model);
     if (status != MNZ_OK) {
         printf("%s: a model does not load: %s\n", instructions, mnz_status_text(status));
-        free(of_model.raw);
+        give(of_model.at);
         return 1;
     }
     int differ = mnz_model_has_pixels(model) != has_pixels || strcmp(mnz_model_instructions(model), instructions) != 0;
@@ -312,10 +299,10 @@ static int run_model(const memory *file, size_t at, const memory *prepared, size
         }
         free_case(&c);
     }
-    free(lossy.raw);
-    free(search.raw);
-    free(lossless.raw);
-    free(of_model.raw);
+    give(lossy.at);
+    give(search.at);
+    give(lossless.at);
+    give(of_model.at);
     return differ;
 }
 
@@ -327,37 +314,48 @@ uint32_t pick(uint64_t *seed, uint32_t below)
     return (uint32_t)((*seed >> 32) % below);
 }
 
-/* Compute something of everything with a model that loads: results may be anything, but nothing may crash. */
-static void use(const mnz_model *model, uint64_t *seed)
+static void use_tiles(const mnz_model *model, uint64_t *seed)
 {
-    if (mnz_model_is_grey(model)) {
-        use_grey(model, seed);
-        return;
-    }
-    if (mnz_bitmap_coding_workspace(model)) {
-        use_bitmaps(model, seed);
-        return;
-    }
     memory lossy = allocate(mnz_lossy_workspace(model)), search = allocate(mnz_search_workspace(model));
-    uint8_t x[MNZ_TILE_PIXELS], x_hat[MNZ_TILE_PIXELS], inside[MNZ_TILE_PIXELS], stream[64], possible[1];
-    uint8_t quality = (uint8_t)pick(seed, MNZ_QUALITIES);
-    int8_t y[MNZ_SYMBOLS];
-    uint16_t start[MNZ_SYMBOLS], freq_less_one[MNZ_SYMBOLS];
+    uint8_t *x = take(MNZ_TILE_PIXELS), *x_hat = take(MNZ_TILE_PIXELS), *inside = take(MNZ_TILE_PIXELS), *stream = take(STREAM);
+    uint8_t *possible = take(1), quality = (uint8_t)pick(seed, MNZ_QUALITIES);
+    int8_t *y = take(MNZ_SYMBOLS);
+    uint16_t *start = take(MNZ_SYMBOLS * sizeof *start), *freq_less_one = take(MNZ_SYMBOLS * sizeof *freq_less_one);
     mnz_final final;
     for (int k = 0; k < MNZ_TILE_PIXELS; k++) x[k] = (uint8_t)pick(seed, 256), inside[k] = pick(seed, 8) != 0;
-    for (int k = 0; k < 64; k++) stream[k] = (uint8_t)pick(seed, 256);
+    for (int k = 0; k < STREAM; k++) stream[k] = (uint8_t)pick(seed, 256);
     mnz_first_latent(model, x, inside, quality, y, search.at, search.size);
     mnz_refine(model, x, inside, quality, 1, y, search.at, search.size);
     mnz_latent_symbols(model, y, quality, start, freq_less_one, lossy.at, lossy.size);
     mnz_synthesize(model, y, quality, x_hat, lossy.at, lossy.size);
-    mnz_decode_latents(model, stream, sizeof stream, quality, 1, 0, y, &final, lossy.at, lossy.size);
+    mnz_decode_latents(model, stream, STREAM, quality, 1, 0, y, &final, lossy.at, lossy.size);
     if (mnz_model_has_pixels(model)) {
         memory lossless = allocate(mnz_lossless_workspace(model, 1));
-        mnz_decode_pixels(model, stream, sizeof stream, inside, 1, 0, 0, x, possible, &final, lossless.at, lossless.size);
-        free(lossless.raw);
+        mnz_decode_pixels(model, stream, STREAM, inside, 1, 0, 0, x, possible, &final, lossless.at, lossless.size);
+        give(lossless.at);
     }
-    free(lossy.raw);
-    free(search.raw);
+    give(x);
+    give(x_hat);
+    give(inside);
+    give(stream);
+    give(possible);
+    give(y);
+    give(start);
+    give(freq_less_one);
+    give(lossy.at);
+    give(search.at);
+}
+
+/* Compute something of everything with a model that loads: results may be anything, but nothing may crash. */
+static void use(const mnz_model *model, uint64_t *seed)
+{
+    if (mnz_model_is_grey(model))
+        use_grey(model, seed);
+    else if (mnz_bitmap_coding_workspace(model))
+        use_bitmaps(model, seed);
+    else
+        use_tiles(model, seed);
+    use_files(model, seed);
 }
 
 /* A number that is likely to break something. */
@@ -413,9 +411,9 @@ static int load_damaged(const memory *prepared, size_t size, int changes, uint64
                 loaded++;
                 use(model, &seed);
             }
-            free(of_model.raw);
+            give(of_model.at);
         }
-        free(changed.raw);
+        give(changed.at);
     }
     return loaded;
 }
@@ -423,7 +421,9 @@ static int load_damaged(const memory *prepared, size_t size, int changes, uint64
 int main(int count, char **arguments)
 {
     if (count < 2) stop("give the file of cases");
+    setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* who waits for a difference sees it at once */
     const int changes = count > 2 ? atoi(arguments[2]) : 200;
+    place_arrays(count > 3 ? arguments[3] : NULL);
     memory file = read_file(arguments[1]);
     int differ = 0, total = 0, models = 0, loaded = 0;
     for (size_t at = 0;;) {
@@ -435,7 +435,7 @@ int main(int count, char **arguments)
             for (int k = 0; mnz_instructions(k); k++)
                 differ += run_model(&file, at, &prepared, c.size[0], c.head.parameter[0], mnz_instructions(k), &total);
             loaded += load_damaged(&prepared, c.size[0], changes, (uint64_t)++models);
-            free(prepared.raw);
+            give(prepared.at);
         }
         free_case(&c);
         if (kind == END) break;
@@ -443,6 +443,6 @@ int main(int count, char **arguments)
     printf("%d of %d passed, %d of %d changed models load;", total - differ, total, loaded, models * changes);
     for (int k = 0; mnz_instructions(k); k++) printf(" %s", mnz_instructions(k));
     printf("\n");
-    free(file.raw);
+    give(file.at);
     return differ != 0 || total == 0;
 }

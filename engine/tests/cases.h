@@ -31,6 +31,10 @@ enum {
     DIGIT_OF,
     BITMAP_SYMBOLS,
     DECODE_BITMAPS,
+    READ_HEADER,
+    ENCODE_FILE,
+    DECODE_FILE,
+    MEASURE_FILE,
     KINDS
 };
 
@@ -48,14 +52,25 @@ typedef struct {
 } test_case;
 
 typedef struct {
-    unsigned char *raw, *at;
+    unsigned char *at;
     size_t size;
 } memory;
 
 void stop(const char *message);
 
-/* Aligned memory that ends where its block ends, so the size is rounded up to the alignment. */
+/* Where arrays lie: in blocks of their own, or each in pages of its own. Then it ends where a page begins that nothing may read or write,
+   or at the last multiple of its alignment before; or it starts where such a page ends. Blocks are for sanitizers. */
+typedef enum { IN_BLOCKS, ENDS_AT_PAGE, STARTS_AT_PAGE } placing;
+
+/* Choose where all arrays lie: "end", "start", or NULL for blocks. Call it before take. */
+void place_arrays(const char *name);
+
+/* Memory of exactly this size, and memory that is aligned to MNZ_ALIGNMENT. Its content is no zeros. */
+void *take(size_t size);
 memory allocate(size_t size);
+
+/* Free either. Ends the program if something was written outside of it within its pages. */
+void give(void *array);
 
 int same(const test_case *c, int array, const void *result, size_t size);
 
@@ -68,6 +83,10 @@ uint32_t pick(uint64_t *seed, uint32_t below);
 /* Models of the kind grey: run a case, and compute something of everything with a model that loads. */
 int run_grey(const mnz_model *model, const test_case *c);
 void use_grey(const mnz_model *model, uint64_t *seed);
+
+/* Whole files, of models of all kinds. */
+int run_file(const mnz_model *model, const test_case *c);
+void use_files(const mnz_model *model, uint64_t *seed);
 
 /* The same for models of the kind bitmap. */
 int run_bitmap(const mnz_model *model, const test_case *c);

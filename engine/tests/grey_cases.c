@@ -11,13 +11,6 @@ static int positions_of(int pixels)
     return (pixels + 3) / 4;
 }
 
-static void *room(size_t size)
-{
-    void *taken = malloc(size ? size : 1);
-    if (!taken) stop("out of memory");
-    return taken;
-}
-
 /* Analysis, search and synthesis. Parameters: quality, height, width, effort, lmbda. */
 static int run_image(const mnz_model *model, const test_case *c)
 {
@@ -25,8 +18,8 @@ static int run_image(const mnz_model *model, const test_case *c)
     const int rows = positions_of(p[1]), columns = positions_of(p[2]), searching = c->head.kind == REFINE_IMAGE;
     const size_t pixels = (size_t)p[1] * (size_t)p[2], symbols = (size_t)rows * (size_t)columns * MNZ_GREY_CHANNELS;
     memory space = allocate(searching ? mnz_image_search_workspace(model, rows, columns) : mnz_grey_workspace(model, rows, columns));
-    int8_t *y = room(symbols);
-    uint8_t *x = room(pixels);
+    int8_t *y = take(symbols);
+    uint8_t *x = take(pixels);
     int passed;
     if (c->head.kind == ANALYSE_IMAGE) {
         passed = mnz_analyse_image(model, c->array[0], p[1], p[2], p[0], y, space.at, space.size) == MNZ_OK && same(c, 1, y, symbols);
@@ -37,9 +30,9 @@ static int run_image(const mnz_model *model, const test_case *c)
     } else {
         passed = mnz_synthesize_image(model, c->array[0], p[1], p[2], p[0], x, space.at, space.size) == MNZ_OK && same(c, 1, x, pixels);
     }
-    free(x);
-    free(y);
-    free(space.raw);
+    give(x);
+    give(y);
+    give(space.at);
     return passed;
 }
 
@@ -49,12 +42,12 @@ static int run_symbols(const mnz_model *model, const test_case *c)
     const int32_t *p = c->head.parameter;
     const size_t size = mnz_grey_symbols(model, p[1], p[2], p[0]) * sizeof(uint16_t);
     memory space = allocate(mnz_grey_workspace(model, p[1], p[2]));
-    uint16_t *start = room(size), *freq = room(size);
+    uint16_t *start = take(size), *freq = take(size);
     const mnz_status status = mnz_image_symbols(model, c->array[0], p[1], p[2], p[0], start, freq, space.at, space.size);
     const int passed = status == MNZ_OK && same(c, 1, start, size) && same(c, 2, freq, size);
-    free(start);
-    free(freq);
-    free(space.raw);
+    give(start);
+    give(freq);
+    give(space.at);
     return passed;
 }
 
@@ -69,13 +62,13 @@ static int run_decode(const mnz_model *model, const test_case *c)
         largest = needed > largest ? needed : largest;
     }
     memory space = allocate(largest);
-    int8_t *y = room(symbols);
+    int8_t *y = take(symbols);
     mnz_final final = {0, 0};
     const mnz_status status = mnz_decode_images(model, c->array[0], c->size[0], p[0], p[1], shape, y, &final, space.at, space.size);
     int passed = (int32_t)status == p[3];
     if (status == MNZ_OK) passed = passed && same(c, 2, y, symbols) && same_final(c, 3, final, p[2]);
-    free(y);
-    free(space.raw);
+    give(y);
+    give(space.at);
     return passed;
 }
 
@@ -85,16 +78,16 @@ static int run_image_pixel_symbols(const mnz_model *model, const test_case *c)
     const int32_t *p = c->head.parameter;
     const size_t size = (size_t)p[1] * (size_t)p[2] * sizeof(uint16_t);
     memory space = allocate(mnz_image_pixels_workspace(model, p[1], p[2]));
-    uint16_t *start = room(size), *freq = room(size);
+    uint16_t *start = take(size), *freq = take(size);
     int passed = mnz_image_pixel_symbols(model, c->array[0], p[1], p[2], p[0], start, freq, space.at, space.size) == MNZ_OK;
     passed = passed && same(c, 1, start, size) && same(c, 2, freq, size);
     const size_t less = mnz_image_pixels_workspace(model, p[1], p[2]) - 1;
     passed = passed && mnz_image_pixel_symbols(model, c->array[0], p[1], p[2], p[0], start, freq, space.at, less) == MNZ_ERROR_MEMORY;
     passed = passed && mnz_image_pixel_symbols(model, c->array[0], p[1], p[2], p[0], start, freq, NULL, space.size) == MNZ_ERROR_MEMORY;
     passed = passed && mnz_image_pixel_symbols(model, c->array[0], p[1], p[2], p[0], start, freq, space.at + 4, space.size) == MNZ_ERROR_MEMORY;
-    free(start);
-    free(freq);
-    free(space.raw);
+    give(start);
+    give(freq);
+    give(space.at);
     return passed;
 }
 
@@ -109,13 +102,13 @@ static int run_decode_pixel_images(const mnz_model *model, const test_case *c)
         largest = needed > largest ? needed : largest;
     }
     memory space = allocate(largest);
-    uint8_t *x = room(pixels);
+    uint8_t *x = take(pixels);
     mnz_final final = {0, 0};
     const mnz_status status = mnz_decode_pixel_images(model, c->array[0], c->size[0], p[0], p[1], shape, x, &final, space.at, space.size);
     int passed = (int32_t)status == p[2];
     if (status == MNZ_OK) passed = passed && same(c, 2, x, pixels) && same_final(c, 3, final, MNZ_CHECK_BITS_MIN);
-    free(x);
-    free(space.raw);
+    give(x);
+    give(space.at);
     return passed;
 }
 
@@ -131,19 +124,19 @@ int run_grey(const mnz_model *model, const test_case *c)
 }
 
 /* Decode an image, whose grey levels the largest error leaves, and compute their intervals. */
-static void use_pixels(const mnz_model *model, const uint8_t stream[STREAM], uint8_t *x, int height, int width, int max_error)
+static void use_pixels(const mnz_model *model, const uint8_t *stream, uint8_t *x, int height, int width, int max_error)
 {
     const size_t size = (size_t)height * (size_t)width * sizeof(uint16_t);
     const int32_t shape[2] = {height, width};
     memory space = allocate(mnz_image_pixels_workspace(model, height, width));
-    uint16_t *start = room(size), *freq = room(size);
+    uint16_t *start = take(size), *freq = take(size);
     mnz_final final;
     if (mnz_decode_pixel_images(model, stream, STREAM, max_error, 1, shape, x, &final, space.at, space.size) == MNZ_OK &&
         mnz_image_pixel_symbols(model, x, height, width, max_error, start, freq, space.at, space.size) != MNZ_OK)
         stop("a model that loads does not code pixels");
-    free(start);
-    free(freq);
-    free(space.raw);
+    give(start);
+    give(freq);
+    give(space.at);
 }
 
 void use_grey(const mnz_model *model, uint64_t *seed)
@@ -154,9 +147,9 @@ void use_grey(const mnz_model *model, uint64_t *seed)
     const size_t coded = mnz_grey_symbols(model, shape[0], shape[1], quality);
     memory space = allocate(mnz_grey_workspace(model, shape[0], shape[1]));
     memory search = allocate(mnz_image_search_workspace(model, shape[0], shape[1]));
-    uint8_t *x = room(pixels), stream[STREAM];
-    int8_t *y = room(symbols);
-    uint16_t *start = room(coded * sizeof *start), *freq = room(coded * sizeof *freq);
+    uint8_t *x = take(pixels), *stream = take(STREAM);
+    int8_t *y = take(symbols);
+    uint16_t *start = take(coded * sizeof *start), *freq = take(coded * sizeof *freq);
     mnz_final final;
     for (size_t k = 0; k < pixels; k++) x[k] = (uint8_t)pick(seed, 256);
     for (int k = 0; k < STREAM; k++) stream[k] = (uint8_t)pick(seed, 256);
@@ -164,12 +157,13 @@ void use_grey(const mnz_model *model, uint64_t *seed)
     mnz_refine_image(model, x, height, width, quality, 1, (int32_t)pick(seed, 1000), y, search.at, search.size);
     mnz_image_symbols(model, y, shape[0], shape[1], quality, start, freq, space.at, space.size);
     mnz_synthesize_image(model, y, height, width, quality, x, space.at, space.size);
-    mnz_decode_images(model, stream, sizeof stream, quality, 1, shape, y, &final, space.at, space.size);
+    mnz_decode_images(model, stream, STREAM, quality, 1, shape, y, &final, space.at, space.size);
     if (mnz_model_has_pixels(model)) use_pixels(model, stream, x, height, width, (int)pick(seed, MNZ_ERROR_MAX + 1));
-    free(start);
-    free(freq);
-    free(x);
-    free(y);
-    free(search.raw);
-    free(space.raw);
+    give(stream);
+    give(start);
+    give(freq);
+    give(x);
+    give(y);
+    give(search.at);
+    give(space.at);
 }

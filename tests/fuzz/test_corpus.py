@@ -32,6 +32,7 @@ def test_fuzzing_runs(target: str, tmp_path: Path) -> None:
     command = [
         sys.executable,
         str(ROOT / "tools" / "fuzz_worker.py"),
+        "support.fuzz_targets",
         target,
         "-runs=40",
         "-seed=1",

@@ -162,9 +162,9 @@ def model(data: bytes) -> None:
     assert mnistzip.decode(file, model=result).shape == DIGIT.shape, "a model that was proved cannot decode what it coded"
 
 
-def remade(data: bytes) -> bytes:
-    """A model file whose arrays and description are changed in up to four places."""
-    arrays = dict(small_model())
+def remade(data: bytes, model: Arrays | None = None) -> bytes:
+    """A model file, by default :func:`small_model`, whose arrays and description are changed in up to four places."""
+    arrays = dict(small_model() if model is None else model)
     names = sorted(arrays)
     meta = bytearray(arrays["meta"].tobytes())
     for start in range(0, min(len(data), MUTATIONS_MAX * 8), 8):
