@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 
 import pytest
@@ -44,20 +43,6 @@ def test_every_note_is_in_the_index_under_its_date() -> None:
     assert notes
     for note in notes:
         assert re.search(rf"^\| {note.name[:10]} \| \[[^]]+\]\({re.escape(note.name)}\) \| .", index, re.MULTILINE), note.name
-
-
-def test_the_figures_of_test_digits_are_those_of_the_results_file() -> None:
-    page = (ROOT / "docs" / "rate-distortion.md").read_text(encoding="utf-8")
-    results = json.loads((ROOT / "docs" / "rate-distortion.json").read_text(encoding="utf-8"))
-    section = page.split("## Test digits")[1].split("\n## ")[0]
-    rows = re.findall(r"^\| (\d+) \|" + r" ([\d.]+) B ([\d.]+) dB \|" * 3, section, re.MULTILINE)
-    for column, effort in enumerate((0, 3, 9)):
-        measured = {row["quality"]: (row["mean_bytes"], row["psnr_db"]) for row in results[f"mnist, effort {effort}"]}
-        assert [int(row[0]) for row in rows] == [*measured]
-        for row in rows:
-            size, psnr = measured[int(row[0])]
-            assert abs(float(row[1 + 2 * column]) - size) < 0.0501
-            assert abs(float(row[2 + 2 * column]) - psnr) < 0.00501
 
 
 def test_the_functions_that_contributing_names_are_in_their_files() -> None:
