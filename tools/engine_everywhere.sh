@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Compare the library in C with numpy: by several compilers, with sanitizers, and on other processors that qemu runs.
 #
-#   apt-get install clang gcc-aarch64-linux-gnu gcc-s390x-linux-gnu libc6-dev-arm64-cross libc6-dev-s390x-cross qemu-user
-#   bash tools/engine_everywhere.sh [NAME...]          # about 20 minutes; names: gcc sanitizers clang aarch64 s390x
+#   apt-get install clang musl-tools qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross gcc-s390x-linux-gnu libc6-dev-s390x-cross \
+#     gcc-arm-linux-gnueabihf libc6-dev-armhf-cross
+#   bash tools/engine_everywhere.sh [NAME...]          # about 20 minutes; names: gcc sanitizers clang musl aarch64 arm32 s390x
 #
 # tools/engine_cases.py writes the cases, and engine/tests/cases.c runs them with all instructions that a processor has. It also
 # loads damaged models, which must not crash.
@@ -31,7 +32,7 @@ run() {
 }
 
 for name in "${@:-all}"; do
-  case $name in all) set -- gcc sanitizers clang aarch64 s390x ;; esac
+  case $name in all) set -- gcc sanitizers clang musl aarch64 arm32 s390x ;; esac
 done
 few=(--model own --model own-wide --model mnist-fast --model plain-grey --model plain-grey-wide --model random-grey
   --model random-bitmap --model random-bitmap-wide)
@@ -43,7 +44,9 @@ for name in "$@"; do
     gcc) run gcc all 1000 gcc -O3 ;;
     clang) run clang all 200 clang -O3 ;;
     sanitizers) run sanitizers all 300 gcc -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all ;;
+    musl) run musl all 200 musl-gcc -O3 -static ;;
     aarch64) run aarch64 some 50 aarch64-linux-gnu-gcc -O3 -static -- qemu-aarch64 ;;
+    arm32) run arm32 some 50 arm-linux-gnueabihf-gcc -O3 -static -- qemu-arm ;;
     s390x) run s390x big 50 s390x-linux-gnu-gcc -O3 -static -- qemu-s390x ;;
     *) echo "unknown name $name" >&2; exit 2 ;;
   esac
