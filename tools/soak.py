@@ -11,7 +11,7 @@ docs/usage.md says, and in nothing else.
 Every few seconds the script writes resident memory, open files and threads into ``samples.csv``, and at the end ``soak.json``
 and a chart, ``memory.png``, which needs matplotlib. It reads ``/proc``, so it needs Linux. Exit code 1 if a result is wrong, an
 exception is unexpected, a file or thread is left open, or the memory of the last tenth of the time exceeds that after the first
-fifth by more than 10%.
+two fifths by more than 10%.
 """
 
 from __future__ import annotations
@@ -58,8 +58,9 @@ DISK_BYTES = 1 << 14  # of a disk that is full soon
 FILE_BYTES = 600  # that a file takes before its disk is full
 APPENDED_MAX = 64  # images of an archive, before it begins anew
 SAMPLE_SECONDS = 3.0
-WARM_UP, LAST = 0.2, 0.1  # parts of the time: memory is compared from the one on with that of the other
+WARM_UP, LAST = 0.4, 0.1  # parts of the time: memory of the last part is compared with that just after the warm-up
 GROWTH_MAX = 0.10
+HANGS_SECONDS = 300.0  # that the last work may take
 UNNOTICED = 1 / 65_536  # of damaged files, at most, by the size of the check
 UNNOTICED_BY_CHANCE = 2  # files more
 
@@ -322,9 +323,7 @@ class Soak:
     def run(self, csv_path: Path, every: float) -> None:
         """Work, and write a row for each sample."""
         start = time.monotonic()
-        threads = [
-            threading.Thread(target=self._work, args=[worker], name=f"soak-{k}") for k, worker in enumerate(self._workers)
-        ]
+        threads = [threading.Thread(target=self._work, args=[worker], daemon=True) for worker in self._workers]
         for thread in threads:
             thread.start()
         with csv_path.open("w", newline="") as file:
@@ -334,8 +333,10 @@ class Soak:
                 self._sample(start, rows)
                 file.flush()
             self._stop.set()
+            patience = time.monotonic() + HANGS_SECONDS
             for thread in threads:
-                thread.join()
+                thread.join(max(0.0, patience - time.monotonic()))
+            self.failures += [f"{thread.name} hangs" for thread in threads if thread.is_alive()]
             self._sample(start, rows)
 
     def _sample(self, start: float, rows: Any) -> None:
@@ -359,11 +360,12 @@ class Soak:
 def growth(samples: Sequence[Sample]) -> float:
     """How much the median memory of the end exceeds that after warm-up, as a part of it."""
     last = samples[-1].seconds
-    warm = [s.resident_mb for s in samples if WARM_UP * last <= s.seconds <= (WARM_UP + LAST) * last] or [
-        samples[0].resident_mb
-    ]
-    end = [s.resident_mb for s in samples if s.seconds >= (1 - LAST) * last]
-    return float(np.median(end) / np.median(warm)) - 1
+
+    def memory(start: float) -> float:
+        within = [s.resident_mb for s in samples if start * last <= s.seconds <= (start + LAST) * last]
+        return float(np.median(within or [samples[0].resident_mb]))
+
+    return memory(1 - LAST) / memory(WARM_UP) - 1
 
 
 def draw(samples: Sequence[Sample], path: Path) -> None:
@@ -388,10 +390,10 @@ def draw(samples: Sequence[Sample], path: Path) -> None:
         )
         for name, label, colour in (("open_files", "open files", "peer-0"), ("threads", "threads", "peer-1")):
             counts.plot(minutes, [getattr(sample, name) for sample in samples], color=LIGHT[colour], label=label, linewidth=1)
-        counts.set_ylim(bottom=0)
+        counts.set_ylim(0, 1.5 * max(max(sample.open_files, sample.threads) for sample in samples))  # with room for the legend
         counts.set_xlim(0, minutes[-1])
         counts.set_xlabel("minutes")
-        counts.legend(frameon=False, ncols=2, loc="lower right")
+        counts.legend(frameon=False, ncols=2, loc="upper right")
         figure.savefig(path, dpi=144)
 
 

@@ -59,7 +59,7 @@ def test_a_wrong_result_and_an_unexpected_exception_end_a_soak(
 
 def test_memory_that_grows_is_measured_from_the_end_of_the_warm_up() -> None:
     def samples(end: float) -> list[soak.Sample]:
-        return [soak.Sample(k, 10.0 if k < 20 else 100.0 if k < 90 else end, 5, 5, k) for k in range(101)]
+        return [soak.Sample(k, 10.0 if k < 40 else 100.0 if k < 90 else end, 5, 5, k) for k in range(101)]
 
     assert soak.growth(samples(100)) == 0
     assert soak.growth(samples(120)) == pytest.approx(0.2)
