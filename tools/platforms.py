@@ -23,9 +23,10 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -40,7 +41,7 @@ VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 FREE_THREADED = ("3.14t", "3.13t")
 NUMPYS = ("numpy==2.0.*", "numpy==2.1.*", "numpy==2.2.*", "numpy==2.3.*", "numpy")  # the oldest that has wheels, and the newest
 THREADS = 16  # that code and decode at once
-SUITES = {"3.13": "trixie", "3.14": "forky"}  # of Debian, by the version of Python
+SUITES = {"3.13": "trixie", "3.14": "sid"}  # of Debian, by the version of Python
 LIBRARY = {  # names of engine_everywhere.sh: the platform, and how to install what it needs
     "gcc": ("x86-64, gcc", "gcc"),
     "clang": ("x86-64, clang", "clang"),
@@ -168,7 +169,7 @@ class Platforms:
 
     # ---- Versions of Python and numpy ----
 
-    @cache  # noqa: B019 - there is one object
+    @cached_property
     def _wheel(self) -> Path:
         """The wheel with the extension, for all versions of Python."""
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -206,20 +207,23 @@ class Platforms:
                 break
         else:
             raise RuntimeError(f"no numpy for {python}: {done.stderr[-2000:]}")
-        built = self._wheel() if not is_free_threaded(python) else ROOT  # there is no stable ABI without the lock
+        built = self._wheel if not is_free_threaded(python) else ROOT  # there is no stable ABI without the lock
         done = output_of([*pip[:-1], "--no-deps", built], MNISTZIP_BUILD="require")
         if done.returncode:
             raise RuntimeError(f"mnistzip cannot be installed for {python}: {done.stderr[-2000:]}")
         return inside
 
-    def _both_engines(self, python: Sequence[str | Path], **environment: str) -> Result:
-        first = self._sameness(python, "native", **environment)
-        return first if first.failed else self._sameness(python, "numpy", **environment)
+    def _both_engines(self, python: Sequence[str | Path], *options: str, **environment: str) -> Result:
+        results = [self._sameness(python, engine, *options, **environment) for engine in ("native", "numpy")]
+        for result in results:
+            if result.failed:
+                return result
+        return Result(f"{results[0].text.removesuffix(')')}, and numpy)")
 
     def _debian_python(self, version: str) -> Result:
         """Debian's Python for this processor, with the numpy of Debian."""
         command, environment, package = self._debian(platform.machine(), SUITES.get(version, ""), version)
-        output_of(["unzip", "-q", "-o", self._wheel(), "-d", package])
+        zipfile.ZipFile(self._wheel).extractall(package)
         return self._both_engines(command, **environment)
 
     def _threads(self) -> Iterator[Row]:
@@ -239,9 +243,7 @@ class Platforms:
             done = output_of([inside, "-c", "import sys, mnistzip; mnistzip.engine(); print(sys._is_gil_enabled())"])
             if done.stdout.strip() != "False":  # a module that does not know free-threaded Python turns the lock on
                 return failure(done)
-            options = "--threads", str(THREADS)
-            first = self._sameness([inside], "native", *options)
-            return first if first.failed else self._sameness([inside], "numpy", *options)
+            return self._both_engines([inside], "--threads", str(THREADS))
 
     def _subinterpreters(self) -> Iterator[Row]:
         for version in VERSIONS:
@@ -317,8 +319,8 @@ class Platforms:
         package.mkdir(exist_ok=True)
         environment = {"PYTHONPATH": f"{package}:{root}/usr/lib/python3/dist-packages"}
         if native:
-            (loader,) = root.glob("usr/lib64/ld-linux-*") or root.glob("lib64/ld-linux-*")
-            folders = ":".join([*blas, str(libraries), f"{root}/lib/{libraries.name}"])
+            (loader,) = libraries.glob("ld-linux-*.so.*")
+            folders = ":".join([*blas, str(libraries)])
             return [loader, "--library-path", folders, python], environment | {"PYTHONHOME": f"{root}/usr"}, package
         within = ":".join(f"/{Path(folder).relative_to(root)}" for folder in blas)
         return [f"qemu-{machine}", "-L", root, "-E", f"LD_LIBRARY_PATH={within}", python], environment, package
@@ -354,9 +356,8 @@ def is_free_threaded(python: Path) -> bool:
 def unpack_debian(root: Path, suite: str, arch: str) -> None:
     """Unpack Debian's Python with what mnistzip needs into a folder, for a processor, without running anything of it."""
     packages = "python3,python3-numpy,python3-pil,python3-click,python3-rich"
-    mirror = os.environ.get("MIRROR", "http://deb.debian.org/debian")
-    command = ["debootstrap", "--foreign", f"--arch={arch}", "--variant=minbase", f"--include={packages}", suite, root, mirror]
-    done = output_of(command)
+    command = ["debootstrap", "--foreign", f"--arch={arch}", "--variant=minbase", f"--include={packages}", suite, root]
+    done = output_of([*command, *filter(None, [os.environ.get("MIRROR")])])
     if done.returncode:
         shutil.rmtree(root, ignore_errors=True)
         raise RuntimeError(f"debootstrap fails: {(done.stdout + done.stderr)[-2000:]}")
