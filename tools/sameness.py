@@ -36,8 +36,9 @@ MODELS = (AUTO, *SHIPPED)
 TESTS = Path(__file__).parents[1] / "tests"
 RECORDED = TESTS / "data" / "sameness.json"
 DIGITS = read_idx(TESTS / "data" / "digits-idx3-ubyte.gz")
-SAME_KERNELS = {  # names that OpenBLAS itself reports, where they differ from those of OPENBLAS_CORETYPE
-    "Core2": {"Core2", "Prescott"},
+SAME_KERNELS = {  # what OpenBLAS reports for a name of OPENBLAS_CORETYPE, where that differs
+    "Prescott": {"Prescott", "Katmai"},  # on 64 bits both names stand for the kernels of Prescott
+    "Core2": {"Core2", "Prescott", "Katmai"},
     "Zen": {"Zen", "Haswell"},
     "Cooperlake": {"Cooperlake", "SkylakeX"},
 }
