@@ -102,14 +102,10 @@ def missing(install: str) -> Result:
     return Result(f"not installed: `{install}`")
 
 
-def output_of(
-    command: Sequence[str | Path], timeout: float | None = None, **environment: str
-) -> subprocess.CompletedProcess[str]:
+def output_of(command: Sequence[str | Path], **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command, from the root of the checkout and with one thread of numpy unless the environment says otherwise."""
     variables = os.environ | {"OPENBLAS_NUM_THREADS": "1"} | environment
-    return subprocess.run(
-        [*map(str, command)], cwd=ROOT, env=variables, capture_output=True, text=True, timeout=timeout, check=False
-    )
+    return subprocess.run([*map(str, command)], cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
 
 
 def failure(done: subprocess.CompletedProcess[str]) -> Result:
