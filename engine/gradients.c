@@ -82,10 +82,8 @@ static void depthwise_back(const mnz_model *model, const mnz_layer *layer, const
                 if (r < 0 || r >= height || c < 0 || c >= width) continue;
                 const float *from = masked + ((size_t)r * width + c) * channels;
                 const int32_t *w = layer->taps + (size_t)(last - tap) * channels;
-                for (int k = 0; k < channels; k++) {
-                    const float weight = (float)((float)w[k] * mnz_power_of_two(-layer->shift[k]));
-                    g_in[k] += (float)(from[k] * weight);
-                }
+                for (int k = 0; k < channels; k++)
+                    g_in[k] += (float)(from[k] * (float)((float)w[k] * mnz_power_of_two(-layer->shift[k])));
             }
         }
 }
