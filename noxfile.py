@@ -21,8 +21,20 @@ OPTIONAL = (
 
 
 def install(session: nox.Session, extras: str, *groups: str) -> None:
-    """Install this checkout as users get it, not editable: mypy and import-linter do not follow an editable install."""
-    session.install(*PINNED, f".[{extras}]" if extras else ".", *nox.project.dependency_groups(PROJECT, *groups))
+    """Install this checkout as users get it, not editable: mypy and import-linter do not follow an editable install.
+
+    The first command installs all packages but torch, those that build this checkout included; the second one the rest.
+    """
+    install_locked(session, *filter(None, extras.split(",")), *groups, "setuptools")
+    project = f".[{extras}]" if extras else "."
+    session.install("--no-build-isolation", *PINNED, project, *nox.project.dependency_groups(PROJECT, *groups))
+
+
+def install_locked(session: nox.Session, *names: str) -> None:
+    """Install packages of requirements/ci.txt, whose hashes pip compares; names are those of extras, groups and packages."""
+    locked = Path(session.create_tmp()) / "locked.txt"
+    locked.write_text(session.run("python", "tools/lock.py", "--select", *names, silent=True, log=False) or "")
+    session.install("--no-deps", "--only-binary=:all:", "--require-hashes", "-r", str(locked))
 
 
 @nox.session(name="install", venv_backend="none", default=False)
@@ -75,6 +87,25 @@ def docs(session: nox.Session) -> None:
     """Check the examples and the figures of the documentation."""
     install(session, "test", "site")
     session.run("pytest", "-m", "", "tests/docs", "tests/plugins/test_plugins.py", *session.posargs)
+
+
+@nox.session(default=False)
+def lock(session: nox.Session) -> None:
+    """Write requirements/ci.txt anew: the packages that CI installs, with the hashes of their files."""
+    install_locked(session, "uv")
+    session.run("python", "tools/lock.py", "--write")
+
+
+@nox.session(default=False)
+def sbom(session: nox.Session) -> None:
+    """Write what a user gets with mnistzip into ``runs/mnistzip.cdx.json``, an SBOM of CycloneDX."""
+    install_locked(session, "cyclonedx-bom")
+    users = Path(session.create_tmp()) / "users"
+    session.run("python", "-m", "venv", "--clear", "--without-pip", str(users))
+    session.run("python", "-m", "pip", "--python", str(users), "install", "-q", *PINNED, ".")
+    Path("runs").mkdir(exist_ok=True)
+    options = ("--pyproject", "pyproject.toml", "--output-reproducible", "--output-file", "runs/mnistzip.cdx.json")
+    session.run("cyclonedx-py", "environment", *options, str(users))
 
 
 @nox.session(default=False)

@@ -2,7 +2,8 @@
  * Gradients through the networks, to first order and equal on every machine. mnistzip.nn.backward explains them.
  *
  * Before each product, gradients are rounded to integers of 9 bits times a power of two. Everything else is done number by
- * number in float32. Each result is therefore the one number that IEEE arithmetic allows; compile without contraction.
+ * number in float32. Each result is therefore the one number that IEEE arithmetic allows; compile without contraction. Casts
+ * round each product where a compiler computes float in double (FLT_EVAL_METHOD 1, as gcc does for s390x with -std=c11).
  */
 #include "gradients.h"
 
@@ -81,7 +82,8 @@ static void depthwise_back(const mnz_model *model, const mnz_layer *layer, const
                 if (r < 0 || r >= height || c < 0 || c >= width) continue;
                 const float *from = masked + ((size_t)r * width + c) * channels;
                 const int32_t *w = layer->taps + (size_t)(last - tap) * channels;
-                for (int k = 0; k < channels; k++) g_in[k] += from[k] * ((float)w[k] * mnz_power_of_two(-layer->shift[k]));
+                for (int k = 0; k < channels; k++)
+                    g_in[k] += (float)(from[k] * (float)((float)w[k] * mnz_power_of_two(-layer->shift[k])));
             }
         }
 }
@@ -94,7 +96,7 @@ static void gain_back(const mnz_model *model, const mnz_layer *layer, const int3
     const size_t size = mnz_size(&layer->in);
     model->kernels->mask(g, out, (int)size, layer->out.range.low, layer->out.range.high, g_in);
     for (size_t k = 0; k < size; k += channels)
-        for (int c = 0; c < channels; c++) g_in[k + c] *= (float)factor[c] * 0.00390625f;
+        for (int c = 0; c < channels; c++) g_in[k + c] *= (float)((float)factor[c] * 0.00390625f);
 }
 
 static void lookup_back(const mnz_layer *layer, const int32_t *x, const float *g, float *g_in)
@@ -103,7 +105,7 @@ static void lookup_back(const mnz_layer *layer, const int32_t *x, const float *g
     for (size_t k = 0, size = mnz_size(&layer->in); k < size; k++) {
         int index = x[k] - layer->low;
         float rise = (float)layer->table[index < last ? index + 1 : last] - (float)layer->table[index > 0 ? index - 1 : 0];
-        g_in[k] = g[k] * (rise * 0.5f);
+        g_in[k] = g[k] * (float)(rise * 0.5f);
     }
 }
 
@@ -240,7 +242,7 @@ void mnz_prior_back(const mnz_prior_state *state, const int32_t *freq, float *g_
         model->kernels->round_scaled(g_logit + (size_t)i * values, values, mnz_power_of_two(-exponent), rounded);
         mnz_products(model, rounded, &offset, 1, 0, &head->weight, sums);
         for (int m = 0; m < b; m++)
-            g_far[i * b + m] = (float)sums[m] * scale * (float)unclipped(state->far[i * prior->far_stride + m], activations);
+            g_far[i * b + m] = (float)((float)sums[m] * scale) * (float)unclipped(state->far[i * prior->far_stride + m], activations);
     }
 
     exponent = gradient_exponent(model, g_far, far_size);
@@ -253,7 +255,7 @@ void mnz_prior_back(const mnz_prior_state *state, const int32_t *freq, float *g_
         float scale = mnz_power_of_two(to_near->exponent + exponent);
         for (int k = 0; k < MNZ_SIDE * prior->near; k++) {
             int at = (row * MNZ_SIDE + k / prior->near) * near_stride + k % prior->near;
-            g_near[at] = (float)sums[k] * scale * (float)unclipped(state->near[at], activations);
+            g_near[at] = (float)((float)sums[k] * scale) * (float)unclipped(state->near[at], activations);
         }
         memset(sums, 0, (size_t)mnz_stride(&to_symbols->weight) * sizeof *sums);
         mnz_sparse_products(model, &sparse, &to_symbols->weight, sums);
@@ -268,7 +270,7 @@ void mnz_prior_back(const mnz_prior_state *state, const int32_t *freq, float *g_
         const int first = row * MNZ_SIDE;
         row_products(model, rounded + first * near_stride, near_size - first * near_stride, &to_symbols->weight, &sparse, sums);
         const float scale = mnz_power_of_two(to_symbols->exponent + exponent);
-        for (int k = 0; k < MNZ_SIDE * MNZ_CHANNELS; k++) g_symbol[first * MNZ_CHANNELS + k] += (float)sums[k] * scale;
+        for (int k = 0; k < MNZ_SIDE * MNZ_CHANNELS; k++) g_symbol[first * MNZ_CHANNELS + k] += (float)((float)sums[k] * scale);
     }
 }
 

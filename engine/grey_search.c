@@ -160,10 +160,11 @@ static void find_distances(search *s, const int8_t *y)
     const float unit = mnz_power_of_two(-shift), scale = (float)(1 << (MEAN_BITS + CURVATURE_SHIFT));
     for (size_t k = 0; k < symbols; k++) {
         const int c = (int)(k % MNZ_GREY_CHANNELS);
-        const float slope = s->gradient[k] * ((float)step[c] * unit);
-        const float exact = slope * scale / (float)curvature[c];
+        const float by_symbol = (float)((float)step[c] * unit), slope = (float)(s->gradient[k] * by_symbol);
+        const float exact = (float)((float)(slope * scale) / (float)curvature[c]);
         const float distance = exact < -TARGET_MAX ? -TARGET_MAX : exact > TARGET_MAX ? TARGET_MAX : exact;
-        s->gradient[k] = distance + 12582912.0f - 12582912.0f; /* 1.5 * 2^23: rounds to the nearest integer, half to even */
+        const float moved = (float)(distance + 12582912.0f); /* 1.5 * 2^23: rounds to the nearest integer, half to even */
+        s->gradient[k] = (float)(moved - 12582912.0f);
     }
 }
 

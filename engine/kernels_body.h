@@ -492,7 +492,7 @@ static float largest(const float *g, int count)
 static void round_scaled(const float *restrict g, int count, float scale, int16_t *restrict out)
 {
     for (int k = 0; k < count; k++) {
-        float moved = g[k] * scale + 12582912.0f;
+        float moved = (float)(g[k] * scale) + 12582912.0f;
         out[k] = (int16_t)(int32_t)(moved - 12582912.0f);
     }
 }

@@ -1,26 +1,33 @@
 """Compare the bytes and pixels of each shipped model with recorded digests, which are the same on all machines.
 
-    python tools/sameness.py [--batch 64] [--reverse] [--record]
+    python tools/sameness.py [--batch 64] [--reverse] [--threads 1] [--record]
 
-The script needs only mnistzip, so it runs on any machine: ``tools/everywhere.sh`` runs it under other processors'
-kernels and threads and other versions of Python and numpy, ``tools/aarch64.sh`` on another architecture. It also decodes the
-golden files. Exit code 1 if anything differs. ``--record`` writes ``tests/data/sameness.json``: use it only for intended
-changes of the coding.
+The script needs only mnistzip, so it runs on any machine: ``tools/platforms.py`` runs it under other processors' kernels and
+threads, with other versions of Python and numpy, and on other processors. It also decodes the golden files. Exit code 1 if
+anything differs. With ``--threads`` all of this happens in several threads at once, which share the loaded models.
+``--instructions`` chooses those of the native engine, ``--core`` requires the kernels of OpenBLAS for a processor. ``--record``
+writes ``tests/data/sameness.json``: use it only for intended changes of the coding.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextvars
+import ctypes
 import hashlib
 import json
 import platform
 import sys
+import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 import mnistzip
+from mnistzip.engines import choice
+from mnistzip.engines.native_engine import NativeEngine, extension
 from mnistzip.idx import read_idx
 from mnistzip.models.registry import AUTO, BITMAPS, SHIPPED
 from mnistzip.types import Pixels
@@ -29,6 +36,12 @@ MODELS = (AUTO, *SHIPPED)
 TESTS = Path(__file__).parents[1] / "tests"
 RECORDED = TESTS / "data" / "sameness.json"
 DIGITS = read_idx(TESTS / "data" / "digits-idx3-ubyte.gz")
+SAME_KERNELS = {  # what OpenBLAS reports for a name of OPENBLAS_CORETYPE, where that differs
+    "Prescott": {"Prescott", "Katmai"},  # on 64 bits both names stand for the kernels of Prescott
+    "Core2": {"Core2", "Prescott", "Katmai"},
+    "Zen": {"Zen", "Haswell"},
+    "Cooperlake": {"Cooperlake", "SkylakeX"},
+}
 WAYS = ({"quality": 20, "effort": 0}, {"quality": 85, "effort": 3}, {"lossless": True})
 
 
@@ -77,21 +90,65 @@ def wrong_vectors() -> list[str]:
     return wrong
 
 
+def core_of_openblas() -> str:
+    """The processor whose kernels the OpenBLAS of numpy's wheels uses."""
+    folder = Path(np.__file__).parents[1] / "numpy.libs"
+    (library,) = folder.glob("libscipy_openblas*")
+    corename = ctypes.CDLL(str(library)).scipy_openblas_get_corename64_
+    corename.restype = ctypes.c_char_p
+    return str(corename().decode())
+
+
+def check(models: list[str], batch: int, reverse: bool) -> tuple[dict[str, str], list[str]]:
+    """The digest of each model, and the golden files that are wrong."""
+    return {model: digest(model, batch, reverse) for model in models}, wrong_vectors()
+
+
+def check_at_once(threads: int, models: list[str], batch: int, reverse: bool) -> tuple[dict[str, str], list[str]]:
+    """Check in several threads, which start together; a digest that differs between them is ``differs``."""
+    together = threading.Barrier(threads)
+
+    def run(_: int) -> tuple[dict[str, str], list[str]]:
+        together.wait()
+        return check(models, batch, reverse)
+
+    with ThreadPoolExecutor(threads) as pool:
+        futures = [pool.submit(contextvars.copy_context().run, run, k) for k in range(threads)]
+        results = [future.result() for future in futures]
+    found = {model: digests.pop() for model in models if len(digests := {each[model] for each, _ in results}) == 1}
+    return {model: found.get(model, "differs") for model in models}, [name for _, wrong in results for name in wrong]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compare bytes and pixels with recorded digests.")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--reverse", action="store_true")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--instructions", help="of the native engine; by default the best")
+    parser.add_argument("--core", help="stop unless numpy uses kernels of OpenBLAS for a processor of this kind")
     parser.add_argument("--record", action="store_true")
     parser.add_argument("--model", action="append", choices=MODELS, help="by default all")
     options = parser.parse_args()
-    found = {model: digest(model, options.batch, options.reverse) for model in options.model or MODELS}
+    if options.core and (core := core_of_openblas()) not in SAME_KERNELS.get(options.core, {options.core}):
+        sys.exit(f"numpy uses the kernels for {core}, not those for {options.core}")
+    native = extension()
+    if options.instructions and (native is None or options.instructions not in native.instructions()):
+        sys.exit(f"no native engine with {options.instructions}")
+    engine = NativeEngine(native, options.instructions) if options.instructions and native is not None else choice.current()
+    with choice.use(engine):
+        found, wrong = check_at_once(options.threads, options.model or list(MODELS), options.batch, options.reverse)
     if options.record:
         RECORDED.write_text(json.dumps(found, indent=2) + "\n")
     recorded = json.loads(RECORDED.read_text())
-    wrong = wrong_vectors() + [model for model, value in found.items() if value != recorded.get(model)]
+    wrong += [model for model, value in found.items() if value != recorded.get(model)]
     where = f"{platform.machine()} {sys.byteorder}-endian, Python {platform.python_version()}, numpy {np.__version__}"
     digests = " ".join(f"{model}={value[:12]}" for model, value in found.items())
-    print(f"{'DIFFERS: ' + ', '.join(wrong) if wrong else 'same'} | {where} | {digests}")
+    used = (
+        f"{engine.name} {engine.instructions}, kernels for {options.core}"
+        if options.core
+        else f"{engine.name} {engine.instructions}"
+    )
+    print(f"{'DIFFERS: ' + ', '.join(wrong) if wrong else 'same'} | {where}, {used} | {digests}")
     sys.exit(bool(wrong))
 
 
