@@ -24,6 +24,9 @@ COLOURS = {
     "ours-2": ("#946200", "#e5b64f"),
     "ours-3": ("#7a2e1d", "#d99a86"),
     "ours-4": ("#d1495b", "#ff8a98"),
+    "ours-5": ("#b01fc4", "#eb9df5"),
+    "ours-6": ("#5c4a00", "#cdbb6a"),
+    "ours-7": ("#8c6d62", "#c9aea4"),
     "peer-0": ("#0067a8", "#5cb3f2"),
     "peer-1": ("#007a5a", "#3fc79e"),
     "peer-2": ("#6a57c9", "#a99bff"),
@@ -34,9 +37,9 @@ COLOURS = {
 LIGHT = {name: light for name, (light, _) in COLOURS.items()}
 OURS = [name for name in COLOURS if name.startswith("ours")]
 PEERS = [name for name in COLOURS if name.startswith("peer")]
-OURS_MARKS = "osDPp"
+OURS_MARKS = "osDPp*d8"
 PEER_MARKS = "^v<>Xh"
-DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (5, 2, 1.5, 2)), "-")
+DASHES = ("-", (0, (5, 2)), (0, (1.5, 1.5)), (0, (5, 2, 1.5, 2))) * 2
 
 
 @dataclass(frozen=True)
