@@ -63,14 +63,14 @@ def describe(name: str, archive: Archive, as_json: bool, verbose: bool) -> int:
     shape = f"{archive.shape[1]}x{archive.shape[0]}" if archive.shape else "of several sizes" if count else "without a size"
     extras = (("names", archive.has_names), ("labels", archive.has_labels), ("an embedded model", archive.holds_model))
     content = "".join(f", {noun}" for noun, exists in extras if exists)
-    click.echo(f"{name}: archive of {count} images, {shape}{content}")
+    click.echo(f"{name}: archive of {count} image{'s' * (count != 1)}, {shape}{content}")
     each = f", {size / count:.2f} per image" if count else ""
     click.echo(f"  {size} bytes{each}: {groups} group{'s' * (groups != 1)}, coded images {coded}, the rest {size - coded}")
     for (mode, model, quality, max_error), number in codings.items():
         at_quality = f", quality {quality}" if quality else ""
         if max_error:
             at_quality = f", {bounded.in_words(max_error)}"
-        click.echo(f"  {number} images: {mode}, model {model}{at_quality}")
+        click.echo(f"  {number} image{'s' * (number != 1)}: {mode}, model {model}{at_quality}")
     if stored:
         click.echo(f"  {stored} of them lossless, which is smaller")
     if verbose:
@@ -113,5 +113,5 @@ def check(name: str, archive: Archive, quiet: bool) -> str:
             progress.advance(len(part.images))
     damage.print_run()
     if results == {OK} and not quiet:
-        click.echo(f"{name}: ok, {len(archive)} images")
+        click.echo(f"{name}: ok, {len(archive)} image{'s' * (len(archive) != 1)}")
     return next(result for result in (DAMAGED, NOT_READ, OK) if result in results)
