@@ -32,7 +32,7 @@ def install(session: nox.Session, extras: str, *groups: str) -> None:
 
 def install_locked(session: nox.Session, *names: str) -> None:
     """Install packages of requirements/ci.txt, whose hashes pip compares; names are those of extras, groups and packages."""
-    locked = Path(session.create_tmp()) / "locked.txt"
+    locked = Path(session.virtualenv.location) / "locked.txt"
     locked.write_text(session.run("python", "tools/lock.py", "--select", *names, silent=True, log=False) or "")
     session.install("--no-deps", "--only-binary=:all:", "--require-hashes", "-r", str(locked))
 
@@ -100,7 +100,7 @@ def lock(session: nox.Session) -> None:
 def sbom(session: nox.Session) -> None:
     """Write what a user gets with mnistzip into ``runs/mnistzip.cdx.json``, an SBOM of CycloneDX."""
     install_locked(session, "cyclonedx-bom")
-    users = Path(session.create_tmp()) / "users"
+    users = Path(session.virtualenv.location) / "users"
     session.run("python", "-m", "venv", "--clear", "--without-pip", str(users))
     session.run("python", "-m", "pip", "--python", str(users), "install", "-q", *PINNED, ".")
     Path("runs").mkdir(exist_ok=True)
