@@ -11,19 +11,17 @@ import argparse
 import datetime
 import io
 import json
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 import mnistzip
+from lossless import archive_bytes, files_of
 from mnistzip.idx import read_idx
 from mnistzip.types import Pixels
 
-PART = 1000
 RESULTS = Path(__file__).parents[1] / "docs" / "lossless-sets.json"
 
 
@@ -54,28 +52,14 @@ OTHERS: dict[str, Callable[[Pixels], int]] = {
 
 def measure(x: Pixels) -> dict[str, Any]:
     """Mean bytes of files and of an archive, images per second, and what other codecs take."""
-    size, encoding, decoding = 0, 0.0, 0.0
-    for start in range(0, len(x), PART):
-        part = x[start : start + PART]
-        began = time.process_time()
-        files = mnistzip.encode_many(part, lossless=True)
-        between = time.process_time()
-        decoded = mnistzip.decode_many(files)
-        encoding, decoding = encoding + between - began, decoding + time.process_time() - between
-        if not (np.stack(decoded) == part).all():
-            raise ValueError("a pixel differs")
-        size += sum(map(len, files))
-    content = mnistzip.encode_archive(x, lossless=True)
-    with mnistzip.Archive(content) as archive:
-        if not all(np.array_equal(image, other) for image, other in zip(x, archive, strict=True)):
-            raise ValueError("a pixel of the archive differs")
+    files = files_of(x, "auto")
     return {
         "images": len(x),
         "pixels": x[0].size,
-        "files": round(size / len(x), 2),
-        "archive": round(len(content) / len(x), 2),
-        "encode": round(len(x) / encoding),
-        "decode": round(len(x) / decoding),
+        "files": files["bytes"],
+        "archive": round(archive_bytes(x) / len(x), 2),
+        "encode": files["encode"],
+        "decode": files["decode"],
         "others": {name: round(sum(map(size_of, x)) / len(x), 2) for name, size_of in OTHERS.items()},
     }
 
