@@ -13,8 +13,7 @@ one. Or the lossy picture is far worse than its quality stands for, and lossless
 
 To try every model on every image would take several times as long as coding it. Therefore a pixel model is tried only where a
 low estimate of its bytes lets it win. Images that look like MNIST's digits are not tried with models of the kind ``grey``. At
-effort 0 they go to ``mnist`` without a comparison, and become lossless only if that takes no more bytes, as their
-error is not known.
+effort 0 they go to ``mnist`` without a comparison, and their error is estimated from their bits.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ from mnistzip.limits import DECODED_PIXELS_MAX, GREY_PIXELS_MAX, GREY_STEPS_MAX
 from mnistzip.models import registry
 from mnistzip.models.model import pixel_steps
 from mnistzip.models.registry import Model
-from mnistzip.models.typical_quality import is_poor, typical_bits
+from mnistzip.models.typical_quality import is_poor, typical_bits, typical_error
 from mnistzip.tiling import TILE, by_shape, differences, tiles_of
 from mnistzip.types import Bools, Integers, Mode, Pixels
 
@@ -172,7 +171,10 @@ def _qualities(candidate: Candidate, count: int) -> list[int]:
 def _first_look(
     images: Sequence[Pixels], candidates: Sequence[Candidate], effort: int, use_bits: int
 ) -> tuple[list[int], list[Latent], list[int]]:
-    """For each image the number of the candidate of least cost, its first latent, and its error, 0 if it was not measured."""
+    """For each image the number of the candidate of least cost, its first latent, and its squared error.
+
+    The error is 0 if there is one candidate, and an estimate for digits at effort 0.
+    """
     first = candidates[0]
     everyone = kind_of(first.model).images(images)
     latents = everyone.first(first.model, _qualities(first, len(images)))
@@ -181,6 +183,8 @@ def _first_look(
         return best, latents, error
     typical = _are_typical(images, [latent.bits for latent in latents], first)
     compared = [k for k in range(len(images)) if effort or not typical[k]]
+    for k in set(range(len(images))).difference(compared):
+        error[k] = typical_error(first.model, first.quality or 0, latents[k].bits + OVERHEAD)
     if not compared:
         return best, latents, error
     lmbda = _lmbda(first)
@@ -239,10 +243,9 @@ def _with_lossless(
 ) -> list[Plan]:
     """The plans, with alternatives where lossless coding might cost less."""
     lmbda = _lmbda(candidates[0])
-    weighed = set(bitmaps if effort else ()) | {
-        k for k, squared in enumerate(error) if _is_poor(images[k], plans[k], squared)
-    }  # with their error
-    squared = _errors(images, plans, sorted(weighed))
+    poor = (k for k, squared in enumerate(error) if _is_poor(images[k], plans[k], squared))
+    weighed = sorted({*bitmaps, *poor})  # with their error
+    squared = _errors(images, plans, weighed) if effort else {k: error[k] for k in weighed}
     limits = [plan.bits + (lmbda * squared.get(k, 0) >> LMBDA_SHIFT) for k, plan in enumerate(plans)]
     rate = BYTES_PER_CHANGE if effort else BYTES_PER_CHANGE_FAST
     worth = [
@@ -253,12 +256,13 @@ def _with_lossless(
         and rate * changes * BYTE <= limits[k] + OVERHEAD
     ]
     models = [candidate.model for candidate in candidates]
-    coded = bitmaps | dict(zip(worth, plan_lossless([images[k] for k in worth], models), strict=True)) if worth else bitmaps
+    plans_of_worth = plan_lossless([images[k] for k in worth], models, with_bitmaps=False) if worth else []
+    coded = bitmaps | dict(zip(worth, plans_of_worth, strict=True))
     rest = [k for k in range(len(images)) if k not in coded]
     stored = zip(rest, _stored([images[k] for k in rest], [limits[k] + OVERHEAD for k in rest]), strict=True)
     lossless = coded | {k: plan for k, plan in stored if plan is not None}
     return [
-        replace(plan, alternative=lossless[k], saving=max(0, limits[k] - lossless[k].bits) if k in weighed else 0)
+        replace(plan, alternative=lossless[k], saving=max(0, limits[k] - lossless[k].bits) if k in squared else 0)
         if k in lossless
         else plan
         for k, plan in enumerate(plans)
@@ -290,7 +294,9 @@ def _bitmaps_below(
     return {k: plan for k, plan in plans if plan is not None}
 
 
-def plan_lossless(images: Sequence[Pixels], models: Sequence[Model], use_bits: int = 0, max_error: int = 0) -> list[Plan]:
+def plan_lossless(
+    images: Sequence[Pixels], models: Sequence[Model], use_bits: int = 0, max_error: int = 0, with_bitmaps: bool = True
+) -> list[Plan]:
     """A plan for each image that keeps every pixel, or every pixel within a bound.
 
     It is the smallest result of the pixel models and of deflate. Deflated images are always exact.
@@ -300,6 +306,7 @@ def plan_lossless(images: Sequence[Pixels], models: Sequence[Model], use_bits: i
         models: some may have no pixel model.
         use_bits: cost of each choice that any image uses, in units of 1 / BIT bits: a part of an archive's group.
         max_error: how far the pixel models may change a pixel, in grey levels, 0 to 64.
+        with_bitmaps: whether digits are tried as bitmaps, if there are several models.
     """
     mode = Mode.BOUNDED if max_error else Mode.LOSSLESS
     levels = [nearest(image, max_error) for image in images]
@@ -307,7 +314,7 @@ def plan_lossless(images: Sequence[Pixels], models: Sequence[Model], use_bits: i
     choices: list[dict[int, Plan]] = []  # for each pixel model the plans of images that it was tried on
     tried = [k for k in range(len(images)) if k not in plain]
     bitmaps: dict[int, Plan] = {}
-    if not max_error and _tries_bitmaps(models):
+    if with_bitmaps and not max_error and _tries_bitmaps(models):
         plans = _plan_bitmaps([images[k] for k in tried])
         bitmaps = {k: plan for k, plan in zip(tried, plans, strict=True) if plan is not None}
         tried = [k for k in tried if k not in bitmaps]

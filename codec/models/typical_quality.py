@@ -1,4 +1,4 @@
-"""The PSNR and size of a quality of a shipped model on images like its training images, and what is far below that PSNR.
+"""The PSNR and size of a quality of a shipped model on images like its training images, and what follows for one image.
 
 The figures come from the training report of each model (``pretrained/NAME.json``): held-out images at effort 0.
 """
@@ -11,8 +11,10 @@ from functools import cache
 import numpy as np
 
 from mnistzip import pretrained
+from mnistzip.entropy.cost import BIT
 from mnistzip.metrics import psnr_of_mse
 from mnistzip.models.registry import SHIPPED, Model
+from mnistzip.tiling import TILE
 
 POOR_DB = 4.0  # below the typical PSNR; at quality 50 fewer than 1 in 200 digits of MNIST are that poor
 
@@ -29,6 +31,23 @@ def typical_bits(model: Model, quality: int) -> float:
     """Bits of a file of a shipped model at a quality, header and checksum included."""
     report = _report(model.name)
     return 8 * float(np.interp(quality, report["quality"], report["bytes"]))
+
+
+def typical_error(model: Model, quality: int, bits: int) -> int:
+    """Squared error of a digit whose file has so many bits, estimated: it has as much for each bit as other digits.
+
+    Args:
+        model: a shipped model.
+        quality: 1 to 100.
+        bits: of a file, in units of 1 / BIT bits.
+
+    Returns:
+        The sum over all pixels, in squared grey levels.
+    """
+    psnr = typical_psnr(model.name, quality)
+    assert psnr is not None
+    squared_error = round(255**2 * TILE**2 / 10 ** (psnr / 10))
+    return squared_error * bits // round(BIT * typical_bits(model, quality))
 
 
 def is_poor(model: Model, quality: int, squared_error: float, pixels: int) -> bool:

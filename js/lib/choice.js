@@ -29,10 +29,10 @@ export async function encodeAtQuality(coder, candidates) {
   const { image, effort } = coder;
   const { plan, error, cost } = await firstLook(coder, candidates);
   const bitmap = await bitmapBelow(coder, candidates, cost + OVERHEAD);
-  if (bitmap && effort && bitmap.bits <= SURELY_LESS * cost) return coder.file(bitmap);
+  if (bitmap && (effort ? bitmap.bits <= SURELY_LESS * cost : bitmap.bits < cost)) return coder.file(bitmap);
 
   const lossy = await coder.file(plan);
-  const weighed = isPoor(image, plan, error) || (effort > 0 && bitmap !== null); // with the error
+  const weighed = bitmap !== null || isPoor(image, plan, error); // with the error
   const rate = BYTE * (effort ? BYTES_PER_CHANGE : BYTES_PER_CHANGE_FAST);
   const small = image.pixels.length <= DECODED_PIXELS_MAX[LOSSLESS];
   const leastLossless = small && !bitmap ? rate * changesOf(image) : Infinity;
@@ -41,9 +41,9 @@ export async function encodeAtQuality(coder, candidates) {
 
   const measured = await coder.measure(plan);
   let limit = measured.bits; // lossless coding wins below
-  if (weighed) limit += Math.floor(lmbdaOf(candidates[0]) * measured.error / LMBDA_SCALE);
+  if (weighed) limit += Math.floor(lmbdaOf(candidates[0]) * (effort ? measured.error : error) / LMBDA_SCALE);
   const lossless = bitmap ?? (leastLossless <= limit + OVERHEAD
-    ? await planLossless(coder, candidates.map((candidate) => candidate.model.name), 0, weighed)
+    ? await planLossless(coder, candidates.map((candidate) => candidate.model.name), 0, weighed, false)
     : await storedWithin(image, limit + OVERHEAD));
   if (!lossless) return lossy;
   const file = await coder.file(lossless);
@@ -57,7 +57,10 @@ async function bitmapBelow(coder, candidates, limit) {
   return planBitmap(coder, true);
 }
 
-/** The candidate of least cost at effort 0, as a plan, with its squared error, 0 if it was not measured, and its cost in bits. */
+/**
+ * The candidate of least cost at effort 0, as a plan, with its squared error and its cost in bits. The error is 0 if there is one
+ * candidate, and an estimate for digits at effort 0.
+ */
 async function firstLook(coder, candidates) {
   const plans = candidates.map((candidate) => ({ mode: LOSSY, ...candidate }));
   if (plans.length === 1) return { plan: plans[0], error: 0, cost: 0 };
@@ -65,13 +68,14 @@ async function firstLook(coder, candidates) {
   const first = await coder.measure(plans[0], 0);
   const { model, quality } = plans[0];
   const typical = model.name === DIGITS && first.bits <= DIGIT_BITS * BIT * model.typicalBits[quality - 1] && looksLikeDigit(image);
-  if (typical && !effort) return { plan: plans[0], error: 0, cost: first.bits };
+  const compared = effort > 0 || !typical;
+  if (!compared) first.error = typicalError(plans[0], first.bits + OVERHEAD);
   const lmbda = lmbdaOf(candidates[0]);
   const costOf = ({ bits, error }) => bits * LMBDA_SCALE + lmbda * error;
   let best = { plan: plans[0], ...first };
   let least = costOf(first);
   least -= Math.floor(least / ADVANTAGE);
-  for (const plan of plans.slice(1)) {
+  for (const plan of compared ? plans.slice(1) : []) {
     if (plan.model.grey && (typical || image.pixels.length > GREY_PIXELS_MAX)) continue;
     const look = await coder.measure(plan, 0);
     if (costOf(look) < least) {
@@ -82,15 +86,21 @@ async function firstLook(coder, candidates) {
   return { plan: best.plan, error: best.error, cost: best.bits + Math.floor(lmbda * best.error / LMBDA_SCALE) };
 }
 
+/** The squared error of a digit whose file has so many bits, estimated: it has as much for each bit as other digits. */
+function typicalError({ model, quality }, bits) {
+  const squaredError = Math.round(255 ** 2 * TILE ** 2 / 10 ** (model.typicalPsnr[quality - 1] / 10));
+  return Math.floor(squaredError * bits / Math.round(BIT * model.typicalBits[quality - 1]));
+}
+
 function lmbdaOf({ model, quality }) {
   return model.lmbda[quality - 1];
 }
 
 /**
  * The plan of fewest bits that keeps every pixel, or with maxError every pixel within so many grey levels. Its bits can be a few too many
- * unless `exact` is true.
+ * unless `exact` is true. A digit is tried as a bitmap if `bitmaps` is true and there are several models.
  */
-export async function planLossless(coder, names, maxError, exact = false) {
+export async function planLossless(coder, names, maxError, exact = false, bitmaps = true) {
   const { image } = coder;
   const tiles = tilesIn(image.width, image.height);
   if (tiles > TILES_PER_STREAM) {
@@ -98,7 +108,7 @@ export async function planLossless(coder, names, maxError, exact = false) {
     if (plain && plain.bits <= PIXEL_MODEL_BYTES_MIN * tiles * BYTE) return plain;
   }
   const levels = { ...image, pixels: nearest(image.pixels, maxError) };
-  let best = !maxError && names.length > 1 ? await planBitmap(coder, exact) : null;
+  let best = bitmaps && !maxError && names.length > 1 ? await planBitmap(coder, exact) : null;
   let first = null;
   for (const name of best ? [] : names) {
     if (first && isTypicalLossless(levels, first)) break;

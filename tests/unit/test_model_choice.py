@@ -89,11 +89,10 @@ def test_no_other_option_is_much_cheaper_than_the_default(
     chosen = cost(images, mnistzip.encode_many(images, quality=quality, effort=effort), quality)
     others = [mnistzip.encode_many(images, quality=each.quality or 0, effort=effort, model=each.model)
               for each in candidates("auto", quality)]  # fmt: skip
-    # What a model was made for stays lossy at whatever quality, unless a lossless file is no larger. Digits that were made from
-    # bitmaps do so at effort 0 only.
-    if (quality < 90 or kind != "letters") and (effort or quality < 50 or kind != "digits"):
+    if quality < 90 or kind != "letters":  # what glyph was made for stays lossy unless a lossless file is no larger
         others.append(mnistzip.encode_many(images, lossless=True))
-    assert chosen <= 1.03 * min(cost(images, files, quality) for files in others)
+    room = 1.03 if effort or kind != "digits" else 1.05  # at effort 0, the error of digits is estimated
+    assert chosen <= room * min(cost(images, files, quality) for files in others)
 
 
 @pytest.mark.parametrize("model", ["auto", "mnist", "glyph", "classic"])
