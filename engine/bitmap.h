@@ -58,6 +58,7 @@ typedef struct {
 typedef struct {
     mnz_cover cover;
     int first[MNZ_STRIPS], lines[MNZ_STRIPS];           /* of each strip */
+    uint8_t pixels[MNZ_BLOCKS];                         /* of each block */
     int64_t share[MNZ_CELLS][3];                        /* of a cell that a line of each of its strips covers */
 
     uint8_t digit[MNZ_CELLS_ALL];
@@ -73,8 +74,8 @@ typedef struct {
 
 void mnz_counts_begin_side(mnz_counts *n, int side);
 
-/* Set the bounds of the sums of all cells, if the largest sum is `most`. */
-void mnz_counts_set_bounds(mnz_counts *n, int32_t most);
+/* Set the bounds of the sum of a cell that is not blank, if the largest sum is `most`. */
+void mnz_counts_set_bounds(mnz_counts *n, int cell, int32_t most);
 
 /* Set the counts of all blocks to what cells that are blank leave, and queue all others in some order. */
 void mnz_counts_begin(mnz_counts *n, const int16_t *order, int cells);
@@ -106,11 +107,6 @@ int mnz_enumerate_counts(mnz_open_blocks *open, mnz_visit_counts visit, void *co
 /* The number of a block of a cell, and the weight of its pixels there. */
 int mnz_block_of(int cell, int k);
 int32_t mnz_weight_of(const mnz_counts *n, int cell, int k);
-
-static inline int mnz_pixels_of(const mnz_counts *n, int block)
-{
-    return n->lines[block / MNZ_STRIPS] * n->lines[block % MNZ_STRIPS];
-}
 
 /* ---- Ink ---- */
 

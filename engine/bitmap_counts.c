@@ -27,6 +27,9 @@ void mnz_counts_begin_side(mnz_counts *n, int side)
             n->share[cell][strip] = (int64_t)((double)c->share[cell][k] * (1 << SHARE_BITS));
         }
     }
+    for (int row = 0; row < MNZ_STRIPS; row++)
+        for (int column = 0; column < MNZ_STRIPS; column++)
+            n->pixels[row * MNZ_STRIPS + column] = (uint8_t)(n->lines[row] * n->lines[column]);
 }
 
 /* The blocks of a cell: its middle, its sides, its corners. */
@@ -47,18 +50,15 @@ int32_t mnz_weight_of(const mnz_counts *n, int cell, int k)
 
 /* ---- Counts of a cell ---- */
 
-void mnz_counts_set_bounds(mnz_counts *n, int32_t most)
+void mnz_counts_set_bounds(mnz_counts *n, int cell, int32_t most)
 {
     const int64_t tolerance = most >> TOLERANCE_BITS;
-    for (int cell = 0; cell < MNZ_CELLS_ALL; cell++) {
-        const int grey = n->digit[cell];
-        const int64_t low = grey < 128 ? grey - 1 : grey == 128 ? 127 : grey;
-        const int64_t high = grey < 128 ? grey : grey == 128 ? 129 : grey == 255 ? 255 : grey + 1;
-        if (!grey) continue;
-        n->low[cell] = (int32_t)(low * most / 255 - tolerance);
-        n->high[cell] = (int32_t)(high * most / 255 + tolerance);
-        if (n->low[cell] < 1) n->low[cell] = 1; /* no ink is no grey */
-    }
+    const int grey = n->digit[cell];
+    const int64_t low = grey < 128 ? grey - 1 : grey == 128 ? 127 : grey;
+    const int64_t high = grey < 128 ? grey : grey == 128 ? 129 : grey == 255 ? 255 : grey + 1;
+    n->low[cell] = (int32_t)(low * most / 255 - tolerance);
+    n->high[cell] = (int32_t)(high * most / 255 + tolerance);
+    if (n->low[cell] < 1) n->low[cell] = 1; /* no ink is no grey */
 }
 
 mnz_open_blocks mnz_open_blocks_of(const mnz_counts *n, int cell, const uint8_t *least, const uint8_t *most)
@@ -106,7 +106,8 @@ static void enqueue(mnz_counts *n, int cell)
 
 void mnz_counts_begin(mnz_counts *n, const int16_t *order, int cells)
 {
-    for (int block = 0; block < MNZ_BLOCKS; block++) n->least[block] = 0, n->most[block] = (uint8_t)mnz_pixels_of(n, block);
+    memset(n->least, 0, sizeof n->least);
+    memcpy(n->most, n->pixels, sizeof n->most);
     for (int cell = 0; cell < MNZ_CELLS_ALL; cell++)
         for (int k = 0; k < MNZ_BLOCKS_OF_CELL && !n->digit[cell]; k++)
             if (mnz_weight_of(n, cell, k)) n->most[mnz_block_of(cell, k)] = 0; /* a smaller weight leaves a cell blank */

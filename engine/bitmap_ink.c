@@ -93,7 +93,7 @@ void mnz_ink_place(mnz_ink *ink, const mnz_counts *n)
     for (int pass = 0, swaps = 1; pass < PASSES && swaps; pass++) {
         swaps = 0;
         for (int block = 0; block < MNZ_BLOCKS; block++)
-            if (n->least[block] && n->least[block] < mnz_pixels_of(n, block)) swaps += swap_one(ink, n, block);
+            if (n->least[block] && n->least[block] < n->pixels[block]) swaps += swap_one(ink, n, block);
     }
 }
 

@@ -13,7 +13,8 @@ enum {
     BRIGHTEST = 254,                /* the largest grey level of a digit is at least this */
     SUMS = 8,                       /* largest sums that are tried for a side and a place */
     APART = 64,                     /* sums that are nearer than this count as one */
-    STEPS = 256                     /* tries of counts in the search for a digit */
+    STEPS = 256,                    /* tries of counts in the search for a digit */
+    DISTANCES = 128                 /* of a grey level from black or white */
 };
 
 /* Counts of a cell that were tried: how well they fit the guess, and their place in the order of enumeration. */
@@ -143,13 +144,12 @@ static int visit_any(void *context, mnz_open_blocks *open, int32_t sum)
     return 1;
 }
 
-/* Whether each cell alone has counts that give its grey level. */
-static int cells_possible(const search *s)
+/* Set the bounds of all cells, if the largest sum is `most`. Returns 0 if one of them has no counts that give its grey level. */
+static int cells_possible(search *s, int32_t most)
 {
-    uint8_t all[MNZ_BLOCKS];
-    for (int block = 0; block < MNZ_BLOCKS; block++) all[block] = (uint8_t)mnz_pixels_of(&s->counts, block);
     for (int k = 0; k < s->inked; k++) {
-        mnz_open_blocks open = mnz_open_blocks_of(&s->counts, s->cells[k], none, all);
+        mnz_counts_set_bounds(&s->counts, s->cells[k], most);
+        mnz_open_blocks open = mnz_open_blocks_of(&s->counts, s->cells[k], none, s->counts.pixels);
         if (!mnz_enumerate_counts(&open, visit_any, NULL)) return 0;
     }
     return 1;
@@ -159,7 +159,7 @@ static int cells_possible(const search *s)
 static int32_t full_sum(const mnz_counts *n, int cell)
 {
     int32_t sum = 0;
-    for (int k = 0; k < MNZ_BLOCKS_OF_CELL; k++) sum += mnz_weight_of(n, cell, k) * mnz_pixels_of(n, mnz_block_of(cell, k));
+    for (int k = 0; k < MNZ_BLOCKS_OF_CELL; k++) sum += mnz_weight_of(n, cell, k) * n->pixels[mnz_block_of(cell, k)];
     return sum;
 }
 
@@ -167,8 +167,8 @@ static int32_t full_sum(const mnz_counts *n, int cell)
 static int32_t next_full_sum(const search *s, int32_t limit)
 {
     int32_t largest = 0;
-    for (int cell = 0; cell < MNZ_CELLS_ALL; cell++) {
-        const int32_t sum = s->counts.digit[cell] == s->brightest ? full_sum(&s->counts, cell) : 0;
+    for (int k = 0; k < s->inked; k++) {
+        const int32_t sum = s->counts.digit[s->cells[k]] == s->brightest ? full_sum(&s->counts, s->cells[k]) : 0;
         if (sum <= limit && sum > largest) largest = sum;
     }
     return largest;
@@ -186,13 +186,13 @@ static int visit_larger(void *context, mnz_open_blocks *open, int32_t sum)
 static int32_t next_part_sum(search *s, int32_t limit)
 {
     mnz_counts *n = &s->counts;
-    uint8_t all[MNZ_BLOCKS];
     int smallest = -1;
     int32_t largest = 0;
-    for (int block = 0; block < MNZ_BLOCKS; block++) all[block] = (uint8_t)mnz_pixels_of(n, block);
-    for (int cell = 0; cell < MNZ_CELLS_ALL; cell++)
+    for (int k = 0; k < s->inked; k++) {
+        const int cell = s->cells[k];
         if (n->digit[cell] == s->brightest && (smallest < 0 || full_sum(n, cell) < full_sum(n, smallest))) smallest = cell;
-    mnz_open_blocks open = mnz_open_blocks_of(n, smallest, none, all);
+    }
+    mnz_open_blocks open = mnz_open_blocks_of(n, smallest, none, n->pixels);
     const int32_t full = full_sum(n, smallest);
     open.low = full / 4 * 3, open.high = limit < full - APART ? limit : full - APART;
     mnz_enumerate_counts(&open, visit_larger, &largest);
@@ -232,6 +232,11 @@ static extent extent_of(const uint8_t *x, int step, int across)
     return e;
 }
 
+static int from_black_or_white(int grey)
+{
+    return grey < DISTANCES ? grey : 255 - grey;
+}
+
 /* Find out what all candidates share. Returns 0 if the size or the brightness of the digit is not that of MNIST. */
 static int look(search *s, const uint8_t *x, const extent *rows, const extent *columns)
 {
@@ -240,9 +245,12 @@ static int look(search *s, const uint8_t *x, const extent *rows, const extent *c
     for (int k = 0; k < MNZ_TILE_PIXELS; k++)
         if (x[k] > s->brightest) s->brightest = x[k];
     if (s->brightest < BRIGHTEST || (height > width ? height : width) != MNZ_CELLS) return 0;
-    for (int distance = 0; distance < 128; distance++)
-        for (int k = 0; k < MNZ_TILE_PIXELS; k++)
-            if (x[k] && (x[k] < 128 ? x[k] : 255 - x[k]) == distance) s->order[s->inked++] = (int16_t)k;
+    int place[DISTANCES + 1] = {0}; /* of the next pixel of each distance, once the loop below has summed their numbers */
+    for (int k = 0; k < MNZ_TILE_PIXELS; k++)
+        if (x[k]) place[from_black_or_white(x[k]) + 1]++, s->inked++;
+    for (int distance = 0; distance < DISTANCES; distance++) place[distance + 1] += place[distance];
+    for (int k = 0; k < MNZ_TILE_PIXELS; k++)
+        if (x[k]) s->order[place[from_black_or_white(x[k])]++] = (int16_t)k;
     return 1;
 }
 
@@ -253,8 +261,7 @@ static int try_sums(search *s, int part, mnz_bitmap *bitmap, uint8_t *ink)
     for (int k = 0; k < SUMS; k++) {
         const int32_t most = part ? next_part_sum(s, limit) : next_full_sum(s, limit);
         if (!most) return 0;
-        mnz_counts_set_bounds(&s->counts, most);
-        if (cells_possible(s) && solve(s, bitmap, ink)) return 1;
+        if (cells_possible(s, most) && solve(s, bitmap, ink)) return 1;
         limit = most - APART;
     }
     return 0;
