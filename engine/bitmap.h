@@ -24,6 +24,7 @@ enum {
     MNZ_BLOCKS = MNZ_STRIPS * MNZ_STRIPS,
     MNZ_BLOCKS_OF_CELL = 9,
     MNZ_BLOCK_MAX = 36,                                 /* pixels of a block, at most */
+    MNZ_SHARE_BITS = 26,                                /* of the fraction of a share; all shares are multiples of 1 / 2^26 */
     MNZ_WEIGHT_BITS = 29                                /* of the fraction of a weight */
 };
 
@@ -104,9 +105,22 @@ mnz_open_blocks mnz_open_blocks_of(const mnz_counts *n, int cell, const uint8_t 
 typedef int (*mnz_visit_counts)(void *context, mnz_open_blocks *open, int32_t sum);
 int mnz_enumerate_counts(mnz_open_blocks *open, mnz_visit_counts visit, void *context);
 
-/* The number of a block of a cell, and the weight of its pixels there. */
-int mnz_block_of(int cell, int k);
-int32_t mnz_weight_of(const mnz_counts *n, int cell, int k);
+/* Row and column of a block of a cell among the strips: its middle, its sides, its corners. */
+static const int8_t mnz_block_row[MNZ_BLOCKS_OF_CELL] = {1, 0, 1, 1, 2, 0, 0, 2, 2};
+static const int8_t mnz_block_column[MNZ_BLOCKS_OF_CELL] = {1, 1, 0, 2, 1, 0, 2, 0, 2};
+
+/* The number of a block of a cell. */
+static inline int mnz_block_of(int cell, int k)
+{
+    return (2 * (cell / MNZ_CELLS) + mnz_block_row[k]) * MNZ_STRIPS + 2 * (cell % MNZ_CELLS) + mnz_block_column[k];
+}
+
+/* The weight of its pixels there. Those of all pixels of a cell sum to less than 1.01 * 2^WEIGHT_BITS, so 32 bits hold a sum and one more. */
+static inline int32_t mnz_weight_of(const mnz_counts *n, int cell, int k)
+{
+    const int64_t product = n->share[cell / MNZ_CELLS][mnz_block_row[k]] * n->share[cell % MNZ_CELLS][mnz_block_column[k]];
+    return (int32_t)(product >> (2 * MNZ_SHARE_BITS - MNZ_WEIGHT_BITS));
+}
 
 /* ---- Ink ---- */
 

@@ -4,7 +4,6 @@
 #include <string.h>
 
 enum {
-    SHARE_BITS = 26,        /* of the fraction of a share; all shares are multiples of 1 / 2^26 */
     TOLERANCE_BITS = 19     /* a sum of shares in float differs from the exact one by less than the largest sum / 2^19 */
 };
 
@@ -24,28 +23,12 @@ void mnz_counts_begin_side(mnz_counts *n, int side)
         n->first[2 * cell + 2] = end - below, n->lines[2 * cell + 2] = below;
         for (int k = 0; k < c->count[cell]; k++) {
             const int strip = k < above ? 0 : k < c->count[cell] - below ? 1 : 2;
-            n->share[cell][strip] = (int64_t)((double)c->share[cell][k] * (1 << SHARE_BITS));
+            n->share[cell][strip] = (int64_t)((double)c->share[cell][k] * (1 << MNZ_SHARE_BITS));
         }
     }
     for (int row = 0; row < MNZ_STRIPS; row++)
         for (int column = 0; column < MNZ_STRIPS; column++)
             n->pixels[row * MNZ_STRIPS + column] = (uint8_t)(n->lines[row] * n->lines[column]);
-}
-
-/* The blocks of a cell: its middle, its sides, its corners. */
-static const int8_t block_row[MNZ_BLOCKS_OF_CELL] = {1, 0, 1, 1, 2, 0, 0, 2, 2};
-static const int8_t block_column[MNZ_BLOCKS_OF_CELL] = {1, 1, 0, 2, 1, 0, 2, 0, 2};
-
-int mnz_block_of(int cell, int k)
-{
-    return (2 * (cell / MNZ_CELLS) + block_row[k]) * MNZ_STRIPS + 2 * (cell % MNZ_CELLS) + block_column[k];
-}
-
-/* The weights of all pixels of a cell sum to less than 1.01 * 2^WEIGHT_BITS, so 32 bits hold a sum and one pixel more. */
-int32_t mnz_weight_of(const mnz_counts *n, int cell, int k)
-{
-    const int64_t product = n->share[cell / MNZ_CELLS][block_row[k]] * n->share[cell % MNZ_CELLS][block_column[k]];
-    return (int32_t)(product >> (2 * SHARE_BITS - MNZ_WEIGHT_BITS));
 }
 
 /* ---- Counts of a cell ---- */

@@ -14,7 +14,8 @@ enum {
     SUMS = 8,                       /* largest sums that are tried for a side and a place */
     APART = 64,                     /* sums that are nearer than this count as one */
     STEPS = 256,                    /* tries of counts in the search for a digit */
-    DISTANCES = 128                 /* of a grey level from black or white */
+    DISTANCES = 128,                /* of a grey level from black or white */
+    PLACES = 4                      /* of a digit in 28 x 28 pixels, at most: two rows and two columns */
 };
 
 /* Counts of a cell that were tried: how well they fit the guess, and their place in the order of enumeration. */
@@ -199,20 +200,26 @@ static int32_t next_part_sum(search *s, int32_t limit)
     return largest;
 }
 
-/* Take the digit from x. Returns 0 unless its centre of mass is where MNIST puts it. */
-static int take_digit(search *s, const uint8_t *x, int row, int column)
+/* Where a digit is in 28 x 28 pixels. */
+typedef struct {
+    int row, column;
+} place;
+
+static void cut_digit(const uint8_t *x, const place *at, uint8_t digit[MNZ_CELLS_ALL])
 {
-    int at_row, at_column;
-    for (int k = 0; k < MNZ_CELLS; k++) memcpy(s->counts.digit + k * MNZ_CELLS, x + (row + k) * MNZ_TILE + column, MNZ_CELLS);
+    for (int k = 0; k < MNZ_CELLS; k++) memcpy(digit + k * MNZ_CELLS, x + (at->row + k) * MNZ_TILE + at->column, MNZ_CELLS);
+}
+
+static void take_digit(search *s, const uint8_t *x, const place *at)
+{
+    cut_digit(x, at, s->counts.digit);
     for (int k = 0; k < s->inked; k++)
-        s->cells[k] = (int16_t)((s->order[k] / MNZ_TILE - row) * MNZ_CELLS + s->order[k] % MNZ_TILE - column);
-    mnz_position(s->counts.digit, &at_row, &at_column);
-    return at_row == row && at_column == column;
+        s->cells[k] = (int16_t)((s->order[k] / MNZ_TILE - at->row) * MNZ_CELLS + s->order[k] % MNZ_TILE - at->column);
 }
 
 /* ---- Digits ---- */
 
-/* The first and the last row or column of ink, and of places of a digit that leave it in the middle, up to half a cell. */
+/* The first and the last row or column of ink, and of places of a digit that leave it in the middle, up to half a cell: one or two. */
 typedef struct {
     int first, last, from, to;
 } extent;
@@ -254,6 +261,22 @@ static int look(search *s, const uint8_t *x, const extent *rows, const extent *c
     return 1;
 }
 
+/* The places that put the centre of mass of the digit where MNIST puts it. Returns their number. */
+static int places_of(const uint8_t *x, const extent *rows, const extent *columns, place out[PLACES])
+{
+    int number = 0;
+    for (int row = rows->to; row >= rows->from; row--)
+        for (int column = columns->to; column >= columns->from; column--) {
+            const place at = {row, column};
+            uint8_t digit[MNZ_CELLS_ALL];
+            place proper;
+            cut_digit(x, &at, digit);
+            mnz_position(digit, &proper.row, &proper.column);
+            if (proper.row == row && proper.column == column) out[number++] = at;
+        }
+    return number;
+}
+
 /* Try the sums of a side and a place. */
 static int try_sums(search *s, int part, mnz_bitmap *bitmap, uint8_t *ink)
 {
@@ -278,14 +301,18 @@ mnz_status mnz_find_bitmap(const uint8_t *x, mnz_bitmap *bitmap, uint8_t *ink, v
     search *s = mnz_take(&arena, 1, sizeof *s);
     if (!s) return MNZ_ERROR_MEMORY;
     const extent rows = extent_of(x, 1, 0), columns = extent_of(x, 0, 1);
-    if (look(s, x, &rows, &columns))
+    if (look(s, x, &rows, &columns)) {
+        place places[PLACES];
+        const int number = places_of(x, &rows, &columns, places);
         for (int part = 0; part < 2; part++) /* whether the brightest cell is white in part */
-            for (int side = MNZ_BITMAP_SIDE_MIN; side <= MNZ_BITMAP_SIDE_MAX; side++) {
+            for (int side = MNZ_BITMAP_SIDE_MIN; side <= MNZ_BITMAP_SIDE_MAX && number; side++) {
                 mnz_counts_begin_side(&s->counts, side);
-                for (int row = rows.to; row >= rows.from; row--)
-                    for (int column = columns.to; column >= columns.from; column--)
-                        if (take_digit(s, x, row, column) && try_sums(s, part, bitmap, ink)) return MNZ_OK;
+                for (int k = 0; k < number; k++) {
+                    take_digit(s, x, &places[k]);
+                    if (try_sums(s, part, bitmap, ink)) return MNZ_OK;
+                }
             }
+    }
     memset(bitmap, 0, sizeof *bitmap);
     return MNZ_OK;
 }

@@ -13,11 +13,12 @@ import nbformat
 from nbclient import NotebookClient
 
 NOTEBOOK = Path(__file__).parents[1] / "docs" / "notebooks" / "from-autoencoder-to-codec.ipynb"
+STRICT = "import warnings; warnings.simplefilter('error'); warnings.filterwarnings('ignore', module='ipykernel')"
 SECONDS_MAX = 1800  # of a cell, the start of the kernel, and the wait for outputs, on a busy machine
 
 
 def executed() -> nbformat.NotebookNode:
-    """The notebook with new outputs. An error in a cell is raised."""
+    """The notebook with new outputs. An error or a warning in a cell is raised."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     where = {"metadata": {"path": str(NOTEBOOK.parent)}}
     client = NotebookClient(
@@ -28,6 +29,7 @@ def executed() -> nbformat.NotebookNode:
         raise_on_iopub_timeout=True,  # rather than leave out outputs
         resources=where,
         record_timing=False,
+        extra_arguments=[f"--IPKernelApp.exec_lines={STRICT}"],
     )
     return client.execute()
 

@@ -47,7 +47,7 @@ BYTE = 8 * BIT  # a byte in the unit of bits
 # Lossless bytes for each pixel that differs from its neighbours: nearly all images take more than the first figure, most take
 # more than the second, which serves at effort 0.
 BYTES_PER_CHANGE, BYTES_PER_CHANGE_FAST = 0.3, 0.45
-BITMAP_BYTES_PER_EDGE, BITMAP_BYTES_PER_EDGE_FAST = 0.2, 0.4  # the same for bitmaps, for each pixel at the edge of the ink
+BITMAP_BYTES_PER_EDGE, BITMAP_BYTES_PER_EDGE_FAST = 0.2, 0.35  # the same for bitmaps, for each pixel at the edge of the ink
 PIXEL_MODEL_BYTES_MIN = 2  # of a tile
 ADVANTAGE = 32  # a model other than the first must cost less by 1/32
 SURELY_LESS = 0.8  # a bitmap of less than this share of the first latent's cost costs less than any searched latent
