@@ -20,7 +20,10 @@ BILLION, CLUSTER = 1_000_000_000, 64  # images and processors of docs/clusters.m
 
 
 # In docs/, as in Sources.
-PARTS = ("performance", "flat", "bounded", "measurements", "microcontrollers", "lossless", "lossless-sets", "rate-distortion")
+PARTS = (
+    *("performance", "flat", "bounded", "measurements", "microcontrollers", "lossless", "lossless-sets", "rate-distortion"),
+    "reliability",
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,7 @@ class Sources:
         lossless: ``docs/lossless.json``, by ``benchmarks/lossless.py``.
         lossless_sets: ``docs/lossless-sets.json``, by ``benchmarks/lossless_sets.py``.
         rate_distortion: ``docs/rate-distortion.json``, by ``benchmarks/rate_distortion.py``.
+        reliability: ``docs/reliability.json``, by checks with ``--record``.
     """
 
     results: Results
@@ -48,6 +52,7 @@ class Sources:
     lossless: dict[str, Any]
     lossless_sets: dict[str, Any]
     rate_distortion: dict[str, Any]
+    reliability: dict[str, Any]
 
     def row(self, key: str) -> Row:
         """One codec at one setting of the benchmark."""

@@ -11,9 +11,10 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from mnistzip.bench import figures, lossless_figures, microcontroller_figures, rate_distortion_figures
+from mnistzip.bench import figures, lossless_figures, microcontroller_figures, rate_distortion_figures, reliability_figures
 from mnistzip.bench.figures import Sources, read_sources
 
 Figure = Callable[[Sources], str]
@@ -59,6 +60,11 @@ FIGURES: dict[str, dict[str, Figure]] = {  # page -> marker -> function that wri
         "bare": rate_distortion_figures.bare_streams,
         "readable": rate_distortion_figures.readable,
         "work": rate_distortion_figures.work,
+    },
+    "docs/reliability.md": {
+        "promises": reliability_figures.promises,
+        "bounds": reliability_figures.bounds,
+        **{marker: partial(reliability_figures.check, name) for marker, name in reliability_figures.CHECKS.items()},
     },
     "docs/small-pictures.md": {"choice": figures.choice_cost},
     "docs/train-your-own.md": {"glyphs": figures.unseen_glyphs, "fashion": figures.fashion, "strokes": figures.strokes},

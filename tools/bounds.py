@@ -47,6 +47,7 @@ from mnistzip.types import Mode
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
+from reliability_table import Table
 from support import forge
 from support.paths import DIGITS, VECTORS
 
@@ -409,9 +410,10 @@ def tried(how: str, path: Path, limit: float) -> dict[str, Any]:
 @click.command()
 @click.option("--only", default="", help="Only inputs whose name contains this text.")
 @click.option("--limit", default=120.0, show_default=True, help="Processor seconds for each input.")
-def main(only: str, limit: float) -> None:
+@click.option("--record", is_flag=True, help="Keep the table in docs/reliability.json.")
+def main(only: str, limit: float, record: bool) -> None:
     rows = []
-    click.echo(f"{'input':58} {'read by':24} {'bytes':>7} {'MB':>6} {'s':>6}  outcome")
+    table = Table(f"bounds, {mnistzip.engine().name}", "input", "read by", "bytes", "MB more", "seconds", "outcome")
     with tempfile.TemporaryDirectory() as folder:
         for source in (single, archives, chunks, held_models, model_files, images):
             for what, how, suffix, content in source():
@@ -422,13 +424,16 @@ def main(only: str, limit: float) -> None:
                 path.write_bytes(content)
                 outcome = tried(how, path, limit)
                 rows.append(outcome | {"what": f"{what}, {how}"})
-                figures = f"{outcome['mb']:6.0f} {outcome['seconds']:6.1f}"
-                click.echo(f"{what:58} {how:24} {len(content):7} {figures}  {outcome['came']:.90}")
+                figures = f"{outcome['mb']:.0f}", f"{outcome['seconds']:.1f}"
+                table.add(what, how, len(content), *figures, f"{outcome['came']:.90}")
     beyond = [row for row in rows if not (row["mb"] <= GOAL_MB and row["seconds"] <= GOAL_SECONDS)]
-    click.echo(f"{len(rows)} inputs, {len(beyond)} of them above {GOAL_MB} MB or {GOAL_SECONDS} s")
+    click.echo(f"{len(rows)} inputs, {len(beyond)} of them above {GOAL_MB} MB or {GOAL_SECONDS} s", err=True)
     for key, unit in (("mb", "MB"), ("seconds", "s")):
         worst = max(rows, key=lambda row: -1.0 if row[key] != row[key] else row[key])
-        click.echo(f"worst: {worst[key]:.1f} {unit}, {worst['what']}")
+        click.echo(f"worst: {worst[key]:.1f} {unit}, {worst['what']}", err=True)
+    if record:
+        most_mb, most_seconds = max(row["mb"] for row in rows), max(row["seconds"] for row in rows)
+        table.keep(f"{len(rows)} inputs under 1 MB, at most {most_seconds:.1f} s and {most_mb:.0f} MB")
     sys.exit(min(len(beyond), 100))
 
 

@@ -12,6 +12,7 @@ state of n + 1 bits, with n equally likely from 16 to 23, where one in 2^n is ri
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
@@ -24,6 +25,7 @@ import mnistzip
 from mnistzip.api import decode_each
 from mnistzip.idx import read_idx
 from mnistzip.types import Pixels
+from reliability_table import Table, record_option
 
 DIGITS = Path(__file__).parents[1] / "tests" / "data" / "digits-idx3-ubyte.gz"
 BATCH = 1024
@@ -109,12 +111,12 @@ def attempt(seed: int, batch: int) -> Counter[tuple[str, str, str]]:
         damage(data, random)
         if data != whole:
             files.append(bytes(data))
-            cases.append((mode, damage.__name__.replace("_", " "), pixels))
+            cases.append((mode, damage.__name__, pixels))
     for (mode, damage_name, pixels), image in zip(cases, decode_each(files, max_pixels=MAX_PIXELS), strict=True):
         if isinstance(image, mnistzip.MnistzipError):
             outcome = "noticed"
         else:
-            outcome = "same pixels" if np.array_equal(image, pixels) else "WRONG PIXELS"
+            outcome = "same pixels" if np.array_equal(image, pixels) else "wrong pixels"
         found[mode, damage_name, outcome] += 1
     return found
 
@@ -124,19 +126,27 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=2)
+    record_option(parser)
     options = parser.parse_args()
     start = time.perf_counter()
     found: Counter[tuple[str, str, str]] = Counter()
     with ProcessPoolExecutor(options.processes) as pool:
         for counts in pool.map(partial(attempt, options.seed), range(-(-options.count // BATCH))):
             found += counts
-    print(f"{found.total()} damaged files, seed {options.seed}, {time.perf_counter() - start:.0f} s")
-    print("| files | damage | noticed | same pixels | wrong pixels | by theory |\n|---|---|---|---|---|---|")
+    print(f"{found.total()} damaged files, seed {options.seed}, {time.perf_counter() - start:.0f} s", file=sys.stderr)
+    table = Table("damage", "files", "noticed", "same pixels", "wrong pixels", "wrong by theory, at most")
     for mode in SHARES:
-        for damage in (damage.__name__.replace("_", " ") for damage in DAMAGES):
-            noticed, same, wrong = (found[mode, damage, outcome] for outcome in ("noticed", "same pixels", "WRONG PIXELS"))
-            theory = (noticed + same + wrong) * UNNOTICED[mode]
-            print(f"| {mode} | {damage} | {noticed} | {same} | {wrong} | {theory:.2f} |")
+        counts = [
+            sum(found[mode, damage.__name__, outcome] for damage in DAMAGES)
+            for outcome in ("noticed", "same pixels", "wrong pixels")
+        ]
+        table.add(mode, *counts, f"{sum(counts) * UNNOTICED[mode]:.2f}")
+    for (mode, damage, outcome), count in found.items():
+        if outcome == "wrong pixels":
+            print(f"{mode}, {damage.replace('_', ' ')}: {count} with wrong pixels", file=sys.stderr)
+    if options.record:
+        wrong = sum(count for (_, _, outcome), count in found.items() if outcome == "wrong pixels")
+        table.keep(f"of {found.total():,} damaged files, {wrong or 'none'} decoded to wrong pixels")
 
 
 if __name__ == "__main__":

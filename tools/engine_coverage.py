@@ -23,6 +23,7 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 import engine_build
 import fuzz_engines
 import fuzz_parsers
+from reliability_table import Table, record_option
 
 ENOUGH = 0.9
 FLAGS = ("-O1", "-g", "--coverage")
@@ -77,6 +78,7 @@ def main() -> int:
     parser.add_argument("folders", nargs="*", type=Path, metavar="FOLDER", help="with a folder of inputs for each target")
     parser.add_argument("--out", type=Path, default=Path("runs/engine-coverage"))
     parser.add_argument("--missing", action="store_true", help="list the lines that no input reaches")
+    record_option(parser)
     options = parser.parse_args()
     extension = engine_build.Build(options.out.resolve(), FLAGS).extension()
     for counters in options.out.glob("*.gcda"):
@@ -88,13 +90,15 @@ def main() -> int:
     )
     done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, check=True)
     lines = lines_of(options.out, done.stdout.split())
-    print("| file | lines | reached |\n|---|---|---|")
+    table = Table("engine coverage", "file", "lines", "reached")
     for file, of_file in sorted(lines.items()):
-        print(f"| `{file}` | {len(of_file)} | {sum(of_file.values()) / len(of_file):.0%} |")
+        table.add(f"`{file}`", len(of_file), f"{sum(of_file.values()) / len(of_file):.0%}")
         if options.missing and not all(of_file.values()):
             print(f"  not reached: {ranges(sorted(line for line, reached in of_file.items() if not reached))}", file=sys.stderr)
     every = [reached for of_file in lines.values() for reached in of_file.values()]
-    print(f"| all | {len(every)} | {sum(every) / len(every):.1%} |")
+    table.add("all", len(every), f"{sum(every) / len(every):.1%}")
+    if options.record:
+        table.keep(f"{sum(every):,} of {len(every):,} lines ({sum(every) / len(every):.1%})")
     return int(sum(every) < ENOUGH * len(every))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
 import re
 import resource
@@ -10,6 +12,8 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from reliability_table import Table
 
 WORKER = Path(__file__).with_name("fuzz_worker.py")
 LONGEST = 16384  # bytes of an input
@@ -22,6 +26,7 @@ class Campaign:
     """Targets, where their inputs lie, and how the processes that fuzz them run.
 
     Attributes:
+        name: of the check in docs/reliability.json.
         module: of the targets, in ``tests/``; its ``TARGETS`` names them.
         corpora: folders with a folder of inputs for each target. The first is the one that :meth:`keep` adds to.
         seeds: more initial inputs of a target.
@@ -29,6 +34,7 @@ class Campaign:
         timeout: seconds of an input.
     """
 
+    name: str
     module: str
     corpora: tuple[Path, ...]
     seeds: Callable[[str], Iterable[bytes]]
@@ -61,15 +67,31 @@ class Campaign:
                 raise RuntimeError(f"{target} did not run: {done.stderr[-2000:]}")
         return _spent() - start, tried, len(list(findings.glob(f"{target}-*")))
 
-    def table(self, targets: list[str], seconds: int, out: Path) -> int:
-        """Fuzz targets, print a table, and return the number of findings."""
-        print("| target | processor seconds | executions | new inputs | findings |\n|---|---|---|---|---|", flush=True)
+    def table(self, targets: list[str], seconds: int, out: Path) -> tuple[Table, int]:
+        """Fuzz targets, print a table of all runs with this folder, and return it and the number of findings."""
+        table = Table(self.name, "target", "processor seconds", "executions", "new inputs", "findings")
+        kept = out / "tally.json"
+        tally: dict[str, list[float]] = json.loads(kept.read_text()) if kept.exists() else {}
         failed = 0
         for target in targets:
             spent, tried, findings = self.fuzz(target, seconds, out)
-            inputs = len(list((out / target).iterdir()))
-            print(f"| {target} | {spent:.0f} | {tried:,} | {inputs} | {findings} |", flush=True)
+            before = tally.get(target, [0, 0])
+            tally[target] = [before[0] + spent, before[1] + tried]
+            kept.write_text(json.dumps(tally))
+            table.add(target, *map(round, tally[target]), len(list((out / target).iterdir())), findings)
             failed += findings
+        return table, failed
+
+    def run(self, options: argparse.Namespace) -> int:
+        """Fuzz, keep inputs, and keep the figures, as the options of a command say. Returns the number of findings."""
+        failed = 0
+        if options.seconds:
+            table, failed = self.table(options.targets, options.seconds, options.out)
+            if options.record:
+                spent = sum(int(row[1].replace(",", "")) for row in table.rows)
+                table.keep(f"{spent / 3600:.1f} processor hours, {failed or 'no'} findings")
+        for target in options.targets if options.keep else []:
+            self.keep(target, options.out)
         return failed
 
     def keep(self, target: str, out: Path) -> None:

@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 import fuzz_parsers
 from engine_build import Build
 from fuzz_campaign import WORKER, Campaign
+from reliability_table import record_option
 from support.paths import TESTS, VECTORS
 
 MODULE = "support.engine_targets"
@@ -77,7 +78,7 @@ def sanitized(out: Path) -> dict[str, str]:
 
 def campaign(environment: dict[str, str]) -> Campaign:
     """The campaign of all targets."""
-    return Campaign(MODULE, (CORPUS, fuzz_parsers.CORPUS), seeds, environment, TIMEOUT)
+    return Campaign("fuzzing of engines", MODULE, (CORPUS, fuzz_parsers.CORPUS), seeds, environment, TIMEOUT)
 
 
 def replay(finding: Path, environment: dict[str, str]) -> int:
@@ -93,9 +94,10 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("runs/fuzz-engines"))
     parser.add_argument("--keep", action="store_true", help="add what was found to the corpus in tests/fuzz/engines")
     parser.add_argument("--replay", type=Path, metavar="FILE", help="run a finding again, and show what it does")
+    record_option(parser)
     options = parser.parse_args()
-    chosen = options.targets or list(TARGETS)
-    if unknown := set(chosen) - set(TARGETS):
+    options.targets = options.targets or list(TARGETS)
+    if unknown := set(options.targets) - set(TARGETS):
         parser.error(f"no target {', '.join(sorted(unknown))}: there are {', '.join(TARGETS)}")
     try:
         environment = sanitized(options.out)
@@ -103,11 +105,7 @@ def main() -> int:
         sys.exit(f"clang does not build the engine: {error.stderr}")
     if options.replay:
         return replay(options.replay, environment)
-    running = campaign(environment)
-    failed = running.table(chosen, options.seconds, options.out) if options.seconds else 0
-    for target in chosen if options.keep else []:
-        running.keep(target, options.out)
-    return min(failed, 100)
+    return min(campaign(environment).run(options), 100)
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from fuzz_campaign import Campaign
 from mnistzip.idx import idx_header
 from mnistzip.plugins.chunk_format import join
+from reliability_table import record_option
 from support.fuzz_targets import DIGIT, TARGETS, good
 from support.paths import TESTS, VECTORS
 
@@ -70,7 +71,7 @@ def seeds(target: str) -> Iterator[bytes]:
                 yield from (out.getvalue(), out.getvalue() + b"\0")
 
 
-CAMPAIGN = Campaign("support.fuzz_targets", (CORPUS,), seeds)
+CAMPAIGN = Campaign("fuzzing of parsers", "support.fuzz_targets", (CORPUS,), seeds)
 
 
 def replay(target: str, *folders: Path) -> int:
@@ -104,16 +105,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs/fuzz"))
     parser.add_argument("--keep", action="store_true", help="add what was found to the corpus here")
     parser.add_argument("--coverage", action="store_true", help="replay everything and say what it covers of codec/")
+    record_option(parser)
     options = parser.parse_args()
-    chosen = options.targets or list(TARGETS)
-    if unknown := set(chosen) - set(TARGETS):
+    options.targets = options.targets or list(TARGETS)
+    if unknown := set(options.targets) - set(TARGETS):
         parser.error(f"no target {', '.join(unknown)}: there are {', '.join(TARGETS)}")
     options.out.mkdir(parents=True, exist_ok=True)
-    failed = CAMPAIGN.table(chosen, options.seconds, options.out) if options.seconds else 0
-    for target in chosen if options.keep else []:
-        CAMPAIGN.keep(target, options.out)
+    failed = CAMPAIGN.run(options)
     if options.coverage:
-        covered(chosen, options.out)
+        covered(options.targets, options.out)
     sys.exit(min(failed, 100))
 
 

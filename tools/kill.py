@@ -29,6 +29,7 @@ import numpy as np
 import mnistzip
 from mnistzip.cli.main import run
 from mnistzip.idx import read_idx
+from reliability_table import Table, record_option
 
 DIGITS = read_idx(Path(__file__).parents[1] / "tests" / "data" / "digits-idx3-ubyte.gz")
 MANY = np.tile(DIGITS, (20, 1, 1))  # two groups
@@ -209,10 +210,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Kill writers at random moments and check the files.")
     parser.add_argument("--times", type=int, default=500)
     parser.add_argument("--seed", type=int, default=1)
+    record_option(parser)
     options = parser.parse_args()
     random.seed(options.seed)
     columns = ("kills", "too late", "old", "new", "partial files left", "broken")
-    print(f"| victim | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}")
+    table = Table("kills", "command (time without a kill)", *columns)
     broken = 0
     with TemporaryDirectory() as folder:
         every = victims(Path(folder))
@@ -224,8 +226,10 @@ def main() -> None:
             found: Counter[str] = Counter()
             while found["kills"] < times:
                 found += attempt(victim, whole * (1 - random.random() ** 2))
-            print(f"| {victim.name} ({whole:.2f} s) | {' | '.join(str(found[column]) for column in columns)} |", flush=True)
+            table.add(f"{victim.name} ({whole:.2f} s)", *(found[column] for column in columns))
             broken += found["broken"]
+    if options.record:
+        table.keep(f"{options.times:,} kills, {broken or 'no'} broken files")
     sys.exit(min(broken, 100))
 
 

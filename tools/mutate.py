@@ -26,6 +26,8 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 
+from reliability_table import Table, record_option
+
 ROOT = Path(__file__).parents[1]
 CODEC = ROOT / "codec"
 ARCHIVES = ["conformance/test_vectors", "archive/test_archive", "unit/test_limits", "archive/test_archive_machine"]
@@ -134,11 +136,12 @@ def main() -> int:
     parser.add_argument("--sample", type=int, default=100, help="mutants of each module; 0 for all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("runs/mutants"))
+    record_option(parser)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     for heavy in ("numpy", "PIL.Image", "pytest"):
         importlib.import_module(heavy)
-    print("| module | mutants | tried | noticed | hang | survive | score |\n|---|---|---|---|---|---|---|", flush=True)
+    table = Table("mutants", "module", "mutants", "tried", "noticed", "hang", "survive", "score")
     worst = 1.0
     for module in options.modules:
         every = sorted(mutants(module))
@@ -161,8 +164,9 @@ def main() -> int:
         tally = [sum(known[f"{name} {n}"] == what for name, n, _ in chosen) for what in ("noticed", "hangs", "survives")]
         score = 1 - tally[2] / len(chosen)
         worst = min(worst, score)
-        counts = " | ".join(map(str, tally))
-        print(f"| {module} | {len(every)} | {len(chosen)} | {counts} | {score:.0%} |", flush=True)
+        table.add(f"`{module}`", len(every), len(chosen), *tally, f"{score:.0%}")
+    if options.record:
+        table.keep(f"at least {worst:.0%} of the mutants of each module are noticed")
     return int(worst < ENOUGH)
 
 

@@ -30,6 +30,7 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 
 import engine_cases
 from engine_build import CASES, ENGINE, EXTENSION, LIBRARY, ROOT, Build
+from reliability_table import Table, record_option
 
 FILES = (
     "rans.c",
@@ -236,11 +237,12 @@ def main() -> int:
     parser.add_argument("--sample", type=int, default=20, help="mutants of each file that count; 0 for all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("runs/engine-mutants"))
+    record_option(parser)
     options = parser.parse_args()
     if unknown := set(options.files) - set(FILES):
         parser.error(f"no file {', '.join(sorted(unknown))}: there are {', '.join(FILES)}")
     trial = Trial(options.out)
-    print("| file | mutants | tried | noticed | hang | survive | score |\n|---|---|---|---|---|---|---|", flush=True)
+    table = Table("engine mutants", "file", "mutants", "tried", "noticed", "hang", "survive", "score")
     total = [0, 0, 0]
     for file in options.files or FILES:
         source = (ENGINE / file).read_text()
@@ -261,14 +263,15 @@ def main() -> int:
                 print("\n".join(difflib.unified_diff(*lines, file, "", n=0, lineterm="")), file=sys.stderr, flush=True)
         counts = [*tally.values()]
         total = [one + other for one, other in zip(total, counts, strict=True)]
-        print(f"| `{file}` | {len(every):,} | {_row(counts)}", flush=True)
-    print(f"| all | | {_row(total)}")
-    return int(1 - total[2] / max(1, sum(total)) < ENOUGH)
+        table.add(f"`{file}`", len(every), sum(counts), *counts, f"{_score(counts):.0%}")
+    table.add("all", "", sum(total), *total, f"{_score(total):.0%}")
+    if options.record:
+        table.keep(f"{_score(total):.0%} of {sum(total)} mutants are noticed")
+    return int(_score(total) < ENOUGH)
 
 
-def _row(counts: list[int]) -> str:
-    tried = sum(counts)
-    return f"{tried} | {' | '.join(map(str, counts))} | {1 - counts[2] / max(1, tried):.0%} |"
+def _score(counts: list[int]) -> float:
+    return 1 - counts[2] / max(1, sum(counts))
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from mnistzip.engines.native_engine import extension
+from reliability_table import Table, record_option
 
 ROOT = Path(__file__).parents[1]
 SAMENESS = ROOT / "tools" / "sameness.py"
@@ -380,18 +381,21 @@ def main() -> None:
     parser.add_argument("--only", action="append", metavar="TEXT", help="rows whose platform holds a text")
     parser.add_argument("--list", action="store_true", help="print the platforms, and run nothing")
     parser.add_argument("--folder", type=Path, default=ROOT / "runs" / "platforms", help="for wheels and Debian's packages")
+    record_option(parser)
     options = parser.parse_args()
     rows = [row for row in Platforms(options.folder, options.quick).rows() if not options.only or selected(row, options.only)]
     if options.list:
         print("\n".join(row.platform for row in rows))
         return
-    print("| platform | what ran | result |\n|---|---|---|", flush=True)
-    failed = False
+    table = Table("platforms", "platform", "what ran", "result")
+    failed = 0
     for row in rows:
         result = tried(row)
-        failed |= result.failed
-        print(f"| {row.platform} | {row.runs} | {result.text} |", flush=True)
-    sys.exit(failed or not rows)
+        failed += result.failed
+        table.add(row.platform, row.runs, result.text)
+    if options.record:
+        table.keep(f"{len(rows)} platforms, {failed or 'none'} with a difference")
+    sys.exit(bool(failed) or not rows)
 
 
 def selected(row: Row, texts: Sequence[str]) -> bool:

@@ -45,6 +45,7 @@ import numpy as np
 import mnistzip
 from mnistzip.idx import read_idx
 from mnistzip.types import Pixels
+from reliability_table import ROOT, Table, record_option
 
 DIGITS = read_idx(Path(__file__).parents[1] / "tests" / "data" / "digits-idx3-ubyte.gz")
 WAYS: tuple[dict[str, Any], ...] = (
@@ -58,6 +59,7 @@ DISK_BYTES = 1 << 14  # of a disk that is full soon
 FILE_BYTES = 600  # that a file takes before its disk is full
 APPENDED_MAX = 64  # images of an archive, before it begins anew
 SAMPLE_SECONDS = 3.0
+CHART = ROOT / "docs" / "memory.png"
 WARM_UP, LAST = 0.4, 0.1  # parts of the time: memory of the last part is compared with that just after the warm-up
 GROWTH_MAX = 0.10
 HANGS_SECONDS = 300.0  # that the last work may take
@@ -412,7 +414,7 @@ def small_disk(folder: Path) -> Iterator[Path | None]:
         subprocess.run(["umount", str(place)], check=True)
 
 
-def soak(minutes: float, threads: int, seed: int, out: Path, every: float = SAMPLE_SECONDS) -> int:
+def soak(minutes: float, threads: int, seed: int, out: Path, every: float = SAMPLE_SECONDS, record: bool = False) -> int:
     """Run a soak, write its files into a folder, and return the exit code."""
     out.mkdir(parents=True, exist_ok=True)
     expected = expectations(16)
@@ -447,14 +449,19 @@ def soak(minutes: float, threads: int, seed: int, out: Path, every: float = SAMP
     }
     (out / "soak.json").write_text(json.dumps(report, indent=2) + "\n")
     draw(run.samples, out / "memory.png")
-    print("| work | times |\n|---|---|")
+    table = Table("soak", "work", "times")
     for name, times in sorted(run.done.items()):
-        print(f"| {name.replace('_', ' ')} | {times:,} |")
-    print(
-        f"\n{report['minutes']} minutes, {threads} threads, memory {100 * more:+.1f}% after warm-up, {len(failures)} failures"
+        table.add(name.replace("_", " "), times)
+    result = (
+        f"{report['minutes']:.0f} minutes, {threads} threads, {len(failures) or 'no'} failures, memory {100 * more:+.1f}% "
+        "after warm-up"
     )
+    print(result)
     for failure in failures:
         print(failure, file=sys.stderr)
+    if record:
+        table.keep(result)
+        shutil.copy(out / "memory.png", CHART)
     return bool(failures)
 
 
@@ -464,8 +471,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=8)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=Path, default=Path("runs/soak"))
+    record_option(parser)
     options = parser.parse_args()
-    sys.exit(soak(options.minutes, options.threads, options.seed, options.out))
+    sys.exit(soak(options.minutes, options.threads, options.seed, options.out, record=options.record))
 
 
 if __name__ == "__main__":
