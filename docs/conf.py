@@ -30,6 +30,7 @@ extensions = [
     "sphinx_copybutton",
     "command_reference",
     "linked_files",
+    "source_links",
     "mathml",
 ]
 root_doc = "docs/index"

@@ -32,10 +32,16 @@ class LinkListings(SphinxTransform):
             _, path = self.env.relfn2path(node["reftarget"])
             if _text(path) is None:
                 continue
-            name = f"{LISTINGS}/{os.path.relpath(path, self.env.srcdir)}"
-            self.env.metadata[self.env.docname].setdefault(KEY, {})[name] = path
-            uri = self.app.builder.get_relative_uri(self.env.docname, name)
+            uri = link_to_listing(self.app, path)
             node.replace_self(nodes.reference("", "", *node.children, refuri=uri, internal=True))
+
+
+def link_to_listing(app: Sphinx, path: str) -> str:
+    """The link from the current page to the listing of a file, which the site gets. ``#line-N`` after it leads to a line."""
+    page = app.env.docname
+    name = f"{LISTINGS}/{os.path.relpath(path, app.env.srcdir)}"
+    app.env.metadata[page].setdefault(KEY, {})[name] = path
+    return app.builder.get_relative_uri(page, name)
 
 
 def listings(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
@@ -47,7 +53,9 @@ def listings(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
     for name, path in sorted(linked.items()):
         lexer = find_lexer_class_for_filename(path)
         title = name.removeprefix(f"{LISTINGS}/")
-        listing = app.builder.highlighter.highlight_block(_text(path) or "", lexer.aliases[0] if lexer else "text")
+        listing = app.builder.highlighter.highlight_block(
+            _text(path) or "", lexer.aliases[0] if lexer else "text", lineanchors="line"
+        )
         yield name, {"title": title, "body": f"<h1>{title}</h1>\n{listing}"}, "page.html"
 
 

@@ -158,3 +158,10 @@ def entries(site: Path) -> dict[str, set[str]]:
 def test_pages_do_not_name_the_folder_that_they_were_built_in(pages: dict[Path, Page]) -> None:
     for path in pages:
         assert str(ROOT) not in path.read_text(encoding="utf-8"), path
+
+
+def test_signatures_link_to_the_line_of_their_source(site: Path, pages: dict[Path, Page]) -> None:
+    links = [link for link in pages[site / "docs" / "api" / "images.html"].links if "/files/codec/api.py.html#line-" in link]
+    lines = (ROOT / "codec" / "api.py").read_text(encoding="utf-8").splitlines()
+    defined = {lines[int(link.rpartition("-")[2]) - 1].split("(")[0] for link in links}
+    assert {"def encode", "def decode", "def encode_many"} <= defined
