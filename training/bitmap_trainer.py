@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from mnistzip.engines.choice import current
+from mnistzip.errors import OptionError
 from mnistzip.models.bitmap.resampling import Bitmap
 from mnistzip.training.picture_trainer import PictureTrainer
 from mnistzip.training.splits import load
@@ -85,7 +86,10 @@ def main(digits: str, minutes: float, out: Path, seed: int, threads: int) -> Non
     pixels = BitmapPixels(bitmaps_of(load(digits).train, click.echo))
     trainer = BitmapTrainer(BitmapModel().train(), pixels, minutes, seed)
     if out.exists():
-        trainer.load(out)
+        try:
+            trainer.load(out)
+        except OptionError as error:
+            raise click.ClickException(str(error)) from error
         trainer.progress.seconds = 60 * minutes
     trainer.run({"hard": torch.from_numpy(pixels.hard)}, out, click.echo)
 

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mnistzip.errors import OptionError
 from mnistzip.limits import ERROR_MAX
 from mnistzip.training.picture_trainer import PictureTrainer, read_pictures
 from mnistzip.training.torch_grey import Grey
@@ -96,7 +97,10 @@ def main(pictures: Sequence[Path], part: str, minutes: float, out: Path, seed: i
     else:
         trainer = GreyPixelsTrainer(GreyPixels().train(), minutes, seed)
     if out.exists():
-        trainer.load(out)
+        try:
+            trainer.load(out)
+        except OptionError as error:
+            raise click.ClickException(str(error)) from error
         trainer.progress.seconds = 60 * minutes
     trainer.run(read_pictures(pictures), out, click.echo)
 

@@ -6,6 +6,7 @@ The checkpoint holds the time that the run has taken, so a continued run ends as
 from __future__ import annotations
 
 import math
+import pickle
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mnistzip.errors import OptionError
 from mnistzip.training.muon import Muon
 from mnistzip.training.run_folder import PARTIAL
 
@@ -150,9 +152,12 @@ class PictureTrainer(Generic[Network]):
         written.replace(path)
 
     def load(self, path: Path) -> None:
-        """Continue from a checkpoint."""
-        state = torch.load(path, weights_only=True)
-        self.model.load_state_dict(state["model"])
+        """Continue from a checkpoint.
+
+        Raises:
+            OptionError: the file is no checkpoint of this training.
+        """
+        state = _load_state(self.model, path)
         for optimizer, saved in zip(self.optimizers.values(), state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self.chance.bit_generator.state = state["chance"]
@@ -160,8 +165,21 @@ class PictureTrainer(Generic[Network]):
 
 
 def load_weights(model: Network, path: Path) -> tuple[Network, Progress]:
-    """A model with the weights of a checkpoint, and the progress of its run."""
-    state = torch.load(path, weights_only=True)
-    model.load_state_dict(state["model"])
+    """A model with the weights of a checkpoint, and the progress of its run.
+
+    Raises:
+        OptionError: the file is no checkpoint of such a model.
+    """
+    state = _load_state(model, path)
     model.eval()
     return model, Progress(**state["progress"])
+
+
+def _load_state(model: nn.Module, path: Path) -> dict[str, Any]:
+    """Load the weights of a checkpoint into its model, and return all that it holds."""
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True)
+        model.load_state_dict(state["model"])
+    except (pickle.UnpicklingError, EOFError, KeyError, RuntimeError, TypeError) as error:
+        raise OptionError(f"{path} is no checkpoint of this training: name another file") from error
+    return state

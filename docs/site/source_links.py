@@ -30,7 +30,7 @@ class LinkSources(SphinxTransform):
                 path, line = found
                 uri = f"{link_to_listing(self.app, str(Path(self.env.srcdir, path)))}#line-{line}"
                 text = nodes.inline("", "[source]", classes=["viewcode-link"])
-                signature += nodes.reference("", "", text, internal=True, refuri=uri)
+                signature.append(nodes.reference("", "", text, internal=True, refuri=uri))
 
 
 def source_of(module: str, name: str) -> tuple[str, int] | None:

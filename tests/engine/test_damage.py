@@ -178,7 +178,7 @@ def test_weights_of_padding_are_refused() -> None:
     model = random_model(7, pixels=False, largest=100)
     content = prepared.prepare(model)
     head, values = model.prior.head_weight[5] / model.prior.head_unit[5], model.prior.values
-    writer = prepared._Writer("=")
+    writer = prepared.Writer("=")
     writer.matrix(np.rint(head).astype(np.int64)[None], wide=False)
     (matrix,) = writer._parts
     assert content.count(matrix) == 1

@@ -35,17 +35,17 @@ def made(kind: str, seed: int) -> Model:
 def records_of(kind: str, seed: int) -> tuple[bytes, list[int]]:
     """A prepared model, and where its records begin."""
     offsets: list[int] = []
-    record = prepared._Writer.record
+    record = prepared.Writer.record
 
-    def noting(self: prepared._Writer, *fields: int) -> int:
+    def noting(self: prepared.Writer, *fields: int) -> int:
         offsets.append(sum(map(len, self._parts)))
         return record(self, *fields)
 
-    prepared._Writer.record = noting  # type: ignore[method-assign]
+    prepared.Writer.record = noting  # type: ignore[method-assign]
     try:
         return prepared.prepare(made(kind, seed)), offsets
     finally:
-        prepared._Writer.record = record  # type: ignore[method-assign]
+        prepared.Writer.record = record  # type: ignore[method-assign]
 
 
 def mutated(random: np.random.Generator, content: bytes, records: list[int]) -> bytes:

@@ -11,17 +11,21 @@ import pytest
 pytest.importorskip("torch")
 
 import torch
+from click.testing import CliRunner
 from PIL import Image
 
 import mnistzip
 from mnistzip.cli.main import run
+from mnistzip.errors import OptionError
 from mnistzip.models.grey.distribution import SCALES
 from mnistzip.models.grey.grey_file import read_grey
 from mnistzip.models.registry import read_model
-from mnistzip.training import grey_recipe
+from mnistzip.training import grey_recipe, grey_trainer
 from mnistzip.training.export_grey import export_grey
-from mnistzip.training.grey_trainer import GreyTrainer
+from mnistzip.training.grey_trainer import GreyPixelsTrainer, GreyTrainer
+from mnistzip.training.picture_trainer import load_weights
 from mnistzip.training.torch_grey import SCALES as LOG_SCALES, Grey
+from mnistzip.training.torch_grey_pixels import GreyPixels
 from mnistzip.types import Pixels
 from support.grey_models import pictures
 
@@ -111,3 +115,18 @@ def test_train_makes_a_model_for_pictures_of_any_size(tmp_path: Path, monkeypatc
     file = mnistzip.encode(images[0], model=model)
     assert mnistzip.decode(file, model=model).shape == images[0].shape
     assert run([*command, "-f", "--kind", "grey", "--fit", "crop"]) == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n", b"PK\x03\x04"])
+def test_a_file_that_is_no_checkpoint_is_named_and_stays(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    path.write_bytes(content)
+    done = CliRunner().invoke(grey_trainer.main, [__file__, "--out", str(path)])
+    assert (done.exit_code, done.output) == (1, f"Error: {path} is no checkpoint of this training: name another file\n")
+    assert path.read_bytes() == content
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
+    GreyPixelsTrainer(GreyPixels(), minutes=1, seed=1).save(tmp_path / "pixels.pt")
+    with pytest.raises(OptionError, match=r"pixels.pt is no checkpoint of this training"):
+        load_weights(Grey(), tmp_path / "pixels.pt")
