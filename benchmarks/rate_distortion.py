@@ -43,6 +43,7 @@ RESULTS = ROOT / "docs" / "rate-distortion.json"
 PLOT = RESULTS.with_suffix(".png")
 PEERS = ("webp", "jpeg", "jpegxl", "avif")
 # Bytes and dB from Diao, Ding and Tarokh 2020, arXiv 1903.09887: digits smoothed to 32x32, without a header
+PSNR_MAX = 54  # of the plot
 DRASIC = ((16, 24.8), (32, 31.1), (48, 35.6))
 PART = 125  # images that a process codes at a time
 READER_EPOCHS = 8
@@ -228,7 +229,7 @@ def products(layers: Sequence[Layer], side: int) -> int:
 
 @main.command()
 def plot() -> None:
-    """Draw the curves with those of other codecs and the published points of DRASIC."""
+    """Draw the curves up to a PSNR with those of other codecs and the published points of DRASIC."""
     from matplotlib.figure import Figure
 
     from mnistzip.bench.report.label_placement import bytes_axis
@@ -237,7 +238,7 @@ def plot() -> None:
 
     curves: dict[str, list[tuple[float, float]]] = {}
     for row in read_results(ROOT / "bench" / "results" / "results.json").rows:
-        if row.codec in {"mnist-e0", "mnist", *PEERS} and row.mean_bytes and row.psnr_db is not None:
+        if row.codec in {"auto", "mnist-e0", "mnist", *PEERS} and row.mean_bytes and row.psnr_db is not None:
             curves.setdefault(row.label, []).append((row.mean_bytes, row.psnr_db))
     results = json.loads(RESULTS.read_text())
     if best := results.get("mnist, effort 9"):
@@ -245,7 +246,7 @@ def plot() -> None:
             (row["mean_bytes"], row["psnr_db"]) for row in best
         ]
     with styled():
-        figure = Figure(figsize=(7.6, 5.2), layout="constrained")
+        figure = Figure(figsize=(7.6, 6), layout="constrained")
         axes = figure.subplots()
         bytes_axis(axes.xaxis, [size for points in curves.values() for size, _ in points])
         for label, points in curves.items():
@@ -254,7 +255,8 @@ def plot() -> None:
         axes.plot(*zip(*DRASIC, strict=True), "k*", markersize=11, label="DRASIC, published: smoothed to 32x32, no header")
         axes.set_xlabel("bytes of an image's file, mean")
         axes.set_ylabel("PSNR, dB")
-        axes.legend()
+        axes.set_ylim(17, PSNR_MAX)
+        figure.legend(loc="outside lower center", ncols=2, fontsize=8)
         figure.savefig(PLOT, dpi=120, metadata={"Software": None})
     click.echo(f"{PLOT.name}: {len(curves)} curves")
 
