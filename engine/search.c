@@ -17,11 +17,11 @@ enum {
     FIRST_MOVES = 8,        /* symbols moved at once in the first pass */
     MOVES_MAX = 40,
     PERTURBED_MOVES = 3,    /* first moves and passes after a perturbation */
-    PERTURBED_PASSES = 4,
+    PERTURBED_PASSES = 4,   /* without a budget */
     BUDGET_MOVES = 4,       /* moves after lmbda was lowered because no move was left */
     LATE_PASSES = 80,       /* further ones for tiles above their limit; each lowers lmbda */
     LATE_PERTURBATIONS = 20,
-    STARTS = 3,
+    STARTS_MAX = 8,
     EFFORTS = 10
 };
 
@@ -29,7 +29,10 @@ static const int PASSES[EFFORTS] = {0, 2, 5, 9, 15, 25, 40, 70, 120, 200};
 static const int PERTURBATIONS[EFFORTS] = {0, 0, 0, 0, 0, 0, 0, 0, 20, 100};
 static const int BUDGET_PASSES[EFFORTS] = {0, 15, 20, 30, 40, 60, 60, 80, 100, 120};
 static const int BUDGET_PERTURBATIONS[EFFORTS] = {0, 0, 0, 0, 0, 0, 10, 25, 60, 150};
-static const int BUDGET_STARTS[STARTS] = {0, 4, 8}; /* qualities below the one asked for, whose analysis begins a search */
+static const int BUDGET_PERTURBED_PASSES[EFFORTS] = {0, 4, 4, 4, 4, 4, 4, 4, 4, 16};
+static const int BUDGET_STARTS[EFFORTS] = {0, 3, 3, 3, 3, 3, 3, 3, 3, 8};
+static const int START_PERTURBATIONS[EFFORTS] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 40}; /* of each start, before the best one is taken */
+static const int LOWER[STARTS_MAX] = {0, 4, 8, 2, 6, 11, -4, 14}; /* qualities below the one asked for, whose analysis begins a search */
 
 /* The symbols of a tile, their cost, and how a move of each symbol by one would change it, to first order. */
 typedef struct {
@@ -282,7 +285,7 @@ static void adopt(search *s, const latent *other)
 }
 
 /* Make the move of least predicted loss that was not made before, search on from there, and keep what is better. */
-static void perturb(search *s)
+static void perturb(search *s, int passes)
 {
     double gain[MNZ_SYMBOLS];
     int8_t direction[MNZ_SYMBOLS], y[MNZ_SYMBOLS];
@@ -299,7 +302,7 @@ static void perturb(search *s)
     int64_t bits, error;
     evaluate(s, y, &bits, &error);
     update(s, y, bits, error);
-    descend(s, PERTURBED_PASSES, PERTURBED_MOVES);
+    descend(s, passes, PERTURBED_MOVES);
     const latent other = s->now;
     s->now = best;
     adopt(s, &other);
@@ -425,7 +428,7 @@ mnz_status mnz_refine(const mnz_model *model, const uint8_t *x, const uint8_t *i
     if (status != MNZ_OK || !PASSES[effort]) return status;
     begin_at(s, y);
     descend(s, PASSES[effort], FIRST_MOVES);
-    for (int k = 0; k < PERTURBATIONS[effort]; k++) perturb(s);
+    for (int k = 0; k < PERTURBATIONS[effort]; k++) perturb(s, PERTURBED_PASSES);
     memcpy(y, s->now.y, MNZ_SYMBOLS);
     return MNZ_OK;
 }
@@ -438,21 +441,25 @@ mnz_status mnz_refine_to_budget(const mnz_model *model, const uint8_t *x, const 
     if (effort < 0 || effort >= EFFORTS) return MNZ_ERROR_ARGUMENT;
     mnz_status status = prepare(model, x, inside, quality_index, workspace, size, &s, &arena);
     if (status != MNZ_OK) return status;
+    if (!BUDGET_PASSES[effort]) {
+        first_latent(s, quality_index, y, behind(model, arena));
+        return MNZ_OK;
+    }
     search *other = s + 1;
-    for (int k = 0; k < (BUDGET_PASSES[effort] ? STARTS : 1); k++) {
+    const int passes = BUDGET_PERTURBED_PASSES[effort];
+    for (int k = 0; k < BUDGET_STARTS[effort]; k++) {
         search *this = k ? other : s;
-        int lower = quality_index - BUDGET_STARTS[k];
         begin(this, model, x, inside, quality_index, arena);
-        first_latent(this, lower > 0 ? lower : 0, y, behind(model, arena));
-        if (!BUDGET_PASSES[effort]) return MNZ_OK;
+        first_latent(this, mnz_clip(quality_index - LOWER[k], 0, MNZ_QUALITIES - 1), y, behind(model, arena));
         this->has_limit = 1, this->limit = limit < -LIMIT_MAX ? -LIMIT_MAX : limit > LIMIT_MAX ? LIMIT_MAX : limit;
         begin_at(this, y);
         descend(this, BUDGET_PASSES[effort], FIRST_MOVES);
+        for (int i = 0; i < START_PERTURBATIONS[effort]; i++) perturb(this, passes);
         if (k) adopt(s, &other->now);
     }
-    for (int k = 0; k < BUDGET_PERTURBATIONS[effort]; k++) perturb(s);
+    for (int k = 0; k < BUDGET_PERTURBATIONS[effort]; k++) perturb(s, passes);
     s->only_above = 1;
-    for (int k = 0; k < LATE_PERTURBATIONS && above_limit(s, &s->now); k++) perturb(s);
+    for (int k = 0; k < LATE_PERTURBATIONS && above_limit(s, &s->now); k++) perturb(s, passes);
     memcpy(y, s->now.y, MNZ_SYMBOLS);
     return MNZ_OK;
 }

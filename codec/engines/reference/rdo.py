@@ -45,10 +45,13 @@ PASSES = (0, 2, 5, 9, 15, 25, 40, 70, 120, 200)  # at effort 0..9
 PERTURBATIONS = (0, 0, 0, 0, 0, 0, 0, 0, 20, 100)
 FIRST_MOVES = 8  # symbols moved at once in the first pass
 MOVES_MAX = 40  # symbols moved at once
-PERTURBED_MOVES, PERTURBED_PASSES = 3, 4  # first moves and passes after a perturbation
+PERTURBED_MOVES, PERTURBED_PASSES = 3, 4  # first moves after a perturbation, and passes without a budget
 BUDGET_PASSES = (0, 15, 20, 30, 40, 60, 60, 80, 100, 120)  # at effort 0..9, with a budget
 BUDGET_PERTURBATIONS = (0, 0, 0, 0, 0, 0, 10, 25, 60, 150)
-BUDGET_STARTS = (0, 4, 8)  # qualities below the requested one whose analysis the search starts from; the best result is used
+BUDGET_PERTURBED_PASSES = (0, 4, 4, 4, 4, 4, 4, 4, 4, 16)
+BUDGET_STARTS = (0, 3, 3, 3, 3, 3, 3, 3, 3, 8)  # the best of several searches is used
+START_PERTURBATIONS = (0, 0, 0, 0, 0, 0, 0, 0, 0, 40)  # of each of them
+LOWER = (0, 4, 8, 2, 6, 11, -4, 14)  # qualities below the requested one whose analyses they start from
 BUDGET_MOVES = 4  # symbols moved at once after lmbda was lowered because no move was left
 LATE_PASSES, LATE_PERTURBATIONS = 80, 20  # further ones for images above their limit; each pass lowers lmbda
 EFFECT_MAX = 1 << 20  # of a symbol on the image, so that the sum of all squares fits; trained models stay far below
@@ -90,7 +93,7 @@ def refine(
         search = CostSearch(model, x[part], inside[part], quality_index[part], y[part])
         search.descend(PASSES[effort], FIRST_MOVES)
         for _ in range(PERTURBATIONS[effort]):
-            search.perturb()
+            search.perturb(PERTURBED_PASSES)
         out[part] = search.state.y
         if tick is not None:
             tick(len(x[part]))
@@ -113,23 +116,26 @@ def refine_to_budget(model: Model, x: Pixels, inside: Bools, quality_index: Inte
     if not BUDGET_PASSES[effort]:
         return first_latents(model, x, inside, quality_index)
     out = np.empty((len(x), SYMBOLS), np.int64)
+    passes = BUDGET_PERTURBED_PASSES[effort]
     for part in chunks(len(x), TILES_TOGETHER):
-        go_on()
         searches = []
-        for lower in BUDGET_STARTS:
-            y = first_latents(model, x[part], inside[part], np.maximum(quality_index[part] - lower, 0))
+        for lower in LOWER[: BUDGET_STARTS[effort]]:
+            go_on()
+            y = first_latents(model, x[part], inside[part], np.clip(quality_index[part] - lower, 0, len(model.lmbda) - 1))
             searches.append(BudgetSearch(model, x[part], inside[part], quality_index[part], y, limit[part]))
             searches[-1].descend(BUDGET_PASSES[effort], FIRST_MOVES)
+            for _ in range(START_PERTURBATIONS[effort]):
+                searches[-1].perturb(passes)
         search, *others = searches
         for other in others:
             search.adopt(other.state)
         for _ in range(BUDGET_PERTURBATIONS[effort]):
-            search.perturb()
+            search.perturb(passes)
         search.only_above = True
         for _ in range(LATE_PERTURBATIONS):
             if not search.above.any():
                 break
-            search.perturb()
+            search.perturb(passes)
         out[part] = search.state.y
     return out
 
@@ -236,7 +242,7 @@ class CostSearch:
             moves[lost] = np.maximum(moves[lost] // 2, 1)
         return idle
 
-    def perturb(self) -> None:
+    def perturb(self, passes: int) -> None:
         """Make the move of least predicted loss that was not made before, search on from there, and keep what is better."""
         gain, direction = self._predicted_gain()
         symbol = np.where(self._perturbed, -np.inf, gain).argmax(axis=1)
@@ -247,7 +253,7 @@ class CostSearch:
         y[self._all_tiles, symbol] = np.clip(moved, symbols.low, symbols.high)
         best, self.state = self.state, self.state.copy()
         self._update(self._all_tiles, self._evaluate(self._all_tiles, y))
-        self.descend(PERTURBED_PASSES, PERTURBED_MOVES)
+        self.descend(passes, PERTURBED_MOVES)
         other, self.state = self.state, best
         self.adopt(other)
 
