@@ -23,7 +23,6 @@ import time
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ import click
 import numpy as np
 
 import mnistzip
+from mnistzip.archive.group_header import PartCoding
 from mnistzip.bitstream import container
 from mnistzip.bitstream.container import Header, Method, varint
 from mnistzip.bitstream.stored import deflate
@@ -209,13 +209,13 @@ def group(
         "fingerprint": fingerprint,
         "pixels_crc": zlib.crc32(bytes(images * side * side)),
     }
-    place = forge.place_of(replace(forge.PLAIN, **like), b"")
+    seed = PartCoding(method, model, like["quality"], per_lane, fingerprint).seed(images, side, side, b"")
     lanes = []
     for number in range(-(-images // per_lane)):
         count = min(per_lane, images - number * per_lane)
         raw = bytes(count * side * side)
         if method is Mode.STORED:
-            lanes.append(forge.checked(place + number.to_bytes(4, "little"), deflate(raw), raw))
+            lanes.append(forge.checked(seed + number.to_bytes(4, "little"), deflate(raw), raw))
         else:
             lanes.append(streams(count * tiles_in(side, side)))
     shortest = min(map(len, lanes))
