@@ -37,6 +37,7 @@ from mnistzip.limits import CHECK_BITS_MIN
 from mnistzip.models import prepared
 from mnistzip.models.bitmap.resampling import SHIFT_MAX, SHIFT_MIN, SIDE_MAX, SIDE_MIN, Bitmap
 from mnistzip.models.registry import SHIPPED, Model, read_model, shipped
+from mnistzip.nn.exact import Range
 from mnistzip.types import Bools, Integers, Mode, Pixels
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -48,6 +49,7 @@ TESTS = Path(__file__).parents[1] / "tests"
 OWN = TESTS / "vectors" / "own" / "own.npz"
 GREY = {"plain-grey": plain_grey_model, "random-grey": lambda: random_grey_model(5)}
 BITMAPS = {"random-bitmap": lambda: random_bitmap_model(1), "other-bitmap": lambda: random_bitmap_model(3, 100)}
+NO_VALUES = Range(1 << 40, -(1 << 40))  # makes every matrix wide
 MODELS = (*SHIPPED, "own", "glyph-wide", "own-wide", *GREY, "plain-grey-wide", *BITMAPS, "random-bitmap-wide")
 (
     END, MODEL, ANALYSE, FIRST_LATENT, REFINE, REFINE_TO_BUDGET, LATENT_SYMBOLS, SYNTHESIZE, ENCODE_LATENTS, DECODE_LATENTS,
@@ -118,7 +120,7 @@ def prepare(name: str, byteorder: str) -> bytes:
     """The prepared model of a name in ``MODELS``."""
     if not name.endswith("-wide"):
         return prepared.prepare(find(name), byteorder)
-    with patch.object(prepared, "_is_wide", lambda *_, **__: True):
+    with patch.object(prepared.writer, "NARROW", NO_VALUES):
         return prepared.prepare(find(name), byteorder)
 
 

@@ -23,6 +23,7 @@ from mnistzip.models import prepared, stored_models
 from mnistzip.models.bitmap.bitmap_model import SIZES
 from mnistzip.models.bitmap.resampling import SIDE_MAX, SIDE_MIN, Bitmap
 from mnistzip.models.model import read_model
+from mnistzip.nn.exact import Range
 from support import forge
 from support.binding_arguments import ArgumentTests
 from support.bitmap_models import a_bitmap, bitmap_file, random_bitmap_model
@@ -288,7 +289,7 @@ def changed(before: Any, after: Any) -> bytes:
 def test_matrices_of_either_layout_give_equal_results(wide: bool) -> None:
     assert EXTENSION is not None
     random, model = np.random.default_rng(9), random_bitmap_model(SEED, largest=NARROW)
-    with patch.object(prepared, "_is_wide", lambda *_, **__: wide):
+    with patch.object(prepared.writer, "NARROW", Range(1 << 40, -(1 << 40)) if wide else Range(-(1 << 40), 1 << 40)):
         engines = [NativeEngine(EXTENSION, name) for name in INSTRUCTIONS]
         compare = Comparison(model, [NUMPY, *engines], f"{wide=}")
         compare_bitmaps(compare, random, [[a_bitmap(random, (50, 37)) for _ in range(2)]])

@@ -21,6 +21,7 @@ from mnistzip.engines.reference.rdo import SIGNS
 from mnistzip.errors import ModelError
 from mnistzip.models import prepared, registry
 from mnistzip.models.model import Model, read_model
+from mnistzip.nn.exact import Range
 from support.engine_cases import Comparison, compare_latents, compare_pixels, compare_search, tiles
 from support.engines import EXTENSION, INSTRUCTIONS, NATIVE_ENGINES, needs_extension
 from support.models import TILED
@@ -119,7 +120,7 @@ def test_engines_agree_where_gradients_need_wide_matrices(seed: int) -> None:
 def test_wide_matrices_give_what_narrow_ones_give(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A prepared model may lay out every matrix for numbers of 32 bits, also those that need only 16."""
     assert EXTENSION is not None
-    monkeypatch.setattr(prepared, "_is_wide", lambda *_weights, peak=0: True)
+    monkeypatch.setattr(prepared.writer, "NARROW", Range(1 << 40, -(1 << 40)))
     random = np.random.default_rng(seed)
     model = random_model(seed, pixels=seed % 2 == 0)
     engines: list[Engine] = [NUMPY, *(NativeEngine(EXTENSION, name) for name in INSTRUCTIONS)]

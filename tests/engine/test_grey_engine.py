@@ -22,6 +22,7 @@ from mnistzip.models import prepared, stored_models
 from mnistzip.models.grey.grey_model import latent_shape
 from mnistzip.models.grey.prior import CHANNELS
 from mnistzip.models.model import Model, read_model
+from mnistzip.nn.exact import Range
 from mnistzip.types import Integers
 from support import forge
 from support.binding_arguments import ArgumentTests
@@ -149,7 +150,7 @@ def test_engines_agree_on_images_that_are_computed_in_patches(size: tuple[int, i
 def test_wide_matrices_give_what_narrow_ones_give(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A prepared model may lay out every matrix for numbers of 32 bits, also those that need only 16."""
     assert EXTENSION is not None
-    monkeypatch.setattr(prepared, "_is_wide", lambda *_weights, peak=0: True)
+    monkeypatch.setattr(prepared.writer, "NARROW", Range(1 << 40, -(1 << 40)))
     model = plain_grey_model(seed) if seed < 2 else random_grey_model(seed)
     engines: list[Engine] = [NUMPY, *(NativeEngine(EXTENSION, name) for name in INSTRUCTIONS)]
     compare, random = Comparison(model, engines, "all wide"), np.random.default_rng(seed)
