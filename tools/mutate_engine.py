@@ -128,7 +128,7 @@ def write_cases(path: Path) -> None:
     engine_cases.file_cases(out, model, picks)
     engine_cases.header_cases(out, picks)
     engine_cases.interval_cases(out, picks)
-    engine_cases.pixel_cases(out, begin("mnist-fast"), x, inside, picks)
+    engine_cases.pixel_cases(out, begin("mnist-fast"), *engine_cases.tiles(3), picks)
     engine_cases.latent_stream_cases(out, begin("own-wide"), np.resize(first, (max(engine_cases.TILES_OF_STREAMS), 196)), picks)
     model = begin("random-grey")
     engine_cases.grey_cases(out, model, picks)
