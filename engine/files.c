@@ -1,4 +1,5 @@
-/* FORMAT.md, sections 3, 8 and 10: the streams of one image, cut into tiles; models of other kinds have files of their own. Stored files (section 2) need deflate. */
+/* FORMAT.md, sections 3, 8 and 10: the streams of one image, cut into tiles; models of other kinds have files of their own. Stored files
+   (section 2) need deflate. */
 #include "grey.h"
 
 #include <string.h>
@@ -22,6 +23,12 @@ static int clamp(int value, int last)
     return value < last ? value : last;
 }
 
+/* How far a pixel may change; the header's number counts only if the file is bounded. */
+static int error_of(const mnz_header *h)
+{
+    return h->mode == MNZ_BOUNDED ? h->max_error : 0;
+}
+
 /* Which pixels of a tile the image covers and, if x is given, the tile's grey levels: of pixels beyond the image those of its edge,
    or 0 unless it is lossy. */
 static void cut_tile(const mnz_header *h, const uint8_t *pixels, uint32_t number, uint8_t *inside, uint8_t *x)
@@ -33,7 +40,7 @@ static void cut_tile(const mnz_header *h, const uint8_t *pixels, uint32_t number
             inside[r * MNZ_TILE + c] = (uint8_t)covered;
             if (!x) continue;
             const size_t at = (size_t)clamp(row, h->height - 1) * h->width + clamp(column, h->width - 1);
-            x[r * MNZ_TILE + c] = (uint8_t)(covered || h->mode == MNZ_LOSSY ? mnz_nearest_level(pixels[at], h->max_error) : 0);
+            x[r * MNZ_TILE + c] = (uint8_t)(covered || h->mode == MNZ_LOSSY ? mnz_nearest_level(pixels[at], error_of(h)) : 0);
         }
 }
 
@@ -100,7 +107,7 @@ static mnz_status plan_stream(const mnz_model *model, const mnz_header *h, uint3
         int count = MNZ_SYMBOLS;
         cut_tile(h, pixels, number * MNZ_TILES_PER_STREAM + (uint32_t)k, inside, x);
         if (h->mode != MNZ_LOSSY) {
-            status = mnz_pixel_symbols(model, x, inside, h->max_error, &count, b->turn + *symbols, start, freq_less_one, b->rest.at,
+            status = mnz_pixel_symbols(model, x, inside, error_of(h), &count, b->turn + *symbols, start, freq_less_one, b->rest.at,
                                        b->rest.left);
             b->counts[k] = count;
         } else {
@@ -247,7 +254,8 @@ static mnz_status decode_stream(const mnz_model *model, const mnz_header *h, uin
     uint32_t check;
     if (lossless) {
         for (int k = 0; k < tiles; k++) cut_tile(h, NULL, first + (uint32_t)k, b->inside + k * MNZ_TILE_PIXELS, NULL);
-        status = mnz_decode_pixels(model, stream, size, b->inside, tiles, h->max_error, 0, b->x, b->possible, &final, b->rest.at, b->rest.left);
+        status = mnz_decode_pixels(model, stream, size, b->inside, tiles, error_of(h), 0, b->x, b->possible, &final, b->rest.at,
+                                   b->rest.left);
         check = mnz_check_of(h, number, b->x, (size_t)tiles * MNZ_TILE_PIXELS);
         for (int k = 0; status == MNZ_OK && k < tiles; k++)
             if (!b->possible[k]) status = MNZ_ERROR_DAMAGED;
