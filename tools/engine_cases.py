@@ -222,7 +222,7 @@ def _pixel_cases(out: Writer, model: Model, x: Pixels, inside: Bools, max_error:
     parts = symbols.split([1] * len(x))
     for k, part in enumerate(parts):
         out.case(PIXEL_SYMBOLS, max_error, arrays=(x[k], inside[k], part.turn, part.start, part.freq_less_one))
-    for count in sorted({1, 3, min(16, len(x))}):
+    for count in sorted({1, min(3, len(x)), min(16, len(x))}):
         streams, check = Streams.from_tile_counts([count]), random.integers(0, 1 << 32, 1)
         some, mask = symbols.join(parts[:count]), inside[:count]
         (stream,) = NUMPY.encode_pixels(some, streams, check)

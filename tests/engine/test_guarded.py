@@ -13,7 +13,7 @@ import pytest
 import engine_cases
 from engine_build import ENGINE, Build
 
-MODELS = ["own", "random-grey", "random-bitmap"]
+MODELS = ["own", "mnist-fast", "random-grey", "random-bitmap"]
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")]
 
