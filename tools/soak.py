@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import csv
 import errno
+import gc
 import io
 import json
 import os
@@ -431,6 +432,7 @@ def soak(minutes: float, threads: int, seed: int, out: Path, every: float = SAMP
         workers = [Worker(expected, Path(temporary) / str(k), disk, seed * 1000 + k) for k in range(threads)]
         run = Soak(workers, minutes * 60)
         run.run(out / "samples.csv", every)
+        gc.collect()  # closes archives that an exception holds
         left_open = len(os.listdir("/proc/self/fd")) - files_before
         left_running = threading.active_count() - threads_before
     failures = list(run.failures)

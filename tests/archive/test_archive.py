@@ -570,7 +570,7 @@ def test_any_bytes_within_give_an_error_of_ours(data: st.DataObject) -> None:
 
 @pytest.mark.usefixtures("small_groups", "each_engine")
 def test_damage_in_one_group_leaves_the_others_and_names_its_images(digits: Pixels) -> None:
-    data = bytearray(mnistzip.encode_archive(digits, **FAST))
+    data = bytearray(mnistzip.encode_archive(digits, model="mnist", **FAST))
     images = list(mnistzip.Archive(bytes(data)))
     groups = [group for group in mnistzip.Archive(bytes(data)).groups() if not isinstance(group, mnistzip.MnistzipError)]
     data[groups[1].lanes_offset + 10] ^= 1  # in the first lane

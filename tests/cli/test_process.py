@@ -190,7 +190,7 @@ def test_a_stream_that_damage_ends_does_not_look_whole(kind: str, tmp_path: Path
 def test_names_cannot_steer_the_terminal(tmp_path: Path, digits: Pixels, capsys: Out) -> None:
     packed = tmp_path / "x.cae"
     names = ["\x9b2J.png", "a\u202egnp.exe", "b\u2028c", "日本.png"]
-    packed.write_bytes(mnistzip.encode_archive(digits[:4], names=names, effort=0))
+    packed.write_bytes(mnistzip.encode_archive(digits[:4], names=names, effort=0, model="mnist"))
     assert run(["info", "-v", str(packed)]) == 0
     output = capsys.readouterr().out
     assert [line.split()[2] for line in output.splitlines()[-4:]] == [r"\x9b2J.png", r"a\u202egnp.exe", r"b\u2028c", "日本.png"]

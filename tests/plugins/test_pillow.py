@@ -262,8 +262,8 @@ def test_the_command_line_still_tells_a_cae_file_from_an_image(packed: bytes) ->
 
 def test_imageio_reads_and_writes_through_pillow(digit: Pixels, tmp_path: Path) -> None:
     file = tmp_path / "d.cae"
-    iio.imwrite(file, digit, plugin="pillow", quality=80, effort=0)
-    assert file.read_bytes() == mnistzip.encode(digit, quality=80, effort=0)
+    iio.imwrite(file, digit, plugin="pillow", quality=80, effort=0, model="mnist")
+    assert file.read_bytes() == mnistzip.encode(digit, quality=80, effort=0, model="mnist")
     back = iio.imread(file, plugin="pillow")
     assert np.array_equal(back, mnistzip.decode(file.read_bytes()))
     assert np.array_equal(iio.imread(file), back)  # it is found without naming the plugin, too

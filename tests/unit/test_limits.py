@@ -73,7 +73,7 @@ def test_budgets_and_auto_are_not_in_its_way(large: Pixels) -> None:
 
 
 def test_lanes_and_groups_are_limited(digits: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
-    archive = mnistzip.encode_archive(digits[:6], effort=0)  # lanes of 4
+    archive = mnistzip.encode_archive(digits[:6], effort=0, model="mnist")  # lanes of 4
     for limits, mode, says in (
         (DECODED_PIXELS_MAX, Mode.LOSSY, "3136 pixels in a lane, more than the limit of 1568"),
         (GROUP_PIXELS_MAX, Mode.LOSSY, "4704 pixels, more than the limit of 1568"),
@@ -84,7 +84,7 @@ def test_lanes_and_groups_are_limited(digits: Pixels, monkeypatch: pytest.Monkey
                 mnistzip.Archive(archive)[0]
             assert len(mnistzip.Archive(archive, max_pixels=6 * 784)[:]) == 6
     monkeypatch.setattr("mnistzip.archive.writer.GROUP_PIXELS", 2 * 784)
-    grouped = mnistzip.Archive(mnistzip.encode_archive(digits[:5], effort=0))
+    grouped = mnistzip.Archive(mnistzip.encode_archive(digits[:5], effort=0, model="mnist"))
     assert [grouped.group_of(k) for k in (0, 2, 4)] == [range(2), range(2, 4), range(4, 5)]
     assert len(grouped[:]) == 5
 
