@@ -18,7 +18,7 @@ from mnistzip.entropy.rans import FinalStates
 from mnistzip.errors import FormatError
 from mnistzip.models import prepared, registry
 from mnistzip.models.model import Model
-from mnistzip.nn.exact import Range
+from mnistzip.nn.exact import Range, shifts_of
 from mnistzip.nn.layer_base import Signal
 from mnistzip.nn.layers import Conv
 from support.binding_arguments import BUFFERS_DIFFER
@@ -189,6 +189,38 @@ def test_weights_of_padding_are_refused() -> None:
     weights[-1, 0, values % 16, 0] = 1
     with pytest.raises(ValueError, match="damaged"):
         EXTENSION.Model(content[:at] + weights.tobytes() + content[at + len(matrix) :])
+
+
+def test_weights_of_an_input_that_makes_their_number_even_are_refused() -> None:
+    assert EXTENSION is not None
+    models = (random_model(seed, pixels=False, largest=100) for seed in range(20))
+    model = next(model for model in models if model.prior.head_weight.shape[1] % 2)
+    content, head = prepared.prepare(model), model.prior.head_weight[5] / model.prior.head_unit[5]
+    writer = prepared.Writer("=")
+    writer.matrix(np.rint(head).astype(np.int64)[None], wide=False)
+    (matrix,) = writer._parts
+    assert content.count(matrix) == 1
+    weights, at = np.frombuffer(matrix, np.int16).copy(), content.find(matrix)
+    last = (len(head) // 2 * 16 + 1) * 2 - 1  # the second weight of the last pair, for the first output
+    assert weights[last] == 0
+    weights[last] = 1
+    with pytest.raises(ValueError, match="damaged"):
+        EXTENSION.Model(content[:at] + weights.tobytes() + content[at + len(matrix) :])
+
+
+@pytest.mark.parametrize("shift", [31, -1])
+def test_shifts_beyond_their_range_are_refused(shift: int) -> None:
+    assert EXTENSION is not None
+    model = random_model(7, pixels=False, largest=100)
+    content, shifts = prepared.prepare(model), shifts_of(model.prior.far_unit).astype(np.int32)
+    at = content.find(shifts.tobytes())
+    assert at >= 0
+    before, after = content[:at], content[at + shifts.nbytes :]
+    shifts[0] = 30
+    EXTENSION.Model(before + shifts.tobytes() + after)
+    shifts[0] = shift
+    with pytest.raises(ValueError, match="damaged"):
+        EXTENSION.Model(before + shifts.tobytes() + after)
 
 
 # ---- Arguments ----
