@@ -134,7 +134,7 @@ def main() -> None:
         for counts in pool.map(partial(attempt, options.seed), range(-(-options.count // BATCH))):
             found += counts
     print(f"{found.total()} damaged files, seed {options.seed}, {time.perf_counter() - start:.0f} s", file=sys.stderr)
-    table = Table("damage", "files", "noticed", "same pixels", "wrong pixels", "wrong by theory, at most")
+    table = Table("damage", "files", "noticed", "same pixels", "wrong pixels", "wrong by theory")
     for mode in SHARES:
         counts = [
             sum(found[mode, damage.__name__, outcome] for damage in DAMAGES)
