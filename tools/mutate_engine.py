@@ -136,9 +136,10 @@ def write_cases(path: Path) -> None:
     engine_cases.grey_cases(out, model, picks)
     engine_cases.grey_pixel_cases(out, model, picks)
     engine_cases.file_cases(out, model, picks)
-    model = begin("random-bitmap")
-    engine_cases.bitmap_model_cases(out, model, picks)
-    engine_cases.file_cases(out, model, picks)
+    for name in ("random-bitmap", "mnist-bitmap"):
+        model = begin(name)
+        engine_cases.bitmap_model_cases(out, model, picks)
+        engine_cases.file_cases(out, model, picks)
     out.close()
 
 
