@@ -42,7 +42,7 @@ def promises(sources: Sources) -> str:
     """All promises with their results."""
     rows = []
     for promise, (section, checks) in PROMISES.items():
-        results = [_result(sources, name) for name in checks] or [EACH_CHANGE]
+        results = [_result(sources, name, labelled=len(checks) > 1) for name in checks] or [EACH_CHANGE]
         rows += [["" if number else f"[{promise}](#{section})", *cells] for number, cells in enumerate(results)]
     return markdown_table(["promise", "result", "measured", "command"], rows)
 
@@ -95,9 +95,8 @@ def _figures(row: Row | None) -> str:
     return "" if row is None else f"{row['seconds']}, {row['MB more']}"
 
 
-def _result(sources: Sources, name: str) -> list[str]:
+def _result(sources: Sources, name: str, labelled: bool) -> list[str]:
     found = sources.reliability.get(name)
     if found is None:
         return ["not run", "", ""]
-    label = f"{name}: " if name.startswith(("bounds", "fuzzing of engines", "engine")) else ""
-    return [label + found["result"], found["date"], f"`{found['command'].split(' --')[0]}`"]
+    return [f"{name}: " * labelled + found["result"], found["date"], f"`{found['command'].split(' --')[0]}`"]

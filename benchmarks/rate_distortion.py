@@ -42,8 +42,8 @@ ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "rate-distortion.json"
 PLOT = RESULTS.with_suffix(".png")
 PEERS = ("webp", "jpeg", "jpegxl", "avif")
-# Bytes and dB from Diao, Ding and Tarokh 2020, arXiv 1903.09887: digits smoothed to 32x32, without a header
 PSNR_MAX = 54  # of the plot
+# Bytes and dB from Diao, Ding and Tarokh 2020, arXiv 1903.09887: digits smoothed to 32x32, without a header
 DRASIC = ((16, 24.8), (32, 31.1), (48, 35.6))
 PART = 125  # images that a process codes at a time
 READER_EPOCHS = 8
