@@ -69,16 +69,17 @@ class Campaign:
 
     def table(self, targets: list[str], seconds: int, out: Path) -> tuple[Table, int]:
         """Fuzz targets, print a table of all runs with this folder, and return it and the number of findings."""
-        table = Table(self.name, "target", "processor seconds", "executions", "new inputs", "findings")
         kept = out / "tally.json"
-        tally: dict[str, list[float]] = json.loads(kept.read_text()) if kept.exists() else {}
-        failed = 0
         for target in targets:
-            spent, tried, findings = self.fuzz(target, seconds, out)
-            before = tally.get(target, [0, 0])
-            tally[target] = [before[0] + spent, before[1] + tried]
-            kept.write_text(json.dumps(tally))
-            table.add(target, *map(round, tally[target]), len(list((out / target).iterdir())), findings)
+            spent, tried, _ = self.fuzz(target, seconds, out)
+            tally = json.loads(kept.read_text()) if kept.exists() else {}  # read now, as another process may have added to it
+            seconds_before, tried_before = tally.get(target, (0, 0))
+            kept.write_text(json.dumps(tally | {target: (seconds_before + spent, tried_before + tried)}))
+        table = Table(self.name, "target", "processor seconds", "executions", "new inputs", "findings")
+        failed = 0
+        for target, counts in json.loads(kept.read_text()).items():
+            findings = len(list((out / "findings").glob(f"{target}-*")))
+            table.add(target, *map(round, counts), len(list((out / target).iterdir())), findings)
             failed += findings
         return table, failed
 

@@ -42,8 +42,8 @@ def smaller_stored(files: Sequence[bytes], images: Sequence[Pixels]) -> list[byt
 def smallest_body(images: Sequence[Pixels]) -> tuple[Method, bytes]:
     """The method by which the pixels of some images take the fewest bytes, and these bytes."""
     of_images = [_kinds(image[None]) for image in images]
-    deflatable = {method: b"".join(kinds[k].tobytes() for kinds in of_images) for k, method in enumerate(DEFLATED)}
-    return _smallest(b"".join(image.tobytes() for image in images), deflatable)
+    deflatable = {method: _joined([kinds[k] for kinds in of_images]) for k, method in enumerate(DEFLATED)}
+    return _smallest(_joined(images), deflatable)
 
 
 def bodies_below(images: Sequence[Pixels], limits: Sequence[int]) -> list[tuple[Method, bytes] | None]:
@@ -53,8 +53,8 @@ def bodies_below(images: Sequence[Pixels], limits: Sequence[int]) -> list[tuple[
         kinds = _kinds(stack)
         worth = worth_deflating(kinds, np.array([limits[k] for k in indices]))
         for n in np.flatnonzero(worth.any(axis=0)):
-            deflatable = {method: kinds[k, n].tobytes() for k, method in enumerate(DEFLATED) if worth[k, n]}
-            bodies[indices[n]] = _smallest(stack[n].tobytes(), deflatable)
+            deflatable = {method: _joined([kinds[k, n]]) for k, method in enumerate(DEFLATED) if worth[k, n]}
+            bodies[indices[n]] = _smallest(_joined([stack[n]]), deflatable)
     return bodies
 
 
@@ -67,10 +67,17 @@ def _kinds(images: Pixels) -> Pixels:
     return kinds
 
 
-def _smallest(raw: bytes, deflatable: Mapping[Method, bytes]) -> tuple[Method, bytes]:
+def _joined(images: Sequence[Pixels]) -> memoryview:
+    """The pixels of some images in one row; of one image without a copy."""
+    rows = [image.reshape(-1) for image in images]
+    return (rows[0] if len(rows) == 1 else np.concatenate(rows)).data
+
+
+def _smallest(raw: memoryview, deflatable: Mapping[Method, memoryview]) -> tuple[Method, bytes]:
     """The smallest of the raw pixels and the deflated bytes."""
-    bodies = [(Method.RAW, raw), *((method, deflate(content)) for method, content in deflatable.items())]
-    return min(bodies, key=lambda body: len(body[1]))
+    deflated = ((method, deflate(content)) for method, content in deflatable.items())
+    method, body = min(deflated, key=lambda each: len(each[1]), default=(Method.RAW, b""))
+    return (method, body) if deflatable and len(body) < len(raw) else (Method.RAW, raw.tobytes())
 
 
 def _file(image: Pixels, method: Method, body: bytes) -> bytes:
@@ -109,7 +116,7 @@ def _least_bytes(values: Pixels, length: int) -> Integers:
     return least
 
 
-def deflate(raw: bytes) -> bytes:
+def deflate(raw: bytes | memoryview) -> bytes:
     """A raw deflate stream, as small as zlib makes it. Short inputs get a small window and small tables."""
     window = min(max((len(raw) + WINDOW_LOSS).bit_length(), 9), 15)  # log2 of its bytes
     memory = min(max((len(raw) - 1).bit_length() - 6, 1), 9)  # a block has 2^(memory + 6) symbols

@@ -37,7 +37,7 @@ class GradientMatmul:
     @staticmethod
     def from_weights(weight: Floats) -> GradientMatmul:
         """From weights of any size, shape ``(..., inputs, outputs)``."""
-        worst = np.abs(weight.astype(np.float64)).sum(axis=-2).max(initial=0.0) * GRADIENT_MAX
+        worst = np.abs(weight).sum(axis=-2, dtype=np.float64).max(initial=0.0) * GRADIENT_MAX
         room = SUM_MAX - GRADIENT_MAX * weight.shape[-2] / 2  # as rounding adds up to a half to each weight
         _, exponent = np.frexp(worst / room)  # worst <= room * 2^exponent
         unit = np.ldexp(np.float32(1), int(exponent))

@@ -88,7 +88,8 @@ def power_of_two(exponent: Floats) -> Floats:
 
 def integers_of(weight: Floats, unit: Floats) -> Integers:
     """Weights or biases, multiples of a unit, as they are in a model file; biases with the half that rounds."""
-    return np.rint(weight.astype(np.float64) / unit).astype(np.int64)
+    quotient = weight / unit  # exact, as a unit is a power of two
+    return np.rint(quotient, out=quotient).astype(np.int64)
 
 
 def shifts_of(unit: Floats) -> Integers:

@@ -23,6 +23,7 @@ from mnistzip.archive.index import START, Footer, entry
 from mnistzip.cli.main import run
 from mnistzip.coding.model_choice import candidates
 from mnistzip.idx import idx_header, read_idx
+from mnistzip.io import npy_files
 from mnistzip.io.image_streams import open_stream
 from mnistzip.types import Pixels
 from support import forge
@@ -168,10 +169,13 @@ def test_arrays_in_other_orders_and_shapes_are_taken(digits: Pixels, tmp_path: P
         stream = open_stream([str(tmp_path / name)])
         assert (np.stack([item.image for item in stream.items]) == expected).all()  # type: ignore[arg-type]
     (tmp_path / "cut.npy").write_bytes((tmp_path / "f.npy").read_bytes()[:-1])
+    with (tmp_path / "more.npy").open("wb") as file:  # claims more images than there are numbers in the world
+        np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": True, "shape": (1 << 62, 28, 28)})
     np.save(tmp_path / "float.npy", digits / 254)
     (tmp_path / "junk.npz").write_bytes(b"PK\3\4 and more")
     for name, says in (
         ("cut.npy", "truncated"),
+        ("more.npy", "truncated"),
         ("float.npy", "float64"),
         ("junk.npz", "not a readable array"),
         ("no.npy", "No such"),
@@ -179,6 +183,21 @@ def test_arrays_in_other_orders_and_shapes_are_taken(digits: Pixels, tmp_path: P
         assert mz("compress", tmp_path / name, "-o", tmp_path / "x.cae") == 1
         assert says in capsys.readouterr().err
         assert not (tmp_path / "x.cae").exists()
+
+
+def test_compressed_arrays_in_the_order_of_fortran_are_read_up_to_a_limit(
+    digits: Pixels, tmp_path: Path, capsys: Out, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.savez_compressed(tmp_path / "f.npz", np.asfortranarray(digits))
+    np.save(tmp_path / "f.npy", np.asfortranarray(digits))
+    monkeypatch.setattr(npy_files, "BLOCK_BYTES", 10 * digits[0].size)  # several blocks
+    monkeypatch.setattr(npy_files, "WHOLE_MAX", digits.size)
+    for name in ("f.npz", "f.npy"):
+        assert (np.stack([item.image for item in open_stream([str(tmp_path / name)]).items]) == digits).all()  # type: ignore[arg-type]
+    monkeypatch.setattr(npy_files, "WHOLE_MAX", digits.size - 1)
+    assert mz("compress", tmp_path / "f.npz", "-o", tmp_path / "x.cae") == 1
+    assert "is in Fortran order and takes 50176 bytes, more than 50175: save it in C order" in capsys.readouterr().err
+    assert mz("compress", tmp_path / "f.npy", "-o", tmp_path / "x.cae") == 0  # the file itself takes as much
 
 
 @pytest.mark.parametrize("sides", [(1 << 13, (1 << 13) + 1), (1 << 40, 1), ((1 << 32) - 1, (1 << 32) - 1), (1 << 62, 1 << 62)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,16 @@ def array(values: NDArray[Any], *options: str) -> Make:
     out = io.BytesIO()
     np.save(out, values)
     return file(out.getvalue(), *options, name="x.npy")
+
+
+def claimed(shape: tuple[int, ...]) -> Make:
+    """An array in Fortran order: the beginning of its file, which says the shape."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": True, "shape": shape})
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as written:
+        written.writestr("images.npy", header.getvalue())
+    return file(content.getvalue(), name="x.npz")
 
 
 def arrays(*options: str, **held: Any) -> Make:
@@ -176,6 +187,7 @@ CASES: dict[str, Make] = {
         x_train=DIGITS, y_train=np.zeros(64, int), x_test=DIGITS[:3], y_test=np.zeros(3, int)
     ),
     "`.npz` with fewer labels than images": arrays(images=DIGITS, labels=np.arange(63)),
+    "`.npz` whose images are in Fortran order and take more than 256 MiB": claimed((350_000, 28, 28)),
     "columns `image` of bytes, `label`, `name`": columns(label=[1, 2, 3], name=["a", "b", "c"]),
     "image as `{bytes, path}` of Hugging Face": columns(image=STRUCTS),
     "other columns": columns(width=[1, 2, 3]),

@@ -40,8 +40,8 @@ def prepare_sections(model: Model, byteorder: str = sys.byteorder) -> tuple[byte
     """The prepared model of a model, and the records and arrays that it consists of; the first record without its size."""
     writer = Writer(">" if byteorder == "big" else "<")
     write = write_bitmaps if model.is_bitmap else write_grey if model.is_grey else write_tiles
-    size_at = write(writer, model)
-    return writer.finish(size_at), writer.sections
+    write(writer, model)
+    return writer.finish(), writer.sections
 
 
 def store_shipped(folder: Path) -> None:

@@ -8,11 +8,11 @@ from mnistzip.models.stored_models import BITMAP_KIND, LAYOUT
 from mnistzip.nn.exact import integers_of, shifts_of
 
 
-def write_bitmaps(writer: Writer, model: Model) -> int:
-    """A model that codes the bitmaps of digits. Returns the index of the first record."""
+def write_bitmaps(writer: Writer, model: Model) -> None:
+    """A model that codes the bitmaps of digits."""
     bitmaps = model.bitmaps
     enter, others = bitmaps.enter, (*bitmaps.middle, bitmaps.head)
-    size_at = writer.record(MAGIC, LAYOUT, 0, 0, 0, 0, 0, 0, model.has_pixel_model, BITMAP_KIND)
+    writer.record(MAGIC, LAYOUT, 0, 0, 0, 0, 0, 0, model.has_pixel_model, BITMAP_KIND)
     widths, wide = [layer.weight.shape[0] for layer in others], [is_wide(affine_weight(layer)) for layer in others]
     writer.record(*widths, *wide)
     for frequencies in (bitmaps.sides, bitmaps.differences, bitmaps.shifts):
@@ -25,4 +25,3 @@ def write_bitmaps(writer: Writer, model: Model) -> int:
             writer.rows(integers_of(rows, enter.unit))
     for layer, layer_wide in zip(others, wide, strict=True):
         write_dense(writer, layer, layer_wide)
-    return size_at

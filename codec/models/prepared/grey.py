@@ -17,13 +17,13 @@ from mnistzip.nn.exact import Range, integers_of, shifts_of
 from mnistzip.nn.layer_base import Signal
 
 
-def write_grey(writer: Writer, model: Model) -> int:
-    """A model that codes whole images. Returns the index of the first record."""
+def write_grey(writer: Writer, model: Model) -> None:
+    """A model that codes whole images."""
     grey, pixels = model.grey, model.grey_pixels if model.has_pixel_model else None
     prior, within_shift = grey.prior, grey.prior.groups[0].within_shift
     counts = [count_layers(grey.analysis), count_layers(grey.synthesis)]
     shifts = grey.step_shift, within_shift
-    size_at = writer.record(MAGIC, LAYOUT, 0, 0, 0, grey.fine_shift, *counts, pixels is not None, GREY_KIND, *shifts)
+    writer.record(MAGIC, LAYOUT, 0, 0, 0, grey.fine_shift, *counts, pixels is not None, GREY_KIND, *shifts)
     for table in (grey.fine, grey.step, model.lmbda, prior.bounds, grey.curvature):
         writer.numbers(table)
     write_layers(writer, grey.analysis, Signal(GREY_LEVELS, NOMINAL, NOMINAL, 1), of_tiles=False)
@@ -35,7 +35,6 @@ def write_grey(writer: Writer, model: Model) -> int:
     if pixels is not None:
         writer.use = Use.PIXELS
         _write_grey_pixels(writer, pixels)
-    return size_at
 
 
 def _grey_signal(grey: GreyModel) -> Signal:

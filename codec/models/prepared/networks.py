@@ -88,7 +88,7 @@ def _write_conv(writer: Writer, layer: Conv, signal: Signal, with_gradient: bool
     writer.numbers(integers_of(layer.quality_bias, layer.unit))
     writer.numbers(shifts_of(layer.unit))
     if gradient is not None:
-        writer.gradient(gradient.weight.reshape(layer.kernel, -1, signal.channels).astype(np.int64), back_wide)
+        writer.gradient(gradient.weight.reshape(layer.kernel, -1, signal.channels), back_wide)
 
 
 def _weight_of(layer: Depthwise) -> Ints:

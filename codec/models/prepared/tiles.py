@@ -15,14 +15,15 @@ from mnistzip.models.transforms import GREY_LEVELS, Transforms
 from mnistzip.nn.exact import Affine, Range, integers_of, shifts_of
 from mnistzip.nn.layer_base import Signal
 from mnistzip.tiling import TILE
+from mnistzip.types import Floats
 
 
-def write_tiles(writer: Writer, model: Model) -> int:
-    """A model that codes tiles. Returns the index of the first record."""
+def write_tiles(writer: Writer, model: Model) -> None:
+    """A model that codes tiles."""
     transforms, pixels = model.transforms, model.pixels if model.has_pixel_model else None
     symbols = transforms.symbols
     counts = [count_layers(transforms.analysis), count_layers(transforms.synthesis)]
-    size_at = writer.record(MAGIC, LAYOUT, 0, symbols.low, symbols.high, transforms.fine_shift, *counts, pixels is not None)
+    writer.record(MAGIC, LAYOUT, 0, symbols.low, symbols.high, transforms.fine_shift, *counts, pixels is not None)
     for table in (transforms.fine, transforms.step, model.lmbda):
         writer.numbers(table)
     write_layers(writer, transforms.analysis, Signal(GREY_LEVELS, TILE, TILE, 1), of_tiles=True)
@@ -30,7 +31,6 @@ def write_tiles(writer: Writer, model: Model) -> int:
     _write_prior(writer, model.prior)
     if pixels is not None:
         _write_pixels(writer, pixels)
-    return size_at
 
 
 def _latent_signal(transforms: Transforms) -> Signal:
@@ -66,7 +66,7 @@ def _write_prior(writer: Writer, prior: Prior) -> None:
         writer.matrix(skip[None, : symbols + CHANNELS, of_far], wide[2])
     for weight in head:
         writer.matrix(weight[None], wide[3])
-    far_to_near, near_to_symbols, far_to_symbols, logits_to_far = (each.weight.astype(np.int64) for each in gradients)
+    far_to_near, near_to_symbols, far_to_symbols, logits_to_far = (each.weight for each in gradients)
     spaced_back = _spaced(near_to_symbols, a)
     for row in range(SIDE):
         of_near, first = slice(row * SIDE * a, (row + 1) * SIDE * a), row * SIDE * CHANNELS
@@ -78,9 +78,9 @@ def _write_prior(writer: Writer, prior: Prior) -> None:
         writer.gradient(weight[None], wide[7])
 
 
-def _spaced(weight: Ints, a: int) -> Ints:
+def _spaced(weight: Ints | Floats, a: int) -> Ints | Floats:
     """Weights of ``near`` whose number at each position is rounded up to even: zeros between the positions."""
-    spaced = np.zeros((POSITIONS, even(a), weight.shape[1]), np.int64)
+    spaced = np.zeros((POSITIONS, even(a), weight.shape[1]), weight.dtype)
     spaced[:, :a] = weight.reshape(POSITIONS, a, -1)
     return spaced.reshape(-1, weight.shape[1])
 

@@ -43,19 +43,19 @@ class Writer:
         self.sections: list[Section] = []
         self.use = Use.CODING  # of the arrays that follow
 
-    def record(self, *fields: int) -> int:
-        """Numbers of a record; the rest is 0. Returns its index."""
+    def record(self, *fields: int) -> None:
+        """Numbers of a record; the rest is 0."""
         self._add(np.array([*fields, *[0] * (RECORD - len(fields))]), "i4")
-        return len(self._parts) - 1
 
     def numbers(self, values: NDArray[Any]) -> None:
         """An array of integers."""
         self._add(values, "i4")
 
-    def matrix(self, weight: Ints, wide: bool) -> None:
-        """A matrix of shape ``(runs, inputs, outputs)``."""
+    def matrix(self, weight: Ints | Floats, wide: bool) -> None:
+        """A matrix of integers, of shape ``(runs, inputs, outputs)``."""
         runs, inputs, outputs = weight.shape
-        padded = np.zeros((runs, inputs if wide else even(inputs), -(-outputs // BLOCK) * BLOCK), np.int64)
+        shape = runs, inputs if wide else even(inputs), -(-outputs // BLOCK) * BLOCK
+        padded = np.zeros(shape, np.int32 if wide else np.int16)
         padded[:, :inputs, :outputs] = weight
         if wide:
             self._add(padded, "i4")
@@ -63,7 +63,7 @@ class Writer:
             pairs = padded.reshape(runs, padded.shape[1] // 2, 2, padded.shape[2] // BLOCK, BLOCK)
             self._add(pairs.transpose(3, 0, 1, 4, 2), "i2")
 
-    def gradient(self, weight: Ints, wide: bool) -> None:
+    def gradient(self, weight: Ints | Floats, wide: bool) -> None:
         """The matrix of a gradient."""
         self.use = Use.SEARCH
         self.matrix(weight, wide)
@@ -85,18 +85,16 @@ class Writer:
         """Numbers whose last axis is padded by zeros to whole blocks of outputs."""
         self.numbers(np.pad(table, [(0, 0)] * (table.ndim - 1) + [(0, -table.shape[-1] % BLOCK)]))
 
-    def finish(self, size_at: int) -> bytes:
-        """All parts, with their size in the third number of a record."""
-        head = self._parts[size_at]
-        size = sum(map(len, self._parts))
-        self._parts[size_at] = head[:8] + np.array([size], f"{self._order}u4").tobytes() + head[12:]
-        return b"".join(self._parts)
+    def finish(self) -> bytes:
+        """All parts, with their size in the third number of the first record."""
+        head, size = self._parts[0], sum(map(len, self._parts))
+        return b"".join([head[:8], np.array([size], f"{self._order}u4").tobytes(), head[12:], *self._parts[1:]])
 
     def _add(self, values: NDArray[Any], kind: str) -> None:
-        section = np.ascontiguousarray(values).astype(f"{self._order}{kind}")
-        self.sections.append(Section(self.use, section))
-        content = section.tobytes()
-        self._parts.append(content + bytes(-len(content) % ALIGNMENT))
+        dtype = np.dtype(f"{self._order}{kind}")
+        content = values.astype(dtype).tobytes()
+        self.sections.append(Section(self.use, np.frombuffer(content, dtype).reshape(values.shape)))
+        self._parts += [content, bytes(-len(content) % ALIGNMENT)]
 
 
 def is_wide(*weights: Ints | Floats, peak: int = 0) -> bool:
