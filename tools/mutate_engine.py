@@ -44,8 +44,8 @@ FILES = (
     "kernels_body.h",
 )
 KINDS_OF_KERNELS = ("kernels_scalar.c", "kernels_avx2.c")  # that are compiled with a changed kernels_body.h
-# Of what cases cannot see: all numbers of tables, models that must not load, and large files.
-TESTS = ("test_tables.py", "test_damage.py", "test_whole_files.py")
+# Of what cases cannot see: all numbers of tables, models that must not load, large files, and kernels that only searches use.
+TESTS = ("test_tables.py", "test_damage.py", "test_whole_files.py", "test_equality.py")
 ENOUGH = 0.85
 PATIENCE = 4  # a mutant hangs if its tests take this many times their usual time
 CHANGED_MODELS = 20

@@ -200,28 +200,26 @@ class Worker:
         """A file that refuses to grow, or a disk that is full: the writer raises OSError, and an old file stays."""
         _, told = self._pick()
         if self._small_disk is None or self.random.random() < 0.5:
-            try:
-                with mnistzip.ArchiveWriter(FullFile(), **told.how) as writer:
-                    for _ in range(10):
-                        for image in DIGITS:
-                            writer.add(image)
-            except OSError as error:
-                require(error.errno == errno.ENOSPC, f"a full disk raises {error!r}")
-                return
-            raise WrongResultError("a full disk raises nothing")
+            self._write_too_much(FullFile(), 10 * list(DIGITS), told.how)
+            return
         path = self._small_disk / f"{self.folder.name}.cae"
-        path.write_bytes(told.archive[:0])  # an empty file, which takes no room
+        path.write_bytes(b"")  # takes no room
+        noise = [np.random.default_rng(seed).integers(0, 256, (28, 28), np.uint8) for seed in range(DISK_BYTES // 784 + 2)]
+        self._write_too_much(path, noise, {"lossless": True, "model": "mnist"})
+        require(path.read_bytes() == b"", "a full disk changes an old file")
+        left = [name for name in os.listdir(self._small_disk) if f"-{path.name}-" in name]
+        require(not left, f"a full disk leaves {left}")
+
+    def _write_too_much(self, file: Path | FullFile, images: Sequence[Pixels], how: dict[str, Any]) -> None:
+        """Write an archive that the disk cannot hold."""
         try:
-            with mnistzip.ArchiveWriter(path, lossless=True, model="mnist") as writer:
-                for seed in range(DISK_BYTES // 784 + 2):  # noise, which is stored
-                    writer.add(np.random.default_rng(seed).integers(0, 256, (28, 28), np.uint8))
+            with mnistzip.ArchiveWriter(file, **how) as writer:
+                for image in images:
+                    writer.add(image)
         except OSError as error:
             require(error.errno == errno.ENOSPC, f"a full disk raises {error!r}")
-            require(path.read_bytes() == b"", "a full disk changes an old file")
-            left = [name for name in os.listdir(self._small_disk) if f"-{path.name}-" in name]
-            require(not left, f"a full disk leaves {left}")
-            return
-        raise WrongResultError("a full disk raises nothing")
+        else:
+            raise WrongResultError("a full disk raises nothing")
 
     def kill_reader(self) -> None:
         """A process that reads an archive is killed; the archive stays."""
