@@ -1,6 +1,6 @@
 """Check on every platform that this machine has or emulates that files and pixels are the same, and print a table.
 
-    python tools/platforms.py [--quick] [--only TEXT]... [--list] [--folder runs/platforms]
+    python tools/platforms.py [--quick] [--only TEXT]... [--list] [--folder runs/platforms] [--record]
 
 The rows are the instructions of the native engine, the kernels of OpenBLAS, threads and batches, versions of Python and numpy,
 free-threaded Python, sub-interpreters, the library in C with several compilers and on other processors that qemu runs, Debian's
@@ -8,7 +8,8 @@ Python on these processors, and WebAssembly. What runs is ``tools/sameness.py`` 
 model codes), ``tools/engine_everywhere.sh`` (cases of the library in C), and the tests of ``js/``.
 
 A row whose programs are missing says how to install them. Exit code 1 if a row fails. ``--quick`` codes with one model of each
-kind in place of all, which takes an hour less. ``--only`` selects rows whose name holds a text; ``--list`` prints the names.
+kind in place of all, which takes an hour less. ``--only`` selects rows whose name holds a text, and keeps the others of the
+recorded table; ``--list`` prints the names.
 
 Pythons are found in PATH and among the versions of pyenv. Where there is none for a version, and for other processors, Debian's
 packages are unpacked into ``--folder`` and run from there; nothing is installed in the system.
@@ -41,6 +42,7 @@ NEED_AVX512 = {"SkylakeX", "Cooperlake"}
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 FREE_THREADED = ("3.14t", "3.13t")
 NUMPYS = ("numpy==2.0.*", "numpy==2.1.*", "numpy==2.2.*", "numpy==2.3.*", "numpy")  # the oldest that has wheels, and the newest
+NOT_RUN, FAILED = ("not installed", "left out"), "FAILED"  # how results begin that are no success
 THREADS = 16  # that code and decode at once
 SUITES = {"3.13": "trixie", "3.14": "sid"}  # of Debian, by the version of Python
 LIBRARY = {  # names of engine_everywhere.sh: the platform, and how to install what it needs
@@ -100,7 +102,7 @@ class MissingError(Exception):
 
 def missing(install: str) -> Result:
     """The result of a row that cannot run here."""
-    return Result(f"not installed: `{install}`")
+    return Result(f"{NOT_RUN[0]}: `{install}`")
 
 
 def output_of(command: Sequence[str | Path], **environment: str) -> subprocess.CompletedProcess[str]:
@@ -112,7 +114,7 @@ def output_of(command: Sequence[str | Path], **environment: str) -> subprocess.C
 def failure(done: subprocess.CompletedProcess[str]) -> Result:
     """The result of a command that failed: its last words, on one line."""
     words = " ".join((done.stdout + done.stderr).split())
-    return Result(f"FAILED: {words[-300:]}".replace("|", "/"), failed=True)
+    return Result(f"{FAILED}: {words[-300:]}".replace("|", "/"), failed=True)
 
 
 class Platforms:
@@ -159,7 +161,7 @@ class Platforms:
         for core in CORES:
             run = partial(numpy, "--core", core, OPENBLAS_CORETYPE=core)
             if core in NEED_AVX512 and "avx512f" not in flags:
-                run = partial(Result, "left out: the processor has no AVX-512")
+                run = partial(Result, f"{NOT_RUN[1]}: the processor has no AVX-512")
             yield Row(f"numpy, OpenBLAS for {core}", self._coded, run)
         for threads in ("2", "4"):
             yield Row(f"numpy, {threads} threads of OpenBLAS", self._coded, partial(numpy, OPENBLAS_NUM_THREADS=threads))
@@ -226,17 +228,17 @@ class Platforms:
         return self._both_engines(command, **environment)
 
     def _threads(self) -> Iterator[Row]:
-        named = [(name, path) for name in FREE_THREADED if (path := find_python(name)) is not None]
-        for name, path in named:
+        for name in FREE_THREADED:
             what = f"Python {name} (free-threaded), {THREADS} threads"
-            yield Row(what, f"{self._coded}, both engines, shared models", partial(self._free_threaded, path))
-        if not named:
-            yield Row(f"free-threaded Python, {THREADS} threads", self._coded, partial(missing, "pyenv install 3.14t"))
+            yield Row(what, f"{self._coded}, both engines, shared models", partial(self._free_threaded, name))
         for engine in ("native", "numpy"):
             run = partial(self._sameness, [sys.executable], engine, "--threads", str(THREADS))
             yield Row(f"Python with a global lock, {THREADS} threads, {engine}", f"{self._coded}, shared models", run)
 
-    def _free_threaded(self, python: Path) -> Result:
+    def _free_threaded(self, version: str) -> Result:
+        python = find_python(version)
+        if python is None:
+            return missing(f"pyenv install {version}")
         with TemporaryDirectory() as folder:
             inside = self._environment(python, Path(folder), NUMPYS[::-1])
             done = output_of([inside, "-c", "import sys, mnistzip; mnistzip.engine(); print(sys._is_gil_enabled())"])
@@ -372,7 +374,7 @@ def tried(row: Row) -> Result:
     except MissingError as error:
         return missing(str(error))
     except (OSError, RuntimeError, ValueError, subprocess.SubprocessError) as error:
-        return Result(f"FAILED: {' '.join(str(error).split())[-300:]}".replace("|", "/"), failed=True)
+        return Result(f"{FAILED}: {' '.join(str(error).split())[-300:]}".replace("|", "/"), failed=True)
 
 
 def main() -> None:
@@ -394,8 +396,15 @@ def main() -> None:
         failed += result.failed
         table.add(row.platform, row.runs, result.text)
     if options.record:
-        table.keep(f"{len(rows)} platforms, {failed or 'none'} with a difference")
+        keep(table.complete() if options.only else table)
     sys.exit(bool(failed) or not rows)
+
+
+def keep(table: Table) -> None:
+    """Keep the table; its result counts the platforms that ran."""
+    ran = [result for *_, result in table.rows if not result.startswith(NOT_RUN)]
+    failed = sum(result.startswith(FAILED) for result in ran)
+    table.keep(f"{len(ran)} of {len(table.rows)} platforms run, {failed or 'none'} with a difference")
 
 
 def selected(row: Row, texts: Sequence[str]) -> bool:

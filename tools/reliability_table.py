@@ -28,6 +28,7 @@ class Table:
     def __init__(self, check: str, *columns: str) -> None:
         self.check, self.columns = check, columns
         self.rows: list[list[str]] = []
+        self.date = datetime.date.today().isoformat()
         print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}", flush=True)
 
     def add(self, *cells: object) -> Self:
@@ -36,12 +37,20 @@ class Table:
         print(f"| {' | '.join(self.rows[-1])} |", flush=True)
         return self
 
+    def complete(self, file: Path = FIGURES) -> Self:
+        """Take rows of another first cell from an earlier run. The date is then that of the earlier run."""
+        kept = json.loads(file.read_text())[self.check]
+        own = {row[0]: row for row in self.rows}
+        self.rows = [own.pop(row[0], row) for row in kept["rows"]] + list(own.values())
+        self.date = min(self.date, kept["date"])
+        return self
+
     def keep(self, result: str, file: Path = FIGURES) -> None:
-        """Keep the table, today's date, the command, and the result in one sentence, in place of an earlier run."""
+        """Keep the table, its date, the command, and the result in one sentence, in place of an earlier run."""
         kept = json.loads(file.read_text()) if file.exists() else {}
         script, *words = sys.argv
         kept[self.check] = {
-            "date": datetime.date.today().isoformat(),
+            "date": self.date,
             "command": shlex.join(
                 ["python", _in_checkout(script), *(_in_checkout(word) for word in words if word != "--record")]
             ),
