@@ -75,7 +75,7 @@ class Plan:
     """How one image is to be coded.
 
     Attributes:
-        mode: lossy, lossless by a pixel model, or stored.
+        mode: lossy, lossless (by a pixel model or as a bitmap), bounded, or stored.
         model: None if the image is stored.
         quality: 1..100 if lossy, else None.
         bits: ideal code length of the body, in units of 1 / :data:`~mnistzip.entropy.cost.BIT` bits.
@@ -299,7 +299,7 @@ def plan_lossless(
 ) -> list[Plan]:
     """A plan for each image that keeps every pixel, or every pixel within a bound.
 
-    It is the smallest result of the pixel models and of deflate. Deflated images are always exact.
+    It is the smallest result of the pixel models, of bitmaps and of deflate. Bitmaps and deflated images are always exact.
 
     Args:
         images: uint8 ``(H, W)`` each.
@@ -314,10 +314,11 @@ def plan_lossless(
     choices: list[dict[int, Plan]] = []  # for each pixel model the plans of images that it was tried on
     tried = [k for k in range(len(images)) if k not in plain]
     bitmaps: dict[int, Plan] = {}
-    if with_bitmaps and not max_error and _tries_bitmaps(models):
+    if with_bitmaps and _tries_bitmaps(models):
         plans = _plan_bitmaps([images[k] for k in tried])
         bitmaps = {k: plan for k, plan in zip(tried, plans, strict=True) if plan is not None}
-        tried = [k for k in tried if k not in bitmaps]
+        if not max_error:  # bitmaps take fewer bits than pixel models, unless these may change pixels
+            tried = [k for k in tried if k not in bitmaps]
     for model in models:
         if not model.has_pixel_model:
             continue
@@ -331,7 +332,7 @@ def plan_lossless(
                 continue
             choices[-1][k] = Plan(mode, model, None, symbols.bits, symbols=symbols, max_error=max_error)
             _drop_symbols([plans for plans in choices if k in plans], k)
-    choices.append(bitmaps)
+    choices = [bitmaps, *choices]
     least = {k: min((plans[k].bits for plans in choices if k in plans), default=None) for k in range(len(images))}
     rest = [k for k in range(len(images)) if k not in plain]
     stored = zip(rest, _stored([images[k] for k in rest], [least[k] for k in rest]), strict=True)

@@ -108,15 +108,16 @@ export async function planLossless(coder, names, maxError, exact = false, bitmap
     if (plain && plain.bits <= PIXEL_MODEL_BYTES_MIN * tiles * BYTE) return plain;
   }
   const levels = { ...image, pixels: nearest(image.pixels, maxError) };
-  let best = bitmaps && !maxError && names.length > 1 ? await planBitmap(coder, exact) : null;
+  let best = bitmaps && names.length > 1 ? await planBitmap(coder, exact || maxError > 0) : null;
+  const measureAll = exact || best !== null;
   let first = null;
-  for (const name of best ? [] : names) {
+  for (const name of best && !maxError ? [] : names) { // bitmaps take fewer bits than pixel models, unless these may change pixels
     if (first && isTypicalLossless(levels, first)) break;
     const model = await coder.model(name, ["pixels"]);
     if (!model.hasPixels || (model.grey && stepsOf(image.width, image.height) > GREY_STEPS_MAX)) continue;
     const plan = { mode: maxError ? BOUNDED : LOSSLESS, model, maxError };
     if (model.bitmap && (maxError || !(await coder.code(plan)))) continue;
-    if (!first && !exact) {
+    if (!first && !measureAll) {
       // Nearly always this file is the result, and its size says so without a measurement.
       const bits = BYTE * (await coder.code(plan)).length;
       const alone = names.length === 1 || isTypicalLossless(levels, { model, bits });

@@ -83,6 +83,17 @@ def test_any_image_comes_back_within_the_bound(image: Pixels, bound: int, model:
     assert len(file) <= len(mnistzip.encode(image, lossless=True, model=model)) + 2
 
 
+@pytest.mark.parametrize("bound", [1, 8, 32])
+def test_digits_made_from_bitmaps_take_no_more_bytes_than_without_loss(digits: Pixels, bound: int) -> None:
+    files, lossless = mnistzip.encode_many(digits, max_error=bound), mnistzip.encode_many(digits, lossless=True)
+    assert max(len(file) - len(exact) for file, exact in zip(files, lossless, strict=True)) <= 1  # two headers differ by as much
+    assert all(difference(mnistzip.decode(file), digit) <= bound for file, digit in zip(files, digits, strict=True))
+    archive = mnistzip.encode_archive(digits, max_error=bound)
+    assert len(archive) <= len(mnistzip.encode_archive(digits, lossless=True)) + 4
+    decoded = mnistzip.Archive(archive)[:]
+    assert all(difference(image, digit) <= bound for image, digit in zip(decoded, digits, strict=True))
+
+
 def test_files_shrink_as_the_bound_grows() -> None:
     images = [photo(seed) for seed in range(12)]
     sizes = [sum(map(len, mnistzip.encode_many(images, max_error=bound))) for bound in (1, 2, 4, 8, 16, 32, 64)]
