@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import click
 
-from mnistzip.bitstream.container import ARCHIVE, LOSSLESS_DIGIT, MAGIC
+from mnistzip.bitstream.container import KIND_ARCHIVE, KIND_LOSSLESS_DIGIT, MAGIC
 from mnistzip.io.image_file import SUFFIX
 
 MIME_TYPE = "image/x-mnistzip"
@@ -35,10 +35,10 @@ FILE_MAGIC = f"""# mnistzip: compressed greyscale images
 0\tbeshort\t0x{MAGIC.hex()}\tmnistzip
 !:mime\t{MIME_TYPE}
 !:ext\t{SUFFIX.lstrip(".")}
->2\tubyte\t<{LOSSLESS_DIGIT}\timage, lossy, 28 x 28, quality %u
->2\tubyte\t{LOSSLESS_DIGIT}\timage, lossless, 28 x 28
->2\tubyte\t{ARCHIVE}\tarchive of images
->2\tubyte\t>{ARCHIVE}\timage
+>2\tubyte\t<{KIND_LOSSLESS_DIGIT}\timage, lossy, 28 x 28, quality %u
+>2\tubyte\t{KIND_LOSSLESS_DIGIT}\timage, lossless, 28 x 28
+>2\tubyte\t{KIND_ARCHIVE}\tarchive of images
+>2\tubyte\t>{KIND_ARCHIVE}\timage
 >>2\tubyte&0x30\t0x00\t\\b, lossy
 >>2\tubyte&0x30\t0x10\t\\b, lossless
 >>2\tubyte&0x30\t0x20\t\\b, lossless

@@ -121,10 +121,10 @@ def models(as_json: bool, added: Path | None, force: bool) -> int:
         fingerprint = registry.shipped(name).fingerprint.hex()
         about = registry.ABOUT[name]
         if as_json:
-            click.echo(json.dumps({"name": name, "id": number, "fingerprint": fingerprint, "about": about}))
+            click.echo(json.dumps({"name": name, "number": number, "fingerprint": fingerprint, "about": about}))
         else:
             default = " (tried by default)" if name in (*registry.CANDIDATES, registry.BITMAPS) else ""
-            click.echo(f"{name}{default}: id {number}, fingerprint {fingerprint}\n  {about}")
+            click.echo(f"{name}{default}: number {number}, fingerprint {fingerprint}\n  {about}")
     failed = 0
     for path in user_models.files():
         try:
@@ -134,7 +134,7 @@ def models(as_json: bool, added: Path | None, force: bool) -> int:
             click.echo(format_error(str(path), error), err=True)
             continue
         if as_json:
-            click.echo(json.dumps({"name": path.stem, "id": None, "fingerprint": fingerprint, "path": str(path)}))
+            click.echo(json.dumps({"name": path.stem, "number": None, "fingerprint": fingerprint, "path": str(path)}))
         else:
             click.echo(f"{path.stem}: fingerprint {fingerprint}\n  {path}")
     return 1 if failed else 0

@@ -41,7 +41,7 @@ def encode(image: ArrayLike, **options: Unpack[EncodeKeywords]) -> bytes:
     Args:
         image: uint8 array of shape ``(H, W)``, or a greyscale image of Pillow.
         quality: 1 (smallest) to 100 (best). Not used when a budget is given.
-        lossless: keep every pixel.
+        lossless: keep every pixel. Not with ``min_psnr``; ``quality`` is not used.
         max_error: keep every pixel within so many grey levels, 1 to 64. Files are no larger than lossless ones, apart from a
             byte of the header. Not with ``lossless`` or ``min_psnr``; ``quality`` is not used.
         effort: 0 (fastest) to 9 (smallest). Decoding time does not depend on it.
@@ -104,7 +104,8 @@ def latents(
         int8 ``(channels, rows, columns)`` for each file.
 
     Raises:
-        OptionError: a file has no latent, as it is lossless or bounded; :func:`encode` writes such a file if it is no larger.
+        OptionError: a file has no latent, as it is lossless or bounded. :func:`encode` writes lossless files of many digits,
+            and of some images with any model; :func:`info` tells them apart.
         FormatError, LimitError, ModelError: as for :func:`decode`. The message names the file.
 
     Example:

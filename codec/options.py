@@ -100,6 +100,8 @@ class FileOptions(ArchiveOptions):
             require_within("max_bytes", self.max_bytes, 1, 1 << 40)
         if self.min_psnr is not None and not (isinstance(self.min_psnr, (int, float, np.number)) and self.min_psnr >= 0):
             raise OptionError(f"min_psnr is {self.min_psnr!r}: give a number of dB, 0 or more")
+        if self.lossless and self.min_psnr is not None:
+            raise OptionError("lossless reaches any PSNR, so it takes no min_psnr")
         if self.max_error is not None and self.min_psnr is not None:
             raise OptionError("max_error and min_psnr exclude each other: give one of them")
 

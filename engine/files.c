@@ -18,9 +18,9 @@ static uint32_t tiles_of(const mnz_header *h)
     return (uint32_t)columns_of(h) * (uint32_t)((h->height + MNZ_TILE - 1) / MNZ_TILE);
 }
 
-static int clamp(int value, int last)
+static int smaller(int a, int b)
 {
-    return value < last ? value : last;
+    return a < b ? a : b;
 }
 
 /* How far a pixel may change; the header's number counts only if the file is bounded. */
@@ -39,7 +39,7 @@ static void cut_tile(const mnz_header *h, const uint8_t *pixels, uint32_t number
             const int row = top + r, column = left + c, covered = row < h->height && column < h->width;
             inside[r * MNZ_TILE + c] = (uint8_t)covered;
             if (!x) continue;
-            const size_t at = (size_t)clamp(row, h->height - 1) * h->width + clamp(column, h->width - 1);
+            const size_t at = (size_t)smaller(row, h->height - 1) * h->width + smaller(column, h->width - 1);
             x[r * MNZ_TILE + c] = (uint8_t)(covered || h->mode == MNZ_LOSSY ? mnz_nearest_level(pixels[at], error_of(h)) : 0);
         }
 }
@@ -48,7 +48,7 @@ static void paste_tile(const mnz_header *h, const uint8_t *x, uint32_t number, u
 {
     const int top = (int)(number / columns_of(h)) * MNZ_TILE, left = (int)(number % columns_of(h)) * MNZ_TILE;
     for (int r = 0; r < MNZ_TILE && top + r < h->height; r++) {
-        const int width = clamp(h->width - left, MNZ_TILE);
+        const int width = smaller(h->width - left, MNZ_TILE);
         memcpy(pixels + (size_t)(top + r) * h->width + left, x + r * MNZ_TILE, (size_t)width);
     }
 }

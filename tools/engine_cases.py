@@ -28,14 +28,14 @@ from mnistzip.coding import lossless
 from mnistzip.coding.kinds import kind_of
 from mnistzip.coding.lossy_decoder import decode_images, lossy_header
 from mnistzip.engines import choice
-from mnistzip.engines.interface import LatentSymbols
+from mnistzip.engines.interface import Intervals
 from mnistzip.engines.numpy_engine import NUMPY
 from mnistzip.entropy import rans
 from mnistzip.errors import FormatError, UnsupportedError
 from mnistzip.idx import read_idx
 from mnistzip.limits import CHECK_BITS_MIN
 from mnistzip.models import prepared
-from mnistzip.models.bitmap.resampling import SHIFT_MAX, SHIFT_MIN, SIDE_MAX, SIDE_MIN, Bitmap
+from mnistzip.models.bitmap.resampling import BITMAP_SIDE_MAX, BITMAP_SIDE_MIN, SHIFT_MAX, SHIFT_MIN, Bitmap
 from mnistzip.models.registry import SHIPPED, Model, read_model, shipped
 from mnistzip.nn.exact import Range
 from mnistzip.types import Bools, Integers, Mode, Pixels
@@ -267,7 +267,7 @@ def grey_stream_cases(
     """A stream of images at the quality index 60, whole and damaged."""
     shapes = np.array([y.shape[1:3] for y in latents], np.int32)
     parts = [NUMPY.image_symbols(model, y, 60) for y in latents]
-    symbols = LatentSymbols(*(np.concatenate([part[k][0] for part in parts]) for k in range(2)))
+    symbols = Intervals(*(np.concatenate([part[k][0] for part in parts]) for k in range(2)))
     for bits in CHECK_BITS:
         check = random.integers(0, 1 << 32, 1)
         (stream,) = NUMPY.encode_streams([symbols], check, bits)
@@ -293,7 +293,7 @@ def grey_pixel_cases(out: Writer, model: Model, random: np.random.Generator) -> 
         for x, symbols, size in zip(images, parts, SIZES, strict=True):
             out.case(IMAGE_PIXEL_SYMBOLS, max_error, *size, arrays=(x, *symbols))
         check = random.integers(0, 1 << 32, 1)
-        (stream,) = NUMPY.encode_streams([LatentSymbols.join(parts)], check)
+        (stream,) = NUMPY.encode_streams([Intervals.join(parts)], check)
         for coded in damaged(stream, random):
             try:
                 decoded, finals = NUMPY.decode_pixel_images(model, [coded], [SIZES], max_error)
@@ -314,7 +314,7 @@ def bitmap_model_cases(out: Writer, model: Model, random: np.random.Generator) -
     for count in (0, 1, len(bitmaps)):
         check = random.integers(0, 1 << 32, 1)
         nothing = np.zeros(0, np.uint16)
-        (stream,) = NUMPY.encode_streams([LatentSymbols.join([LatentSymbols(nothing, nothing), *symbols[:count]])], check)
+        (stream,) = NUMPY.encode_streams([Intervals.join([Intervals(nothing, nothing), *symbols[:count]])], check)
         for coded in damaged(stream, random):
             try:
                 (decoded,), (possible,), finals = NUMPY.decode_bitmaps(model, [coded], [count])
@@ -342,7 +342,7 @@ def interval_cases(out: Writer, random: np.random.Generator) -> None:
 
 def bitmap_cases(out: Writer, random: np.random.Generator) -> None:
     """Digits, those of drawn bitmaps and changed ones; the bitmaps that are found, and digits of any bitmaps."""
-    smallest = Bitmap(random.random((SIDE_MIN, SIDE_MIN)) < 0.5, 0)
+    smallest = Bitmap(random.random((BITMAP_SIDE_MIN, BITMAP_SIDE_MIN)) < 0.5, 0)
     drawn = NUMPY.digits_of([*drawings(random, 12), smallest])
     x = np.concatenate([read_idx(TESTS / "data" / "digits-idx3-ubyte.gz")[:8], drawn])
     x = np.concatenate([x, x ^ (random.random(x.shape) < 2e-3) * (x > 1), tiles(8)[0]]).astype(np.uint8)
@@ -350,7 +350,7 @@ def bitmap_cases(out: Writer, random: np.random.Generator) -> None:
         found = (0, 0, 0) if bitmap is None else (*bitmap.ink.shape, bitmap.shift)
         ink = np.empty(0, np.uint8) if bitmap is None else bitmap.ink.astype(np.uint8)
         out.case(FIND_BITMAP, *found, arrays=(digit, ink))
-    for side in range(SIDE_MIN, SIDE_MAX + 1):
+    for side in range(BITMAP_SIDE_MIN, BITMAP_SIDE_MAX + 1):
         ink = random.random(random.permutation([side, int(random.integers(1, side + 1))])) < random.choice([0.1, 0.5, 1])
         bitmap = Bitmap(ink, int(random.integers(SHIFT_MIN, SHIFT_MAX + 1)))
         out.case(DIGIT_OF, *ink.shape, bitmap.shift, arrays=(ink.astype(np.uint8), NUMPY.digits_of([bitmap])))

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 import mnistzip
 from mnistzip.archive.group_header import MIXED, SIZES
-from mnistzip.bitstream.container import LOSSLESS_DIGIT, MAGIC, varint
+from mnistzip.bitstream.container import KIND_LOSSLESS_DIGIT, MAGIC, varint
 from mnistzip.bitstream.stored import deflate
 from mnistzip.bitstream.stream_layout import Streams
 from mnistzip.coding.lossless import encode_payloads, lossless_header, pixel_symbols
@@ -157,7 +157,7 @@ def with_shade_of(shade: int, grey: int) -> bytes:
     decoded = image.copy()
     decoded[-1, -1] = min(grey - pixel_model.LAST_SHADE[pixel_model.ranges(image)[-1, -1]] + shade, 255)
     known = pixel_model.symbols
-    header = MAGIC + bytes([LOSSLESS_DIGIT])
+    header = MAGIC + bytes([KIND_LOSSLESS_DIGIT])
 
     def symbols(x: Pixels, plane: pixel_model.Plane) -> NDArray[np.int64]:
         return np.full(len(x), shade) if plane is pixel_model.Plane.SHADE else known(x, plane)

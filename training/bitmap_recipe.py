@@ -17,7 +17,7 @@ from torch import Tensor
 
 from mnistzip.api import encode_many
 from mnistzip.engines.choice import current
-from mnistzip.entropy.cost import BIT, COST
+from mnistzip.entropy.cost import BIT, code_length
 from mnistzip.models.model import Model
 from mnistzip.models.registry import SHIPPED, read_model
 from mnistzip.training.bitmap_trainer import BitmapTrainer, bitmaps_of, mean_bytes
@@ -43,7 +43,7 @@ def held_out_results(network: BitmapModel, model: Model, digits: Tensor) -> dict
     bitmaps = bitmaps_of(digits, lambda _: None)
     bits = np.array(
         [
-            [int(COST[1:][part].sum()) for part in (symbols.freq_less_one[:EXTENTS], symbols.freq_less_one[EXTENTS:])]
+            [code_length(part) for part in (symbols.freq_less_one[:EXTENTS], symbols.freq_less_one[EXTENTS:])]
             for symbols in current().bitmap_symbols(model, bitmaps)
         ]
     )

@@ -14,7 +14,7 @@ import torch
 from mnistzip.entropy.cdf import LOGITS_PER_OCTAVE
 from mnistzip.entropy.cost import TOTAL
 from mnistzip.models.bitmap.bitmap_model import DIFFERENCES, SHIFTS, SIDE_BITS, SIDE_CLASSES, SIDES, Extents
-from mnistzip.models.bitmap.resampling import SIDE_MIN, Bitmap
+from mnistzip.models.bitmap.resampling import BITMAP_SIDE_MIN, Bitmap
 from mnistzip.models.model_file import BITMAP, FILE_VERSION
 from mnistzip.nn.exact import ACTIVATION_MAX, Numbers
 from mnistzip.training.export import Arrays, affine_arrays, integers, pack
@@ -44,7 +44,7 @@ def export_bitmaps(model: BitmapModel, bitmaps: Sequence[Bitmap]) -> bytes:
 def _frequencies(extents: Extents) -> Arrays:
     """The cumulative frequencies of sizes and shifts."""
     shares = np.zeros((SIDE_CLASSES, DIFFERENCES, 2))
-    np.add.at(shares, ((extents.side + SIDE_MIN) >> SIDE_BITS, extents.difference >> 1, extents.difference & 1), 1.0)
+    np.add.at(shares, ((extents.side + BITMAP_SIDE_MIN) >> SIDE_BITS, extents.difference >> 1, extents.difference & 1), 1.0)
     every = shares.sum(axis=0) / shares.sum()
     shares += every  # a class of few bitmaps is like all others
     tall, wide = (_smoothed(shares[..., is_wide]) for is_wide in range(2))

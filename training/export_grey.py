@@ -15,13 +15,13 @@ from mnistzip.entropy.cost import TOTAL
 from mnistzip.metrics import PEAK as WHITE
 from mnistzip.models.grey.coding_order import CROSS, GRIDS, SQUARE
 from mnistzip.models.grey.distribution import MEAN_BITS, REACH, SCALE_SHIFT, SCALES, SEGMENT_BITS, SEGMENTS
-from mnistzip.models.grey.grey_model import CURVATURE_MAX, CURVATURE_SHIFT
-from mnistzip.models.grey.prior import GROUP, GROUPS, LINEAR_SHIFT, LOG_SHIFT, LOGS, SCALE_BITS, SYMBOL_MAX
+from mnistzip.models.grey.grey_model import BLOCK, CURVATURE_MAX, CURVATURE_SHIFT
+from mnistzip.models.grey.prior import CHANNELS, GROUP, GROUPS, LINEAR_SHIFT, LOG_SHIFT, LOGS, SCALE_BITS, SYMBOL_MAX
 from mnistzip.models.model_file import FILE_VERSION, GREY
 from mnistzip.nn.exact import ACTIVATION_MAX, SUM_MAX
 from mnistzip.nn.layers import GAIN_SHIFT
 from mnistzip.training.export import ACTIVATIONS, Arrays, Layers, integers, lmbda_per_grey, pack
-from mnistzip.training.torch_grey import BLOCK, CHANNELS, SCALES as LOG_SCALES, Block, Conv, Gain, Grey, Prior, Transform
+from mnistzip.training.torch_grey import SCALES as LOG_SCALES, Block, Conv, Gain, Grey, Prior, Transform
 from mnistzip.training.torch_layers import SCALE, exact_shift
 
 PIXEL_UNIT = 2 * WHITE  # centred grey levels are 2 * v - 255
@@ -196,7 +196,7 @@ def _prior(part: Prior, levels: Level, arrays: Arrays) -> None:
 def _linear(part: Prior, group: int, levels: Level, arrays: Arrays) -> None:
     """The linear prediction: its weights have as many bits as exact sums allow."""
     name = f"prior.{group}"
-    around = torch.stack([_around(w, part, number, group) for number in range(len(GRIDS)) for w in _linear_pairs(part)])
+    around = torch.stack([_around(w, number, group) for number in range(len(GRIDS)) for w in _linear_pairs(part)])
     before = torch.zeros(0, GROUP)
     if group:
         before = (part.linear_groups[group] * part.plus).permute(2, 3, 1, 0).reshape(-1, GROUP)
@@ -218,7 +218,7 @@ def _linear_pairs(part: Prior) -> tuple[tuple[object, bool], tuple[object, bool]
     return (part.linear_corners, True), (part.linear_sides, False)
 
 
-def _around(weights: tuple[object, bool], part: Prior, number: int, group: int) -> Tensor:
+def _around(weights: tuple[object, bool], number: int, group: int) -> Tensor:
     """Weights of the 12 neighbours of a round, in their order: (12 * inputs, outputs)."""
     tensors, is_square = weights
     weight: Tensor = tensors[len(GRIDS) * group + number]  # type: ignore[index]
@@ -231,7 +231,7 @@ def _hidden(part: Prior, group: int, levels: Level, arrays: Arrays) -> None:
     name = f"prior.{group}"
     unit = SCALE / 2**LOG_SHIFT
     pairs = (part.from_corners, True), (part.from_sides, False)
-    around = torch.stack([_around(weights, part, number, group) for number in range(len(GRIDS)) for weights in pairs]) * unit
+    around = torch.stack([_around(weights, number, group) for number in range(len(GRIDS)) for weights in pairs]) * unit
     before = torch.zeros(0, part.hidden)
     if group:
         before = (part.from_groups[group] * part.plus).permute(2, 3, 1, 0).reshape(-1, part.hidden) * unit

@@ -57,7 +57,7 @@ PROBE_PIXELS = 28 * 28  # of the size that qualities are chosen on, or the neare
 
 NAME = "grey"  # of the recipe and its first stage
 PIXELS_SHARE = 0.35  # of the time: for the pixel model
-FEW_OF_A_SIZE, SIZE_STEP, SIDE_MAX, CUTS_MAX = 16, 8, 96, 16  # how pictures are cut to common sizes
+FEW_OF_A_SIZE, SIZE_STEP, CUT_SIDE_MAX, CUTS_MAX = 16, 8, 96, 16  # how pictures are cut to common sizes
 
 Stacks = dict[str, Pixels]  # pictures by size, uint8 (N, H, W)
 
@@ -277,8 +277,8 @@ def stacks_of(images: Sequence[Pixels], seed: int) -> Stacks:
     stacks: dict[str, list[Pixels]] = {}
     for image in images:
         height, width = image.shape
-        if counts[image.shape] < FEW_OF_A_SIZE or max(image.shape) > SIDE_MAX:
-            height, width = (min(side // SIZE_STEP * SIZE_STEP or side, SIDE_MAX) for side in image.shape)
+        if counts[image.shape] < FEW_OF_A_SIZE or max(image.shape) > CUT_SIDE_MAX:
+            height, width = (min(side // SIZE_STEP * SIZE_STEP or side, CUT_SIDE_MAX) for side in image.shape)
         for _ in range(min(CUTS_MAX, max(1, image.size // (4 * height * width)))):
             top, left = (int(chance.integers(a - b + 1)) for a, b in zip(image.shape, (height, width), strict=True))
             stacks.setdefault(f"{height}x{width}", []).append(image[top : top + height, left : left + width])

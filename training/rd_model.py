@@ -113,8 +113,8 @@ class Coder(nn.Module):
         slope = BITS * (self.pick(likelihood, below) - self.pick(likelihood, below + 1))
         return bits + (slope * through).sum(1), error
 
-    def observe_curvature(self, x: Tensor, symbols: Tensor, level: Tensor, pace: float = 0.005) -> None:
-        """Update the running averages of :attr:`curvature` from images.
+    def observe_curvature(self, symbols: Tensor, level: Tensor, pace: float = 0.005) -> None:
+        """Update the running averages of :attr:`curvature` from the symbols of images.
 
         The gradient of the product of ``x_hat`` and a random image with independent values of variance 1 has the expected
         square ``|d x_hat / d symbol|^2`` at each symbol (Hutchinson 1990).

@@ -19,7 +19,6 @@ from mnistzip.types import Pixels
 HELD_OUT = 5000  # for measuring and tuning, never for training; one in ten of fewer than 50,000 images
 IMAGES_MIN = 100
 FEW = 500  # with fewer a model overfits
-FITS = ("tile", "crop", "resize")
 
 
 @dataclass(frozen=True)

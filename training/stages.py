@@ -88,7 +88,7 @@ def costs(coder: Coder, x: Tensor, level: Tensor, lmbda: Tensor, passes: int) ->
     if not passes:
         return bits + lmbda * error
     best, _, _ = search(coder, x, torch.floor(latent.detach() + 0.5), level, lmbda, passes)
-    coder.observe_curvature(x[:CURVATURE_IMAGES], best[:CURVATURE_IMAGES], level[:CURVATURE_IMAGES])
+    coder.observe_curvature(best[:CURVATURE_IMAGES], level[:CURVATURE_IMAGES])
     best_bits, best_error, _ = coder.cost(x, best, level)
     distance = ((latent - best).abs() - SLACK).clamp(min=0)
     pull = ((lmbda[:, None] * coder.curvature(level) + PULL_BITS) * distance.square()).sum(1)

@@ -27,14 +27,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from mnistzip.metrics import PEAK as WHITE
+from mnistzip.models.grey.coding_order import GRIDS
+from mnistzip.models.grey.grey_model import BLOCK
+from mnistzip.models.grey.prior import CHANNELS, GROUP, GROUPS, SYMBOL_MAX
 from mnistzip.training.torch_layers import ACTIVATION_PEAK, LevelTable
 
-BLOCK = 4  # pixels of a side that become one position
-CHANNELS, GROUP = 16, 4  # of the latent, and those that are coded together
-GROUPS = CHANNELS // GROUP
-GRIDS = (16, 8, 4, 2)  # distances of the positions that are known before a pair of steps
 ANCHORS = 9  # rows of tables by level
-SYMBOL_MAX = 127
 SCALES = (-3.5, 5.0)  # natural logarithms of the smallest and largest scale of a distribution
 EXCESS = 0.02  # of what exceeds black and white passes in training
 BITS = 1 / math.log(2)  # per nat

@@ -11,12 +11,12 @@ from enum import IntEnum
 from mnistzip.archive.group import READ_AHEAD, read_group
 from mnistzip.archive.group_header import HEADER_BYTES, IMAGES_MAX, LABELS, LANE_BYTES_MIN, MARKER, NAMES, PER_LANE_MAX
 from mnistzip.bitstream.checksums import CRC32_BYTES, crc32_bytes
-from mnistzip.bitstream.container import ARCHIVE, MAGIC, require_magic
+from mnistzip.bitstream.container import KIND_ARCHIVE, MAGIC, require_magic
 from mnistzip.errors import FormatError, MnistzipError, UnsupportedError
 from mnistzip.limits import MODEL_FILE_MAX, PIXELS_MAX
 from mnistzip.storage.backends import Storage
 
-START = MAGIC + bytes([ARCHIVE, 0])
+START = MAGIC + bytes([KIND_ARCHIVE, 0])
 END = b"\x7f\xe1\xcaE"
 _ENTRY = struct.Struct("<QQ")
 ENTRY_BYTES = _ENTRY.size + CRC32_BYTES
@@ -241,7 +241,7 @@ def require_start(storage: Storage) -> None:
     require_magic(start)
     if len(start) < len(START):
         raise FormatError(f"the file is cut short: it ends after {len(start)} bytes")
-    if start[2] != ARCHIVE:
+    if start[2] != KIND_ARCHIVE:
         raise FormatError("this file holds a single image, not an archive: mnistzip.decode reads it")
     if start[3]:
         raise UnsupportedError(f"archive byte {start[3]:#04x} is unsupported: it is reserved for later versions")

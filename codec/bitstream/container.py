@@ -28,8 +28,8 @@ DEFAULT_SIDE = 28
 QUALITY_MAX = 100
 NAMED_BY_HASH = 15
 HASH_BYTES = 4  # of a fingerprint: enough to tell a user's models apart, and a file has few bytes
-LOSSLESS_DIGIT = 101  # first byte of the header of a 28x28 image that the pixel model of ``mnist`` coded
-ARCHIVE = 127  # first byte of the header of an archive
+KIND_LOSSLESS_DIGIT = 101  # kind of a file: a 28x28 image that the pixel model of ``mnist`` coded
+KIND_ARCHIVE = 127  # kind of a file: an archive
 
 
 class Method(IntEnum):
@@ -48,7 +48,7 @@ class Header:
     Attributes:
         mode: how the payload codes the pixels.
         width, height: in pixels.
-        model: id of a shipped model, or the first bytes of another model's fingerprint; None if stored.
+        model: number of a shipped model, or the first bytes of another model's fingerprint; None if stored.
         quality: 1..100 if lossy, else None.
         method: how a stored payload holds the pixels, else None.
         max_error: 1..64 if bounded: no pixel differs by more grey levels. Else None.
@@ -71,7 +71,7 @@ class Header:
             return MAGIC + bytes([128 | sized << 6 | self.mode << 4 | self.method]) + size
         quality = b"" if self.mode is Mode.LOSSLESS else bytes([self.quality or self.max_error or 0])
         if self.model == 0 and not sized and self.mode is not Mode.BOUNDED:
-            return MAGIC + (quality or bytes([LOSSLESS_DIGIT]))
+            return MAGIC + (quality or bytes([KIND_LOSSLESS_DIGIT]))
         name = self.model if isinstance(self.model, bytes) else b""
         low = NAMED_BY_HASH if name else self.model
         return MAGIC + bytes([128 | sized << 6 | self.mode << 4 | int(low or 0)]) + name + quality + size
@@ -84,7 +84,7 @@ def is_cae(data: bytes) -> bool:
 
 def is_archive(data: bytes) -> bool:
     """Whether the bytes begin like an archive of many images."""
-    return is_cae(data) and data[2:3] == bytes([ARCHIVE])
+    return is_cae(data) and data[2:3] == bytes([KIND_ARCHIVE])
 
 
 def require_magic(data: bytes) -> None:
@@ -126,16 +126,16 @@ def require_limit(max_pixels: int | None) -> None:
 
 
 def _fields(reader: Reader) -> Header:
-    first = reader.byte("the header")
-    if 1 <= first <= QUALITY_MAX:
-        return Header(Mode.LOSSY, DEFAULT_SIDE, DEFAULT_SIDE, model=0, quality=first)
-    if first == LOSSLESS_DIGIT:
+    kind = reader.byte("the header")
+    if 1 <= kind <= QUALITY_MAX:
+        return Header(Mode.LOSSY, DEFAULT_SIDE, DEFAULT_SIDE, model=0, quality=kind)
+    if kind == KIND_LOSSLESS_DIGIT:
         return Header(Mode.LOSSLESS, DEFAULT_SIDE, DEFAULT_SIDE, model=0)
-    if first == ARCHIVE:
+    if kind == KIND_ARCHIVE:
         raise UnsupportedError("this file is an archive of many images: mnistzip.Archive opens it")
-    low, sized, mode = first & 15, bool(first & 64), first >> 4 & 3
-    if first < 128:
-        raise UnsupportedError(f"header byte {first:#04x} is unsupported: it is reserved for later versions")
+    low, sized, mode = kind & 15, bool(kind & 64), kind >> 4 & 3
+    if kind < 128:
+        raise UnsupportedError(f"header byte {kind:#04x} is unsupported: it is reserved for later versions")
     if mode == Mode.STORED:
         if low not in tuple(Method):
             raise UnsupportedError(f"storage method {low} is unsupported: it is reserved for later versions")

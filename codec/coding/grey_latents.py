@@ -12,7 +12,7 @@ import numpy as np
 from mnistzip.bitstream.checksums import crc32
 from mnistzip.coding.latents import Latent, Shape, Symbols
 from mnistzip.engines.choice import current
-from mnistzip.engines.interface import LatentSymbols
+from mnistzip.engines.interface import Intervals
 from mnistzip.entropy.cost import BIT
 from mnistzip.errors import FormatError
 from mnistzip.limits import CHECK_BITS_MIN
@@ -109,7 +109,7 @@ class _WholeImages:
         in_lanes: bool = False,
     ) -> list[bytes]:
         checks = [_check(seed, [latent.y for latent in each]) for seed, each in zip(seeds, latents, strict=True)]
-        streams = [LatentSymbols.join([latent.symbols for latent in each]) for each in latents]
+        streams = [Intervals.join([latent.symbols for latent in each]) for each in latents]
         return current().encode_streams(streams, np.array(checks, np.int64), check_bits)
 
     def decode(
@@ -169,7 +169,7 @@ def _latents(model: Model, y: Integers, quality_index: int) -> list[Latent]:
     """The latents of images of one shape, given their symbols ``(N, h, w, 16)``."""
     symbols = current().image_symbols(model, y, quality_index)
     parts = zip(y, symbols.start, symbols.freq_less_one, strict=True)
-    return [Latent(latent, LatentSymbols(start, freq_less_one)) for latent, start, freq_less_one in parts]
+    return [Latent(latent, Intervals(start, freq_less_one)) for latent, start, freq_less_one in parts]
 
 
 def _alike(model: Model, shapes: Sequence[Shape], qualities: Sequence[int]) -> Iterator[tuple[list[int], int, Shape]]:

@@ -12,8 +12,7 @@ import numpy as np
 
 from mnistzip.bitstream.checksums import crc32
 from mnistzip.engines.choice import current
-from mnistzip.engines.interface import LatentSymbols
-from mnistzip.entropy.cost import COST
+from mnistzip.engines.interface import Intervals
 from mnistzip.entropy.states import FinalStates
 from mnistzip.errors import FormatError
 from mnistzip.models.registry import Model
@@ -28,12 +27,12 @@ Decoded = tuple[list[list[Pixels]], list[bool], FinalStates]  # the images of st
 class ImageSymbols(NamedTuple):
     """The symbols of an image: their intervals in coding order, shape ``(H * W,)`` each."""
 
-    intervals: LatentSymbols
+    intervals: Intervals
 
     @property
     def bits(self) -> int:
         """Ideal code length in units of 1 / :data:`~mnistzip.entropy.cost.BIT` bits."""
-        return int(COST[1:][self.intervals.freq_less_one].sum())
+        return int(self.intervals.bits)
 
 
 def pixel_symbols(model: Model, images: Sequence[Pixels], max_error: int = 0) -> list[ImageSymbols]:
@@ -45,7 +44,7 @@ def pixel_symbols(model: Model, images: Sequence[Pixels], max_error: int = 0) ->
             part = slice(first, first + together)
             symbols = current().image_pixel_symbols(model, stack[part], max_error)
             for k, start, freq_less_one in zip(indices[part].tolist(), symbols.start, symbols.freq_less_one, strict=True):
-                out[k] = ImageSymbols(LatentSymbols(start, freq_less_one))
+                out[k] = ImageSymbols(Intervals(start, freq_less_one))
     return [out[k] for k in range(len(images))]
 
 
@@ -54,7 +53,7 @@ def encode_payloads(
 ) -> list[bytes]:
     """Payloads of ``group`` images each: :func:`mnistzip.coding.lossless.encode_payloads`."""
     starts = range(0, len(images), group)
-    streams = [LatentSymbols.join([each.intervals for each in symbols[start : start + group]]) for start in starts]
+    streams = [Intervals.join([each.intervals for each in symbols[start : start + group]]) for start in starts]
     pairs = zip(checksum_seeds, starts, strict=True)
     checks = [_check(seed, images[start : start + group]) for seed, start in pairs]
     return current().encode_streams(streams, np.array(checks, np.int64))

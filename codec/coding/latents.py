@@ -13,8 +13,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistzip.engines.interface import LatentSymbols
-from mnistzip.entropy.cost import COST
+from mnistzip.engines.interface import Intervals
 from mnistzip.errors import FormatError
 from mnistzip.limits import CHECK_BITS_MIN
 from mnistzip.models.registry import Model
@@ -33,12 +32,12 @@ class Latent(NamedTuple):
     """
 
     y: Integers
-    symbols: LatentSymbols
+    symbols: Intervals
 
     @property
     def bits(self) -> int:
         """Ideal code length in units of 1 / :data:`~mnistzip.entropy.cost.BIT` bits."""
-        return int(COST[1:][self.symbols.freq_less_one].sum())
+        return int(self.symbols.bits.sum())
 
 
 def arranged(kind: Kind, y: Sequence[Integers], shapes: Sequence[Shape]) -> list[Symbols]:

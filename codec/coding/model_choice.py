@@ -408,7 +408,7 @@ def _is_poor(image: Pixels, plan: Plan, error: int) -> bool:
     """Whether a lossy picture of this squared error is far worse than its quality stands for; digits never are."""
     if plan.model is None or plan.quality is None or not is_poor(plan.model, plan.quality, error, image.size):
         return False
-    return not (_is_digit_model(plan.model) and looks_like_a_digit(image))
+    return not (_is_mnist(plan.model) and looks_like_a_digit(image))
 
 
 def _changes(images: Sequence[Pixels]) -> list[int]:
@@ -432,14 +432,14 @@ def looks_like_a_digit(image: Pixels) -> bool:
     return DIGIT_INK[0] <= ink / image.size <= DIGIT_INK[1] and grey >= DIGIT_GREY * ink
 
 
-def _is_digit_model(model: Model) -> bool:
-    """Whether a model is the one trained on MNIST's digits."""
+def _is_mnist(model: Model) -> bool:
+    """Whether a model is the shipped model ``mnist``."""
     return model.number == registry.SHIPPED[registry.DIGITS]
 
 
 def _are_typical(images: Sequence[Pixels], bits: Sequence[int], first: Candidate) -> Bools:
     """Which images are surely best coded by the first candidate: they look like digits, and take as many bits as digits do."""
-    if not _is_digit_model(first.model) or first.quality is None:
+    if not _is_mnist(first.model) or first.quality is None:
         return np.zeros(len(images), bool)
     limit = DIGIT_BITS * BIT * typical_bits(first.model, first.quality)
     return np.array([size <= limit and looks_like_a_digit(image) for size, image in zip(bits, images, strict=True)])
@@ -447,7 +447,7 @@ def _are_typical(images: Sequence[Pixels], bits: Sequence[int], first: Candidate
 
 def _is_typical(image: Pixels, plan: Plan) -> bool:
     """The same for a lossless plan."""
-    if plan.model is None or not _is_digit_model(plan.model) or not looks_like_a_digit(image):
+    if plan.model is None or not _is_mnist(plan.model) or not looks_like_a_digit(image):
         return False
     grey = int(np.count_nonzero((image > 0) & (image < 255)))
     return plan.bits <= DIGIT_BYTES_PER_GREY * BYTE * grey

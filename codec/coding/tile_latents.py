@@ -14,7 +14,7 @@ from mnistzip.bitstream.stream_layout import Streams, split_payloads
 from mnistzip.coding.batches import TILES_TOGETHER, batches
 from mnistzip.coding.latents import Latent, Shape, Symbols
 from mnistzip.engines.choice import current
-from mnistzip.engines.interface import LatentSymbols
+from mnistzip.engines.interface import Intervals
 from mnistzip.entropy.cost import BIT
 from mnistzip.errors import FormatError
 from mnistzip.limits import CHECK_BITS_MIN
@@ -78,7 +78,7 @@ class TileImages:
         sums: list[int] = np.add.reduceat(error, np.cumsum([0, *self._counts[:-1]])).tolist()
         return sums
 
-    def _split(self, y: Integers, symbols: LatentSymbols) -> list[Latent]:
+    def _split(self, y: Integers, symbols: Intervals) -> list[Latent]:
         """The latent of each image."""
         ends = np.cumsum(self._counts).tolist()
         parts = [slice(end - count, end) for end, count in zip(ends, self._counts, strict=True)]
@@ -112,7 +112,7 @@ class Tiles:
         in_lanes: bool = False,
     ) -> list[bytes]:
         every = [latent for of_payload in latents for latent in of_payload]
-        y, symbols = np.concatenate([latent.y for latent in every]), LatentSymbols.join([latent.symbols for latent in every])
+        y, symbols = np.concatenate([latent.y for latent in every]), Intervals.join([latent.symbols for latent in every])
         streams = Streams.from_tile_counts([sum(len(latent.y) for latent in of_payload) for of_payload in latents])
         checks = streams.checks(seeds, y)
         return streams.payloads(current().encode_latents(symbols, streams, checks, check_bits, interleaved=in_lanes))

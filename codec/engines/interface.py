@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mnistzip.entropy.cost import COST
+from mnistzip.entropy.cost import code_length
 from mnistzip.limits import CHECK_BITS_MIN
 from mnistzip.types import Bools, Integers, Pixels
 
@@ -45,7 +45,7 @@ class PixelSymbols(NamedTuple):
     @property
     def bits(self) -> int:
         """Ideal code length in units of 1 / :data:`~mnistzip.entropy.cost.BIT` bits."""
-        return int(COST[1:][self.freq_less_one].sum())
+        return int(code_length(self.freq_less_one))
 
     def split(self, tiles: Sequence[int]) -> list[PixelSymbols]:
         """The symbols of images that have these numbers of tiles. They are copies, so each can be freed alone."""
@@ -61,8 +61,8 @@ class PixelSymbols(NamedTuple):
         return PixelSymbols(*map(np.concatenate, zip(*symbols, strict=True)))
 
 
-class LatentSymbols(NamedTuple):
-    """The intervals of the symbols of latents, shape ``(N, 196)`` each.
+class Intervals(NamedTuple):
+    """The intervals of sequences of symbols, shape ``(..., symbols)``: of latents, of pixels or of bitmaps.
 
     Attributes:
         start: of the interval.
@@ -74,22 +74,21 @@ class LatentSymbols(NamedTuple):
 
     @property
     def bits(self) -> Integers:
-        """Ideal code length of each latent in units of 1 / :data:`~mnistzip.entropy.cost.BIT` bits, shape ``(N,)``."""
-        bits: Integers = COST[1:][self.freq_less_one].sum(axis=1)
-        return bits
+        """Ideal code length of each sequence in units of 1 / :data:`~mnistzip.entropy.cost.BIT` bits, shape ``(...)``."""
+        return code_length(self.freq_less_one)
 
-    def select(self, which: slice | Integers | Bools) -> LatentSymbols:
-        """Those of some of the latents."""
-        return LatentSymbols(self.start[which], self.freq_less_one[which])
+    def select(self, which: slice | Integers | Bools) -> Intervals:
+        """Those of some of the sequences."""
+        return Intervals(self.start[which], self.freq_less_one[which])
 
-    def replace(self, which: Integers, other: LatentSymbols) -> None:
-        """Take those of some of the latents from another."""
+    def replace(self, which: Integers, other: Intervals) -> None:
+        """Take those of some of the sequences from another."""
         self.start[which], self.freq_less_one[which] = other
 
     @staticmethod
-    def join(symbols: Sequence[LatentSymbols]) -> LatentSymbols:
+    def join(symbols: Sequence[Intervals]) -> Intervals:
         """Those of several images."""
-        return LatentSymbols(*map(np.concatenate, zip(*symbols, strict=True)))
+        return Intervals(*map(np.concatenate, zip(*symbols, strict=True)))
 
 
 class Engine(Protocol):
@@ -134,7 +133,7 @@ class Engine(Protocol):
             limit: code length allowed for each tile in units of 1 / :data:`~mnistzip.entropy.cost.BIT` bits, shape ``(N,)``.
         """
 
-    def latent_symbols(self, model: Model, y: Integers, quality_index: Integers) -> LatentSymbols:
+    def latent_symbols(self, model: Model, y: Integers, quality_index: Integers) -> Intervals:
         """The intervals that the prior gives the symbols."""
 
     def synthesize(self, model: Model, y: Integers, quality_index: Integers) -> Pixels:
@@ -142,7 +141,7 @@ class Engine(Protocol):
 
     def encode_latents(
         self,
-        symbols: LatentSymbols,
+        symbols: Intervals,
         streams: Streams,
         checks: Integers,
         check_bits: int = CHECK_BITS_MIN,
@@ -223,13 +222,13 @@ class Engine(Protocol):
             lmbda: the weight of the squared error; None for that of the quality.
         """
 
-    def image_symbols(self, model: Model, y: Integers, quality_index: int) -> LatentSymbols:
+    def image_symbols(self, model: Model, y: Integers, quality_index: int) -> Intervals:
         """The intervals of the symbols of latents ``(N, h, w, 16)`` in coding order, shape ``(N, symbols)``."""
 
     def synthesize_images(self, model: Model, y: Integers, quality_index: int, shape: tuple[int, int]) -> Pixels:
         """The images of shape ``(H, W)`` that latents decode to: (N, h, w, 16) -> (N, H, W)."""
 
-    def image_pixel_symbols(self, model: Model, x: Pixels, max_error: int = 0) -> LatentSymbols:
+    def image_pixel_symbols(self, model: Model, x: Pixels, max_error: int = 0) -> Intervals:
         """The intervals of the grey levels of images ``(N, H, W)`` in coding order, shape ``(N, H * W)`` each.
 
         Args:
@@ -252,7 +251,7 @@ class Engine(Protocol):
             ModelError: the model has no pixel model.
         """
 
-    def bitmap_symbols(self, model: Model, bitmaps: Sequence[Bitmap]) -> list[LatentSymbols]:
+    def bitmap_symbols(self, model: Model, bitmaps: Sequence[Bitmap]) -> list[Intervals]:
         """The intervals of the symbols of each bitmap in coding order, shape ``(symbols,)`` each.
 
         Raises:
@@ -271,9 +270,7 @@ class Engine(Protocol):
             FormatError: as for :meth:`decode_latents`.
         """
 
-    def encode_streams(
-        self, symbols: Sequence[LatentSymbols], checks: Integers, check_bits: int = CHECK_BITS_MIN
-    ) -> list[bytes]:
+    def encode_streams(self, symbols: Sequence[Intervals], checks: Integers, check_bits: int = CHECK_BITS_MIN) -> list[bytes]:
         """The bytes of each stream, given its symbols, shape ``(symbols,)``, and ``checks``, shape ``(streams,)``."""
 
     def decode_images(

@@ -24,7 +24,7 @@ from mnistzip.types import Bools, Integers, Pixels
 if TYPE_CHECKING:
     from mnistzip._engine import Model as NativeModel
     from mnistzip.bitstream.stream_layout import Streams
-    from mnistzip.engines.interface import LatentSymbols, PixelSymbols
+    from mnistzip.engines.interface import Intervals, PixelSymbols
     from mnistzip.models.bitmap.resampling import Bitmap
     from mnistzip.models.registry import Model
 
@@ -97,12 +97,12 @@ class NativeEngine:
             loaded.refine_to_budget(*tiles, effort, limit[part], y[part])
         return y.astype(np.int64)
 
-    def latent_symbols(self, model: Model, y: Integers, quality_index: Integers) -> LatentSymbols:
-        from mnistzip.engines.interface import LatentSymbols
+    def latent_symbols(self, model: Model, y: Integers, quality_index: Integers) -> Intervals:
+        from mnistzip.engines.interface import Intervals
 
         start, freq_less_one = np.empty((2, len(y), SYMBOLS), np.uint16)
         self._load(model).latent_symbols(y.astype(np.int8), _octets(quality_index), start, freq_less_one)
-        return LatentSymbols(start, freq_less_one)
+        return Intervals(start, freq_less_one)
 
     def synthesize(self, model: Model, y: Integers, quality_index: Integers) -> Pixels:
         x_hat = np.empty((len(y), TILE, TILE), np.uint8)
@@ -111,7 +111,7 @@ class NativeEngine:
 
     def encode_latents(
         self,
-        symbols: LatentSymbols,
+        symbols: Intervals,
         streams: Streams,
         checks: Integers,
         check_bits: int = CHECK_BITS_MIN,
@@ -177,28 +177,28 @@ class NativeEngine:
         self._load(model).refine_image(_octets(x), height, width, quality_index, effort, weight, refined)
         return refined.astype(np.int64)
 
-    def image_symbols(self, model: Model, y: Integers, quality_index: int) -> LatentSymbols:
-        from mnistzip.engines.interface import LatentSymbols
+    def image_symbols(self, model: Model, y: Integers, quality_index: int) -> Intervals:
+        from mnistzip.engines.interface import Intervals
 
         loaded = self._load(model)
         n, rows, columns, _ = y.shape
         start, freq_less_one = np.empty((2, n, loaded.grey_symbols(rows, columns, quality_index)), np.uint16)
         loaded.image_symbols(_symbols(y), n, rows, columns, quality_index, start, freq_less_one)
-        return LatentSymbols(start, freq_less_one)
+        return Intervals(start, freq_less_one)
 
     def synthesize_images(self, model: Model, y: Integers, quality_index: int, shape: tuple[int, int]) -> Pixels:
         x_hat = np.empty((len(y), *shape), np.uint8)
         self._load(model).synthesize_images(_symbols(y), len(y), *shape, quality_index, x_hat)
         return x_hat
 
-    def image_pixel_symbols(self, model: Model, x: Pixels, max_error: int = 0) -> LatentSymbols:
-        from mnistzip.engines.interface import LatentSymbols
+    def image_pixel_symbols(self, model: Model, x: Pixels, max_error: int = 0) -> Intervals:
+        from mnistzip.engines.interface import Intervals
 
         model.require_pixel_model()
         n, height, width = x.shape
         start, freq_less_one = np.empty((2, n, height * width), np.uint16)
         self._load(model).image_pixel_symbols(_octets(x), n, height, width, max_error, start, freq_less_one)
-        return LatentSymbols(start, freq_less_one)
+        return Intervals(start, freq_less_one)
 
     def decode_pixel_images(
         self, model: Model, coded: Sequence[bytes], shapes: Sequence[Sequence[tuple[int, int]]], max_error: int = 0
@@ -213,9 +213,7 @@ class NativeEngine:
         images = iter([part.reshape(shape) for part, shape in zip(np.split(x, ends[:-1]), sizes, strict=False)])
         return [[next(images) for _ in of_stream] for of_stream in shapes], _final_states(finals)
 
-    def encode_streams(
-        self, symbols: Sequence[LatentSymbols], checks: Integers, check_bits: int = CHECK_BITS_MIN
-    ) -> list[bytes]:
+    def encode_streams(self, symbols: Sequence[Intervals], checks: Integers, check_bits: int = CHECK_BITS_MIN) -> list[bytes]:
         nothing = np.empty(0, np.uint16)
         start = np.concatenate([nothing, *(each.start for each in symbols)])
         freq_less_one = np.concatenate([nothing, *(each.freq_less_one for each in symbols)])
@@ -238,13 +236,13 @@ class NativeEngine:
         return [[next(latents) for _ in of_stream] for of_stream in shapes], _final_states(finals)
 
     def find_bitmaps(self, x: Pixels) -> list[Bitmap | None]:
-        from mnistzip.models.bitmap.resampling import SIDE_MAX, Bitmap
+        from mnistzip.models.bitmap.resampling import BITMAP_SIDE_MAX, Bitmap
 
         sizes = np.empty((len(x), 3), np.int32)
         found: list[Bitmap | None] = []
         for part in chunks(len(x), DIGITS_OF_SEARCH):
             go_on()
-            ink = np.empty((len(x[part]), SIDE_MAX**2), np.uint8)
+            ink = np.empty((len(x[part]), BITMAP_SIDE_MAX**2), np.uint8)
             self._module.find_bitmaps(_octets(x[part]), sizes[part], ink)
             for (height, width, shift), pixels in zip(sizes[part].tolist(), ink, strict=True):
                 whole = pixels[: height * width].reshape(height, width).astype(bool)
@@ -256,11 +254,11 @@ class NativeEngine:
         self._module.digits_of(*_bitmaps(bitmaps), x)
         return x
 
-    def bitmap_symbols(self, model: Model, bitmaps: Sequence[Bitmap]) -> list[LatentSymbols]:
-        from mnistzip.engines.interface import LatentSymbols
+    def bitmap_symbols(self, model: Model, bitmaps: Sequence[Bitmap]) -> list[Intervals]:
+        from mnistzip.engines.interface import Intervals
 
         loaded = self._load(model)
-        symbols: list[LatentSymbols] = []
+        symbols: list[Intervals] = []
         for part in chunks(len(bitmaps), BITMAPS_OF_CALL):
             go_on()
             counts = [EXTENT_SYMBOLS + bitmap.ink.size for bitmap in bitmaps[part]]
@@ -268,7 +266,7 @@ class NativeEngine:
             loaded.bitmap_symbols(*_bitmaps(bitmaps[part]), start, freq_less_one)
             cuts = np.cumsum(counts)[:-1]
             of_each = zip(np.split(start, cuts), np.split(freq_less_one, cuts), strict=True)
-            symbols += [LatentSymbols(*(column.copy() for column in each)) for each in of_each]
+            symbols += [Intervals(*(column.copy() for column in each)) for each in of_each]
         return symbols
 
     def decode_bitmaps(
@@ -329,10 +327,10 @@ def _decode_some(
     loaded: NativeModel, coded: Sequence[bytes], counts: Sequence[int], possible: NDArray[np.uint8], finals: NDArray[np.uint32]
 ) -> list[list[Bitmap]]:
     """The bitmaps of some streams."""
-    from mnistzip.models.bitmap.resampling import SIDE_MAX, Bitmap
+    from mnistzip.models.bitmap.resampling import BITMAP_SIDE_MAX, Bitmap
 
     sizes = np.empty((sum(counts), 3), np.int32)
-    ink = np.empty(len(sizes) * SIDE_MAX**2, np.uint8)  # of which a part is used
+    ink = np.empty(len(sizes) * BITMAP_SIDE_MAX**2, np.uint8)  # of which a part is used
     loaded.decode_bitmaps(coded, np.array(counts, np.int32), sizes, ink, possible, finals)
     starts = np.cumsum([0, *(height * width for height, width, _ in sizes.tolist())]).tolist()
     each = [

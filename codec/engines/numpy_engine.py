@@ -13,7 +13,7 @@ from mnistzip.types import Bools, Integers, Pixels
 
 if TYPE_CHECKING:
     from mnistzip.bitstream.stream_layout import Streams
-    from mnistzip.engines.interface import LatentSymbols, PixelSymbols
+    from mnistzip.engines.interface import Intervals, PixelSymbols
     from mnistzip.entropy.states import FinalStates
     from mnistzip.models.bitmap.resampling import Bitmap
     from mnistzip.models.registry import Model
@@ -55,7 +55,7 @@ class NumpyEngine:
         return rdo.refine_to_budget(model, x, inside, quality_index, effort, limit)
 
     @one_thread
-    def latent_symbols(self, model: Model, y: Integers, quality_index: Integers) -> LatentSymbols:
+    def latent_symbols(self, model: Model, y: Integers, quality_index: Integers) -> Intervals:
         from mnistzip.engines.reference import latent_streams
 
         return latent_streams.latent_symbols(model.prior, y, quality_index)
@@ -66,7 +66,7 @@ class NumpyEngine:
 
     def encode_latents(
         self,
-        symbols: LatentSymbols,
+        symbols: Intervals,
         streams: Streams,
         checks: Integers,
         check_bits: int = CHECK_BITS_MIN,
@@ -123,7 +123,7 @@ class NumpyEngine:
         return grey_search.refine(model.grey, x, y, quality_index, effort, weight)
 
     @one_thread
-    def image_symbols(self, model: Model, y: Integers, quality_index: int) -> LatentSymbols:
+    def image_symbols(self, model: Model, y: Integers, quality_index: int) -> Intervals:
         from mnistzip.engines.reference import grey_streams
 
         return grey_streams.image_symbols(model.grey.prior, y, quality_index)
@@ -133,7 +133,7 @@ class NumpyEngine:
         return model.grey.synthesize(y, quality_index, *shape)
 
     @one_thread
-    def image_pixel_symbols(self, model: Model, x: Pixels, max_error: int = 0) -> LatentSymbols:
+    def image_pixel_symbols(self, model: Model, x: Pixels, max_error: int = 0) -> Intervals:
         from mnistzip.engines.reference import grey_streams
 
         return grey_streams.pixel_symbols(model.grey_pixels, x, max_error)
@@ -147,7 +147,7 @@ class NumpyEngine:
         return grey_streams.decode_pixels(model.grey_pixels, coded, shapes, max_error)
 
     @one_thread
-    def bitmap_symbols(self, model: Model, bitmaps: Sequence[Bitmap]) -> list[LatentSymbols]:
+    def bitmap_symbols(self, model: Model, bitmaps: Sequence[Bitmap]) -> list[Intervals]:
         from mnistzip.engines.reference import bitmap_streams
 
         return bitmap_streams.bitmap_symbols(model.bitmaps, bitmaps)
@@ -160,9 +160,7 @@ class NumpyEngine:
 
         return bitmap_streams.decode(model.bitmaps, coded, counts)
 
-    def encode_streams(
-        self, symbols: Sequence[LatentSymbols], checks: Integers, check_bits: int = CHECK_BITS_MIN
-    ) -> list[bytes]:
+    def encode_streams(self, symbols: Sequence[Intervals], checks: Integers, check_bits: int = CHECK_BITS_MIN) -> list[bytes]:
         from mnistzip.engines.reference import grey_streams
 
         return grey_streams.encode(symbols, checks, check_bits)

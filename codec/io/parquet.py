@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -31,8 +31,6 @@ EMBED = (
     'in datasets, ds.with_format("arrow").map(datasets.table.embed_table_storage, batched=True).with_format(None) '
     "embeds the images; or give the folder of the images"
 )
-
-Cell = Callable[[Any], Any]
 
 
 def pyarrow_parquet(path: object) -> Any:

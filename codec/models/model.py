@@ -46,7 +46,7 @@ class Model:
 
     Attributes:
         name: for people: the shipped name or the file's stem.
-        number: the id of a shipped model in files, or None.
+        number: of a shipped model in files, or None.
         source: the content of the model file, or the name of a file of the package.
         stored: its prepared model, if the build has stored it (:mod:`mnistzip.models.stored_models`).
     """
@@ -252,7 +252,7 @@ class Model:
 
     @property
     def named(self) -> int | bytes:
-        """The model's name in single files: its id, or the first bytes of its fingerprint."""
+        """The model's name in single files: its number, or the first bytes of its fingerprint."""
         return self.fingerprint[:HASH_BYTES] if self.number is None else self.number
 
     def quality_index(self, quality: int) -> int:

@@ -43,7 +43,7 @@ SHIPPED = {
     "grey": 4,
     "mnist-micro": 5,
     "mnist-bitmap": 6,
-}  # ids in files: they never change meaning
+}  # numbers in files: they never change meaning
 AUTO = "auto"  # not a model: the encoder chooses one of CANDIDATES for each image
 DEFAULT = AUTO
 DIGITS = "mnist"  # the model of files whose header names none, and of bare streams where nobody names one
@@ -51,7 +51,7 @@ CANDIDATES = (DIGITS, "glyph", "grey")
 BITMAPS = "mnist-bitmap"  # what auto tries first on digits that are to be coded without loss
 ABOUT = {
     "mnist": "variable-rate codec for handwritten digits, trained for rate and distortion together; keeps every pixel, too",
-    "mnist-fast": "a small mnist, more than twice as fast, 1 dB below at equal bytes; lossless files take 5 bytes more",
+    "mnist-fast": "a small mnist, up to twice as fast, 1 dB below at equal bytes; lossless files take 5 bytes more",
     "glyph": "for letters, digits and symbols of all kinds, printed and written; a small network; keeps every pixel, too",
     "grey": "for small pictures of any kind and size, such as photographs and icons, without tiles; keeps every pixel, too",
     "mnist-micro": "for encoders on microcontrollers with 160 kB of flash; up to 2 dB below mnist-fast at equal bytes",

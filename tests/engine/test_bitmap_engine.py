@@ -15,13 +15,13 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
-from mnistzip.engines.interface import Engine, LatentSymbols
+from mnistzip.engines.interface import Engine, Intervals
 from mnistzip.engines.native_engine import BITMAPS_OF_CALL, NativeEngine
 from mnistzip.engines.numpy_engine import NUMPY
 from mnistzip.errors import FormatError, ModelError
 from mnistzip.models import prepared, stored_models
 from mnistzip.models.bitmap.bitmap_model import SIZES
-from mnistzip.models.bitmap.resampling import SIDE_MAX, SIDE_MIN, Bitmap
+from mnistzip.models.bitmap.resampling import BITMAP_SIDE_MAX, BITMAP_SIDE_MIN, Bitmap
 from mnistzip.models.model import read_model
 from mnistzip.nn.exact import Range
 from support import forge
@@ -43,10 +43,10 @@ pytestmark = needs_extension
 # ---- Equal results ----
 
 
-def joined(symbols: Sequence[LatentSymbols]) -> LatentSymbols:
+def joined(symbols: Sequence[Intervals]) -> Intervals:
     """The symbols of the bitmaps of a stream."""
     nothing = np.zeros(0, np.uint16)
-    return LatentSymbols(*(np.concatenate([nothing, *(each[k] for each in symbols)]) for k in range(2)))
+    return Intervals(*(np.concatenate([nothing, *(each[k] for each in symbols)]) for k in range(2)))
 
 
 def compare_bitmaps(compare: Comparison, random: np.random.Generator, streams: Sequence[Sequence[Bitmap]]) -> None:
@@ -167,14 +167,14 @@ def of_even_sizes() -> Any:
     )
 
 
-@pytest.mark.parametrize("side", [SIDE_MIN, 31, 32, 60])
+@pytest.mark.parametrize("side", [BITMAP_SIDE_MIN, 31, 32, 60])
 def test_every_impossible_size_is_reported_and_decodes_to_another(side: int) -> None:
     """The shorter side of such a size is below 1, or it is wide although its sides are equal."""
     model = of_even_sizes()
     compare = Comparison(model, ENGINES, model.name)
-    start_of = model.bitmaps.sides[side - SIDE_MIN]
-    freq_less_one = np.array([model.bitmaps.sides[side - SIDE_MIN + 1] - start_of - 1, 255], np.uint16)
-    streams = [LatentSymbols(np.array([start_of, 256 * value], np.uint16), freq_less_one) for value in range(256)]
+    start_of = model.bitmaps.sides[side - BITMAP_SIDE_MIN]
+    freq_less_one = np.array([model.bitmaps.sides[side - BITMAP_SIDE_MIN + 1] - start_of - 1, 255], np.uint16)
+    streams = [Intervals(np.array([start_of, 256 * value], np.uint16), freq_less_one) for value in range(256)]
     coded = NUMPY.encode_streams(streams, np.arange(256))
 
     def decode(engine: Engine) -> Any:
@@ -493,7 +493,7 @@ def arguments() -> dict[str, dict[str, Any]]:
             "coded": [b"\1\2\3\4\5", b"\x80\2\3"],
             "counts": np.array([2, 1], np.int32),
             "bitmaps": np.zeros((3, 3), np.int32),
-            "ink": np.zeros((3, SIDE_MAX**2), np.uint8),
+            "ink": np.zeros((3, BITMAP_SIDE_MAX**2), np.uint8),
             "possible": np.zeros(2, np.uint8),
             "finals": np.zeros((2, 2), np.uint32),
         },

@@ -180,7 +180,7 @@ def test_weights_of_padding_are_refused() -> None:
     head, values = model.prior.head_weight[5] / model.prior.head_unit[5], model.prior.values
     writer = prepared.Writer("=")
     writer.matrix(np.rint(head).astype(np.int64)[None], wide=False)
-    (matrix,) = writer._parts
+    matrix = writer.sections[0].values.tobytes()
     assert content.count(matrix) == 1
     assert values % 16 > 0
     weights = np.frombuffer(matrix, np.int16).reshape(-1, -(-len(head) // 2), 16, 2).copy()
@@ -198,7 +198,7 @@ def test_weights_of_an_input_that_makes_their_number_even_are_refused() -> None:
     content, head = prepared.prepare(model), model.prior.head_weight[5] / model.prior.head_unit[5]
     writer = prepared.Writer("=")
     writer.matrix(np.rint(head).astype(np.int64)[None], wide=False)
-    (matrix,) = writer._parts
+    matrix = writer.sections[0].values.tobytes()
     assert content.count(matrix) == 1
     weights, at = np.frombuffer(matrix, np.int16).copy(), content.find(matrix)
     last = (len(head) // 2 * 16 + 1) * 2 - 1  # the second weight of the last pair, for the first output

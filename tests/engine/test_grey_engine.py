@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from mnistzip.bitstream.bounded import nearest
-from mnistzip.engines.interface import Engine, LatentSymbols
+from mnistzip.engines.interface import Engine, Intervals
 from mnistzip.engines.native_engine import NativeEngine
 from mnistzip.engines.numpy_engine import NUMPY
 from mnistzip.errors import FormatError, ModelError
@@ -56,12 +56,12 @@ def compare_images(compare: Comparison, random: np.random.Generator, count: int,
 def compare_streams(
     compare: Comparison,
     random: np.random.Generator,
-    streams: Sequence[Sequence[tuple[Integers, LatentSymbols]]],
+    streams: Sequence[Sequence[tuple[Integers, Intervals]]],
     size: tuple[int, int],
     quality: int,
 ) -> None:
     """Streams of images of one size, given their latents and intervals."""
-    joined = [LatentSymbols(*(np.concatenate([part[k][0] for _, part in each]) for k in range(2))) for each in streams]
+    joined = [Intervals(*(np.concatenate([part[k][0] for _, part in each]) for k in range(2))) for each in streams]
     checks, check_bits = random.integers(0, 1 << 32, len(streams)), int(random.integers(0, 24))
     coded = compare("encode_streams", lambda engine: engine.encode_streams(joined, checks, check_bits))
 
@@ -176,7 +176,7 @@ def test_images_of_several_sizes_share_a_stream() -> None:
     latents = [[some_symbols(random, model, 1, *latent_shape(*shape), 40) for shape in each] for each in shapes]
     parts = [[NUMPY.image_symbols(model, y, 40) for y in each] for each in latents]
     nothing = np.zeros(0, np.uint16)
-    joined = [LatentSymbols(*(np.concatenate([nothing, *(part[k][0] for part in each)]) for k in range(2))) for each in parts]
+    joined = [Intervals(*(np.concatenate([nothing, *(part[k][0] for part in each)]) for k in range(2))) for each in parts]
     checks = random.integers(0, 1 << 32, len(shapes))
     coded = compare("encode_streams", lambda engine: engine.encode_streams(joined, checks))
 
@@ -271,7 +271,7 @@ def test_pixels_of_images_of_several_sizes_share_a_stream() -> None:
     images = [[pictures(random, 1, *shape) for shape in each] for each in shapes]
     parts = [[NUMPY.image_pixel_symbols(model, x).select(0) for x in each] for each in images]
     nothing = np.zeros(0, np.uint16)
-    joined = [LatentSymbols(*(np.concatenate([nothing, *(part[k] for part in each)]) for k in range(2))) for each in parts]
+    joined = [Intervals(*(np.concatenate([nothing, *(part[k] for part in each)]) for k in range(2))) for each in parts]
     checks = random.integers(0, 1 << 32, len(shapes))
     coded = NUMPY.encode_streams(joined, checks)
 

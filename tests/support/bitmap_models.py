@@ -19,7 +19,7 @@ from mnistzip.models.bitmap.bitmap_model import (
     SIZES,
     WINDOW,
 )
-from mnistzip.models.bitmap.resampling import SHIFT_MAX, SHIFT_MIN, SIDE_MAX, SIDE_MIN, Bitmap
+from mnistzip.models.bitmap.resampling import BITMAP_SIDE_MAX, BITMAP_SIDE_MIN, SHIFT_MAX, SHIFT_MIN, Bitmap
 from mnistzip.models.model import Model, read_model
 from support.random_models import ACTIVATION_MAX, SUM_MAX, Ints, ModelMaker, model_file
 
@@ -83,7 +83,7 @@ def random_bitmap_model(seed: int, width: int = 40, **options: Any) -> Model:
 def a_bitmap(random: np.random.Generator, size: Size | None = None) -> Bitmap:
     """A bitmap: a stroke, noise, or one colour."""
     if size is None:
-        side = int(random.choice([SIDE_MIN, SIDE_MAX, *random.integers(SIDE_MIN, SIDE_MAX + 1, 6)]))
+        side = int(random.choice([BITMAP_SIDE_MIN, BITMAP_SIDE_MAX, *random.integers(BITMAP_SIDE_MIN, BITMAP_SIDE_MAX + 1, 6)]))
         shorter = int(random.choice([1, side, *random.integers(1, side + 1, 6)]))
         size = (side, shorter) if random.random() < 0.5 else (shorter, side)
     rows, columns = np.mgrid[: size[0], : size[1]]

@@ -6,15 +6,15 @@ from itertools import pairwise
 
 import numpy as np
 
-from mnistzip.models.bitmap.resampling import SIDE_MIN, Bitmap
+from mnistzip.models.bitmap.resampling import BITMAP_SIDE_MIN, Bitmap
 from mnistzip.types import Bools
 
-SIDE_MAX = 90  # cells of larger ones have many counts
+DRAWN_SIDE_MAX = 90  # cells of larger ones have many counts
 
 
 def drawings(random: np.random.Generator, count: int) -> list[Bitmap]:
-    """Strokes and blobs, of which one side is :data:`SIDE_MIN` to :data:`SIDE_MAX` pixels, with ink at all four edges."""
-    return [_drawing(random, int(random.integers(SIDE_MIN, SIDE_MAX + 1))) for _ in range(count)]
+    """Strokes and blobs with ink at all four edges. The longer side is up to :data:`DRAWN_SIDE_MAX` pixels."""
+    return [_drawing(random, int(random.integers(BITMAP_SIDE_MIN, DRAWN_SIDE_MAX + 1))) for _ in range(count)]
 
 
 def _drawing(random: np.random.Generator, side: int) -> Bitmap:

@@ -21,7 +21,7 @@ import mnistzip
 from mnistzip.bitstream.stream_layout import Streams
 from mnistzip.engines.interface import Engine
 from mnistzip.entropy.states import FinalStates
-from mnistzip.models.bitmap.resampling import SHIFT_MAX, SHIFT_MIN, SIDE_MAX, SIDE_MIN, Bitmap
+from mnistzip.models.bitmap.resampling import BITMAP_SIDE_MAX, BITMAP_SIDE_MIN, SHIFT_MAX, SHIFT_MIN, Bitmap
 from mnistzip.models.model import Model
 from mnistzip.models.registry import read_model, shipped
 from support import engine_mutations, fuzz_targets
@@ -181,7 +181,7 @@ def digit(data: bytes) -> None:
     """The digit of a bitmap, if the third byte says so with a grey level changed: found, coded and decoded."""
     if len(data) < 5:
         return
-    side = SIDE_MIN + data[0] % (min(SIDE_MAX, 64) - SIDE_MIN + 1)
+    side = BITMAP_SIDE_MIN + data[0] % (min(BITMAP_SIDE_MAX, 64) - BITMAP_SIDE_MIN + 1)
     shape = (side, data[1] % side + 1) if data[2] & 1 else (data[1] % side + 1, side)
     shift = SHIFT_MIN + data[3] % (SHIFT_MAX - SHIFT_MIN + 1)
     bits = np.unpackbits(np.frombuffer(data[4:], np.uint8))

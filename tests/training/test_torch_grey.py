@@ -10,15 +10,8 @@ pytest.importorskip("torch")
 import torch
 from torch import nn
 
-from mnistzip.training.torch_grey import (
-    CHANNELS,
-    GROUP,
-    GROUPS,
-    Grey,
-    Prior,
-    cosine_transform,
-    log_likelihood,
-)
+from mnistzip.models.grey.prior import CHANNELS, GROUP, GROUPS
+from mnistzip.training.torch_grey import Grey, Prior, cosine_transform, log_likelihood
 
 SIZES = [(1, 1), (1, 40), (7, 5), (28, 28), (30, 20), (65, 66)]
 

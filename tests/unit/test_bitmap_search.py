@@ -7,7 +7,16 @@ import pytest
 
 from mnistzip.engines.interface import Engine
 from mnistzip.engines.numpy_engine import NUMPY
-from mnistzip.models.bitmap.resampling import SHIFT_MAX, SHIFT_MIN, SIDE_MAX, SIDE_MIN, Bitmap, digit_of, is_valid, square_of
+from mnistzip.models.bitmap.resampling import (
+    BITMAP_SIDE_MAX,
+    BITMAP_SIDE_MIN,
+    SHIFT_MAX,
+    SHIFT_MIN,
+    Bitmap,
+    digit_of,
+    is_valid,
+    square_of,
+)
 from mnistzip.types import Pixels
 from support.bitmaps import drawings
 from support.engines import engine_named, needs_extension
@@ -132,7 +141,7 @@ def test_engines_find_the_same_bitmaps_of_many_drawings(seed: int) -> None:
 def test_engines_make_the_same_digits_of_bitmaps_of_all_sizes() -> None:
     random = np.random.default_rng(4)
     bitmaps = []
-    for side in range(SIDE_MIN, SIDE_MAX + 1):
+    for side in range(BITMAP_SIDE_MIN, BITMAP_SIDE_MAX + 1):
         for density in (0, 0.02, 0.5, 1):
             shape = random.permutation([side, int(random.integers(1, side + 1))])
             bitmaps.append(Bitmap(random.random(shape) < density, int(random.integers(SHIFT_MIN, SHIFT_MAX + 1))))

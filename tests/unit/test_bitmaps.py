@@ -13,19 +13,19 @@ from mnistzip.entropy.cost import TOTAL
 from mnistzip.errors import FormatError, ModelError
 from mnistzip.models.bitmap import resampling
 from mnistzip.models.bitmap.bitmap_model import ROW_STEPS, SIDES, WINDOW, Extents, Frequencies
-from mnistzip.models.bitmap.resampling import SHIFT_MAX, SHIFT_MIN, SIDE_MAX, SIDE_MIN, Bitmap, cover, digit_of
+from mnistzip.models.bitmap.resampling import BITMAP_SIDE_MAX, BITMAP_SIDE_MIN, SHIFT_MAX, SHIFT_MIN, Bitmap, cover, digit_of
 from mnistzip.models.registry import shipped
 from mnistzip.models.slanted import steps
 from mnistzip.types import Integers, Pixels
 
-SMALL = Bitmap(np.ones((SIDE_MIN, 1), bool), 0)
+SMALL = Bitmap(np.ones((BITMAP_SIDE_MIN, 1), bool), 0)
 
 
 def blobs(random: np.random.Generator, count: int) -> list[Bitmap]:
     """Bitmaps of random sizes with smooth shapes."""
     out = []
     for _ in range(count):
-        side, shorter = random.integers(SIDE_MIN, 60), int(random.integers(3, 20))
+        side, shorter = random.integers(BITMAP_SIDE_MIN, 60), int(random.integers(3, 20))
         height, width = (side, shorter) if random.random() < 0.5 else (shorter, side)
         noise = random.normal(size=(height + 6, width + 6))
         smooth = sum(noise[k : k + height, n : n + width] for k in range(6) for n in range(6))
@@ -35,7 +35,7 @@ def blobs(random: np.random.Generator, count: int) -> list[Bitmap]:
     return out
 
 
-@pytest.mark.parametrize("side", range(SIDE_MIN, SIDE_MAX + 1))
+@pytest.mark.parametrize("side", range(BITMAP_SIDE_MIN, BITMAP_SIDE_MAX + 1))
 def test_cells_cover_all_pixels_and_no_cell_is_covered_twice(side: int) -> None:
     first, share = cover(side)
     last = first + (share > 0).sum(axis=1) - 1
@@ -71,9 +71,9 @@ def test_the_resampling_of_both_engines_is_equal() -> None:
 
 def test_an_empty_bitmap_gives_a_black_digit_and_a_far_shift_cuts_it_off() -> None:
     assert not digit_of(Bitmap(np.zeros((30, 4), bool), 0)).any()
-    ink = np.ones((SIDE_MIN, SIDE_MIN - 1), bool)
-    assert resampling.square_of(Bitmap(ink, SHIFT_MAX)).sum() == SIDE_MIN * (SIDE_MIN - SHIFT_MAX)
-    assert resampling.square_of(Bitmap(ink, SHIFT_MIN)).sum() == SIDE_MIN * (SIDE_MIN - 1 + SHIFT_MIN)
+    ink = np.ones((BITMAP_SIDE_MIN, BITMAP_SIDE_MIN - 1), bool)
+    assert resampling.square_of(Bitmap(ink, SHIFT_MAX)).sum() == BITMAP_SIDE_MIN * (BITMAP_SIDE_MIN - SHIFT_MAX)
+    assert resampling.square_of(Bitmap(ink, SHIFT_MIN)).sum() == BITMAP_SIDE_MIN * (BITMAP_SIDE_MIN - 1 + SHIFT_MIN)
 
 
 def test_a_centre_of_mass_lies_in_the_middle_of_the_image() -> None:
@@ -122,7 +122,7 @@ def test_frequencies_are_positive_and_sum_to_the_total() -> None:
         return np.zeros(len(bitmap), np.int64)
 
     shipped("mnist-bitmap").bitmaps.decode(2, first_symbol)
-    assert sum(seen) == 2 * 3 + 2 * SIDE_MIN**2
+    assert sum(seen) == 2 * 3 + 2 * BITMAP_SIDE_MIN**2
 
 
 def test_pixels_that_come_later_change_nothing_that_was_coded_before() -> None:

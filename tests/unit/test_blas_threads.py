@@ -84,14 +84,15 @@ def test_one_thread_stays_one_without_a_call() -> None:
     assert not library.calls
 
 
-def test_coding_works_where_nothing_can_be_set() -> None:
+def test_coding_works_where_nothing_can_be_set(digits: Pixels) -> None:
     def broken() -> Any:
         raise OSError("no such library")
 
     for find in (broken, lambda: None):
         limit = OneThread(find)
         with limit, limit:
-            pass
+            file = mnistzip.encode(digits[0])
+        assert file == mnistzip.encode(digits[0])
 
 
 def test_a_child_forked_while_another_thread_is_coding_gets_its_threads_back() -> None:

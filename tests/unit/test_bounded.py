@@ -86,7 +86,7 @@ def test_any_image_comes_back_within_the_bound(image: Pixels, bound: int, model:
 @pytest.mark.parametrize("bound", [1, 8, 32])
 def test_digits_made_from_bitmaps_take_no_more_bytes_than_without_loss(digits: Pixels, bound: int) -> None:
     files, lossless = mnistzip.encode_many(digits, max_error=bound), mnistzip.encode_many(digits, lossless=True)
-    assert max(len(file) - len(exact) for file, exact in zip(files, lossless, strict=True)) <= 1  # two headers differ by as much
+    assert max(len(file) - len(exact) for file, exact in zip(files, lossless, strict=True)) <= 1  # as two headers do
     assert all(difference(mnistzip.decode(file), digit) <= bound for file, digit in zip(files, digits, strict=True))
     archive = mnistzip.encode_archive(digits, max_error=bound)
     assert len(archive) <= len(mnistzip.encode_archive(digits, lossless=True)) + 4

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from mnistzip.coding.latents import Latent
 from mnistzip.coding.tile_latents import TILES as KIND
-from mnistzip.engines.interface import LatentSymbols
+from mnistzip.engines.interface import Intervals
 from mnistzip.engines.numpy_engine import NUMPY
 from mnistzip.entropy import rans
 from mnistzip.errors import FormatError
@@ -21,7 +21,7 @@ PLACES = [b"place %d" % k for k in range(len(TILES))]
 SIDE = 28
 
 
-def encode_lanes(places: list[bytes], tiles: list[int], y: Ints, symbols: LatentSymbols) -> list[bytes]:
+def encode_lanes(places: list[bytes], tiles: list[int], y: Ints, symbols: Intervals) -> list[bytes]:
     """Lanes of images of one tile each."""
     images = [Latent(y[k : k + 1], symbols.select(slice(k, k + 1))) for k in range(len(y))]
     ends = np.cumsum(tiles).tolist()

@@ -48,7 +48,7 @@ def test_files_without_a_latent_and_damaged_files_are_named(digits: Pixels) -> N
     with pytest.raises(OptionError, match="file 1: the file is lossless"):
         mnistzip.latents([lossy, lossless])
     with pytest.raises(OptionError, match="file 0: the file is bounded"):
-        mnistzip.latents([mnistzip.encode(digits[0], max_error=9)])
+        mnistzip.latents([mnistzip.encode(digits[0], max_error=9, model="mnist")])
     with pytest.raises(FormatError, match="file 2"):
         mnistzip.latents([lossy, lossy, lossy[:-2]])
     assert mnistzip.latents([]) == []

@@ -16,8 +16,8 @@ import numpy as np
 from mnistzip.engines.reference.bitmap_counts import Blocks, Counts, blocks_of, bounds, can_sum, halves
 from mnistzip.engines.reference.bitmap_ink import cut, place, ranked, scores
 from mnistzip.models.bitmap.resampling import (
-    SIDE_MAX,
-    SIDE_MIN,
+    BITMAP_SIDE_MAX,
+    BITMAP_SIDE_MIN,
     SIZE,
     Bitmap,
     grey_levels,
@@ -49,7 +49,7 @@ def _find_bitmap(x: Integers) -> Bitmap | None:
     digits = [x[row : row + SIZE, column : column + SIZE] for row in rows for column in columns if _is_place(x, row, column)]
     steps = iter(range(_STEPS))
     for part in (False, True):
-        for side in range(SIDE_MIN, SIDE_MAX + 1):
+        for side in range(BITMAP_SIDE_MIN, BITMAP_SIDE_MAX + 1):
             for digit in digits:
                 bitmap = _find_of_side(digit, blocks_of(side), part, steps)
                 if bitmap is not None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mnistzip.engines.interface import LatentSymbols
+from mnistzip.engines.interface import Intervals
 from mnistzip.entropy import rans
 from mnistzip.entropy.states import FinalStates
 from mnistzip.models.bitmap.bitmap_model import BitmapModel, Frequencies
@@ -16,7 +16,7 @@ from mnistzip.types import Integers
 BITMAPS_TOGETHER = 256  # whose symbols are computed together
 
 
-def bitmap_symbols(model: BitmapModel, bitmaps: Sequence[Bitmap]) -> list[LatentSymbols]:
+def bitmap_symbols(model: BitmapModel, bitmaps: Sequence[Bitmap]) -> list[Intervals]:
     """The intervals of the symbols of each bitmap in coding order.
 
     Raises:
@@ -26,7 +26,7 @@ def bitmap_symbols(model: BitmapModel, bitmaps: Sequence[Bitmap]) -> list[Latent
         require_valid(bitmap)
     parts = [bitmaps[first : first + BITMAPS_TOGETHER] for first in range(0, len(bitmaps), BITMAPS_TOGETHER)]
     return [
-        LatentSymbols(starts.astype(np.uint16), (freqs - 1).astype(np.uint16))
+        Intervals(starts.astype(np.uint16), (freqs - 1).astype(np.uint16))
         for part in parts
         for starts, freqs in model.intervals(part)
     ]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mnistzip.engines.interface import LatentSymbols
+from mnistzip.engines.interface import Intervals
 from mnistzip.entropy import rans
 from mnistzip.entropy.cost import TOTAL
 from mnistzip.entropy.states import FinalStates
@@ -20,13 +20,13 @@ from mnistzip.types import Integers, Pixels
 Shape = tuple[int, int]
 
 
-def image_symbols(prior: GreyPrior, y: Integers, quality_index: int) -> LatentSymbols:
+def image_symbols(prior: GreyPrior, y: Integers, quality_index: int) -> Intervals:
     """The intervals of the symbols of latents ``(N, h, w, 16)`` in coding order."""
     starts, freqs = prior.intervals(y, quality_index)
-    return LatentSymbols(starts.astype(np.uint16), (freqs - 1).astype(np.uint16))
+    return Intervals(starts.astype(np.uint16), (freqs - 1).astype(np.uint16))
 
 
-def encode(symbols: Sequence[LatentSymbols], checks: Integers, check_bits: int) -> list[bytes]:
+def encode(symbols: Sequence[Intervals], checks: Integers, check_bits: int) -> list[bytes]:
     """The bytes of each stream, given its symbols and its check."""
     longest = max((each.start.size for each in symbols), default=0)
     starts, freqs = np.zeros((len(symbols), longest), np.int64), np.full((len(symbols), longest), TOTAL, np.int64)
@@ -59,10 +59,10 @@ def decode(
     return latents, decoder.final_states()
 
 
-def pixel_symbols(model: GreyPixels, x: Pixels, max_error: int) -> LatentSymbols:
+def pixel_symbols(model: GreyPixels, x: Pixels, max_error: int) -> Intervals:
     """The intervals of the grey levels of images ``(N, H, W)`` in coding order."""
     starts, freqs = model.intervals(x, max_error)
-    return LatentSymbols(starts.astype(np.uint16), (freqs - 1).astype(np.uint16))
+    return Intervals(starts.astype(np.uint16), (freqs - 1).astype(np.uint16))
 
 
 def decode_pixels(

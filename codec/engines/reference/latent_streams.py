@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from mnistzip.bitstream.stream_layout import Streams
-from mnistzip.engines.interface import LatentSymbols
+from mnistzip.engines.interface import Intervals
 from mnistzip.entropy import rans
 from mnistzip.entropy.cost import TOTAL
 from mnistzip.entropy.states import FinalStates
@@ -18,13 +18,13 @@ from mnistzip.types import Bools, Integers
 TILES_TOGETHER = 1024  # coded together: small enough for the processor's cache
 
 
-def latent_symbols(prior: Prior, y: Integers, quality_index: Integers) -> LatentSymbols:
+def latent_symbols(prior: Prior, y: Integers, quality_index: Integers) -> Intervals:
     """The intervals of the symbols of latents, ``(N, 196)``, at a quality each, ``(N,)``."""
     starts, freqs = prior.intervals(y, quality_index)
-    return LatentSymbols(starts.astype(np.uint16), (freqs - 1).astype(np.uint16))
+    return Intervals(starts.astype(np.uint16), (freqs - 1).astype(np.uint16))
 
 
-def encode(symbols: LatentSymbols, streams: Streams, checks: Integers, check_bits: int, interleaved: bool) -> list[bytes]:
+def encode(symbols: Intervals, streams: Streams, checks: Integers, check_bits: int, interleaved: bool) -> list[bytes]:
     """The bytes of every stream.
 
     Args:

@@ -1,6 +1,6 @@
 """Rate-distortion optimized quantization: a search for the latent of least bits + lmbda * squared error.
 
-The analysis network quantizes a latent in one step. The search saves about a fifth of the bytes. It minimizes
+The analysis network quantizes a latent in one step. The search goes on from there to a cheaper one. It minimizes
 
     J(y) = bits(y) + lmbda * |x - x_hat(y)|^2
 

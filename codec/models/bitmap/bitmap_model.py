@@ -29,7 +29,7 @@ from mnistzip.entropy.cdf import OCTAVES, ONE
 from mnistzip.entropy.cost import TOTAL
 from mnistzip.errors import ModelError
 from mnistzip.limits import PIXEL_WIDTH_MAX
-from mnistzip.models.bitmap.resampling import SHIFT_MAX, SHIFT_MIN, SIDE_MAX, SIDE_MIN, Bitmap
+from mnistzip.models.bitmap.resampling import BITMAP_SIDE_MAX, BITMAP_SIDE_MIN, SHIFT_MAX, SHIFT_MIN, Bitmap
 from mnistzip.models.slanted import Canvas, ImageShape, Places, steps
 from mnistzip.nn.exact import ACTIVATIONS, Affine, Numbers, Range, exact_matmul, requantize, require_shape
 from mnistzip.threads import go_on
@@ -40,14 +40,14 @@ WINDOW = tuple((row, column) for row in range(-UP, 1) for column in range(-LEFT,
 ROW_STEPS = RIGHT + 1  # the pixel in row r and column c is coded in step c + 9r
 EDGES = ("above", "left", "below", "right")
 DISTANCES = 64  # from an edge that are told apart
-SIZES = SIDE_MAX + 1  # rows of the tables of heights and widths
+SIZES = BITMAP_SIDE_MAX + 1  # rows of the tables of heights and widths
 LOGITS = Range(-1344, 1344)
 
-SIDES = SIDE_MAX - SIDE_MIN + 1  # values of the longer side
+SIDES = BITMAP_SIDE_MAX - BITMAP_SIDE_MIN + 1  # values of the longer side
 DIFFERENCES = 128  # values of the difference of the sides
 SHIFTS = SHIFT_MAX - SHIFT_MIN + 1
 SIDE_BITS = 4  # longer sides that differ in these bits only share a table of differences
-SIDE_CLASSES = (SIDE_MAX >> SIDE_BITS) + 1
+SIDE_CLASSES = (BITMAP_SIDE_MAX >> SIDE_BITS) + 1
 PIXELS_PER_BATCH = 1 << 15  # that are computed together
 
 
@@ -88,7 +88,7 @@ class Extents(NamedTuple):
     """The symbols of the sizes and shifts of n bitmaps, shape ``(n,)`` each.
 
     Attributes:
-        side: the longer side, less :data:`SIDE_MIN`.
+        side: the longer side, less :data:`BITMAP_SIDE_MIN`.
         difference: twice the difference of the sides, plus 1 if the width is the longer one.
         shift: less :data:`SHIFT_MIN`.
     """
@@ -103,11 +103,11 @@ class Extents(NamedTuple):
         height, width = np.array([bitmap.ink.shape for bitmap in bitmaps], np.int64).reshape(-1, 2).T
         shift = np.array([bitmap.shift for bitmap in bitmaps], np.int64)
         difference = 2 * np.abs(height - width) + (width > height)
-        return cls(np.maximum(height, width) - SIDE_MIN, difference, shift - SHIFT_MIN)
+        return cls(np.maximum(height, width) - BITMAP_SIDE_MIN, difference, shift - SHIFT_MIN)
 
     def shapes(self) -> tuple[list[ImageShape], list[bool]]:
         """``(height, width)`` of each bitmap, and whether these symbols are possible; sides are at least 1."""
-        side, apart, is_wide = self.side + SIDE_MIN, self.difference >> 1, (self.difference & 1).astype(bool)
+        side, apart, is_wide = self.side + BITMAP_SIDE_MIN, self.difference >> 1, (self.difference & 1).astype(bool)
         possible = (apart < side) & ~(is_wide & (apart == 0))
         shorter = np.maximum(side - apart, 1)
         height, width = np.where(is_wide, shorter, side), np.where(is_wide, side, shorter)
@@ -220,7 +220,7 @@ class BitmapModel:
         return Frequencies(np.repeat(self.sides[:, None], count, axis=1))
 
     def _differences(self, side: Integers) -> Frequencies:
-        return Frequencies(self.differences[(side + SIDE_MIN) >> SIDE_BITS].T)
+        return Frequencies(self.differences[(side + BITMAP_SIDE_MIN) >> SIDE_BITS].T)
 
     def _shifts(self, count: int) -> Frequencies:
         return Frequencies(np.repeat(self.shifts[:, None], count, axis=1))

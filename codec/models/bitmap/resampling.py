@@ -34,7 +34,7 @@ from mnistzip.tiling import TILE
 from mnistzip.types import Bools, Floats, Integers, Pixels
 
 SIZE = 20  # of the digit before it is centred
-SIDE_MIN, SIDE_MAX = SIZE, 128  # of the longer side of a bitmap
+BITMAP_SIDE_MIN, BITMAP_SIDE_MAX = SIZE, 128  # of the longer side of a bitmap
 SHIFT_MIN, SHIFT_MAX = -8, 7  # of a bitmap from the middle of its square
 _PART = 0.99  # of its size that a pixel covers
 _MIDDLE = 128  # grey level that others are rounded towards
@@ -44,7 +44,8 @@ class Bitmap(NamedTuple):
     """A black and white digit.
 
     Attributes:
-        ink: ``(h, w)``; the longer side has :data:`SIDE_MIN` to :data:`SIDE_MAX` pixels, the shorter one is cut to the ink.
+        ink: ``(h, w)``; the longer side has :data:`BITMAP_SIDE_MIN` to :data:`BITMAP_SIDE_MAX` pixels, the shorter one is cut
+            to the ink.
         shift: pixels from the middle of the square, along the shorter side, :data:`SHIFT_MIN` to :data:`SHIFT_MAX`.
     """
 
@@ -163,7 +164,7 @@ def digits_of(bitmaps: Sequence[Bitmap]) -> Pixels:
 
 def is_valid(bitmap: Bitmap) -> bool:
     """Whether sides and shift are within their ranges."""
-    sides = SIDE_MIN <= bitmap.side <= SIDE_MAX and min(bitmap.ink.shape) > 0
+    sides = BITMAP_SIDE_MIN <= bitmap.side <= BITMAP_SIDE_MAX and min(bitmap.ink.shape) > 0
     return sides and SHIFT_MIN <= bitmap.shift <= SHIFT_MAX
 
 
