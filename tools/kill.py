@@ -122,23 +122,23 @@ def checkpoint(folder: Path) -> Victim:
     """A training of a tiny module, which does little else than write checkpoints."""
     import torch
 
-    from mnistzip.training.trainer import Phase, Run, Schedule
+    from mnistzip.training.trainer import Run, Schedule, StageTrainer
 
     torch.set_num_threads(1)  # a fork has none of its parent's other threads
     images = torch.zeros((64, 1, 28, 28), dtype=torch.uint8)
 
-    def phase(epochs: int) -> Phase:
+    def trainer(epochs: int) -> StageTrainer:
         torch.manual_seed(1)
         module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 784))
-        return Phase("layer", Run(folder, 1, log=lambda _: None), module, Schedule(epochs=epochs, batch=64, rate=1e-3))
+        return StageTrainer("layer", Run(folder, 1, log=lambda _: None), module, Schedule(epochs=epochs, batch=64, rate=1e-3))
 
     def train(epochs: int) -> None:
-        made = phase(epochs)
+        made = trainer(epochs)
         made.resume()
         made.train(images, lambda x: made.module(x).square().mean())
 
     def whole() -> bool:
-        made = phase(1)
+        made = trainer(1)
         made.resume()
         return made.epoch >= 1
 

@@ -84,7 +84,7 @@ def main(digits: str, checkpoint: Path, output: Path, note: str, force: bool) ->
         "data": {"source": source, "train": len(split.train), "held_out": len(split.held_out)},
         "seed": progress.seed,
         "stopped": progress.passed < progress.seconds,
-        "phases": [progress.described(BitmapTrainer)],
+        "stages": [progress.described(BitmapTrainer)],
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
         "threads": progress.threads,
         "bitmaps": held_out_results(network, model, split.held_out),

@@ -31,7 +31,7 @@ MEASURED = 1 << 16  # pixels that are measured together
 class BitmapTrainer(PictureTrainer[BitmapModel]):
     """Bits of random pixels; hard ones are drawn more often than easy ones, which count more."""
 
-    phase, batch_pixels = "bitmaps", 4096
+    stage, batch_pixels = "bitmaps", 4096
     rate, matrix_rate = 2e-3, 0.01
 
     def __init__(self, model: BitmapModel, pixels: BitmapPixels, minutes: float, seed: int) -> None:

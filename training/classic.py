@@ -20,7 +20,7 @@ from mnistzip.nn.exact import ACTIVATION_MAX
 from mnistzip.training.splits import Split
 from mnistzip.training.torch_codec import FINE_SHIFT, Config, Prior
 from mnistzip.training.torch_layers import Conv, Quantizable, Units
-from mnistzip.training.trainer import Phase, Run, Schedule
+from mnistzip.training.trainer import Run, Schedule, StageTrainer
 
 FINEST_STEP = 20  # integer step of the synthesis' input at quality 100
 SIGMOID_SCALE = 32  # steps of the sigmoid's table per unit of its input
@@ -58,7 +58,7 @@ class Classic(Quantizable):
         self.register_buffer("peaks", torch.ones(3))  # largest activations after first, second and third
 
     def frozen(self) -> list[nn.Module]:
-        """Modules that the last phase does not train."""
+        """Modules that the last stage does not train."""
         return [self.first, self.second]
 
     def observe(self, x: Tensor) -> None:
@@ -132,11 +132,11 @@ class Classic(Quantizable):
         return smooth + (exact - smooth).detach()
 
 
-def train_classic(split: Split, config: ClassicConfig, schedule: Schedule, run: Run) -> tuple[Classic, Phase]:
+def train_classic(split: Split, config: ClassicConfig, schedule: Schedule, run: Run) -> tuple[Classic, StageTrainer]:
     """Train the autoencoder in float, or resume its training."""
     torch.manual_seed(run.seed)
     classic = Classic(config)
-    phase = Phase(AUTOENCODER, run, classic, schedule)
+    trainer = StageTrainer(AUTOENCODER, run, classic, schedule)
     probe = split.held_out.float() / WHITE
 
     def loss(x: Tensor) -> Tensor:
@@ -145,9 +145,9 @@ def train_classic(split: Split, config: ClassicConfig, schedule: Schedule, run: 
     def measure() -> dict[str, float]:
         return {"dB": float_psnr(classic, probe)}
 
-    phase.train(split.train, loss, measure)
+    trainer.train(split.train, loss, measure)
     classic.observe(split.train[:10_000].float() / WHITE)
-    return classic, phase
+    return classic, trainer
 
 
 def float_psnr(classic: Classic, x: Tensor) -> float:

@@ -50,7 +50,7 @@ def main(model_file: Path, checkpoint: Path, pictures: Sequence[Path], output: P
         "command": f"python -m mnistzip.training.grey_trainer {names} --part pixels --minutes {minutes} --out grey-pixels.pt",
         "seed": progress.seed,
         "threads": progress.threads,
-        "phases": [progress.described(GreyPixelsTrainer)],
+        "stages": [progress.described(GreyPixelsTrainer)],
         "stopped": progress.passed < progress.seconds,
         "held_out": rows,
     }

@@ -163,7 +163,7 @@ def described(content: bytes, report: dict[str, Any], pixels: dict[str, Any]) ->
     """The report of a model file with a pixel model.
 
     Args:
-        pixels: command, seed, threads, phases and results.
+        pixels: command, seed, threads, stages and results.
     """
     facts = {
         "sha256": hashlib.sha256(content).hexdigest(),
@@ -259,13 +259,13 @@ def train(
     facts = {
         "data": about | {"train": len(images) - held, "held_out": held, "drawn": True},
         "seed": run.seed,
-        "phases": [lossy.progress.described(GreyTrainer)],
+        "stages": [lossy.progress.described(GreyTrainer)],
         "threads": torch.get_num_threads(),
         "stopped": run.stopping,
     }
     report = report_of(content, lossy.model, levels, held_out, out.stem, facts)
     content, rows = with_trained_pixels(content, out.stem, pixels.model.eval(), probes_of(held_out))
-    report = described(content, report, {"phases": [pixels.progress.described(GreyPixelsTrainer)], "held_out": rows})
+    report = described(content, report, {"stages": [pixels.progress.described(GreyPixelsTrainer)], "held_out": rows})
     write(out, content, report, command, force)
     return report
 
@@ -306,7 +306,7 @@ def main(checkpoint: Path, pictures: Sequence[Path], output: Path, force: bool) 
     about = {
         "data": {"source": names, "train": counts[0], "held_out": counts[1], "drawn": True},
         "seed": progress.seed,
-        "phases": [progress.described(GreyTrainer)],
+        "stages": [progress.described(GreyTrainer)],
         "threads": progress.threads,
         "stopped": progress.passed < progress.seconds,
     }

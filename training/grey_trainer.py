@@ -33,7 +33,7 @@ FLATTENED, OFFSET = 0.5, 0.3  # a picture of b bits a pixel counts as b / (b + O
 class GreyTrainer(PictureTrainer[Grey]):
     """Bits and squared error of pictures of random qualities."""
 
-    phase, batch_pixels = "rounded", 49_152
+    stage, batch_pixels = "rounded", 49_152
     rate, matrix_rate = 6e-3, 0.015
 
     def matrices(self) -> list[nn.Parameter]:
@@ -49,7 +49,7 @@ class GreyTrainer(PictureTrainer[Grey]):
 class GreyPixelsTrainer(PictureTrainer[GreyPixels]):
     """Bits of pictures with random largest errors."""
 
-    phase, batch_pixels = "pixels", 32_768
+    stage, batch_pixels = "pixels", 32_768
     rate, matrix_rate = 4e-3, 0.015
 
     def matrices(self) -> list[nn.Parameter]:

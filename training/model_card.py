@@ -38,7 +38,7 @@ def card(report: dict[str, Any], command: str) -> str:
     """
     data = report["data"]
     held_out = f"{data['held_out']} drawn at random" if data.get("drawn") else f"the last {data['held_out']}"
-    minutes = sum(phase["seconds"] for phase in report["phases"]) / 60
+    minutes = sum(stage["seconds"] for stage in report["stages"]) / 60
     lines = [
         f"# Model `{report['model']}`",
         "",
@@ -58,7 +58,7 @@ def card(report: dict[str, Any], command: str) -> str:
     ]
     if report.get("stopped"):
         lines.append("- Training was stopped before its end.")
-    lines += map(_phase, report["phases"])
+    lines += map(_described_stage, report["stages"])
     if "float_psnr_db" in report:
         lines.append(f"- As a float autoencoder, before rounding: {report['float_psnr_db']:.2f} dB on held-out images.")
     if "held_out" in report:
@@ -109,16 +109,16 @@ def _bitmaps_table(results: dict[str, Any]) -> list[str]:
     ]
 
 
-def _phase(phase: dict[str, Any]) -> str:
-    """A line on a phase of a training."""
-    if "pixels" in phase:
-        text = f"{phase['steps']} steps, batches of {phase['pixels']} pixels"
+def _described_stage(stage: dict[str, Any]) -> str:
+    """A line on a stage of a training."""
+    if "pixels" in stage:
+        text = f"{stage['steps']} steps, batches of {stage['pixels']} pixels"
     else:
-        text = f"{phase['epochs']} epochs, batches of {phase['batch']}"
-    text += f", learning rate {phase['rate']:g}"
-    if phase.get("matrix_rate") is not None:
-        text += f" (Muon: {phase['matrix_rate']:g})"
-    return f"- Phase *{phase['name']}*: {text}, {phase['seconds']} s."
+        text = f"{stage['epochs']} epochs, batches of {stage['batch']}"
+    text += f", learning rate {stage['rate']:g}"
+    if stage.get("matrix_rate") is not None:
+        text += f" (Muon: {stage['matrix_rate']:g})"
+    return f"- Stage *{stage['name']}*: {text}, {stage['seconds']} s."
 
 
 def _pixel_model(about: dict[str, Any]) -> list[str]:
@@ -129,7 +129,7 @@ def _pixel_model(about: dict[str, Any]) -> list[str]:
     if about.get("stopped"):
         lines.append("- Its training was stopped before its end.")
     lines += [
-        *map(_phase, about["phases"]),
+        *map(_described_stage, about["stages"]),
         "",
         "Held-out images, ideal code length in float and as integers, and whole files:",
     ]

@@ -59,22 +59,22 @@ class Progress:
     passed: float = 0.0
 
     def described(self, trainer: type[PictureTrainer[Any]]) -> dict[str, Any]:
-        """The phase of a training report."""
+        """The stage of a training report."""
         rates = {"rate": self.rate, "matrix_rate": self.matrix_rate}
         pixels = trainer.batch_pixels
-        return {"name": trainer.phase, "seconds": round(self.passed), "steps": self.steps, "pixels": pixels, **rates}
+        return {"name": trainer.stage, "seconds": round(self.passed), "steps": self.steps, "pixels": pixels, **rates}
 
 
 class PictureTrainer(Generic[Network]):
     """A model, its optimizers and its progress; subclasses say what the loss is.
 
     Attributes:
-        phase: the name of the training phase, for reports.
+        stage: the name of the training stage, for reports.
         batch_pixels: pixels of a step.
         rate, matrix_rate: first learning rates of AdamW and of Muon, which takes the weight matrices.
     """
 
-    phase: ClassVar[str]
+    stage: ClassVar[str]
     batch_pixels: ClassVar[int]
     rate: ClassVar[float]
     matrix_rate: ClassVar[float]

@@ -12,7 +12,7 @@ from mnistzip.models.pixel.planes import Plane
 from mnistzip.training.splits import Split
 from mnistzip.training.torch_layers import dequantize, quantize
 from mnistzip.training.torch_pixel_model import PixelModel
-from mnistzip.training.trainer import Phase, Run, Schedule
+from mnistzip.training.trainer import Run, Schedule, StageTrainer
 
 PROBE_IMAGES = 512  # held-out images for the log
 PROBE_BATCH = 64
@@ -28,11 +28,11 @@ class PixelStage:
     quantized: bool = False
 
 
-def train_pixel_stage(model: PixelModel, split: Split, stage: PixelStage, run: Run) -> Phase:
+def train_pixel_stage(model: PixelModel, split: Split, stage: PixelStage, run: Run) -> StageTrainer:
     """Train one stage, or continue it from its checkpoint."""
     switch = quantize if stage.quantized else dequantize
     matrices = model.matrices()
-    phase = Phase(stage.name, run, model, stage.schedule, prepare=lambda: switch(model), matrices=matrices)
+    trainer = StageTrainer(stage.name, run, model, stage.schedule, prepare=lambda: switch(model), matrices=matrices)
     probe = split.held_out[:PROBE_IMAGES, 0]
 
     def loss(x: Tensor) -> Tensor:
@@ -42,10 +42,10 @@ def train_pixel_stage(model: PixelModel, split: Split, stage: PixelStage, run: R
         sizes = measure(model, probe)
         return sizes | {"held_out": sizes["bytes"]}
 
-    phase.train(split.train, loss, measure_probe)
+    trainer.train(split.train, loss, measure_probe)
     model.eval()
     switch(model)
-    return phase
+    return trainer
 
 
 def as_bytes(x: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ from mnistzip.training.stages import Stage, cost_of_integers, train_stage
 from mnistzip.training.torch_codec import Codec, Config, Sizes, qualities
 from mnistzip.training.torch_layers import dequantize, quantize
 from mnistzip.training.torch_pixel_model import PixelConfig, PixelModel
-from mnistzip.training.trainer import FlushDenormals, Phase, Run, Schedule
+from mnistzip.training.trainer import FlushDenormals, Run, Schedule, StageTrainer
 
 REPORTED = (1, 10, 25, 50, 75, 90, 100)  # qualities in the report on held-out images
 REPORT_IMAGES = 1000
@@ -45,7 +45,7 @@ COMPARED_IMAGES = 250  # in the comparison at the default effort with several mo
 
 @dataclass(frozen=True)
 class Recipe:
-    """A configuration and the schedules of all phases.
+    """A configuration and the schedules of all stages.
 
     Attributes:
         autoencoder: schedule of the autoencoder of ``classic``, before it becomes a codec.
@@ -152,25 +152,25 @@ def train(
     run.log(f"{len(split.train)} images to train on, {len(split.held_out)} held out")
     extra: dict[str, Any] = {}
     codec: Codec | Classic
-    phases = []
+    trainers = []
     torch.manual_seed(run.seed)
     if isinstance(recipe.config, ClassicConfig):
         assert recipe.autoencoder is not None
-        codec, phase = train_classic(split, recipe.config, recipe.autoencoder, run)
-        phases.append(phase)
+        codec, trainer = train_classic(split, recipe.config, recipe.autoencoder, run)
+        trainers.append(trainer)
         extra["float_psnr_db"] = float_psnr(codec, split.held_out.float() / metrics.PEAK)
         torch.manual_seed(run.seed)
     else:
         codec = Codec(recipe.config)
     coder = Coder(codec).to(run.device)
     with run.device:
-        phases += [train_stage(coder, split.to(run.device), stage, run) for stage in recipe.stages]
+        trainers += [train_stage(coder, split.to(run.device), stage, run) for stage in recipe.stages]
         quantize(coder.eval())
     coder.cpu()
     pixels: Arrays = {}
     if recipe.pixels is not None:
-        pixel_phases, pixels, lossless = train_pixels(split, recipe, run)
-        phases += pixel_phases
+        pixel_trainers, pixels, lossless = train_pixels(split, recipe, run)
+        trainers += pixel_trainers
         extra |= {"lossless": lossless} if pixels else {}
     if not distributed.is_leader():
         return {}
@@ -195,7 +195,7 @@ def train(
         "seed": run.seed,
         "stopped": run.stopping,
         "config": recipe.config.as_dict(),
-        "phases": [_phase(phase) for phase in phases],
+        "stages": [_described_stage(trainer) for trainer in trainers],
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
         "threads": torch.get_num_threads(),
         "processes": distributed.process_count(),
@@ -255,11 +255,11 @@ def command_of(report: dict[str, Any]) -> str:
     return f"{command} train {data['source']} {' '.join(arguments)} -o {report['model']}.npz"
 
 
-def train_pixels(split: Split, recipe: Recipe, run: Run) -> tuple[list[Phase], Arrays, dict[str, Any]]:
+def train_pixels(split: Split, recipe: Recipe, run: Run) -> tuple[list[StageTrainer], Arrays, dict[str, Any]]:
     """Train the pixel model, or resume its training.
 
     Returns:
-        Its phases, its arrays, and mean bytes of held-out images for the report. The last two are empty if no epoch ended.
+        Its trainers, its arrays, and mean bytes of held-out images for the report. The last two are empty if no epoch ended.
     """
     assert recipe.pixels is not None
     torch.manual_seed(run.seed)
@@ -267,16 +267,16 @@ def train_pixels(split: Split, recipe: Recipe, run: Run) -> tuple[list[Phase], A
     model.count_blank(split.train[:, 0])
     model.to(run.device)
     with run.device:
-        phases = [train_pixel_stage(model, split.to(run.device), stage, run) for stage in recipe.pixel_stages]
+        trainers = [train_pixel_stage(model, split.to(run.device), stage, run) for stage in recipe.pixel_stages]
     model.cpu()
-    if not any(phase.epoch for phase in phases):  # stopped before the first epoch ended
-        return phases, {}, {}
+    if not any(trainer.epoch for trainer in trainers):  # stopped before the first epoch ended
+        return trainers, {}, {}
     sizes: dict[str, Any] = {"config": recipe.pixels.as_dict()}
     images = split.held_out[:REPORT_IMAGES, 0]
     for name, switch in (("float", dequantize), ("integer", quantize)):
         switch(model.eval())
         sizes[f"{name}_bytes"] = {part: round(size, 4) for part, size in measure(model, images).items()}
-    return phases, export_pixels(model), sizes
+    return trainers, export_pixels(model), sizes
 
 
 def held_out_results(model: Model, split: Split) -> list[dict[str, float]]:
@@ -291,9 +291,9 @@ def held_out_results(model: Model, split: Split) -> list[dict[str, float]]:
     return rows
 
 
-def _phase(phase: Phase) -> dict[str, Any]:
-    fields = {"name": phase.name, "seconds": round(phase.seconds), **asdict(phase.schedule), "epoch_steps": phase.steps}
-    return fields | {"momentum": list(phase.schedule.momentum)}
+def _described_stage(trainer: StageTrainer) -> dict[str, Any]:
+    fields = {"name": trainer.name, "seconds": round(trainer.seconds), **asdict(trainer.schedule), "epoch_steps": trainer.steps}
+    return fields | {"momentum": list(trainer.schedule.momentum)}
 
 
 def _write(path: Path, content: bytes, force: bool) -> None:

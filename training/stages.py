@@ -21,7 +21,7 @@ from mnistzip.training.rd_model import Coder
 from mnistzip.training.splits import Split
 from mnistzip.training.torch_codec import qualities
 from mnistzip.training.torch_layers import dequantize, quantize
-from mnistzip.training.trainer import Phase, Run, Schedule
+from mnistzip.training.trainer import Run, Schedule, StageTrainer
 
 PROBES = (1, 25, 50, 75, 100)  # qualities in the log
 PROBE_IMAGES = 200
@@ -55,13 +55,13 @@ class Stage:
     fresh_head: bool = False
 
 
-def train_stage(coder: Coder, split: Split, stage: Stage, run: Run) -> Phase:
+def train_stage(coder: Coder, split: Split, stage: Stage, run: Run) -> StageTrainer:
     """Train one stage, or continue it from its checkpoint."""
     for part in coder.codec.frozen():
         part.requires_grad_(not stage.frozen)
     switch = quantize if stage.quantized else dequantize
     fast = coder.head if stage.fresh_head else None
-    phase = Phase(stage.name, run, coder, stage.schedule, prepare=lambda: switch(coder), fast=fast)
+    trainer = StageTrainer(stage.name, run, coder, stage.schedule, prepare=lambda: switch(coder), fast=fast)
     probe = split.held_out[:PROBE_IMAGES].float() / WHITE
 
     def loss(x: Tensor) -> Tensor:
@@ -70,10 +70,10 @@ def train_stage(coder: Coder, split: Split, stage: Stage, run: Run) -> Phase:
         lmbda = coder.codec.config.lmbda(level)
         return (costs(coder, x, level, lmbda, stage.passes) * lmbda**-BALANCE).mean()
 
-    phase.train(split.train, loss, lambda: measure(coder, probe, PROBE_PASSES if stage.passes else 0))
+    trainer.train(split.train, loss, lambda: measure(coder, probe, PROBE_PASSES if stage.passes else 0))
     coder.eval()
     switch(coder)
-    return phase
+    return trainer
 
 
 def costs(coder: Coder, x: Tensor, level: Tensor, lmbda: Tensor, passes: int) -> Tensor:

@@ -284,7 +284,7 @@ class Codec(Quantizable):
             self.step.rows.copy_(-ramp.expand(-1, CHANNELS))
 
     def frozen(self) -> list[nn.Module]:
-        """Modules that the last phase does not train: those that determine the latent."""
+        """Modules that the last stage does not train: those that determine the latent."""
         return [self.analysis, self.fine]
 
     def calibrate(self) -> None:

@@ -84,7 +84,7 @@ class FlushDenormals(ContextDecorator):
 
 @dataclass(frozen=True)
 class Schedule:
-    """Length and learning rates of a phase. Learning rates fall from ``rate`` to ``end * rate``.
+    """Length and learning rates of a stage. Learning rates fall from ``rate`` to ``end * rate``.
 
     ``matrix_rate`` is the rate of Muon, for the weights of convolutions or other matrices. If it is None, AdamW trains all
     parameters.
@@ -99,7 +99,7 @@ class Schedule:
     decay: float = 1e-4
     end: float = 0.01
     matrix_rate: float | None = None
-    fall_over: int | None = None  # epochs of the fall, if the phase ends before the fall does
+    fall_over: int | None = None  # epochs of the fall, if the stage ends before the fall does
     steps: int | None = None  # per epoch; by default one pass over the images
     keep_best: bool = False  # end with the weights of the epoch with the lowest cost of held-out images
     patience: int | None = None  # end after this many epochs without an improvement
@@ -114,8 +114,8 @@ class Schedule:
         return min(1.0, (step + 1) / warm_up) * (self.end + (1 - self.end) * fall)
 
 
-class Phase:
-    """Trains one module, epoch by epoch. A phase can be stopped and resumed after any epoch.
+class StageTrainer:
+    """Trains one module, epoch by epoch. A stage can be stopped and resumed after any epoch.
 
     ``fast`` is an untrained part of the module. All other parts learn at a small share of its rate.
     """

@@ -30,7 +30,7 @@ from mnistzip.training import budgeted_recipe, recipes, splits
 from mnistzip.training.baselines import advice
 from mnistzip.training.plots import Board
 from mnistzip.training.run_folder import begin, check
-from mnistzip.training.trainer import Phase, Run, Schedule
+from mnistzip.training.trainer import Run, Schedule, StageTrainer
 from mnistzip.types import Pixels
 
 pytestmark = pytest.mark.torch
@@ -147,7 +147,7 @@ def test_the_command_leads_from_images_to_files(
         assert len(curves.convert("RGB").getcolors(1 << 20) or []) > 50  # not blank
     report = json.loads(out.with_suffix(".json").read_text())
     assert report["beside"]["images"] == 12
-    assert all(phase["epochs"] == 1 for phase in report["phases"])
+    assert all(stage["epochs"] == 1 for stage in report["stages"])
     file = mnistzip.encode(images[0], model=out, lossless=True)
     assert (mnistzip.decode(file, model=out) == images[0]).all()
     assert mnistzip.decode(mnistzip.encode(images[0], model=out), model=out).shape == (28, 28)
@@ -318,19 +318,19 @@ def test_a_stage_ends_where_held_out_images_do_no_better(images: Pixels, tmp_pat
     weight = torch.nn.Linear(1, 1)
     schedule = Schedule(6, 8, 1e-3, warm_up=1, steps=1, keep_best=True, patience=3)
 
-    def phase() -> Phase:
-        return Phase("some", Run(tmp_path, 1, messages.append), weight, schedule)
+    def trainer() -> StageTrainer:
+        return StageTrainer("some", Run(tmp_path, 1, messages.append), weight, schedule)
 
     def loss(x: torch.Tensor) -> torch.Tensor:
         return weight(x.mean().view(1, 1)).square().mean()
 
-    first = phase()
+    first = trainer()
     training_images = torch.from_numpy(images).unsqueeze(1)
     first.train(training_images, loss, lambda: {"held_out": next(costs)})
     assert first.epoch == 5
     assert first.best is not None
     assert (weight.weight == first.best[1]["weight"]).all()
     assert "no improvement on held-out images for 3 epochs" in messages[-1]
-    again = phase()
+    again = trainer()
     again.train(training_images, loss, lambda: {"held_out": next(costs)})
     assert again.epoch == 5

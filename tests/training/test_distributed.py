@@ -16,7 +16,7 @@ from torch import Tensor, multiprocessing, nn
 from mnistzip.training import distributed
 from mnistzip.training.pace import Pacer, Plan, Share
 from mnistzip.training.recipes import command_of
-from mnistzip.training.trainer import Phase, Run, Schedule
+from mnistzip.training.trainer import Run, Schedule, StageTrainer
 
 pytestmark = pytest.mark.torch
 
@@ -42,17 +42,17 @@ def work(folder: Path, stop: bool = False) -> tuple[dict[str, Tensor], int]:
     images = torch.randint(0, 256, (40, 1, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(5))
     module = Brightness()
     run = Run(folder, 3)
-    phase = Phase("bright", run, module, Schedule(2, 8, 1e-3, warm_up=1, paced=True))
+    trainer = StageTrainer("bright", run, module, Schedule(2, 8, 1e-3, warm_up=1, paced=True))
     if distributed.is_leader():  # the others get the number of steps from the leader
         shares = {"bright": Share(1.0, 2, 1e9)}
         run.pacer = Pacer(Plan({"bright": [STEPS, STEPS - 1]}, {}, {}), folder / "plan.json", shares, 100.0, lambda: 0.0)
 
     def loss(x: Tensor) -> Tensor:
-        run.stopping = stop and phase.epoch == 1
+        run.stopping = stop and trainer.epoch == 1
         return module.loss(x)
 
-    phase.train(images, loss)
-    return module.state_dict(), phase.epoch
+    trainer.train(images, loss)
+    return module.state_dict(), trainer.epoch
 
 
 def process(rank: int, port: int, folder: Path) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from mnistzip.errors import ModelError
 from mnistzip.training import budgeted_recipe
 from mnistzip.training.pace import Pacer, Plan, Share, clock_time, share_out
-from mnistzip.training.trainer import Phase, Run, Schedule
+from mnistzip.training.trainer import Run, Schedule, StageTrainer
 
 pytestmark = pytest.mark.torch
 
@@ -155,21 +155,21 @@ def test_the_rate_falls_to_its_end_whatever_the_epochs_turn_out_to_be(tmp_path: 
     tempo = iter([1.0] * 30 + [6.0] * 1000)
     run.pacer = Pacer(Plan({}, {"one": 1.0}, {}), tmp_path / "plan.json", {"one": Share(1.0, 4, 1e9)}, 100.0, clock)
     schedule = Schedule(4, 8, 1e-3, warm_up=500, end=0.1, paced=True)
-    phase = Phase("one", run, weight, schedule)
+    trainer = StageTrainer("one", run, weight, schedule)
     rates: list[float] = []
 
     def loss(x: Tensor) -> Tensor:
-        rates.append(phase.optimizers[0].param_groups[0]["lr"])
+        rates.append(trainer.optimizers[0].param_groups[0]["lr"])
         clock.now += next(tempo)
         return weight(x.mean().view(1, 1)).square().mean()
 
-    phase.train(torch.zeros(40, 1, 28, 28, dtype=torch.uint8), loss)
-    rates.append(phase.optimizers[0].param_groups[0]["lr"])
-    assert len(phase.steps) == 4
-    assert len(set(phase.steps)) > 1
+    trainer.train(torch.zeros(40, 1, 28, 28, dtype=torch.uint8), loss)
+    rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+    assert len(trainer.steps) == 4
+    assert len(set(trainer.steps)) > 1
     assert max(rates[1:]) == pytest.approx(1e-3, rel=0.1)
     assert rates[-1] < 0.25e-3
-    fall = rates[1 + phase.steps[0] :]
+    fall = rates[1 + trainer.steps[0] :]
     assert fall == sorted(fall, reverse=True)
 
 

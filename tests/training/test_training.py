@@ -32,7 +32,7 @@ from mnistzip.training.stages import Stage, train_stage, vary
 from mnistzip.training.torch_codec import Codec, Config, flatten, qualities
 from mnistzip.training.torch_layers import exact_shift, quantize
 from mnistzip.training.torch_pixel_model import PixelConfig
-from mnistzip.training.trainer import Phase, Run, Schedule
+from mnistzip.training.trainer import Run, Schedule, StageTrainer
 from support.paths import DIGITS
 
 pytestmark = pytest.mark.torch
@@ -110,7 +110,7 @@ def test_a_resumed_run_is_the_uninterrupted_run(kind: str, tmp_path: Path, split
     schedule = replace(QUICK, epochs=3, matrix_rate=0.01)
     stage = Stage(kind, schedule, passes=0 if kind == "rounded" else 2, quantized=kind == "integers", changed=0.5)
 
-    def run_in(folder: str, log: Callable[[str], None]) -> tuple[Coder, Phase]:
+    def run_in(folder: str, log: Callable[[str], None]) -> tuple[Coder, StageTrainer]:
         coder = small_coder()
         return coder, train_stage(coder, split, stage, Run(tmp_path / folder, 4, log))
 
@@ -122,8 +122,8 @@ def test_a_resumed_run_is_the_uninterrupted_run(kind: str, tmp_path: Path, split
 
     with pytest.raises(KeyboardInterrupt):
         run_in("stopped", stop)
-    resumed, phase = run_in("stopped", lambda _: None)
-    assert phase.epoch == 3
+    resumed, trainer = run_in("stopped", lambda _: None)
+    assert trainer.epoch == 3
     for one, other in zip(straight.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(one, other)
     assert (tmp_path / "stopped" / f"{kind}.csv").read_text().count("\n") == 4
