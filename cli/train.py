@@ -140,7 +140,7 @@ def train(
 
 def _wants_grey(data: str, kind: str, fit: str, epochs: int | None, convert: bool) -> bool:
     """Whether a model of the kind grey is to be trained."""
-    from mnistzip.coding.model_choice import looks_like_a_digit
+    from mnistzip.coding.estimates import looks_like_a_digit
     from mnistzip.io.readers import load
 
     if kind == "grey":

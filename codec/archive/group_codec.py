@@ -21,7 +21,9 @@ from mnistzip.bitstream.bounded import nearest
 from mnistzip.bitstream.checksums import crc32
 from mnistzip.bitstream.container import NAMED_BY_HASH
 from mnistzip.coding.latents import Symbols
-from mnistzip.coding.model_choice import Candidate, Plan, grouped, plan_lossless, plan_lossy
+from mnistzip.coding.lossless_choice import plan_lossless
+from mnistzip.coding.model_choice import Candidate, plan_lossy
+from mnistzip.coding.plans import Plan, grouped
 from mnistzip.entropy.cost import BIT
 from mnistzip.errors import FormatError
 from mnistzip.metrics import mse

@@ -19,7 +19,7 @@ from mnistzip.bitstream.stored import inflate, smallest_body, undone
 from mnistzip.coding.kinds import kind_of
 from mnistzip.coding.latents import Symbols, arranged
 from mnistzip.coding.lossless import decode_payloads, encode_payloads
-from mnistzip.coding.model_choice import Plan
+from mnistzip.coding.plans import Plan
 from mnistzip.errors import FormatError, UnsupportedError
 from mnistzip.models.registry import Model
 from mnistzip.tiling import tiles_in

@@ -11,9 +11,11 @@ from mnistzip.bitstream.stored import store
 from mnistzip.coding import lossless
 from mnistzip.coding.batches import TILES_TOGETHER, batches
 from mnistzip.coding.kinds import kind_of
+from mnistzip.coding.lossless_choice import plan_lossless
 from mnistzip.coding.lossy import LossyBatch, is_lossy, require_fits
 from mnistzip.coding.lossy_decoder import lossy_header
-from mnistzip.coding.model_choice import Candidate, Plan, grouped, plan_lossless, plan_lossy
+from mnistzip.coding.model_choice import Candidate, plan_lossy
+from mnistzip.coding.plans import Plan, grouped
 from mnistzip.errors import LimitError
 from mnistzip.limits import DECODED_PIXELS_MAX, ERROR_MAX, GREY_PIXELS_MAX, PIXELS_MAX
 from mnistzip.metrics import mse, psnr
