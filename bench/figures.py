@@ -16,8 +16,6 @@ README_ROWS = (
     *("webp@q10", "jpegxl-lossless@e10", "png"),
 )
 LOSSLESS = "mnistzip-lossless"
-BILLION, CLUSTER = 1_000_000_000, 64  # images and processors of docs/clusters.md
-
 
 # In docs/, as in Sources.
 PARTS = (
@@ -172,67 +170,6 @@ def duration(seconds: float) -> str:
     """A time with two digits, in seconds, minutes or hours."""
     value, unit = next(((seconds / size, unit) for size, unit in ((3600, "h"), (60, "min")) if seconds >= size), (seconds, "s"))
     return f"{value:.0f} {unit}" if value >= 9.95 else f"{value:.1f} {unit}"
-
-
-def cluster_rates(sources: Sources) -> dict[str, tuple[float, float | None]]:
-    """Images a second and bytes an image of each way to pack."""
-    parquet = sources.measurements["parquet-bytes"]
-    return {
-        "Parquet, effort 0": (
-            number(sources.row("mnist-e0@q50").encode_per_second),
-            parquet["DELTA_LENGTH_BYTE_ARRAY and zstd"],
-        ),
-        "archives, effort 0": (sources.measurements["archive-scale"]["pack_rate"], parquet["rows of archives"]),
-        "Parquet or archives, effort 3": (number(sources.row("mnist@q50").encode_per_second), None),
-    }
-
-
-def cluster_cost(sources: Sources) -> str:
-    """Processor hours and bytes of a million and a billion digits."""
-    header = [
-        "",
-        "images/s per processor",
-        "processor hours per million",
-        f"a billion on {CLUSTER} processors",
-        "bytes per million",
-    ]
-    rows = []
-    for name, (rate, size) in cluster_rates(sources).items():
-        hours = f"{1e6 / rate / 3600:.2g}"
-        whole = duration(BILLION / rate / CLUSTER)
-        rows.append([name, f"{rate:,.0f}", hours, whole, "about the same, at higher PSNR" if size is None else f"{size} MB"])
-    rows.append(["raw IDX, for comparison", "", "", "", "784 MB"])
-    return markdown_table(header, rows)
-
-
-def cluster_shards(sources: Sources) -> str:
-    """Time and size of shards."""
-    rates = cluster_rates(sources)
-    (fast, size), (slow, _) = rates["Parquet, effort 0"], rates["Parquet or archives, effort 3"]
-    rows = [
-        [
-            f"{count:,}{' (default)' * (count == 65_536)}",
-            f"{-(-BILLION // count):,}",
-            duration(count / fast),
-            duration(count / slow),
-            f"{count * number(size) / 1e6:.3g} MB",
-        ]
-        for count in (65_536, 1_000_000, 10_000_000)
-    ]
-    return markdown_table(["images per shard", "shards of a billion", "Parquet, effort 0", "effort 3", "size"], rows)
-
-
-def cluster_workers(sources: Sources) -> str:
-    """Speed of two workers on one machine, and the memory of one worker."""
-    workers, memory = sources.measurements["ray-speed"], sources.measurements["ray-memory"]
-    pairs = list(zip(workers["one_worker"], workers["two_workers"], strict=True))
-    gains = " and ".join(f"{two / one:.1f}" for one, two in pairs)
-    return (
-        f"On two processors, two workers pack {gains} times as many images per second as one, in two runs "
-        f"({workers['images']:,} digits, {workers['archives']} archives, effort 0, start of the actors included; "
-        f"{workers['date']}, `{workers['command']}`).\n"
-        f"A worker that packs digits takes {memory['mb']} MB, including Ray, pandas and pyarrow.\nAllow 1 GB per worker."
-    )
 
 
 # docs/performance.md

@@ -14,7 +14,14 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from mnistzip.bench import figures, lossless_figures, microcontroller_figures, rate_distortion_figures, reliability_figures
+from mnistzip.bench import (
+    cluster_figures,
+    figures,
+    lossless_figures,
+    microcontroller_figures,
+    rate_distortion_figures,
+    reliability_figures,
+)
 from mnistzip.bench.figures import Sources, read_sources
 
 Figure = Callable[[Sources], str]
@@ -28,7 +35,11 @@ FIGURES: dict[str, dict[str, Figure]] = {  # page -> marker -> function that wri
     },
     "docs/archives.md": {"bytes": figures.archive_bytes, "overhead": figures.overhead, "scale": figures.archive_scale},
     "docs/benchmark.md": {"results": figures.all_results, "bd-rate": figures.bd_rates},
-    "docs/clusters.md": {"cost": figures.cluster_cost, "shards": figures.cluster_shards, "workers": figures.cluster_workers},
+    "docs/clusters.md": {
+        "cost": cluster_figures.cost,
+        "shards": cluster_figures.shards,
+        "workers": cluster_figures.workers,
+    },
     "docs/lossless.md": {
         "digits": lossless_figures.digits,
         "bitmaps": lossless_figures.bitmaps,
