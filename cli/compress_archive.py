@@ -16,7 +16,7 @@ from mnistzip.cli import outputs, params
 from mnistzip.cli.messages import format_error
 from mnistzip.cli.progress import Progress
 from mnistzip.cli.report import report_archive
-from mnistzip.errors import ImageError, MnistzipError, OptionError
+from mnistzip.errors import FormatError, ImageError, MnistzipError, OptionError, located
 from mnistzip.io import image_file
 from mnistzip.io.folders import find_images
 from mnistzip.io.image_streams import open_stream
@@ -113,12 +113,16 @@ def _with_names(path: str, names: Sequence[str], stream: Stream, options: PackOp
     """
     if not options.append or not os.path.isfile(path):
         return stream.named
-    with Archive(path) as old:
-        count, has_names, has_labels = len(old), old.has_names, old.has_labels
+    try:
+        with Archive(path) as old:
+            count, has_names, has_labels = len(old), old.has_names, old.has_labels
+    except FormatError as error:
+        raise located(error, f"{path} cannot be appended to") from error
     if not count:
         return stream.named
     added = names[0] if len(names) == 1 else f"{names[0]} and the other inputs"
-    make_new = f"make a new archive: mnistzip compress {path} {names[0]} -o NEW{image_file.SUFFIX}"
+    new = f"mnistzip compress {path} {names[0]} {_in_words(options.encoding)} -o NEW{image_file.SUFFIX}"
+    make_new = f"make a new archive, which codes the images of {path} once more: {new}"
     if has_labels and not stream.labelled:
         raise OptionError(f"{added} has no labels, unlike {path}: give labels with --labels")
     if stream.classes is not None:
@@ -132,6 +136,13 @@ def _with_names(path: str, names: Sequence[str], stream: Stream, options: PackOp
     if has_names and not stream.named:
         options.reading.say(f"{added} has no names, unlike {path}: the new images get empty names")
     return stream.named or has_names
+
+
+def _in_words(encoding: EncodeOptions) -> str:
+    """The options that say how exact an archive is."""
+    if encoding.lossless:
+        return "--lossless"
+    return f"--quality {encoding.quality}" if encoding.max_error is None else f"--max-error {encoding.max_error}"
 
 
 def _output_path(inputs: Sequence[Input], output: str | None) -> str:

@@ -42,8 +42,8 @@ def encode(image: ArrayLike, **options: Unpack[EncodeKeywords]) -> bytes:
         image: uint8 array of shape ``(H, W)``, or a greyscale image of Pillow.
         quality: 1 (smallest) to 100 (best). Not used when a budget is given.
         lossless: keep every pixel. Not with ``min_psnr``; ``quality`` is not used.
-        max_error: keep every pixel within so many grey levels, 1 to 64. Files are no larger than lossless ones, apart from a
-            byte of the header. Not with ``lossless`` or ``min_psnr``; ``quality`` is not used.
+        max_error: keep every pixel within so many grey levels, 1 to 64. Files are smaller than lossless ones, or at most a byte
+            larger. Not with ``lossless`` or ``min_psnr``; ``quality`` is not used.
         effort: 0 (fastest) to 9 (smallest). Decoding time does not depend on it.
         max_bytes: the best quality whose file has at most this many bytes. Bare streams have a fixed quality: for them, the
             best latent that fits.
@@ -183,6 +183,7 @@ def decode_bare(
         raise OptionError(f"shape is {shape!r}: give height and width") from cause
     for side in (height, width):
         require_within("side", side, 1, SIDE_MAX)
+    height, width = int(height), int(width)  # products of numpy's integers could overflow
     container.require_pixels(Mode.LOSSY, width, height, max_pixels)
     used = registry.find_bare(model)
     header = lossy_header(used, (height, width), quality)
@@ -338,7 +339,8 @@ def info(data: bytes) -> Info:
     Raises:
         FormatError: not a mnistzip file, or a damaged header.
     """
-    header, payload = container.parse(_as_bytes(data), SIDE_MAX**2)
+    content = _as_bytes(data)
+    header, payload = container.parse(content, SIDE_MAX**2)
     if header.mode is Mode.STORED:
         assert header.method is not None
         name, mode = f"none ({header.method.name.lower()})", "lossless"
@@ -350,7 +352,7 @@ def info(data: bytes) -> Info:
     in_tiles = header.mode is not Mode.STORED and header.model not in GREY_NUMBERS
     tiles = tiles_in(header.width, header.height) if in_tiles else 0
     size = (header.width, header.height)
-    return Info(mode, name, header.quality, *size, tiles, len(data) - len(payload), len(payload), header.max_error)
+    return Info(mode, name, header.quality, *size, tiles, len(content) - len(payload), len(payload), header.max_error)
 
 
 def _as_bytes(data: bytes | bytearray | memoryview) -> bytes:

@@ -72,6 +72,11 @@ class ArchiveOptions:
     effort: int = DEFAULT_EFFORT
     model: ModelName = DEFAULT
 
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            if isinstance(value := getattr(self, field.name), np.integer):  # whose sums could overflow
+                object.__setattr__(self, field.name, int(value))
+
     def require_valid(self) -> None:
         """Raise :class:`~mnistzip.errors.OptionError` for a value outside its range, or for options that exclude each other."""
         require_within("quality", self.quality, 1, QUALITY_MAX)

@@ -37,11 +37,15 @@ class Table:
         print(f"| {' | '.join(self.rows[-1])} |", flush=True)
         return self
 
-    def complete(self, file: Path = FIGURES) -> Self:
-        """Take rows of another first cell from an earlier run. The date is then that of the earlier run."""
+    def complete(self, file: Path = FIGURES, named_by: int = 1) -> Self:
+        """Take rows that did not run again from an earlier run. The date is then that of the earlier run.
+
+        Args:
+            named_by: cells at the beginning of a row that say which one it is.
+        """
         kept = json.loads(file.read_text())[self.check]
-        own = {row[0]: row for row in self.rows}
-        self.rows = [own.pop(row[0], row) for row in kept["rows"]] + list(own.values())
+        own = {tuple(row[:named_by]): row for row in self.rows}
+        self.rows = [own.pop(tuple(row[:named_by]), row) for row in kept["rows"]] + list(own.values())
         self.date = min(self.date, kept["date"])
         return self
 

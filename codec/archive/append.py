@@ -55,6 +55,11 @@ def copy_archive(path: str, out: IO[bytes], model: bytes | None) -> CopiedArchiv
     return CopiedArchive(index.footer, entries, existing or model)
 
 
+def is_appendable(path: str | os.PathLike[str]) -> bool:
+    """Whether a path can be that of an archive: not of a pipe or a device, which may have no end."""
+    return (isinstance(path, str) and is_address(path)) or not os.path.exists(path) or os.path.isfile(path)
+
+
 def file_state(path: str | os.PathLike[str]) -> object:
     """A value that changes with a file; None if the file does not exist."""
     if isinstance(path, str) and is_address(path):

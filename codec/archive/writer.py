@@ -14,7 +14,7 @@ from typing import IO, Unpack
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from mnistzip.archive.append import copy_archive, file_state, require_unchanged
+from mnistzip.archive.append import copy_archive, file_state, is_appendable, require_unchanged
 from mnistzip.archive.entry_names import require_name
 from mnistzip.archive.group_codec import EncodedGroup, GroupOptions
 from mnistzip.archive.group_queue import GroupQueue, PendingGroup
@@ -146,7 +146,10 @@ class ArchiveWriter:
         """Write the start of the archive, or copy the existing archive."""
         if append and self._file is not None and isinstance(target, (str, os.PathLike)):
             path = local_path(target) if isinstance(target, str) else target
+            if not is_appendable(path):
+                raise OptionError(f"{os.fspath(path)} is a pipe or a device: only an archive in a file can be appended to")
             state = file_state(path)
+            self._file.new = state is None
             self._file.before_replace = lambda: require_unchanged(path, state)
             if state is not None:
                 self._copy(os.fspath(path))

@@ -71,6 +71,8 @@ class FolderWriter:
         path = f"{self._folder.rstrip('/')}/{file}" if self._remote else os.path.join(self._folder, file)
         if not self._remote and os.path.commonpath([self._root, os.path.realpath(path)]) != self._root:
             raise ImageError(f"{path} would lie outside {self._folder}: a link leads out of it")
+        if not self._remote and os.path.exists(path) and not os.path.isfile(path):  # writing to a pipe would wait
+            raise ImageError(f"{path} is there already, and is no regular file: choose another folder")
         self._target.write_file(path, write_image(image, suffix))
         if self._labels is not None:
             self._labels.add(file, label)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import sys
 import zipfile
 from contextlib import nullcontext, suppress
@@ -141,12 +142,21 @@ class NpyWriter(_FileWriter):
         self._file.write(image.tobytes())
 
 
+class _Forward:
+    """A file that is written from its beginning to its end, also if it says that it can be positioned, as /dev/null does."""
+
+    def __init__(self, file: Any) -> None:
+        self.write, self.flush = file.write, file.flush
+
+
 class NpzWriter(_FileWriter):
     """An ``.npz`` file of the arrays ``images``, uint8 ``(N, H, W)``, and ``labels`` and ``names`` if there are any."""
 
     def __init__(self, target: Target) -> None:
         super().__init__(target)
-        self._zip = zipfile.ZipFile(self._file, "w", zipfile.ZIP_DEFLATED)
+        is_device = os.path.exists(target.path) and not os.path.isfile(target.path)
+        file: Any = _Forward(self._file) if is_device else self._file
+        self._zip = zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED)
         self._images = self._open_member("images")
         _write_array_header(self._images, target)
         self._names: list[str] = []

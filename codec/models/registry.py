@@ -5,7 +5,9 @@ Models are cached by file, so each is read and checked once.
 
 from __future__ import annotations
 
+import copyreg
 import os
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
@@ -67,13 +69,21 @@ def shipped(name: str) -> Model:
     return Model(name, SHIPPED[name], file.name, stored_models.read(file.with_suffix(stored_models.SUFFIX), file))
 
 
+def _reduced(model: Model) -> tuple[Callable[..., Model], tuple[object, ...]]:
+    """How a model is pickled: a shipped one by its name, as its prepared model is mapped from a file."""
+    return (shipped, (model.name,)) if isinstance(model.source, str) else (Model, (model.name, model.number, model.source))
+
+
+copyreg.pickle(Model, _reduced)
+
+
 def by_number(number: int) -> Model:
-    """The shipped model that a file names by its id."""
+    """The shipped model that a file names by its number."""
     for name, shipped_number in SHIPPED.items():
         if shipped_number == number:
             return shipped(name)
-    ids = ", ".join(f"{shipped_number} = {name}" for name, shipped_number in SHIPPED.items())
-    raise ModelError(f"the file needs the shipped model {number}, which this version does not have (it has {ids})")
+    numbers = ", ".join(f"{shipped_number} = {name}" for name, shipped_number in SHIPPED.items())
+    raise ModelError(f"the file needs the shipped model {number}, which this version does not have (it has {numbers})")
 
 
 def find(model: str | Path | Model) -> Model:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 import warnings
 import weakref
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -18,6 +19,7 @@ from mnistzip.storage.remote import Address, is_address, local_path
 
 PARTIAL_SUFFIX = ".partial"
 RANDOM_BYTES = 6  # in the name of a temporary file
+LOCK_SECONDS, LOCK_PAUSE = 2.0, 0.01  # how long to wait for a lock; a program that replaces a file holds it far shorter
 SYNC_UNSUPPORTED = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.ENOTTY, errno.EPERM}
 
 
@@ -28,19 +30,28 @@ class AtomicFile:
     directly, as nothing can be moved over it. A file for an address such as ``s3://...`` is kept in a local temporary file and
     sent when it is complete.
 
+    The file belongs to the process that opened it: in a process that was forked meanwhile, writing has no effect.
+
     Args:
         path: the destination: a path, or an address that fsspec supports.
         like: a file whose modification time it gets, and whose permissions unless it replaces a file.
         sync: wait until the data is on disk. For thousands of files this wait dominates.
         new: replace nothing. If a file has appeared at ``path`` by the end, :class:`FileExistsError` names the temporary file,
             which then stays. Addresses are not checked.
+
+    Attributes:
+        file: the open file.
+        new: as the argument; it can be changed until the file takes its place.
+        before_replace: called just before the file takes its place. Until then no other program that uses this class replaces
+            the old file.
     """
 
     def __init__(self, path: str | os.PathLike[str], like: str | None = None, sync: bool = True, new: bool = False) -> None:
         self._like = like
         self._sync = sync
-        self._new = new
-        self.before_replace: Callable[[], None] = lambda: None  # called just before the file takes its place
+        self.new = new
+        self.before_replace: Callable[[], None] = lambda: None
+        self._process = os.getpid()
         self._partial: str | None = None
         self._remote: Address | None = None
         require_path(path)
@@ -53,12 +64,14 @@ class AtomicFile:
         self._finalizer: weakref.finalize[..., AtomicFile] | None = None
         if self._remote is None and os.path.exists(path) and not os.path.isfile(path):
             self.file: IO[bytes] = open(path, "wb")  # noqa: SIM115  # a pipe such as /dev/stdout has no real path
+            _OPEN.add(self)
             return
         folder = os.path.dirname(self._path) if self._remote is None else _temporary_folder()
         os.makedirs(folder, exist_ok=True)
         self._partial = os.path.join(folder, f"{partial_prefix(path)}{os.urandom(RANDOM_BYTES).hex()}{PARTIAL_SUFFIX}")
         self.file = open(self._partial, "x+b", opener=_open_private)  # noqa: SIM115
-        self._finalizer = weakref.finalize(self, _remove_unfinished, self.file, self._partial, os.fspath(path), os.getpid())
+        self._finalizer = weakref.finalize(self, _remove_unfinished, self.file, self._partial, os.fspath(path), self._process)
+        _OPEN.add(self)
 
     def __enter__(self) -> IO[bytes]:
         return self.file
@@ -70,8 +83,14 @@ class AtomicFile:
             self.abandon()
 
     def commit(self) -> None:
-        """Write the data to disk and move the file into place."""
+        """Write the data to disk and move the file into place.
+
+        Raises:
+            OSError: that fails, or another process opened the file.
+        """
         try:
+            if os.getpid() != self._process:
+                raise OSError(errno.EPERM, "was opened by another process, and only that one can complete it", self._path)
             self.file.flush()
             if self._partial is not None and self._sync and self._remote is None:
                 _sync(self.file.fileno())
@@ -82,20 +101,36 @@ class AtomicFile:
                 os.unlink(self._partial)
             elif self._partial is not None:
                 self._set_attributes(self._partial)
-                self.before_replace()
-                self._require_new(self._partial)
-                os.replace(self._partial, self._path)
-        except BaseException:
+                with _locked(self._path):
+                    self.before_replace()
+                    self._move(self._partial)
+        except BaseException as error:
+            if isinstance(error, OSError) and error.filename is None:
+                error.filename = self._path
             self.abandon()
             raise
         if self._finalizer is not None:
             self._finalizer.detach()
 
-    def _require_new(self, partial: str) -> None:
-        if self._new and os.path.lexists(self._path):
-            self._partial = None  # keep it, so that no output is lost
-            reason = f"another program made this file meanwhile, so the output is left in {partial}"
-            raise FileExistsError(errno.EEXIST, reason, self._path)
+    def _move(self, partial: str) -> None:
+        """Move the temporary file into place, over an old file unless the file must be new."""
+        if not self.new:
+            os.replace(partial, self._path)
+            return
+        try:
+            os.link(partial, self._path)  # fails if there is a file, even one that has just appeared
+        except FileExistsError:
+            pass
+        except OSError:  # the file system has no such links
+            if not os.path.lexists(self._path):
+                os.replace(partial, self._path)
+                return
+        else:
+            os.unlink(partial)
+            return
+        self._partial = None  # keep it, so that no output is lost
+        reason = f"another program made this file meanwhile, so the output is left in {partial}"
+        raise FileExistsError(errno.EEXIST, reason, self._path)
 
     def abandon(self) -> None:
         """Discard the output; an existing file stays."""
@@ -104,7 +139,7 @@ class AtomicFile:
         try:
             self.file.close()
         finally:
-            if self._partial is not None:
+            if self._partial is not None and os.getpid() == self._process:
                 Path(self._partial).unlink(missing_ok=True)
 
     def _set_attributes(self, partial: str) -> None:
@@ -119,6 +154,50 @@ class AtomicFile:
         if like is not None:
             with suppress(OSError):
                 os.utime(partial, ns=(like.st_atime_ns, like.st_mtime_ns))
+
+
+_OPEN: weakref.WeakSet[AtomicFile] = weakref.WeakSet()
+
+
+def _disown() -> None:
+    """In a forked process, let all open files lead to nothing: it has a copy of what their buffers hold."""
+    for each in list(_OPEN):
+        with suppress(OSError, ValueError):  # ValueError: it is closed
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, each.file.fileno())
+            os.close(nothing)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_disown)
+
+
+@contextmanager
+def _locked(path: str) -> Iterator[None]:
+    """Hold a lock on an existing file, so that of two programs that replace it, the second sees what the first did.
+
+    Whoever has locked the file for long, such as ``flock FILE mnistzip ...``, keeps others out already: then go on without.
+    """
+    try:
+        import fcntl
+
+        number = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except (ImportError, OSError):  # Windows; there is no file, or it may not be read
+        yield
+        return
+    try:
+        end = time.monotonic() + LOCK_SECONDS
+        while time.monotonic() < end:
+            try:
+                fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(LOCK_PAUSE)
+            except OSError:  # the file system has no locks
+                break
+        yield
+    finally:
+        os.close(number)
 
 
 def partial_prefix(path: str | os.PathLike[str]) -> str:
@@ -141,11 +220,11 @@ def _remove_unfinished(file: IO[bytes], partial: str, path: str, process: int) -
     """Remove the temporary file of an object that was collected before it was committed or abandoned."""
     if os.getpid() != process:  # a forked process does not own the file
         return
-    warnings.warn(f"{path} was not closed: nothing was written there", ResourceWarning, stacklevel=2)
     try:
         file.close()
     finally:
         Path(partial).unlink(missing_ok=True)
+    warnings.warn(f"{path} was not closed: nothing was written there", ResourceWarning, stacklevel=2)
 
 
 def _sync(number: int) -> None:

@@ -347,6 +347,7 @@ def test_images_and_labels_do_not_go_to_one_file(tmp_path: Path, digits: Pixels,
     assert done.stdout == bytes.fromhex("0000080100000003000102")
     assert sorted(os.listdir(tmp_path)) == ["images", "x.cae"]
     assert run(["decompress", "x.cae", "--to", "idx", "-o", "/dev/null", "--labels", "/dev/null", "--quiet"]) == 0
+    assert run(["decompress", "x.cae", "--to", "npz", "-o", "/dev/null", "--quiet"]) == 0
 
 
 def test_pipes_are_read_and_written_by_whatever_name(tmp_path: Path, digits: Pixels) -> None:
@@ -690,3 +691,13 @@ def test_ten_thousand_files_on_one_command_line_give_a_file_each(
     files = sorted(tmp_path.iterdir())
     assert [path.name for path in files] == [name.replace("png", "cae") for name in names if name != "missing.png"]
     assert len({path.read_bytes() for path in files}) == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_with_the_name_of_an_image_in_the_output_folder_is_refused(tmp_path: Path, digits: Pixels) -> None:
+    (tmp_path / "x.cae").write_bytes(mnistzip.encode_archive(digits[:2], names=["a.png", "b.png"], effort=0))
+    (tmp_path / "out").mkdir()
+    os.mkfifo(tmp_path / "out" / "b.png")
+    done = mz("decompress", tmp_path / "x.cae", "-o", tmp_path / "out")
+    assert done.returncode == 1
+    assert b"b.png is there already, and is no regular file" in done.stderr

@@ -558,7 +558,7 @@ def test_labelled_and_unlabelled_inputs_are_told_apart_by_name(mixed: Path, caps
     [
         ("labelled", "bare", "bare.npz has no labels, unlike", "--labels"),
         ("bare", "labelled", "labelled.npz has labels, unlike", "--no-labels"),
-        ("bare", "named", "named.npz has names, unlike", "make a new archive: mnistzip compress"),
+        ("bare", "named", "named.npz has names, unlike", "once more: mnistzip compress"),
     ],
 )
 def test_what_does_not_go_with_an_archive_is_named_with_a_way(

@@ -202,3 +202,22 @@ def test_numbers_of_numpy_are_options(digit: Pixels) -> None:
     assert file == mnistzip.encode(digit, quality=30, effort=1)
     assert mnistzip.decode(file, max_pixels=np.int32(784)).shape == (28, 28)  # type: ignore[arg-type]
     assert mnistzip.encode(digit, max_bytes=np.int64(60)) == mnistzip.encode(digit, max_bytes=60)  # type: ignore[arg-type]
+    for number in (np.int8(64), np.uint8(64), np.int64(64)):
+        near = mnistzip.encode(digit, max_error=number, model="mnist")  # type: ignore[arg-type]
+        assert near == mnistzip.encode(digit, max_error=64, model="mnist")
+    bare = mnistzip.encode(digit, bare=True)
+    for dtype in (np.uint8, np.uint16, np.int16):
+        assert np.array_equal(mnistzip.decode_bare(bare, shape=np.array([28, 28], dtype)), mnistzip.decode_bare(bare))  # type: ignore[arg-type]
+    with pytest.raises(mnistzip.LimitError, match="32767x32767"):
+        mnistzip.decode_bare(bare, shape=np.array([32767, 32767], np.int16))  # type: ignore[arg-type]
+
+
+def test_lossless_takes_no_budget_of_psnr(digit: Pixels) -> None:
+    with pytest.raises(mnistzip.OptionError, match="takes no min_psnr"):
+        mnistzip.encode(digit, lossless=True, min_psnr=30)
+
+
+def test_a_view_of_larger_items_is_taken_as_its_bytes(digit: Pixels) -> None:
+    file = mnistzip.encode(np.hstack([digit] * 2), model="mnist")
+    even = memoryview(file[: len(file) // 2 * 2]).cast("H")
+    assert mnistzip.info(even).header_bytes == mnistzip.info(file).header_bytes  # type: ignore[arg-type]
