@@ -176,7 +176,7 @@ class Report:
             decibels = metrics.psnr_of_mse(self._squared_error / self._raw)
             rates = Sizes(raw=self._raw, png=self._png, coded=self._size, decibels=decibels).rates
             each = self._size / self._count
-            click.echo(f"{self._count} images: {self._size} bytes ({each:.1f} each), {rates}", err=style.to_stderr)
+            click.echo(f"{_images(self._count)}: {self._size} bytes ({each:.1f} each), {rates}", err=style.to_stderr)
         if self.failed:
             click.echo(f"{self.failed} failed", err=True)
 
@@ -200,7 +200,7 @@ def report_archive(
         click.echo(json.dumps({"input": source, "output": output, "images": count, **sizes.row}), err=to_stderr)
         return
     rates = f" ({size / count:.2f} each): {sizes.rates}" if count else ""
-    click.echo(f"{source} -> {output}\n  {count} images, {raw} bytes raw -> {size} bytes{rates}", err=to_stderr)
+    click.echo(f"{source} -> {output}\n  {_images(count)}, {raw} bytes raw -> {size} bytes{rates}", err=to_stderr)
 
 
 def report_shards(inputs: Sequence[str], output: str, summary: Summary, as_json: bool) -> None:
@@ -214,7 +214,7 @@ def report_shards(inputs: Sequence[str], output: str, summary: Summary, as_json:
         return
     rates = f" ({size / count:.2f} each): {sizes.rates}" if count else ""
     resumed = f", {summary.resumed} of them from an earlier call" if summary.resumed else ""
-    change = f"{count} images, {raw} bytes raw -> {size} bytes in {summary.shards} shards"
+    change = f"{_images(count)}, {raw} bytes raw -> {size} bytes in {summary.shards} shards"
     click.echo(f"{source} -> {output}\n  {change}{resumed}{rates}")
     if summary.failed:
         click.echo(f"{summary.failed} failed", err=True)
@@ -247,3 +247,7 @@ def _described(info: api.Info) -> str:
     size = f"{info.width}x{info.height}" + (f" in {info.tiles} tiles" if info.tiles > 1 else "")
     quality = f", quality {info.quality}" if info.quality else ""
     return f"  {info.mode}, model {info.model}{quality}, {size}, {parts}"
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count} images"

@@ -23,7 +23,7 @@ from mnistzip.models.registry import Model
 from mnistzip.tiling import tiles_of
 from mnistzip.types import Mode, Pixels
 
-LOOK_AHEAD = 4  # bounds tried below the result of a bisection
+BOUNDS_AHEAD = 4  # bounds tried below the result of a bisection
 
 
 def encode_at_quality(images: list[Pixels], candidates: Sequence[Candidate], effort: int) -> list[bytes]:
@@ -176,7 +176,7 @@ def _bounded_to_size(images: Sequence[Pixels], models: Sequence[Model], max_byte
             else:
                 low[k] = position[k] + 1
         position = {k: (low[k] + high[k]) // 2 for k in position if low[k] <= high[k]}
-    for below in range(1, LOOK_AHEAD + 1):
+    for below in range(1, BOUNDS_AHEAD + 1):
         wanted = {k: bounds[k][high[k] + 1 - below] for k in files if high[k] + 1 >= below}
         found = {k: file for k, file in _bounded_files(images, models, wanted).items() if len(file) <= max_bytes}
         files |= found  # of ever smaller bounds

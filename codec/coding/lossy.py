@@ -17,7 +17,7 @@ from mnistzip.models.registry import Model
 from mnistzip.tiling import tiles_of
 from mnistzip.types import Mode, Pixels
 
-LOOK_AHEAD = 6  # qualities tried beyond the result of a budget's bisection
+QUALITIES_AHEAD = 6  # qualities tried beyond the result of a budget's bisection
 SPARE_BITS = (0, 1, 2, 4, 8, 16, 32)  # left free by the search for a budget; the next is tried if a stream is too long
 
 Verdict = Callable[[list[int], list[bytes]], list[bool]]  # images and their files -> which meet a budget
@@ -126,7 +126,7 @@ class LossyBatch:
         while undecided := [i for i in which if last[i] < end[i]]:
             attempt({i: (last[i] + end[i] + 1) // 2 for i in undecided})
         tried = dict(last)
-        while ahead := {i: tried[i] + 1 for i in which if tried[i] < min(last[i] + LOOK_AHEAD, len(qualities))}:
+        while ahead := {i: tried[i] + 1 for i in which if tried[i] < min(last[i] + QUALITIES_AHEAD, len(qualities))}:
             attempt(ahead)
             tried |= ahead
         return results

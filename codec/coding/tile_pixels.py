@@ -17,13 +17,13 @@ from mnistzip.models.registry import Model
 from mnistzip.tiling import covered, from_tiles, tiles_in, tiles_of, to_tiles
 from mnistzip.types import Pixels
 
-TILES_TOGETHER = 512  # coded together: their contexts take more memory than latents
+PIXEL_TILES_TOGETHER = 512  # coded together: their contexts take more memory than latents
 
 
 def pixel_symbols(model: Model, images: Sequence[Pixels], max_error: int = 0) -> list[PixelSymbols]:
     """The symbols of each image, tile by tile."""
     out: list[PixelSymbols] = []
-    for batch in batches(images, tiles_of, TILES_TOGETHER):
+    for batch in batches(images, tiles_of, PIXEL_TILES_TOGETHER):
         x = np.concatenate([to_tiles(image, "constant") for image in batch])
         symbols = current().pixel_symbols(model, x, covered([image.shape for image in batch]), max_error)
         out += symbols.split([tiles_of(image) for image in batch])
@@ -54,7 +54,7 @@ def encode_payloads(
         group: images of a payload.
     """
     out: list[bytes] = []
-    batch = group * max(1, TILES_TOGETHER // (group * max(map(tiles_of, images), default=1)))
+    batch = group * max(1, PIXEL_TILES_TOGETHER // (group * max(map(tiles_of, images), default=1)))
     for start in range(0, len(images), batch):
         part = slice(start, start + batch)
         count = -(-len(images[part]) // group)
@@ -85,7 +85,7 @@ def decode_payloads(
     tiles = [sum(tiles_in(width, height) for height, width in of_payload) for of_payload in shapes]
     split, damaged = split_payloads(payloads, tiles)
     out: dict[int, list[Pixels] | FormatError] = dict(damaged)
-    for batch in batches(split, tiles.__getitem__, TILES_TOGETHER):
+    for batch in batches(split, tiles.__getitem__, PIXEL_TILES_TOGETHER):
         streams = Streams.from_tile_counts([tiles[k] for k in batch])
         coded = [stream for k in batch for stream in split[k]]
         of_batch = [shape for k in batch for shape in shapes[k]]

@@ -135,7 +135,7 @@ def test_a_folder_with_an_unreadable_image_exits_with_1(digit_png: Path, tmp_pat
     assert run(["compress", "--engine", "ray", str(tmp_path), "-o", out, "--lossless"]) == 1
     output = capsys.readouterr()
     assert "bad.png is not a readable image" in output.err
-    assert "1 images" in output.out
+    assert "1 image" in output.out
 
 
 def test_the_commands_of_the_page_on_plugins_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,7 +55,7 @@ LOWER = (0, 4, 8, 2, 6, 11, -4, 14)  # qualities below the requested one whose a
 BUDGET_MOVES = 4  # symbols moved at once after lmbda was lowered because no move was left
 LATE_PASSES, LATE_PERTURBATIONS = 80, 20  # further ones for images above their limit; each pass lowers lmbda
 EFFECT_MAX = 1 << 20  # of a symbol on the image, so that the sum of all squares fits; trained models stay far below
-TILES_TOGETHER = 32
+SEARCHED_TOGETHER = 32  # latents
 
 Doubles = NDArray[np.float64]
 
@@ -88,7 +88,7 @@ def refine(
     if not PASSES[effort]:
         return y
     out = y.copy()
-    for part in chunks(len(x), TILES_TOGETHER):
+    for part in chunks(len(x), SEARCHED_TOGETHER):
         go_on()
         search = CostSearch(model, x[part], inside[part], quality_index[part], y[part])
         search.descend(PASSES[effort], FIRST_MOVES)
@@ -117,7 +117,7 @@ def refine_to_budget(model: Model, x: Pixels, inside: Bools, quality_index: Inte
         return first_latents(model, x, inside, quality_index)
     out = np.empty((len(x), SYMBOLS), np.int64)
     passes = BUDGET_PERTURBED_PASSES[effort]
-    for part in chunks(len(x), TILES_TOGETHER):
+    for part in chunks(len(x), SEARCHED_TOGETHER):
         searches = []
         for lower in LOWER[: BUDGET_STARTS[effort]]:
             go_on()
