@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import re
 import signal
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mnistzip.cli import outputs
 from mnistzip.cli.outputs import LocalPath
 from mnistzip.errors import ModelError
+
+if TYPE_CHECKING:
+    from mnistzip.io.output_folders import OutputFolder
+    from mnistzip.training.trainer import Run
 
 LOOKED_AT = 100  # images that decide the kind of a model
 FINISHING = 90  # seconds that a model file takes after the training
@@ -106,11 +112,7 @@ def train(
     stages = budgeted_recipe.STAGES if recipe == budgeted_recipe.NAME else recipes.RECIPES[recipe].stage_names
     run_folder = None
     if distributed.is_leader():
-        outputs.require_free(str(output), [data], force)
-        folders.check_reports(output, force)
-        run_folder = folders.check(run.folder, data, stages, resume, force)
-        folders.require_apart(run.folder, output)
-        outputs.require_writable(str(output))
+        run_folder = _checked_folder(run, output, data, stages, resume, force)
     torch.set_num_threads(threads)
     draw = seed if recipe == budgeted_recipe.NAME else None
     split = load(data, fit=fit, convert=convert, draw=draw, min_images=IMAGES_MIN, log=say)
@@ -118,24 +120,22 @@ def train(
     about: dict[str, Any] = {"source": Path(data).name or data, "options": options}
     if run_folder is not None:
         folders.begin(run_folder, stages, resume)
-    old_handler = signal.signal(signal.SIGINT, run.interrupted)
     try:
-        if recipe == budgeted_recipe.NAME:
-            about["drawn"] = True
-            options["--time"] = f"{budget:g}s"
-            steps = budgeted_recipe.plan_recipe(split, budget, run, epochs)
-        else:
-            steps = recipes.RECIPES[recipe]
-            steps = steps if epochs is None else budgeted_recipe.limit_epochs(steps, epochs)
-        if epochs is not None:
-            options["--epochs"] = epochs
-        report = recipes.train(split, about, recipe, output, run, steps, force)
+        with _interruptible(run):
+            if recipe == budgeted_recipe.NAME:
+                about["drawn"] = True
+                options["--time"] = f"{budget:g}s"
+                steps = budgeted_recipe.plan_recipe(split, budget, run, epochs)
+            else:
+                steps = recipes.RECIPES[recipe]
+                steps = steps if epochs is None else budgeted_recipe.limit_epochs(steps, epochs)
+            if epochs is not None:
+                options["--epochs"] = epochs
+            report = recipes.train(split, about, recipe, output, run, steps, force)
     finally:
-        signal.signal(signal.SIGINT, old_handler)
         distributed.shutdown()
     if run_folder is not None:
-        _print_report(report, output)
-        click.echo(folders.stopped(run_folder) if run.stopping else folders.finish(run_folder))
+        _report(report, output, run, run_folder)
 
 
 def _wants_grey(data: str, kind: str, fit: str, epochs: int | None, convert: bool) -> bool:
@@ -172,30 +172,44 @@ def _train_grey(
     from mnistzip.training.trainer import FlushDenormals, Run
 
     run = Run(folder or folders.default_folder(output), seed, click.echo)
-    outputs.require_free(str(output), [data], force)
-    folders.check_reports(output, force)
-    run_folder = folders.check(run.folder, data, [grey_recipe.NAME], resume, force)
-    folders.require_apart(run.folder, output)
-    outputs.require_writable(str(output))
+    run_folder = _checked_folder(run, output, data, [grey_recipe.NAME], resume, force)
     torch.set_num_threads(threads)
     images = load_pictures(data, convert=convert, draw=seed, min_images=IMAGES_MIN, log=click.echo)
     source = Path(data).name or data
     about = {"source": source, "options": {"--kind": "grey", "--time": f"{budget:g}s"}}
     command = f"mnistzip train {source} --kind grey --time {budget:g}s --seed {seed} -T {threads} -o {output.name}"
     folders.begin(run_folder, [grey_recipe.NAME], resume)
+    with _interruptible(run), FlushDenormals():
+        seconds = max(budget - FINISHING, budget / 2)
+        report = grey_recipe.train(images, about, output, run, seconds, command, force)
+    _report(report, output, run, run_folder)
+
+
+def _checked_folder(run: Run, output: Path, data: str, stages: Sequence[str], resume: bool, force: bool) -> OutputFolder:
+    """The folder of a run, after all checks of files: an error comes before the training and not at its end."""
+    from mnistzip.training import run_folder as folders
+
+    outputs.require_free(str(output), [data], force)
+    folders.check_reports(output, force)
+    run_folder = folders.check(run.folder, data, stages, resume, force)
+    folders.require_apart(run.folder, output)
+    outputs.require_writable(str(output))
+    return run_folder
+
+
+@contextmanager
+def _interruptible(run: Run) -> Iterator[None]:
+    """Let Ctrl-C end a training with a model."""
     old_handler = signal.signal(signal.SIGINT, run.interrupted)
     try:
-        with FlushDenormals():
-            seconds = max(budget - FINISHING, budget / 2)
-            report = grey_recipe.train(images, about, output, run, seconds, command, force)
+        yield
     finally:
         signal.signal(signal.SIGINT, old_handler)
-    _print_report(report, output)
-    click.echo(folders.stopped(run_folder) if run.stopping else folders.finish(run_folder))
 
 
-def _print_report(report: dict[str, Any], output: Path) -> None:
-    """Print the results of the model on held-out images."""
+def _report(report: dict[str, Any], output: Path, run: Run, run_folder: OutputFolder) -> None:
+    """Print the results of the model on held-out images, and what became of the run."""
+    from mnistzip.training import run_folder as folders
     from mnistzip.training.baselines import table
 
     for row in report["held_out"]:
@@ -203,6 +217,7 @@ def _print_report(report: dict[str, Any], output: Path) -> None:
     if "beside" in report:
         click.echo("\n".join(table(report["beside"])))
     click.echo(f"{output}: {report['bytes']} bytes, sha256 {report['sha256']}; its card is {output.with_suffix('.md')}")
+    click.echo(folders.stopped(run_folder) if run.stopping else folders.finish(run_folder))
 
 
 def _discard(_: str) -> None:
