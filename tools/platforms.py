@@ -100,6 +100,10 @@ class MissingError(Exception):
     """A program that a row needs is not installed; the message says how to install it."""
 
 
+class UnreachableError(Exception):
+    """Packages that a row needs cannot be fetched; the message names them."""
+
+
 def missing(install: str) -> Result:
     """The result of a row that cannot run here."""
     return Result(f"{NOT_RUN[0]}: `{install}`")
@@ -362,7 +366,7 @@ def unpack_debian(root: Path, suite: str, arch: str) -> None:
     done = output_of([*command, *filter(None, [os.environ.get("MIRROR")])])
     if done.returncode:
         shutil.rmtree(root, ignore_errors=True)
-        raise RuntimeError(f"debootstrap fails: {(done.stdout + done.stderr)[-2000:]}")
+        raise UnreachableError(f"Debian's packages of {suite} for {arch}")
     for package in sorted((root / "var" / "cache" / "apt" / "archives").glob("*.deb")):
         subprocess.run(["dpkg-deb", "-x", package, root], check=True)
 
@@ -373,6 +377,8 @@ def tried(row: Row) -> Result:
         return row.run()
     except MissingError as error:
         return missing(str(error))
+    except UnreachableError as error:
+        return Result(f"{NOT_RUN[1]}: {error} could not be fetched")
     except (OSError, RuntimeError, ValueError, subprocess.SubprocessError) as error:
         return Result(f"{FAILED}: {' '.join(str(error).split())[-300:]}".replace("|", "/"), failed=True)
 
