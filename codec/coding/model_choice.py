@@ -65,6 +65,8 @@ def candidates(model: str | Path | Model, quality: int | None) -> tuple[Candidat
     if quality is None:
         return tuple(Candidate(each, None) for each in (first, *others))
     first.require_lossy()
+    if not others:  # a user's model may have an lmbda of 0
+        return (Candidate(first, quality),)
     wanted = np.log2(first.lmbda[first.quality_index(quality)])
     nearest = [1 + int(np.argmin(np.abs(np.log2(other.lmbda) - wanted))) for other in others]
     return (Candidate(first, quality), *(Candidate(other, q) for other, q in zip(others, nearest, strict=True)))

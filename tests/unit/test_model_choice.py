@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 import mnistzip
+from mnistzip import pretrained
 from mnistzip.archive.group import Group
 from mnistzip.cli.main import run
 from mnistzip.coding.model_choice import candidates
@@ -284,3 +286,13 @@ def test_higher_qualities_of_the_default_are_better_and_larger(pictures: dict[st
     for kind in ("digits", "letters", "photos"):
         sizes = [sum(map(len, mnistzip.encode_many(pictures[kind], quality=quality, effort=0))) for quality in (10, 50, 90)]
         assert all(a < b for a, b in pairwise(sizes))
+
+
+def test_a_model_of_a_user_may_give_the_error_no_weight(digit: Pixels) -> None:
+    """There is no other model whose quality would have to be found by the weight."""
+    with np.load(pretrained.FOLDER / "classic.npz") as file:
+        every = dict(file)
+    out = io.BytesIO()
+    np.savez_compressed(out, **every | {"lmbda": np.zeros_like(every["lmbda"])})  # type: ignore[arg-type]
+    model = registry.read_model(out.getvalue(), "mine")
+    assert mnistzip.decode(mnistzip.encode(digit, model=model), model=model).shape == digit.shape
