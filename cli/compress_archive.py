@@ -121,7 +121,7 @@ def _with_names(path: str, names: Sequence[str], stream: Stream, options: PackOp
     if not count:
         return stream.named
     added = names[0] if len(names) == 1 else f"{names[0]} and the other inputs"
-    new = f"mnistzip compress {path} {names[0]} {_in_words(options.encoding)} -o NEW{image_file.SUFFIX}"
+    new = f"mnistzip compress {path} {names[0]} {_exactness(options.encoding)} -o NEW{image_file.SUFFIX}"
     make_new = f"make a new archive, which codes the images of {path} once more: {new}"
     if has_labels and not stream.labelled:
         raise OptionError(f"{added} has no labels, unlike {path}: give labels with --labels")
@@ -138,7 +138,7 @@ def _with_names(path: str, names: Sequence[str], stream: Stream, options: PackOp
     return stream.named or has_names
 
 
-def _in_words(encoding: EncodeOptions) -> str:
+def _exactness(encoding: EncodeOptions) -> str:
     """The options that say how exact an archive is."""
     if encoding.lossless:
         return "--lossless"

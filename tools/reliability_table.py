@@ -29,6 +29,10 @@ class Table:
         self.check, self.columns = check, columns
         self.rows: list[list[str]] = []
         self.date = datetime.date.today().isoformat()
+        script, *words = sys.argv
+        self.command = shlex.join(
+            ["python", _in_checkout(script), *(_in_checkout(word) for word in words if word != "--record")]
+        )
         print(f"| {' | '.join(columns)} |\n|{'---|' * len(columns)}", flush=True)
 
     def add(self, *cells: object) -> Self:
@@ -38,7 +42,7 @@ class Table:
         return self
 
     def complete(self, file: Path = FIGURES, named_by: int = 1) -> Self:
-        """Take rows that did not run again from an earlier run. The date is then that of the earlier run.
+        """Take rows that did not run again from an earlier run. Date and command are then those of the earlier run.
 
         Args:
             named_by: cells at the beginning of a row that say which one it is.
@@ -46,18 +50,15 @@ class Table:
         kept = json.loads(file.read_text())[self.check]
         own = {tuple(row[:named_by]): row for row in self.rows}
         self.rows = [own.pop(tuple(row[:named_by]), row) for row in kept["rows"]] + list(own.values())
-        self.date = min(self.date, kept["date"])
+        self.date, self.command = min(self.date, kept["date"]), kept["command"]
         return self
 
     def keep(self, result: str, file: Path = FIGURES) -> None:
         """Keep the table, its date, the command, and the result in one sentence, in place of an earlier run."""
         kept = json.loads(file.read_text()) if file.exists() else {}
-        script, *words = sys.argv
         kept[self.check] = {
             "date": self.date,
-            "command": shlex.join(
-                ["python", _in_checkout(script), *(_in_checkout(word) for word in words if word != "--record")]
-            ),
+            "command": self.command,
             "result": result,
             "columns": list(self.columns),
             "rows": self.rows,

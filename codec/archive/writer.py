@@ -296,6 +296,8 @@ class ArchiveWriter:
         """Raise unless images can be added."""
         if self._is_finished:
             raise OptionError("the archive is closed, or was given up after an error: nothing can be added")
+        if self._file is not None:
+            self._file.require_owner()  # a fork has none of the threads that encode
 
     def _end_group(self) -> None:
         group, self._pending = self._pending, PendingGroup()

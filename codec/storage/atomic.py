@@ -89,8 +89,7 @@ class AtomicFile:
             OSError: that fails, or another process opened the file.
         """
         try:
-            if os.getpid() != self._process:
-                raise OSError(errno.EPERM, "was opened by another process, and only that one can complete it", self._path)
+            self.require_owner()
             self.file.flush()
             if self._partial is not None and self._sync and self._remote is None:
                 _sync(self.file.fileno())
@@ -111,6 +110,11 @@ class AtomicFile:
             raise
         if self._finalizer is not None:
             self._finalizer.detach()
+
+    def require_owner(self) -> None:
+        """Raise :class:`OSError` if another process opened the file."""
+        if os.getpid() != self._process:
+            raise OSError(errno.EPERM, "was opened by another process, and only that one can complete it", self._path)
 
     def _move(self, partial: str) -> None:
         """Move the temporary file into place, over an old file unless the file must be new."""
@@ -163,9 +167,9 @@ def _disown() -> None:
     """In a forked process, let all open files lead to nothing: it has a copy of what their buffers hold."""
     for each in list(_OPEN):
         with suppress(OSError, ValueError):  # ValueError: it is closed
-            nothing = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nothing, each.file.fileno())
-            os.close(nothing)
+            number = each.file.fileno()
+            with open(os.devnull, "wb", buffering=0) as nothing:
+                os.dup2(nothing.fileno(), number)
 
 
 if hasattr(os, "register_at_fork"):

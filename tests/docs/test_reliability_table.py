@@ -32,9 +32,14 @@ def test_a_table_is_printed_and_replaces_that_of_an_earlier_run(
 
 def test_rows_that_did_not_run_again_are_taken_from_an_earlier_run(tmp_path: Path) -> None:
     file = tmp_path / "kept.json"
-    earlier = {"date": "2026-01-02", "rows": [["x86-64", "same"], ["aarch64", "differs"], ["s390x", "same"]]}
+    earlier = {
+        "date": "2026-01-02",
+        "command": "python tools/platforms.py",
+        "rows": [["x86-64", "same"], ["aarch64", "differs"], ["s390x", "same"]],
+    }
     file.write_text(json.dumps({"platforms": earlier}))
     table = Table("platforms", "platform", "result").add("aarch64", "same now").add("wasm", "same")
     assert table.complete(file).rows == [["x86-64", "same"], ["aarch64", "same now"], ["s390x", "same"], ["wasm", "same"]]
     table.keep("no difference", file)
-    assert json.loads(file.read_text())["platforms"]["date"] == "2026-01-02"
+    kept = json.loads(file.read_text())["platforms"]
+    assert (kept["date"], kept["command"]) == ("2026-01-02", "python tools/platforms.py")
