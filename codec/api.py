@@ -42,8 +42,8 @@ def encode(image: ArrayLike, **options: Unpack[EncodeKeywords]) -> bytes:
         image: uint8 array of shape ``(H, W)``, or a greyscale image of Pillow.
         quality: 1 (smallest) to 100 (best). Not used when a budget is given.
         lossless: keep every pixel. Not with ``min_psnr``; ``quality`` is not used.
-        max_error: keep every pixel within so many grey levels, 1 to 64. Files are smaller than lossless ones, or at most a byte
-            larger. Not with ``lossless`` or ``min_psnr``; ``quality`` is not used.
+        max_error: keep every pixel within so many grey levels, 1 to 64. Most files are smaller than lossless ones. Not with
+            ``lossless`` or ``min_psnr``; ``quality`` is not used.
         effort: 0 (fastest) to 9 (smallest). Decoding time does not depend on it.
         max_bytes: the best quality whose file has at most this many bytes. Bare streams have a fixed quality: for them, the
             best latent that fits.
