@@ -21,6 +21,7 @@ from mnistzip.models.bitmap.resampling import Bitmap
 from mnistzip.training.picture_trainer import PictureTrainer
 from mnistzip.training.splits import load
 from mnistzip.training.torch_bitmap_model import BitmapModel, BitmapPixels
+from mnistzip.training.trainer import FlushDenormals
 from mnistzip.types import Integers
 
 DIGITS_TOGETHER = 5000  # whose bitmaps are searched between two messages
@@ -78,11 +79,11 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--out", required=True, type=FILE, help="Checkpoint; an existing one is continued, also beyond its time.")
 @click.option("--seed", default=1, show_default=True)
 @click.option("-T", "--threads", default=1, show_default=True, type=click.IntRange(1), help="Threads of torch.")
+@FlushDenormals()
 def main(digits: str, minutes: float, out: Path, seed: int, threads: int) -> None:
     """Train the model of bitmaps in floats on MNIST's training digits, without the last 5,000."""
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
-    torch.set_flush_denormal(True)
     pixels = BitmapPixels(bitmaps_of(load(digits).train, click.echo))
     trainer = BitmapTrainer(BitmapModel().train(), pixels, minutes, seed)
     if out.exists():

@@ -21,6 +21,7 @@ from mnistzip.limits import ERROR_MAX
 from mnistzip.training.picture_trainer import PictureTrainer, read_pictures
 from mnistzip.training.torch_grey import Grey
 from mnistzip.training.torch_grey_pixels import GreyPixels, nearest_levels
+from mnistzip.training.trainer import FlushDenormals
 
 BALANCE = 0.42  # power of lmbda that divides losses
 EDGE = 0.05  # levels are drawn from -EDGE to 1 + EDGE and clipped
@@ -87,10 +88,10 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--minutes", default=80.0, show_default=True, help="Time of the whole run.")
 @click.option("--out", required=True, type=FILE, help="Checkpoint; an existing one is continued, also beyond its time.")
 @click.option("--seed", default=1, show_default=True)
+@FlushDenormals()
 def main(pictures: Sequence[Path], part: str, minutes: float, out: Path, seed: int) -> None:
     """Train a part of the model grey in floats."""
     torch.manual_seed(seed)
-    torch.set_flush_denormal(True)
     trainer: PictureTrainer[Grey] | PictureTrainer[GreyPixels]
     if part == "lossy":
         trainer = GreyTrainer(Grey().train(), minutes, seed)

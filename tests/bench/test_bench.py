@@ -62,7 +62,7 @@ def test_every_entry_of_the_list_codes_and_decodes_digits(digits: Pixels) -> Non
         images = digits[:2] if job.codec.on_request else np.concatenate([digits, digits])[: 100 if "dict" in job.key else 8]
         measured = measure(job, list(images), [0, 1], quietly)
         assert measured.sizes.min() > 1, job.key
-        if job.codec.name not in ("auto", "auto-e0"):  # which keep every pixel of digits where that costs less
+        if job.codec.name not in ("auto", "auto-e0", "mnistzip-bounded"):  # which keep every pixel of digits if that costs less
             assert (measured.sse.sum() > 0) == (job.codec.kind is Kind.LOSSY), job.key
         if job.codec.kind is Kind.LOSSY:
             assert 0.5 < np.mean(measured.ssim) <= 1, job.key

@@ -124,6 +124,7 @@ def test_a_file_that_is_no_checkpoint_is_named_and_stays(content: bytes, tmp_pat
     done = CliRunner().invoke(grey_trainer.main, [__file__, "--out", str(path)])
     assert (done.exit_code, done.output) == (1, f"Error: {path} is no checkpoint of this training: name another file\n")
     assert path.read_bytes() == content
+    assert np.nextafter(0.0, 1.0) * np.ones(1) > 0, "denormal numbers are zero after the training"
 
 
 def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
