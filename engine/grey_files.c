@@ -110,7 +110,7 @@ mnz_status mnz_grey_decode(const mnz_model *model, const mnz_header *h, const ui
     if (!take_buffers(model, h, arena, &b)) return MNZ_ERROR_MEMORY;
     const int32_t latent[2] = {b.rows, b.columns}, image[2] = {h->height, h->width};
     const mnz_status status =
-        is_lossy(h) ? mnz_decode_images(model, payload, size, q, 1, latent, b.y, &final, b.rest.at, b.rest.left)
+        is_lossy(h) ? mnz_decode_image_latents(model, payload, size, q, 1, latent, b.y, &final, b.rest.at, b.rest.left)
                     : mnz_decode_pixel_images(model, payload, size, b.max_error, 1, image, pixels, &final, b.rest.at, b.rest.left);
     if (status != MNZ_OK) return status == MNZ_ERROR_STREAM ? MNZ_ERROR_DAMAGED : status;
     if (!mnz_check_passed(final, mnz_check_of(h, 0, is_lossy(h) ? b.levels : pixels, b.size), check_bits)) return MNZ_ERROR_DAMAGED;

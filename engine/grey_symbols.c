@@ -162,8 +162,8 @@ mnz_status mnz_image_symbols(const mnz_model *model, const int8_t *y, int rows, 
     return MNZ_OK;
 }
 
-mnz_status mnz_decode_images(const mnz_model *model, const uint8_t *stream, size_t stream_size, int quality_index, int images,
-                             const int32_t *shapes, int8_t *y, mnz_final *final, void *workspace, size_t size)
+mnz_status mnz_decode_image_latents(const mnz_model *model, const uint8_t *stream, size_t stream_size, int quality_index, int images,
+                                    const int32_t *shapes, int8_t *y, mnz_final *final, void *workspace, size_t size)
 {
     if (images < 0) return MNZ_ERROR_ARGUMENT;
     for (int k = 0; k < images; k++) {

@@ -266,8 +266,8 @@ mnz_status mnz_image_symbols(const mnz_model *model, const int8_t *y, int rows, 
 
 /* Decode the latents of the images of a stream, all of one quality. shapes: rows and columns of each; y: all symbols of the first
    latent, then those of the second, and so on. The workspace is that of the largest latent. */
-mnz_status mnz_decode_images(const mnz_model *model, const uint8_t *stream, size_t stream_size, int quality_index, int images,
-                             const int32_t *shapes, int8_t *y, mnz_final *final, void *workspace, size_t size);
+mnz_status mnz_decode_image_latents(const mnz_model *model, const uint8_t *stream, size_t stream_size, int quality_index, int images,
+                                    const int32_t *shapes, int8_t *y, mnz_final *final, void *workspace, size_t size);
 
 /*
  * ---- Whole images without loss or within a bound, with models of the kind grey that have a pixel model ----

@@ -32,7 +32,7 @@ EXPORTS = (
     "mnz_bitmap_coding_workspace",
     "mnz_decode",
     "mnz_decode_digits",
-    "mnz_decode_images",
+    "mnz_decode_image_latents",
     "mnz_decode_latents",
     "mnz_decode_pixel_images",
     "mnz_decode_pixels",

@@ -274,7 +274,7 @@ def grey_stream_cases(
         for coded in damaged(stream, random):
             head = 60, len(latents), bits
             try:
-                decoded, finals = NUMPY.decode_images(model, [coded], 60, [sizes])
+                decoded, finals = NUMPY.decode_image_latents(model, [coded], 60, [sizes])
             except FormatError:
                 out.case(DECODE_IMAGES, *head, ERROR_STREAM, arrays=(coded, shapes))
                 continue

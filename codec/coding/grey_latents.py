@@ -131,7 +131,7 @@ class _WholeImages:
                 out[k] = FormatError("a coded stream is empty or begins with an impossible state")
         for quality_index, which in alike.items():
             coded, of_streams = [payloads[k] for k in which], [shapes[k] for k in which]
-            latents, ends = current().decode_images(model, coded, quality_index, of_streams)
+            latents, ends = current().decode_image_latents(model, coded, quality_index, of_streams)
             checks = np.array([_check(seeds[k], y) for k, y in zip(which, latents, strict=True)], np.int64)
             for k, y, intact in zip(which, latents, ends.verify(checks, check_bits).tolist(), strict=True):
                 out[k] = y if intact else FormatError("its content does not match its check")

@@ -273,7 +273,7 @@ class Engine(Protocol):
     def encode_streams(self, symbols: Sequence[Intervals], checks: Integers, check_bits: int = CHECK_BITS_MIN) -> list[bytes]:
         """The bytes of each stream, given its symbols, shape ``(symbols,)``, and ``checks``, shape ``(streams,)``."""
 
-    def decode_images(
+    def decode_image_latents(
         self, model: Model, coded: Sequence[bytes], quality_index: int, shapes: Sequence[Sequence[tuple[int, int]]]
     ) -> tuple[list[list[Integers]], FinalStates]:
         """The latents of the images of each stream, ``(h, w, 16)`` each, and where each stream ended.

@@ -221,7 +221,7 @@ class NativeEngine:
         coded: list[bytes] = self._module.encode_streams(start, freq_less_one, counts, checks.astype(np.uint32), check_bits)
         return coded
 
-    def decode_images(
+    def decode_image_latents(
         self, model: Model, coded: Sequence[bytes], quality_index: int, shapes: Sequence[Sequence[tuple[int, int]]]
     ) -> tuple[list[list[Integers]], FinalStates]:
         finals = _finals(coded)
@@ -230,7 +230,7 @@ class NativeEngine:
         ends = np.cumsum([rows * columns for rows, columns in of_latents], dtype=np.int64)
         y = np.empty((int(ends[-1]) if of_latents else 0, GREY_CHANNELS), np.int8)
         whole = np.array(of_latents, np.int32).reshape(-1, 2)
-        self._load(model).decode_images(coded, quality_index, counts, whole, y, finals)
+        self._load(model).decode_image_latents(coded, quality_index, counts, whole, y, finals)
         parts = zip(np.split(y.astype(np.int64), ends[:-1]), of_latents, strict=False)
         latents = iter([part.reshape(*shape, GREY_CHANNELS) for part, shape in parts])
         return [[next(latents) for _ in of_stream] for of_stream in shapes], _final_states(finals)

@@ -166,7 +166,7 @@ class NumpyEngine:
         return grey_streams.encode(symbols, checks, check_bits)
 
     @one_thread
-    def decode_images(
+    def decode_image_latents(
         self, model: Model, coded: Sequence[bytes], quality_index: int, shapes: Sequence[Sequence[tuple[int, int]]]
     ) -> tuple[list[list[Integers]], FinalStates]:
         from mnistzip.engines.reference import grey_streams

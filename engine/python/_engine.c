@@ -726,7 +726,7 @@ static Py_ssize_t read_shapes(const mnz_model *model, workspace_of workspace, si
     return (Py_ssize_t)symbols;
 }
 
-static PyObject *decode_images(PyObject *object, PyObject *args)
+static PyObject *decode_image_latents(PyObject *object, PyObject *args)
 {
     const mnz_model *model = ((Model *)object)->model;
     enum { COUNTS, SHAPES, SYMBOLS, FINALS, ALL };
@@ -752,7 +752,8 @@ static PyObject *decode_images(PyObject *object, PyObject *args)
     const int32_t *count = b[COUNTS].buf, *shape = b[SHAPES].buf;
     mnz_final *final = b[FINALS].buf;
     for (Py_ssize_t k = 0; k < coded.count && status == MNZ_OK; k++) {
-        status = mnz_decode_images(model, coded.bytes[k], coded.sizes[k], quality, count[k], shape, y, &final[k], space.at, space.size);
+        status = mnz_decode_image_latents(model, coded.bytes[k], coded.sizes[k], quality, count[k], shape, y, &final[k], space.at,
+                                          space.size);
         for (int32_t i = 0; i < count[k]; i++, shape += 2) y += (size_t)shape[0] * (size_t)shape[1] * MNZ_GREY_CHANNELS;
     }
     Py_END_ALLOW_THREADS
@@ -1016,8 +1017,8 @@ static PyMethodDef model_methods[] = {
      "image_symbols(y, images, rows, columns, quality_index, start, freq_less_one)\n--\n\nFill the intervals of the symbols."},
     {"synthesize_images", synthesize_images, METH_VARARGS,
      "synthesize_images(y, images, height, width, quality_index, x)\n--\n\nFill x."},
-    {"decode_images", decode_images, METH_VARARGS,
-     "decode_images(coded, quality_index, counts, shapes, y, finals)\n--\n\nFill y, and the final state of each stream."},
+    {"decode_image_latents", decode_image_latents, METH_VARARGS,
+     "decode_image_latents(coded, quality_index, counts, shapes, y, finals)\n--\n\nFill y, and the final state of each stream."},
     {"image_pixel_symbols", image_pixel_symbols, METH_VARARGS,
      "image_pixel_symbols(x, images, height, width, max_error, start, freq_less_one)\n--\n\nFill the intervals of the grey levels."},
     {"decode_pixel_images", decode_pixel_images, METH_VARARGS,

@@ -18,7 +18,7 @@ enum { STREAM = 64 }; /* random bytes that are decoded */
 static const char *const names[KINDS] = {
     "end",        "model",          "analyse",        "first_latent",  "refine",        "refine_to_budget", "latent_symbols",
     "synthesize", "encode_latents", "decode_latents", "pixel_symbols", "encode_pixels", "decode_pixels",    "encode_intervals",
-    "analyse_image", "refine_image", "image_symbols", "synthesize_image", "decode_images", "image_pixel_symbols",
+    "analyse_image", "refine_image", "image_symbols", "synthesize_image", "decode_image_latents", "image_pixel_symbols",
     "decode_pixel_images", "find_bitmap", "digit_of", "bitmap_symbols", "decode_bitmaps", "read_header",
     "encode_file", "decode_file", "measure_file"};
 

@@ -64,7 +64,8 @@ static int run_decode(const mnz_model *model, const test_case *c)
     memory space = allocate(largest);
     int8_t *y = take(symbols);
     mnz_final final = {0, 0};
-    const mnz_status status = mnz_decode_images(model, c->array[0], c->size[0], p[0], p[1], shape, y, &final, space.at, space.size);
+    const mnz_status status =
+        mnz_decode_image_latents(model, c->array[0], c->size[0], p[0], p[1], shape, y, &final, space.at, space.size);
     int passed = (int32_t)status == p[3];
     if (status == MNZ_OK) passed = passed && same(c, 2, y, symbols) && same_final(c, 3, final, p[2]);
     give(y);
@@ -157,7 +158,7 @@ void use_grey(const mnz_model *model, uint64_t *seed)
     mnz_refine_image(model, x, height, width, quality, 1, (int32_t)pick(seed, 1000), y, search.at, search.size);
     mnz_image_symbols(model, y, shape[0], shape[1], quality, start, freq, space.at, space.size);
     mnz_synthesize_image(model, y, height, width, quality, x, space.at, space.size);
-    mnz_decode_images(model, stream, STREAM, quality, 1, shape, y, &final, space.at, space.size);
+    mnz_decode_image_latents(model, stream, STREAM, quality, 1, shape, y, &final, space.at, space.size);
     if (mnz_model_has_pixels(model)) use_pixels(model, stream, x, height, width, (int)pick(seed, MNZ_ERROR_MAX + 1));
     give(stream);
     give(start);

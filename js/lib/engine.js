@@ -202,7 +202,7 @@ export class Engine {
       const final = this.reserve(8);
       const most = Math.max(...shapes.map((shape) => this.#wasm.mnz_grey_workspace(model.handle, ...shape) >>> 0));
       const space = this.#workspace(most);
-      require(this.#wasm.mnz_decode_images(model.handle, from, stream.length, quality - 1, sizes.length, of, y, final, ...space));
+      require(this.#wasm.mnz_decode_image_latents(model.handle, from, stream.length, quality - 1, sizes.length, of, y, final, ...space));
       return { symbols: this.bytes(y, total).slice(), counts, final: this.#final(final) };
     });
   }

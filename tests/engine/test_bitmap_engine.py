@@ -454,7 +454,7 @@ def test_each_kind_of_model_has_its_own_functions() -> None:
         "synthesize_images": (latent, 1, 28, 28, 50, x),
         "refine_image": (x, 28, 28, 50, 1, 9, latent),
         "image_symbols": (latent, 1, 7, 7, 50, *np.empty((2, 784), np.uint16)),
-        "decode_images": (stream, 50, one, shape, latent, finals),
+        "decode_image_latents": (stream, 50, one, shape, latent, finals),
         "image_pixel_symbols": (x, 1, 28, 28, 0, *np.empty((2, 784), np.uint16)),
         "decode_pixel_images": (stream, 0, one, 4 * shape, x, finals),
     }

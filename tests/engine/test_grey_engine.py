@@ -66,15 +66,15 @@ def compare_streams(
     coded = compare("encode_streams", lambda engine: engine.encode_streams(joined, checks, check_bits))
 
     def decode(engine: Engine, coded: list[bytes]) -> Any:
-        latents, final = engine.decode_images(compare.model, coded, quality, [[size] * len(each) for each in streams])
+        latents, final = engine.decode_image_latents(compare.model, coded, quality, [[size] * len(each) for each in streams])
         return latents, final_states(final), final.verify(checks, check_bits)
 
-    latents, _, passed = compare("decode_images", lambda engine: decode(engine, coded))
+    latents, _, passed = compare("decode_image_latents", lambda engine: decode(engine, coded))
     assert passed.all()
     for each, decoded in zip(streams, latents, strict=True):
         assert all(np.array_equal(y, latent) for (y, _), latent in zip(each, decoded, strict=True))
     broken = damaged(random, coded)
-    compare("decode_images of damage", lambda engine: decode(engine, broken))
+    compare("decode_image_latents of damage", lambda engine: decode(engine, broken))
 
 
 @pytest.mark.parametrize("quality", [0, 50, 99])
@@ -181,14 +181,14 @@ def test_images_of_several_sizes_share_a_stream() -> None:
     coded = compare("encode_streams", lambda engine: engine.encode_streams(joined, checks))
 
     def decode(engine: Engine) -> Any:
-        decoded, final = engine.decode_images(model, coded, 40, shapes)
+        decoded, final = engine.decode_image_latents(model, coded, 40, shapes)
         return decoded, final_states(final), final.verify(checks)
 
-    decoded, _, passed = compare("decode_images", decode)
+    decoded, _, passed = compare("decode_image_latents", decode)
     assert passed.all()
     for each, expected in zip(decoded, latents, strict=True):
         assert all(np.array_equal(one, other[0]) for one, other in zip(each, expected, strict=True))
-    compare("no streams", lambda engine: engine.decode_images(model, [], 40, [])[0])
+    compare("no streams", lambda engine: engine.decode_image_latents(model, [], 40, [])[0])
     compare("no streams", lambda engine: engine.encode_streams([], np.zeros(0, np.int64)))
 
 
@@ -202,10 +202,10 @@ def test_random_streams_decode_to_the_same(seed: int) -> None:
         quality = int(random.integers(0, 100))
 
         def decode(engine: Engine, coded: Any = coded, shapes: Any = shapes, quality: int = quality) -> Any:
-            latents, final = engine.decode_images(model, coded, quality, shapes)
+            latents, final = engine.decode_image_latents(model, coded, quality, shapes)
             return latents, final_states(final)
 
-        compare("decode_images", decode)
+        compare("decode_image_latents", decode)
 
 
 # ---- Pixel models ----
@@ -330,7 +330,7 @@ def test_streams_that_cannot_begin_are_refused_alike(bad: bytes) -> None:
     model = plain_grey_model()
     compare, shapes = Comparison(model, ENGINES, "a bad first state"), [[(9, 9)], [(8, 8)]]
     for coded in ([bad, b"\1\2\3"], [b"\1\2\3", bad]):
-        error = compare("decode_images", lambda engine, coded=coded: engine.decode_images(model, coded, 7, shapes))
+        error = compare("decode_image_latents", lambda engine, coded=coded: engine.decode_image_latents(model, coded, 7, shapes))
         assert isinstance(error, FormatError)
         error = compare("decode_pixel_images", lambda engine, coded=coded: engine.decode_pixel_images(model, coded, shapes))
         assert isinstance(error, FormatError)
@@ -621,7 +621,7 @@ def arguments() -> dict[str, dict[str, Any]]:
             "checks": np.zeros(2, np.uint32),
             "check_bits": 16,
         },
-        "decode_images": {
+        "decode_image_latents": {
             "coded": [b"\1\2\3\4\5", b"\x80\2\3"],
             "quality": QUALITY,
             "counts": np.array([2, 1], np.int32),
@@ -649,7 +649,7 @@ def arguments() -> dict[str, dict[str, Any]]:
     }
 
 
-ON_IMAGES = ("analyse_images", "synthesize_images", "image_symbols", "decode_images")
+ON_IMAGES = ("analyse_images", "synthesize_images", "image_symbols", "decode_image_latents")
 ON_PIXELS = ("image_pixel_symbols", "decode_pixel_images")
 FUNCTIONS = (*ON_IMAGES, "refine_image", "encode_streams", *ON_PIXELS)
 OUTPUTS = {"out", "finals", "start", "freq", "y"}
@@ -699,14 +699,14 @@ def bad_values() -> list[tuple[str, str, Any]]:
     for counts in ([size, 1], [size + 1, -1], [-1, size + 1], [2**62, 2**62], [size, -(2**63)], [size - 1, 0], [size]):
         cases.append(("encode_streams", "counts", np.array(counts, np.int64)))
     for few in ([3, 1], [4, -1], [-1, 4], [2, 0], [2**31 - 1, 1], [3], [1, 1, 1]):
-        cases += [(function, "counts", np.array(few, np.int32)) for function in ("decode_images", "decode_pixel_images")]
+        cases += [(function, "counts", np.array(few, np.int32)) for function in ("decode_image_latents", "decode_pixel_images")]
     for shape in ([0, 2], [3, 0], [-1, 2], [4, 2], [16385, 1], [2**31 - 1, 2**31 - 1]):
-        cases.append(("decode_images", "shapes", np.array([[ROWS, COLUMNS], [ROWS, COLUMNS], shape], np.int32)))
+        cases.append(("decode_image_latents", "shapes", np.array([[ROWS, COLUMNS], [ROWS, COLUMNS], shape], np.int32)))
     for shape in ([0, 6], [9, 0], [-1, 6], [8, 6], [65536, 1], [65535, 65535], [2**31 - 1, 2**31 - 1]):
         shapes = np.array([[HEIGHT, WIDTH], [HEIGHT, WIDTH], shape], np.int32)
         cases.append(("decode_pixel_images", "shapes", shapes))
     for coded in ([], [b"\1"], [b"\1"] * 3, [b"\1", b""], [b"\1", b"\0\1"]):
-        cases += [(function, "coded", coded) for function in ("decode_images", "decode_pixel_images")]
+        cases += [(function, "coded", coded) for function in ("decode_image_latents", "decode_pixel_images")]
     return cases
 
 
@@ -720,7 +720,7 @@ def test_values_that_no_caller_may_give_are_refused(function: str, name: str, va
 @pytest.mark.parametrize("coded", [None, 5, "text", [None, b"\1"], [b"\1", "text"], [bytearray(b"\1"), b"\1"]])
 def test_streams_are_bytes(coded: Any) -> None:
     with pytest.raises(TypeError):
-        call("decode_images", arguments()["decode_images"] | {"coded": coded})
+        call("decode_image_latents", arguments()["decode_image_latents"] | {"coded": coded})
     with pytest.raises(TypeError):
         call("decode_pixel_images", arguments()["decode_pixel_images"] | {"coded": coded})
 

@@ -120,7 +120,7 @@ def use_grey(random: np.random.Generator, model: _engine.Model) -> None:
     stream = [bytes([random.integers(1, 256)]) + random.bytes(60)]
     shape, finals = np.array([[rows, columns]], np.int32), np.empty((1, 2), np.uint32)
     one = np.ones(1, np.int32)
-    model.decode_images(stream, quality, one, shape, y, finals)
+    model.decode_image_latents(stream, quality, one, shape, y, finals)
     try:
         model.image_pixel_symbols(x, 1, height, width, 0, *np.empty((2, height * width), np.uint16))
         model.decode_pixel_images(stream, int(random.integers(0, 65)), one, np.array([x.shape], np.int32), x, finals)

@@ -258,7 +258,7 @@ def _pictures(data: bytes, used: Model, coded: list[bytes], way: int, index: int
         return
 
     def latents(engine: Engine) -> Any:
-        decoded, final = engine.decode_images(used, coded, index, shapes)
+        decoded, final = engine.decode_image_latents(used, coded, index, shapes)
         images = [engine.synthesize_images(used, y[None], index, size) for y, size in zip(decoded[0], shapes[0], strict=True)]
         return [decoded, _ends(final), images]
 
