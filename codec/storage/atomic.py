@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import stat
 import time
@@ -12,10 +13,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from mnistzip.storage.backends import require_path
 from mnistzip.storage.remote import Address, is_address, local_path
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 PARTIAL_SUFFIX = ".partial"
 RANDOM_BYTES = 6  # in the name of a temporary file
@@ -60,17 +64,19 @@ class AtomicFile:
                 self._remote = Address(path)
                 self._remote.require_writable()
             path = local_path(path)
+        self._name = os.fspath(path)  # in messages
         self._path = os.path.realpath(path)  # a symbolic link stays, and its target is replaced
         self._finalizer: weakref.finalize[..., AtomicFile] | None = None
         if self._remote is None and os.path.exists(path) and not os.path.isfile(path):
-            self.file: IO[bytes] = open(path, "wb")  # noqa: SIM115  # a pipe such as /dev/stdout has no real path
+            # A pipe such as /dev/stdout has no real path.
+            self.file: IO[bytes] = io.BufferedWriter(_NamedFile(path, "wb", self._name))
             _OPEN.add(self)
             return
         folder = os.path.dirname(self._path) if self._remote is None else _temporary_folder()
         os.makedirs(folder, exist_ok=True)
         self._partial = os.path.join(folder, f"{partial_prefix(path)}{os.urandom(RANDOM_BYTES).hex()}{PARTIAL_SUFFIX}")
-        self.file = open(self._partial, "x+b", opener=_open_private)  # noqa: SIM115
-        self._finalizer = weakref.finalize(self, _remove_unfinished, self.file, self._partial, os.fspath(path), self._process)
+        self.file = io.BufferedRandom(_NamedFile(self._partial, "x+b", self._name))
+        self._finalizer = weakref.finalize(self, _remove_unfinished, self.file, self._partial, self._name, self._process)
         _OPEN.add(self)
 
     def __enter__(self) -> IO[bytes]:
@@ -105,7 +111,7 @@ class AtomicFile:
                     self._move(self._partial)
         except BaseException as error:
             if isinstance(error, OSError) and error.filename is None:
-                error.filename = self._path
+                error.filename = self._name
             self.abandon()
             raise
         if self._finalizer is not None:
@@ -141,7 +147,8 @@ class AtomicFile:
         if self._finalizer is not None:
             self._finalizer.detach()
         try:
-            self.file.close()
+            with suppress(OSError):  # what its buffer holds cannot be written, and need not be
+                self.file.close()
         finally:
             if self._partial is not None and os.getpid() == self._process:
                 Path(self._partial).unlink(missing_ok=True)
@@ -158,6 +165,30 @@ class AtomicFile:
         if like is not None:
             with suppress(OSError):
                 os.utime(partial, ns=(like.st_atime_ns, like.st_mtime_ns))
+
+
+class _NamedFile(io.FileIO):
+    """A file whose errors name the destination, as no other file is meant by whoever reads them.
+
+    Nobody else may read a temporary file until it has its permissions.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], mode: str, destination: str) -> None:
+        self._destination = destination
+        with self._named_errors():
+            super().__init__(os.fspath(path), mode, opener=_open_private if "x" in mode else None)
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        with self._named_errors():
+            return super().write(data)
+
+    @contextmanager
+    def _named_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            error.filename = self._destination
+            raise
 
 
 _OPEN: weakref.WeakSet[AtomicFile] = weakref.WeakSet()
@@ -216,7 +247,7 @@ def _temporary_folder() -> str:
 
 
 def _open_private(path: str, flags: int) -> int:
-    """Open a file that nobody else may read until it has its permissions."""
+    """Open a file that nobody else may read."""
     return os.open(path, flags, 0o600)
 
 

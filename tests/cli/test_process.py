@@ -503,7 +503,7 @@ def test_a_full_disk_leaves_what_was_there(what: str, inputs: Path) -> None:
     with small_disk(inputs / "disk"):
         (inputs / "disk" / name).write_bytes(b"old")
         refused(mz(*arguments, "-f", "-o", f"disk/{name}", cwd=inputs), "No space left on device")
-        refused(mz(*arguments, "-o", f"disk/new-{name}", cwd=inputs), "No space left on device")
+        refused(mz(*arguments, "-o", f"disk/new-{name}", cwd=inputs), f"disk/new-{name}: No space left on device")
         assert [(path.name, path.read_bytes()) for path in (inputs / "disk").iterdir()] == [(name, b"old")]
 
 
@@ -518,14 +518,14 @@ def test_a_file_that_the_system_cuts_off_leaves_what_was_there(what: str, inputs
     (inputs / name).write_bytes(b"old")
     refused(mz(*arguments, "-f", "-o", name, cwd=inputs, preexec_fn=few_bytes), "File too large")
     assert (inputs / name).read_bytes() == b"old"
-    refused(mz(*arguments, "-o", f"new-{name}", cwd=inputs, preexec_fn=few_bytes), "File too large")
+    refused(mz(*arguments, "-o", f"new-{name}", cwd=inputs, preexec_fn=few_bytes), f"new-{name}: File too large")
     assert not (inputs / f"new-{name}").exists()
     assert not litter(inputs)
 
 
 def test_an_append_that_the_system_cuts_off_leaves_the_old_archive(inputs: Path) -> None:
     before = (inputs / "digits.cae").read_bytes()
-    refused(mz(*APPENDING, cwd=inputs, preexec_fn=few_bytes), "File too large")
+    refused(mz(*APPENDING, cwd=inputs, preexec_fn=few_bytes), "mnistzip: digits.cae: File too large")
     assert (inputs / "digits.cae").read_bytes() == before
     assert not litter(inputs)
 
