@@ -18,8 +18,8 @@ from types import ModuleType
 
 ROOT = Path(__file__).parents[1]
 ENGINE = ROOT / "engine"
-EXTENSION = ENGINE / "python" / "_engine.c"
 LIBRARY = sorted(ENGINE.glob("*.c"))
+EXTENSION = sorted((ENGINE / "python").glob("*.c"))
 CASES = sorted((ENGINE / "tests").glob("*.c"))
 NAME = "mnistzip._engine"
 STANDARD = ("-std=c11", "-ffp-contract=off", "-fPIC")  # the flags that change results, as in setup.py
@@ -40,7 +40,7 @@ class Build:
         wanted = " ".join([compiler, *self._flags])
         if not kept.exists() or kept.read_text() != wanted:
             kept.write_text(wanted)
-        newest = [kept, *ENGINE.glob("*.h"), *(ENGINE / "tests").glob("*.h")]
+        newest = [kept, *ENGINE.rglob("*.h")]
         self._changed = max(path.stat().st_mtime for path in newest)
 
     def object_of(self, source: Path) -> Path:
@@ -70,7 +70,7 @@ class Build:
 
     def extension(self) -> Path:
         """The extension."""
-        return self.link(self.objects([*LIBRARY, EXTENSION]), self.folder / "_engine.so", "-shared")
+        return self.link(self.objects([*LIBRARY, *EXTENSION]), self.folder / "_engine.so", "-shared")
 
     def cases(self) -> Path:
         """The program that runs the cases of ``tools/engine_cases.py``."""

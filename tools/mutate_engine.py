@@ -158,7 +158,7 @@ class Trial:
         self._cases = folder / "cases.bin"
         if not self._cases.exists():
             write_cases(self._cases)
-        self._objects = {path.name: self._fast.object_of(path) for path in (*LIBRARY, *CASES, EXTENSION)}
+        self._objects = {path.name: self._fast.object_of(path) for path in (*LIBRARY, *CASES, *EXTENSION)}
         self._limits: dict[str, float] = {}
         for found in (self._by_cases(self._objects), self._by_tests(self._objects)):
             if found != "survives":
@@ -195,7 +195,8 @@ class Trial:
 
     def _by_cases(self, objects: dict[str, Path]) -> str:
         """What the cases say of a program."""
-        program = [path for name, path in objects.items() if name != EXTENSION.name]
+        extension = {path.name for path in EXTENSION}
+        program = [path for name, path in objects.items() if name not in extension]
         self._fast.link(program, self._changed / "cases")
         return self._watch("cases", [str(self._changed / "cases"), str(self._cases), str(CHANGED_MODELS), "end"])
 
