@@ -116,7 +116,7 @@ def tried(module: str, source: str, limit: float) -> str:
         files = [str(ROOT / "tests" / f"{name}.py") for name in TESTS[module]]
         code = 1
         try:
-            code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", *files])
+            code = pytest.main(["-x", "-q", "-n", "0", "-p", "no:cacheprovider", *files])  # in this process, not in others
         finally:
             os._exit(int(code != 0))
     end = time.monotonic() + limit
@@ -151,6 +151,8 @@ def main() -> int:
         if (found := tried(module, source, 3600)) != "survives":
             raise SystemExit(f"the tests of {module} fail without any change: {found}")
         limit = PATIENCE * (time.monotonic() - start) + 10
+        if tried(module, "raise AssertionError", limit) != "noticed":
+            raise SystemExit(f"the tests of {module} do not run on the mutants of it")
         kept = options.out / f"{module}.json"
         known: dict[str, str] = json.loads(kept.read_text()) if kept.exists() else {}
         for name, occurrence, mutated in chosen:
