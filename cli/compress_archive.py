@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from mnistzip.io.inputs import Input, Piped, ignore
 from mnistzip.io.read_options import InputOptions, Item, Stream
 from mnistzip.options import EncodeOptions
 from mnistzip.storage.backends import open_storage
+
+NAMED_INPUTS = 3  # in a command that a message proposes
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,8 @@ def _with_names(path: str, names: Sequence[str], stream: Stream, options: PackOp
     if not count:
         return stream.named
     added = names[0] if len(names) == 1 else f"{names[0]} and the other inputs"
-    new = f"mnistzip compress {path} {names[0]} {_exactness(options.encoding)} -o NEW{image_file.SUFFIX}"
+    inputs = shlex.join([path, *names[:NAMED_INPUTS]]) + (" ..." if len(names) > NAMED_INPUTS else "")
+    new = f"mnistzip compress {inputs} {_exactness(options.encoding)} -o NEW{image_file.SUFFIX}"
     make_new = f"make a new archive, which codes the images of {path} once more: {new}"
     if has_labels and not stream.labelled:
         raise OptionError(f"{added} has no labels, unlike {path}: give labels with --labels")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -573,6 +574,18 @@ def test_what_does_not_go_with_an_archive_is_named_with_a_way(
     assert says in message
     assert way in message
     assert target.read_bytes() == before
+
+
+def test_the_new_archive_that_a_message_proposes_can_be_made(mixed: Path, capsys: Out, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(mixed)
+    (mixed / "named.npz").rename("two words.npz")
+    savez(mixed / "more.npz", images=np.full((1, 28, 28), 7, np.uint8), names=np.array(["b.png"]))
+    assert mz("compress", "bare.npz", "-o", "x.cae") == 0
+    assert mz("compress", "two words.npz", "more.npz", "--append", "-o", "x.cae") == 1
+    message = capsys.readouterr().err
+    assert "once more: mnistzip compress x.cae 'two words.npz' more.npz --quality 50 -o NEW.cae" in message
+    assert mz(*shlex.split(message.partition("once more: mnistzip ")[2])) == 0
+    assert mnistzip.Archive("NEW.cae").names == ["", "", "", "", "a.png", "b.png"]
 
 
 def test_images_without_names_are_added_to_those_with_names_and_that_is_said(mixed: Path, capsys: Out) -> None:
