@@ -17,6 +17,9 @@ PINNED = {
     "cae18f0001020364": Header(Mode.LOSSY, 28, 28, model=HASH, quality=100),
     "cae1a0": Header(Mode.STORED, 28, 28, method=Method.RAW),
     "cae1e10105": Header(Mode.STORED, 1, 5, method=Method.DEFLATE),
+    "cae1e17f8001": Header(Mode.STORED, 127, 128, method=Method.DEFLATE),
+    "cae1e1ff7f01": Header(Mode.STORED, 16383, 1, method=Method.DEFLATE),
+    "cae1e101808001": Header(Mode.STORED, 1, 16384, method=Method.DEFLATE),
 }
 
 sides = st.integers(1, SIDE_MAX)
@@ -35,6 +38,12 @@ stored = st.builds(Header, mode=st.just(Mode.STORED), width=sides, height=sides,
 def test_headers_keep_their_bytes_for_ever(text: str) -> None:
     assert PINNED[text].to_bytes().hex() == text
     assert container.parse(bytes.fromhex(text) + b"payload") == (PINNED[text], b"payload")
+
+
+@pytest.mark.parametrize("text", ["", "ca", "c9e1", "cbe1", "cad1", "caf1", "e1ca", "89504e47"])
+def test_other_files_do_not_begin_like_ours(text: str) -> None:
+    assert not container.is_cae(bytes.fromhex(text))
+    assert container.is_cae(b"\xca\xe2")  # a later version
 
 
 @given(header=lossy | stored)
