@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import pickle
 import struct
@@ -22,7 +23,7 @@ from hypothesis.extra.numpy import arrays
 
 import mnistzip
 from mnistzip.archive import group_codec, writer as pack
-from mnistzip.archive.group import READ_AHEAD
+from mnistzip.archive.group import READ_AHEAD, Group
 from mnistzip.archive.group_header import HEADER_BYTES, LABELS, MARKER, GroupHeader
 from mnistzip.archive.index import ENTRY_BYTES, FOOTER_BYTES, START, Footer, Origin, RecoveredIndex, entry
 from mnistzip.bitstream.stored import deflate
@@ -286,6 +287,43 @@ def test_ranges_beyond_the_archive_are_those_of_slices(lossy: bytes) -> None:
         assert archive.names_between(start, stop) == names[start:stop]
         result = [image for part in archive.parts(start, stop) for image in part.images]
         assert same(result, archive[start:stop])  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def uneven(digits: Pixels, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive of three groups: 5, 7 and 3 images."""
+    path, at = tmp_path_factory.mktemp("uneven") / "x.cae", 0
+    for images in (5, 7, 3):
+        with mnistzip.ArchiveWriter(path, append=at > 0, **FAST) as writer:
+            for k in range(at, at + images):
+                writer.add(digits[k], name=f"{k}.png", label=k)
+        at += images
+    return path
+
+
+def test_ranges_begin_and_end_within_groups_of_any_length(uneven: Path) -> None:
+    with mnistzip.Archive(uneven) as archive:
+        whole, names = archive[:], archive.names
+        assert [archive.group_of(k) for k in (4, 5, 11, 12)] == [range(5), range(5, 12), range(5, 12), range(12, 15)]
+        for start, stop in itertools.combinations(range(16), 2):
+            parts = list(archive.parts(start, stop, details=True))
+            assert [part.first for part in parts] == [start, *(first for first in (5, 12) if start < first < stop)]
+            assert same([image for part in parts for image in part.images], whole[start:stop])  # type: ignore[misc]
+            assert [name for part in parts for name in part.names or []] == names[start:stop]
+            assert [label for part in parts for label in part.labels.tolist()] == list(range(start, stop))
+
+
+def test_a_group_that_cannot_be_read_is_an_error_for_each_image_of_a_range(uneven: Path) -> None:
+    data = bytearray(uneven.read_bytes())
+    with mnistzip.Archive(uneven) as archive:
+        groups = [group for group in archive.groups() if isinstance(group, Group)]
+    data[groups[1].offset + 20] ^= 1  # in the head
+    with mnistzip.Archive(bytes(data)) as archive:
+        first, second, third = archive.parts(3, 13, details=True)
+    assert (first.first, len(first.images), first.names) == (3, 2, ["3.png", "4.png"])
+    assert (second.first, len(second.images)) == (5, 7)
+    assert all(isinstance(each, mnistzip.FormatError) for each in (*second.images, second.names, second.labels))
+    assert (third.first, len(third.images), third.names) == (12, 1, ["12.png"])
 
 
 def test_a_closed_archive_says_so(lossy: bytes) -> None:

@@ -330,9 +330,9 @@ def test_streams_that_cannot_begin_are_refused_alike(bad: bytes) -> None:
     model = plain_grey_model()
     compare, shapes = Comparison(model, ENGINES, "a bad first state"), [[(9, 9)], [(8, 8)]]
     for coded in ([bad, b"\1\2\3"], [b"\1\2\3", bad]):
-        error = compare("decode_image_latents", lambda engine, coded=coded: engine.decode_image_latents(model, coded, 7, shapes))
+        error = compare("decode_image_latents", lambda engine, data=coded: engine.decode_image_latents(model, data, 7, shapes))
         assert isinstance(error, FormatError)
-        error = compare("decode_pixel_images", lambda engine, coded=coded: engine.decode_pixel_images(model, coded, shapes))
+        error = compare("decode_pixel_images", lambda engine, data=coded: engine.decode_pixel_images(model, data, shapes))
         assert isinstance(error, FormatError)
 
 
