@@ -42,7 +42,7 @@ TESTS = {
         "unit/test_backward",
     ],
     "archive.reader": ARCHIVES,
-    "archive.group_reader": ARCHIVES,
+    "archive.group_reader": [*ARCHIVES, "unit/test_latents"],
 }
 ENOUGH = 0.85
 SKIPPED = {"core/VariableReplacer", "core/VariableInserter"}  # they insert numbers anywhere, mostly where no code runs
