@@ -39,6 +39,7 @@ def test_fuzzing_runs(target: str, tmp_path: Path) -> None:
         "-rss_limit_mb=8192",  # a process inherits the peak of the one that starts it
         f"-artifact_prefix={tmp_path}/",
     ]
-    done = subprocess.run([*command, str(run.CORPUS / target)], capture_output=True, text=True, check=False)
+    folders = [str(tmp_path), str(run.CORPUS / target)]  # the first gets new inputs
+    done = subprocess.run([*command, *folders], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert re.search(r"Done \d+ runs", done.stderr)

@@ -64,8 +64,9 @@ sys.exit(pytest.main(["-q", "-n", "0", "-p", "no:cacheprovider", "--rootdir", {s
 def test_fuzzing_of_engines_runs(tmp_path: Path) -> None:
     """Without sanitizers, which take minutes to build."""
     worker = [sys.executable, str(ROOT / "tools" / "fuzz_worker.py"), run.MODULE, "stream"]
-    options = ["-runs=40", "-seed=1", "-rss_limit_mb=8192", f"-artifact_prefix={tmp_path}/", str(run.CORPUS / "stream")]
-    done = subprocess.run([*worker, *options], capture_output=True, text=True, check=False)
+    options = ["-runs=40", "-seed=1", "-rss_limit_mb=8192", f"-artifact_prefix={tmp_path}/"]
+    folders = [str(tmp_path), str(run.CORPUS / "stream")]  # the first gets new inputs
+    done = subprocess.run([*worker, *options, *folders], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert re.search(r"Done \d+ runs", done.stderr)
 
