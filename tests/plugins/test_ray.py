@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import pickle
 import subprocess
@@ -42,6 +43,12 @@ def cluster() -> Iterator[None]:
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     yield
     ray.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages are compared whole, and Ray can take longer to start than it takes until progress is written."""
+    monkeypatch.setattr("mnistzip.cli.progress.INTERVAL", math.inf)
 
 
 @pytest.fixture
