@@ -54,7 +54,7 @@ MODELS = (*SHIPPED, "own", "glyph-wide", "own-wide", *GREY, "plain-grey-wide", *
 (
     END, MODEL, ANALYSE, FIRST_LATENT, REFINE, REFINE_TO_BUDGET, LATENT_SYMBOLS, SYNTHESIZE, ENCODE_LATENTS, DECODE_LATENTS,
     PIXEL_SYMBOLS, ENCODE_PIXELS, DECODE_PIXELS, ENCODE_INTERVALS, ANALYSE_IMAGE, REFINE_IMAGE, IMAGE_SYMBOLS, SYNTHESIZE_IMAGE,
-    DECODE_IMAGES, IMAGE_PIXEL_SYMBOLS, DECODE_PIXEL_IMAGES, FIND_BITMAP, DIGIT_OF, BITMAP_SYMBOLS, DECODE_BITMAPS,
+    DECODE_IMAGE_LATENTS, IMAGE_PIXEL_SYMBOLS, DECODE_PIXEL_IMAGES, FIND_BITMAP, DIGIT_OF, BITMAP_SYMBOLS, DECODE_BITMAPS,
     READ_HEADER, ENCODE_FILE, DECODE_FILE, MEASURE_FILE,
 ) = range(29)  # fmt: skip
 OK, ERROR_STREAM, ERROR_NO_FILE, ERROR_UNSUPPORTED, ERROR_DAMAGED, ERROR_KIND, ERROR_IMAGE = (
@@ -276,12 +276,12 @@ def grey_stream_cases(
             try:
                 decoded, finals = NUMPY.decode_image_latents(model, [coded], 60, [sizes])
             except FormatError:
-                out.case(DECODE_IMAGES, *head, ERROR_STREAM, arrays=(coded, shapes))
+                out.case(DECODE_IMAGE_LATENTS, *head, ERROR_STREAM, arrays=(coded, shapes))
                 continue
             passed = finals.verify(check, bits)
             final = np.array([finals.x[0], finals.used_up[0], check[0], passed[0]], np.uint32)
             joined = np.concatenate([y.reshape(-1) for y in decoded[0]]).astype(np.int8)
-            out.case(DECODE_IMAGES, *head, OK, arrays=(coded, shapes, joined, final))
+            out.case(DECODE_IMAGE_LATENTS, *head, OK, arrays=(coded, shapes, joined, final))
 
 
 def grey_pixel_cases(out: Writer, model: Model, random: np.random.Generator) -> None:

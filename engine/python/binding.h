@@ -14,6 +14,9 @@
 /* Set an exception with the text of a status; returns NULL. */
 PyObject *fail(mnz_status status);
 
+/* None if the status is MNZ_OK, else as fail. */
+PyObject *none_or_error(mnz_status status);
+
 /* Aligned memory, and the pointer that frees it. */
 typedef struct {
     void *raw, *at;

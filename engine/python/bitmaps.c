@@ -43,7 +43,7 @@ PyObject *find_bitmaps(PyObject *module, PyObject *args)
         status = mnz_find_bitmap((const uint8_t *)b[DIGITS].buf + k * MNZ_TILE_PIXELS, (mnz_bitmap *)b[BITMAPS].buf + k,
                                  (uint8_t *)b[INK].buf + k * MNZ_BITMAP_PIXELS_MAX, space.at, space.size);
     Py_END_ALLOW_THREADS
-    result = status == MNZ_OK ? Py_NewRef(Py_None) : fail(status);
+    result = none_or_error(status);
 done:
     free(space.raw);
     release(b, ALL);
@@ -68,7 +68,7 @@ PyObject *digits_of(PyObject *module, PyObject *args)
     for (size_t k = 0; k < digits && status == MNZ_OK; ink += bitmap[k].height * bitmap[k].width, k++)
         status = mnz_digit_of(bitmap + k, ink, (uint8_t *)b[DIGITS].buf + k * MNZ_TILE_PIXELS);
     Py_END_ALLOW_THREADS
-    result = status == MNZ_OK ? Py_NewRef(Py_None) : fail(status);
+    result = none_or_error(status);
 done:
     release(b, ALL);
     return result;
@@ -104,7 +104,7 @@ PyObject *bitmap_symbols(PyObject *object, PyObject *args)
         ink += of_bitmap, start += MNZ_BITMAP_EXTENT_SYMBOLS + of_bitmap, freq_less_one += MNZ_BITMAP_EXTENT_SYMBOLS + of_bitmap;
     }
     Py_END_ALLOW_THREADS
-    result = status == MNZ_OK ? Py_NewRef(Py_None) : fail(status);
+    result = none_or_error(status);
 done:
     free(space.raw);
     release(b, ALL);
@@ -155,7 +155,7 @@ PyObject *decode_bitmaps(PyObject *object, PyObject *args)
         for (int32_t i = 0; status == MNZ_OK && i < count[k]; i++, bitmap++) ink += bitmap->height * bitmap->width;
     }
     Py_END_ALLOW_THREADS
-    result = status == MNZ_OK ? Py_NewRef(Py_None) : fail(status);
+    result = none_or_error(status);
 done:
     free(space.raw);
     close_streams(&coded);

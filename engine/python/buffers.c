@@ -10,6 +10,11 @@ PyObject *fail(mnz_status status)
     return NULL;
 }
 
+PyObject *none_or_error(mnz_status status)
+{
+    return status == MNZ_OK ? Py_NewRef(Py_None) : fail(status);
+}
+
 int allocate(block *memory, size_t size)
 {
     memory->size = size;

@@ -46,7 +46,7 @@ static PyObject *on_images(PyObject *object, PyObject *args, int synthesis)
         status = synthesis ? mnz_synthesize_image(model, y, height, width, quality, x, space.at, space.size)
                            : mnz_analyse_image(model, x, height, width, quality, y, space.at, space.size);
     Py_END_ALLOW_THREADS
-    result = status == MNZ_OK ? Py_NewRef(Py_None) : fail(status);
+    result = none_or_error(status);
 done:
     free(space.raw);
     release(b, ALL);
@@ -81,7 +81,7 @@ PyObject *refine_image(PyObject *object, PyObject *args)
     Py_BEGIN_ALLOW_THREADS
     status = mnz_refine_image(model, b[PIXELS].buf, height, width, quality, effort, lmbda, b[SYMBOLS].buf, space.at, space.size);
     Py_END_ALLOW_THREADS
-    result = status == MNZ_OK ? Py_NewRef(Py_None) : fail(status);
+    result = none_or_error(status);
 done:
     free(space.raw);
     release(b, ALL);
@@ -123,7 +123,7 @@ PyObject *image_symbols(PyObject *object, PyObject *args)
         status = mnz_image_symbols(model, (const int8_t *)b[SYMBOLS].buf + k * symbols, rows, columns, quality,
                                    (uint16_t *)b[START].buf + k * coded, (uint16_t *)b[FREQ].buf + k * coded, space.at, space.size);
     Py_END_ALLOW_THREADS
-    result = status == MNZ_OK ? Py_NewRef(Py_None) : fail(status);
+    result = none_or_error(status);
 done:
     free(space.raw);
     release(b, ALL);
@@ -211,43 +211,57 @@ static Py_ssize_t read_shapes(const mnz_model *model, workspace_of workspace, si
     return (Py_ssize_t)symbols;
 }
 
-PyObject *decode_image_latents(PyObject *object, PyObject *args)
+/* Decode the images of some streams: their pixels, or their latents. */
+static PyObject *decode_whole(PyObject *object, PyObject *args, int pixels)
 {
     const mnz_model *model = ((Model *)object)->model;
+    const size_t channels = pixels ? 1 : MNZ_GREY_CHANNELS;
     enum { COUNTS, SHAPES, SYMBOLS, FINALS, ALL };
     Py_buffer b[ALL] = {0};
     PyObject *sequence, *result = NULL;
-    int quality;
+    int setting; /* the largest error, or the quality */
     streams coded = {NULL, 0, NULL, NULL};
     block space = {NULL, NULL, 0};
-    if (!PyArg_ParseTuple(args, "Oiy*y*w*w*", &sequence, &quality, &b[COUNTS], &b[SHAPES], &b[SYMBOLS], &b[FINALS])) goto done;
+    if (!PyArg_ParseTuple(args, "Oiy*y*w*w*", &sequence, &setting, &b[COUNTS], &b[SHAPES], &b[SYMBOLS], &b[FINALS])) goto done;
     if (!open_streams(&coded, sequence)) goto done;
     size_t most;
-    const Py_ssize_t symbols =
-        read_shapes(model, mnz_grey_workspace, MNZ_GREY_CHANNELS, &b[COUNTS], &b[SHAPES], coded.count, &most);
+    const Py_ssize_t symbols = read_shapes(model, pixels ? mnz_image_pixels_workspace : mnz_grey_workspace, channels, &b[COUNTS],
+                                           &b[SHAPES], coded.count, &most);
     if (symbols < 0 || !has(&b[SYMBOLS], (size_t)symbols, 1) || !has(&b[FINALS], (size_t)coded.count, sizeof(mnz_final))) goto done;
     if (!allocate(&space, most)) goto done;
-    if (quality < 0 || quality >= MNZ_QUALITIES) {
+    if (!pixels && (setting < 0 || setting >= MNZ_QUALITIES)) {
         fail(MNZ_ERROR_ARGUMENT);
         goto done;
     }
     mnz_status status = MNZ_OK;
     Py_BEGIN_ALLOW_THREADS
-    int8_t *y = b[SYMBOLS].buf;
+    uint8_t *at = b[SYMBOLS].buf;
     const int32_t *count = b[COUNTS].buf, *shape = b[SHAPES].buf;
     mnz_final *final = b[FINALS].buf;
     for (Py_ssize_t k = 0; k < coded.count && status == MNZ_OK; k++) {
-        status = mnz_decode_image_latents(model, coded.bytes[k], coded.sizes[k], quality, count[k], shape, y, &final[k], space.at,
-                                          space.size);
-        for (int32_t i = 0; i < count[k]; i++, shape += 2) y += (size_t)shape[0] * (size_t)shape[1] * MNZ_GREY_CHANNELS;
+        status = pixels ? mnz_decode_pixel_images(model, coded.bytes[k], coded.sizes[k], setting, count[k], shape, at, &final[k], space.at,
+                                                  space.size)
+                        : mnz_decode_image_latents(model, coded.bytes[k], coded.sizes[k], setting, count[k], shape, (int8_t *)at,
+                                                   &final[k], space.at, space.size);
+        for (int32_t i = 0; i < count[k]; i++, shape += 2) at += (size_t)shape[0] * (size_t)shape[1] * channels;
     }
     Py_END_ALLOW_THREADS
-    result = status == MNZ_OK ? Py_NewRef(Py_None) : fail(status);
+    result = none_or_error(status);
 done:
     free(space.raw);
     close_streams(&coded);
     release(b, ALL);
     return result;
+}
+
+PyObject *decode_image_latents(PyObject *self, PyObject *args)
+{
+    return decode_whole(self, args, 0);
+}
+
+PyObject *decode_pixel_images(PyObject *self, PyObject *args)
+{
+    return decode_whole(self, args, 1);
 }
 
 PyObject *image_pixel_symbols(PyObject *object, PyObject *args)
@@ -273,43 +287,9 @@ PyObject *image_pixel_symbols(PyObject *object, PyObject *args)
         status = mnz_image_pixel_symbols(model, (const uint8_t *)b[PIXELS].buf + first, height, width, max_error,
                                          (uint16_t *)b[START].buf + first, (uint16_t *)b[FREQ].buf + first, space.at, space.size);
     Py_END_ALLOW_THREADS
-    result = status == MNZ_OK ? Py_NewRef(Py_None) : fail(status);
+    result = none_or_error(status);
 done:
     free(space.raw);
-    release(b, ALL);
-    return result;
-}
-
-PyObject *decode_pixel_images(PyObject *object, PyObject *args)
-{
-    const mnz_model *model = ((Model *)object)->model;
-    enum { COUNTS, SHAPES, PIXELS, FINALS, ALL };
-    Py_buffer b[ALL] = {0};
-    PyObject *sequence, *result = NULL;
-    int max_error;
-    streams coded = {NULL, 0, NULL, NULL};
-    block space = {NULL, NULL, 0};
-    if (!PyArg_ParseTuple(args, "Oiy*y*w*w*", &sequence, &max_error, &b[COUNTS], &b[SHAPES], &b[PIXELS], &b[FINALS])) goto done;
-    if (!open_streams(&coded, sequence)) goto done;
-    size_t most;
-    const Py_ssize_t pixels = read_shapes(model, mnz_image_pixels_workspace, 1, &b[COUNTS], &b[SHAPES], coded.count, &most);
-    if (pixels < 0 || !has(&b[PIXELS], (size_t)pixels, 1) || !has(&b[FINALS], (size_t)coded.count, sizeof(mnz_final))) goto done;
-    if (!allocate(&space, most)) goto done;
-    mnz_status status = MNZ_OK;
-    Py_BEGIN_ALLOW_THREADS
-    uint8_t *x = b[PIXELS].buf;
-    const int32_t *count = b[COUNTS].buf, *shape = b[SHAPES].buf;
-    mnz_final *final = b[FINALS].buf;
-    for (Py_ssize_t k = 0; k < coded.count && status == MNZ_OK; k++) {
-        status =
-            mnz_decode_pixel_images(model, coded.bytes[k], coded.sizes[k], max_error, count[k], shape, x, &final[k], space.at, space.size);
-        for (int32_t i = 0; i < count[k]; i++, shape += 2) x += (size_t)shape[0] * (size_t)shape[1];
-    }
-    Py_END_ALLOW_THREADS
-    result = status == MNZ_OK ? Py_NewRef(Py_None) : fail(status);
-done:
-    free(space.raw);
-    close_streams(&coded);
     release(b, ALL);
     return result;
 }

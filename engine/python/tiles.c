@@ -66,7 +66,7 @@ static PyObject *on_tiles(PyObject *object, work kind, Py_buffer *buffers, int e
     Py_BEGIN_ALLOW_THREADS
     status = each_tile(model, kind, buffers, (Py_ssize_t)tiles, effort, &space);
     Py_END_ALLOW_THREADS
-    result = status == MNZ_OK ? Py_NewRef(Py_None) : fail(status);
+    result = none_or_error(status);
 done:
     free(space.raw);
     release(buffers, BUFFERS);
@@ -124,7 +124,7 @@ PyObject *latent_symbols(PyObject *object, PyObject *args)
                                     (uint16_t *)b[START].buf + k * MNZ_SYMBOLS, (uint16_t *)b[FREQ].buf + k * MNZ_SYMBOLS, space.at,
                                     space.size);
     Py_END_ALLOW_THREADS
-    result = status == MNZ_OK ? Py_NewRef(Py_None) : fail(status);
+    result = none_or_error(status);
 done:
     free(space.raw);
     release(b, ALL);
@@ -192,7 +192,7 @@ PyObject *decode_latents(PyObject *object, PyObject *args)
         status = mnz_decode_latents(model, coded.bytes[k], coded.sizes[k], quality[k], count[k], interleaved, y, &final[k], space.at,
                                     space.size);
     Py_END_ALLOW_THREADS
-    result = status == MNZ_OK ? Py_NewRef(Py_None) : fail(status);
+    result = none_or_error(status);
 done:
     free(space.raw);
     close_streams(&coded);
@@ -309,7 +309,7 @@ PyObject *decode_pixels(PyObject *object, PyObject *args)
                                    count[k], max_error, preview, (uint8_t *)b[GREY].buf + first * MNZ_TILE_PIXELS,
                                    (uint8_t *)b[POSSIBLE].buf + first, &final[k], space.at, space.size);
     Py_END_ALLOW_THREADS
-    result = status == MNZ_OK ? Py_NewRef(Py_None) : fail(status);
+    result = none_or_error(status);
 done:
     free(space.raw);
     close_streams(&coded);

@@ -255,7 +255,7 @@ static int run_case(const mnz_model *model, const test_case *c, memory lossy, me
     case REFINE_IMAGE:
     case IMAGE_SYMBOLS:
     case SYNTHESIZE_IMAGE:
-    case DECODE_IMAGES:
+    case DECODE_IMAGE_LATENTS:
     case IMAGE_PIXEL_SYMBOLS:
     case DECODE_PIXEL_IMAGES: return run_grey(model, c);
     case BITMAP_SYMBOLS:

@@ -117,7 +117,7 @@ int run_grey(const mnz_model *model, const test_case *c)
 {
     switch (c->head.kind) {
     case IMAGE_SYMBOLS: return run_symbols(model, c);
-    case DECODE_IMAGES: return run_decode(model, c);
+    case DECODE_IMAGE_LATENTS: return run_decode(model, c);
     case IMAGE_PIXEL_SYMBOLS: return run_image_pixel_symbols(model, c);
     case DECODE_PIXEL_IMAGES: return run_decode_pixel_images(model, c);
     default: return run_image(model, c);
