@@ -168,7 +168,7 @@ class AtomicFile:
 
 
 class _NamedFile(io.FileIO):
-    """A file whose errors name the destination, as no other file is meant by whoever reads them.
+    """An open file whose errors name the destination, also if the data goes to a temporary file first.
 
     Nobody else may read a temporary file until it has its permissions.
     """
